@@ -1,0 +1,204 @@
+//! Incidents: what a person is told about, with its evidence, money at risk and life cycle.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::money::NanoUsd;
+use crate::time::{ArrivalTime, EventTime};
+
+/// How much an incident matters, from a note to a page.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Worth recording.
+    #[default]
+    Info,
+    /// Worth reading this week.
+    Low,
+    /// Worth reading today.
+    Medium,
+    /// Worth interrupting somebody.
+    High,
+    /// Worth waking somebody.
+    Critical,
+}
+
+impl Severity {
+    /// Every severity, from least to most.
+    pub const ALL: [Self; 5] = [Self::Info, Self::Low, Self::Medium, Self::High, Self::Critical];
+
+    /// The word used in output, storage and configuration.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+
+    /// The severity named `word`; `None` when there is none.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|severity| severity.word() == word)
+    }
+
+    /// `steps` higher (or lower when negative), staying on the scale.
+    #[must_use]
+    pub fn step(self, steps: i32) -> Self {
+        let place = Self::ALL.iter().position(|severity| *severity == self).unwrap_or(0);
+        let moved = i32::try_from(place).unwrap_or(0).saturating_add(steps).clamp(0, 4);
+        Self::ALL.get(usize::try_from(moved).unwrap_or(0)).copied().unwrap_or(self)
+    }
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
+    }
+}
+
+/// Where an incident is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Going on.
+    Open,
+    /// Over: the signal has been back inside its band for the time its rule asks.
+    Resolved,
+}
+
+impl State {
+    /// The word used in output and storage.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Resolved => "resolved",
+        }
+    }
+}
+
+/// One caller's part in an incident.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CallerShare {
+    /// Network prefix, such as `203.0.113.0/24`; Azure masks the last octet, so never one address.
+    /// Empty when no record named one.
+    pub network: String,
+    /// Entra object id, or empty when the call used an API key (or no row named an identity yet).
+    pub identity: String,
+    /// Tokens in the incident's windows, all kinds.
+    pub tokens: i64,
+    /// Price of those tokens; `None` when a price is unknown.
+    pub cost: Option<NanoUsd>,
+    /// True when the deployment had not seen this network before the incident's day.
+    pub new: bool,
+}
+
+/// What is known about one incident; the record people and receivers are told from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Incident {
+    /// `rule | scope | n | lineage`: stable over retries, restarts and replays.
+    pub key: String,
+    /// Identifier of the detector, such as `TW-C01`.
+    pub rule: String,
+    /// What the rule is called, such as `Token volume spike`.
+    pub rule_name: String,
+    /// AI account (resource name, lower case); the hub's name for incidents of the service itself.
+    pub account: String,
+    /// Deployment (lower case); `None` for an incident of a whole account or of the service.
+    pub deployment: Option<String>,
+    /// Azure resource id of the account, when a record carried it.
+    pub resource_id: Option<String>,
+    /// Model the deployment serves, when known.
+    pub model: Option<String>,
+    /// Highest severity so far.
+    pub severity: Severity,
+    /// Open or resolved.
+    pub state: State,
+    /// Start of the first anomalous window (event time).
+    pub first_window: EventTime,
+    /// End of the newest anomalous window (event time).
+    pub last_window: EventTime,
+    /// Arrival time at which the incident was opened.
+    pub opened_at: ArrivalTime,
+    /// Arrival time at which it was resolved.
+    pub resolved_at: Option<ArrivalTime>,
+    /// What was seen, in `unit`, over the window that was most anomalous.
+    pub observed: f64,
+    /// What was expected there, in `unit`.
+    pub expected: f64,
+    /// Upper (or, for a drop, lower) end of the band held normal, in `unit`.
+    pub bound: f64,
+    /// Unit of the three numbers, such as `tokens in 5 min`.
+    pub unit: String,
+    /// Cost above what was expected, from the first anomalous window until now;
+    /// `None` when a price is unknown.
+    pub cost: Option<NanoUsd>,
+    /// What the excess costs a day if it goes on as in the last hour; `None` when unknown.
+    pub cost_per_day: Option<NanoUsd>,
+    /// Largest callers by tokens, at most ten.
+    pub callers: Vec<CallerShare>,
+    /// Facts that led to the verdict, one sentence each.
+    pub evidence: Vec<String>,
+    /// What to do, most effective first; each a sentence or one shell command.
+    pub response: Vec<Response>,
+    /// Certainty of the verdict, 0 to 1.
+    pub confidence: f64,
+    /// Seconds from the last call of the window to its record's arrival at the hub; `None` unknown.
+    pub delay_azure_s: Option<i64>,
+}
+
+/// One step of the answer to an incident.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Response {
+    /// What the step does, and what it breaks.
+    pub what: String,
+    /// The command to paste; empty when there is none.
+    pub command: String,
+}
+
+/// Why a notification leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// The incident began.
+    Open,
+    /// Its severity rose.
+    Escalate,
+    /// It is over.
+    Resolve,
+    /// Somebody asked whether this channel works.
+    Test,
+}
+
+impl Kind {
+    /// The word used in keys, storage and payloads.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Escalate => "escalate",
+            Self::Resolve => "resolve",
+            Self::Test => "test",
+        }
+    }
+}
+
+/// A moment in an incident's life that destinations are told about.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Announcement {
+    /// Why.
+    pub kind: Kind,
+    /// Counts the announcements of one kind within one incident, from 0.
+    pub step: u32,
+    /// Arrival time of the decision; the `Date` of a mail and the `timestamp` of a payload.
+    pub at: ArrivalTime,
+    /// The incident as it stood.
+    pub incident: Incident,
+}

@@ -1,0 +1,5 @@
+//! tokenwatch
+#![warn(missing_docs)]
+pub mod time;
+pub mod money;
+pub mod incident;

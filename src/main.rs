@@ -1,0 +1,2 @@
+//! tokenwatch
+fn main() {}
