@@ -1,5 +1,6 @@
 //! tokenwatch
-#![warn(missing_docs)]
+pub mod event;
 pub mod time;
 pub mod money;
+pub mod decode;
 pub mod incident;

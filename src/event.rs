@@ -1,0 +1,103 @@
+//! What decoding yields: one row of a call, with every field either known or absent.
+
+use crate::time::{ArrivalTime, EventTime};
+
+/// Token counts of a row or a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Tokens {
+    /// Prompt tokens, cached ones included.
+    pub input: u32,
+    /// Prompt tokens served from the prompt cache.
+    pub cached: u32,
+    /// Generated tokens.
+    pub output: u32,
+}
+
+impl Tokens {
+    /// The larger of the two in each field: how rows of one call combine.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        Self {
+            input: self.input.max(other.input),
+            cached: self.cached.max(other.cached),
+            output: self.output.max(other.output),
+        }
+    }
+
+    /// Input and output together.
+    #[must_use]
+    pub const fn total(self) -> i64 {
+        self.input as i64 + self.output as i64
+    }
+}
+
+/// Which log a row came from; the order is the order of trust for names and tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RowKind {
+    /// `RequestResponse`: who called and with what result.
+    Request,
+    /// `AzureOpenAIRequestUsage`: exact tokens and cache.
+    Usage,
+}
+
+/// One row of a call. Two or three of them, on any partition, minutes apart, make the call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Which log it came from.
+    pub kind: RowKind,
+    /// AI account: Azure resource id up to the account, lower case.
+    pub account: String,
+    /// What joins rows: hash of account and correlation id, or of the record when that is empty.
+    pub call: u128,
+    /// When the call ended, or the row's own time where that is not said.
+    pub end: EventTime,
+    /// Deployment, lower case; empty when the row does not name one.
+    pub deployment: String,
+    /// Model name, lower case; empty when absent.
+    pub model: String,
+    /// Tokens; `None` when the row carries none (which is not zero).
+    pub tokens: Option<Tokens>,
+    /// Caller's network, such as `203.0.113.0/24`; empty when absent or unreadable.
+    pub network: String,
+    /// Entra object id of the caller; empty when absent.
+    pub identity: String,
+    /// HTTP status; 0 when absent.
+    pub status: u16,
+}
+
+/// A record that could not be understood, kept in quarantine; its siblings live.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejected {
+    /// Category the record claims, or what kind of body it was in.
+    pub category: String,
+    /// Where in the record, such as `properties.promptTokens`.
+    pub path: String,
+    /// What is wrong there.
+    pub reason: String,
+    /// The record with long strings replaced by length and hash, at most 4 KiB.
+    pub sample: String,
+}
+
+/// One event read from a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arrival {
+    /// Where it was read.
+    pub partition: PartitionKey,
+    /// Its sequence number there.
+    pub sequence: i64,
+    /// When the hub took it.
+    pub enqueued: ArrivalTime,
+    /// The bytes Azure wrote.
+    pub body: Vec<u8>,
+}
+
+/// An ordered log: one partition of one life of one hub.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PartitionKey {
+    /// Hub, as named in the configuration.
+    pub hub: String,
+    /// Counts how often the hub was recreated under us, from 0.
+    pub incarnation: i64,
+    /// Partition id as the hub calls it.
+    pub partition: String,
+}
