@@ -53,7 +53,7 @@ pub struct Row {
     pub end: EventTime,
     /// Deployment, lower case; empty when the row does not name one.
     pub deployment: String,
-    /// Model name, lower case; empty when absent.
+    /// Model as `name@version` (or `name`), lower case; empty when absent.
     pub model: String,
     /// Tokens; `None` when the row carries none (which is not zero).
     pub tokens: Option<Tokens>,

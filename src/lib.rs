@@ -3,4 +3,6 @@ pub mod event;
 pub mod time;
 pub mod money;
 pub mod decode;
+pub mod price;
+pub mod aggregate;
 pub mod incident;

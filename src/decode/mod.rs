@@ -141,7 +141,10 @@ impl Record<'_> {
             account,
             end: EventTime::default(),
             deployment: bounded(lower("modelDeploymentName")),
-            model: bounded(lower("modelName")),
+            model: bounded(match lower("modelVersion") {
+                version if version.is_empty() => lower("modelName"),
+                version => format!("{}@{version}", lower("modelName")),
+            }),
             tokens: None,
             network: String::new(),
             identity: String::new(),

@@ -1,0 +1,285 @@
+//! The join: rows meet on their correlation id, minutes apart, and each call counts once for the
+//! whole dedupe horizon.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::call::{self, Booking, Merged, RowFacts, Terms};
+use super::rollup::Class;
+use crate::event::{RowKind, Tokens};
+use crate::time::{ArrivalTime, EventTime, HOUR_MS, MINUTE_MS};
+
+/// Limits and spans of the join.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JoinSettings {
+    /// A call may still learn who made it for this long after its first row.
+    pub attribution_ms: i64,
+    /// A row later than this after its own end cannot be deduplicated and goes to the ledger
+    /// (4 h is the longest delay known for these logs).
+    pub horizon_ms: i64,
+    /// Most calls kept with all their rows; above it the oldest settle early.
+    pub max_open: usize,
+    /// Most calls remembered at all; above it the oldest are forgotten early.
+    pub max_known: usize,
+}
+
+impl Default for JoinSettings {
+    fn default() -> Self {
+        Self {
+            attribution_ms: 10 * MINUTE_MS,
+            horizon_ms: 4 * HOUR_MS,
+            max_open: 500_000,
+            max_known: 2_000_000,
+        }
+    }
+}
+
+/// Rows kept apart per open call; more distinct ones than this settle it.
+const MAX_ROWS: usize = 64;
+
+/// Calls of one account within the horizon.
+#[derive(Debug, Default)]
+pub struct Calls {
+    settings: JoinSettings,
+    known: HashMap<u128, Call>,
+    open: usize,
+    /// Calls to look at once the watermark has reached the minute.
+    due: BTreeMap<i64, Vec<u128>>,
+    /// Calls settled or forgotten before their time because a limit was reached.
+    pub early: u64,
+}
+
+#[derive(Debug)]
+enum Call {
+    /// All rows, so that the order of arrival does not matter.
+    Open(Vec<RowFacts>),
+    /// Every row that could be on time has been seen; what comes now is a late correction.
+    Settled(Merged),
+}
+
+/// What became of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// It is new and must be saved.
+    New,
+    /// The same row was seen before.
+    Copy,
+    /// It came too late to tell whether its call was counted.
+    BeyondHorizon,
+}
+
+impl Calls {
+    /// An empty join.
+    #[must_use]
+    pub fn new(settings: JoinSettings) -> Self {
+        Self { settings, ..Self::default() }
+    }
+
+    /// Takes one row and adds what it changes to `out`.
+    pub fn take(
+        &mut self,
+        call: u128,
+        row: RowFacts,
+        terms: &impl Terms,
+        out: &mut Vec<Booking>,
+    ) -> Taken {
+        if row.enqueued.0 > row.end.0.saturating_add(self.settings.horizon_ms) {
+            return Taken::BeyondHorizon;
+        }
+        let due = self.settle_at(&row, terms);
+        match self.known.get_mut(&call) {
+            None => {
+                out.extend(call::bookings(&[row], terms));
+                self.known.insert(call, Call::Open(vec![row]));
+                self.open += 1;
+                self.due.entry(due).or_default().push(call);
+            }
+            Some(Call::Open(rows)) => {
+                let copy = rows
+                    .iter()
+                    .position(|known| RowFacts { enqueued: row.enqueued, ..*known } == row);
+                let earlier =
+                    |at: usize| rows.get(at).is_some_and(|known| known.enqueued <= row.enqueued);
+                if copy.is_some_and(earlier) {
+                    return Taken::Copy;
+                }
+                let before = call::bookings(rows, terms);
+                out.extend(before.into_iter().map(|old| old.reversed(old.class)));
+                match copy.and_then(|at| rows.get_mut(at)) {
+                    Some(known) => known.enqueued = row.enqueued,
+                    None => rows.push(row),
+                }
+                out.extend(call::bookings(rows, terms));
+                if rows.len() > MAX_ROWS {
+                    self.settle(call, terms);
+                }
+            }
+            Some(Call::Settled(merged)) => {
+                let with = merged.with(Merged::of(&row), terms.names());
+                if with == *merged {
+                    return Taken::Copy;
+                }
+                let old = merged.booking(terms, Class::Late);
+                let new = with.booking(terms, Class::Late);
+                if old != new {
+                    out.extend(old.map(|old| old.reversed(Class::Late)));
+                    out.extend(new);
+                }
+                *merged = with;
+            }
+        }
+        Taken::New
+    }
+
+    /// Minute at which a call with this row may settle.
+    fn settle_at(&self, row: &RowFacts, terms: &impl Terms) -> i64 {
+        let judged = call::judged_at(row.end.minute(), terms.lateness_ms()).0;
+        let attributed = row.enqueued.0.saturating_add(self.settings.attribution_ms);
+        judged.max(attributed).div_euclid(MINUTE_MS) + 1
+    }
+
+    /// Settles and forgets what the watermark has passed, and keeps within the limits.
+    pub fn pass(&mut self, watermark: ArrivalTime, terms: &impl Terms) {
+        let minute = watermark.0.div_euclid(MINUTE_MS);
+        while let Some(entry) = self.due.first_entry().filter(|entry| *entry.key() <= minute) {
+            for call in entry.remove() {
+                self.look_at(call, minute, terms);
+            }
+        }
+        while self.open > self.settings.max_open || self.known.len() > self.settings.max_known {
+            let Some((_, oldest)) = self.due.pop_first() else { break };
+            for call in oldest {
+                self.early += 1;
+                if matches!(self.known.get(&call), Some(Call::Open(_))) {
+                    self.settle(call, terms);
+                    self.schedule_forgetting(call);
+                } else {
+                    self.known.remove(&call);
+                }
+            }
+        }
+    }
+
+    fn look_at(&mut self, call: u128, minute: i64, terms: &impl Terms) {
+        match self.known.get(&call) {
+            None => {}
+            Some(Call::Open(rows)) => {
+                let latest = rows.iter().map(|row| self.settle_at(row, terms)).max();
+                match latest.filter(|latest| *latest > minute) {
+                    Some(latest) => self.due.entry(latest).or_default().push(call),
+                    None => {
+                        self.settle(call, terms);
+                        self.schedule_forgetting(call);
+                    }
+                }
+            }
+            Some(Call::Settled(merged)) => {
+                if self.forget_at(merged.last_end) <= minute {
+                    self.known.remove(&call);
+                } else {
+                    self.schedule_forgetting(call);
+                }
+            }
+        }
+    }
+
+    fn settle(&mut self, call: u128, terms: &impl Terms) {
+        if let Some(known) = self.known.get_mut(&call)
+            && let Call::Open(rows) = known
+        {
+            let merged = rows.iter().map(Merged::of).reduce(|a, b| a.with(b, terms.names()));
+            self.open -= 1;
+            if let Some(merged) = merged {
+                *known = Call::Settled(merged);
+            }
+        }
+    }
+
+    fn forget_at(&self, last_end: EventTime) -> i64 {
+        last_end.0.saturating_add(self.settings.horizon_ms).div_euclid(MINUTE_MS) + 1
+    }
+
+    fn schedule_forgetting(&mut self, call: u128) {
+        if let Some(Call::Settled(merged)) = self.known.get(&call) {
+            let at = self.forget_at(merged.last_end);
+            self.due.entry(at).or_default().push(call);
+        }
+    }
+
+    /// Calls remembered now.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    /// True when no call is remembered.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.known.is_empty()
+    }
+}
+
+/// Bytes of one row in a saved blob.
+pub const ROW_BYTES: usize = 16 + 1 + 8 + 8 + 4 * 4 + 1 + 3 * 4 + 2;
+
+/// Appends `row` of `call` to a blob of rows. Folding blobs in any order gives the same calls.
+pub fn write_row(call: u128, row: &RowFacts, blob: &mut Vec<u8>) {
+    blob.extend_from_slice(&call.to_le_bytes());
+    blob.push(match row.kind {
+        RowKind::Request => 0,
+        RowKind::Usage => 1,
+    });
+    blob.extend_from_slice(&row.end.0.to_le_bytes());
+    blob.extend_from_slice(&row.enqueued.0.to_le_bytes());
+    for name in [row.deployment, row.model, row.network, row.identity] {
+        blob.extend_from_slice(&name.to_le_bytes());
+    }
+    let tokens = row.tokens.unwrap_or_default();
+    blob.push(u8::from(row.tokens.is_some()));
+    for count in [tokens.input, tokens.cached, tokens.output] {
+        blob.extend_from_slice(&count.to_le_bytes());
+    }
+    blob.extend_from_slice(&row.status.to_le_bytes());
+}
+
+/// Reads the rows of a blob back; a torn tail is ignored (the database never writes one).
+#[must_use]
+pub fn read_rows(blob: &[u8]) -> Vec<(u128, RowFacts)> {
+    blob.chunks_exact(ROW_BYTES).filter_map(read_row).collect()
+}
+
+fn read_row(bytes: &[u8]) -> Option<(u128, RowFacts)> {
+    let mut rest = bytes;
+    let call = u128::from_le_bytes(take(&mut rest)?);
+    let [kind] = take::<1>(&mut rest)?;
+    let end = EventTime(i64::from_le_bytes(take(&mut rest)?));
+    let enqueued = ArrivalTime(i64::from_le_bytes(take(&mut rest)?));
+    let mut number = || take(&mut rest).map(u32::from_le_bytes);
+    let (deployment, model) = (number()?, number()?);
+    let (network, identity) = (number()?, number()?);
+    let [has_tokens] = take::<1>(&mut rest)?;
+    let mut number = || take(&mut rest).map(u32::from_le_bytes);
+    let tokens = Tokens { input: number()?, cached: number()?, output: number()? };
+    let status = u16::from_le_bytes(take(&mut rest)?);
+    let row = RowFacts {
+        kind: if kind == 0 { RowKind::Request } else { RowKind::Usage },
+        end,
+        enqueued,
+        deployment,
+        model,
+        network,
+        identity,
+        tokens: (has_tokens == 1).then_some(tokens),
+        status,
+    };
+    Some((call, row))
+}
+
+fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+    let (head, tail) = rest.split_first_chunk::<N>()?;
+    *rest = tail;
+    Some(*head)
+}
+
+#[cfg(test)]
+#[path = "join_tests.rs"]
+mod tests;

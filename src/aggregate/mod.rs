@@ -1,0 +1,6 @@
+//! From rows to calls to sums: the join, signed bookings and mergeable rollups.
+
+pub mod call;
+pub mod join;
+pub mod names;
+pub mod rollup;

@@ -1,0 +1,235 @@
+//! Sums that merge: amounts of calls, tokens and money per minute, deployment and caller.
+
+use std::collections::BTreeMap;
+
+use crate::time::Minute;
+
+/// Signed sums; every field only ever adds, so merging is associative and commutative.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub struct Amount {
+    /// Calls, failed ones included.
+    pub calls: i64,
+    /// Calls answered with status 400 or above.
+    pub errors: i64,
+    /// Prompt tokens, cached ones included.
+    pub input: i64,
+    /// Cached prompt tokens.
+    pub cached: i64,
+    /// Generated tokens.
+    pub output: i64,
+    /// Cost in nano-USD of the tokens whose price is known.
+    pub cost_nano: i64,
+    /// Tokens whose price is unknown.
+    pub unpriced: i64,
+    /// Calls with tokens of which no usage row told the exact count.
+    pub attributed: i64,
+}
+
+/// Number of fields in an [`Amount`].
+pub const AMOUNT_FIELDS: usize = 8;
+
+impl Amount {
+    /// The sum of both, stopping at the ends of the range instead of wrapping.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        let mut sums = self.fields();
+        for (sum, addend) in sums.iter_mut().zip(other.fields()) {
+            *sum = sum.saturating_add(addend);
+        }
+        Self::from_fields(sums)
+    }
+
+    /// The same with the opposite sign.
+    #[must_use]
+    pub fn negated(self) -> Self {
+        Self::from_fields(self.fields().map(i64::saturating_neg))
+    }
+
+    /// Input and output tokens.
+    #[must_use]
+    pub const fn tokens(self) -> i64 {
+        self.input.saturating_add(self.output)
+    }
+
+    /// The fields in the order of the stored columns.
+    #[must_use]
+    pub const fn fields(self) -> [i64; AMOUNT_FIELDS] {
+        [
+            self.calls,
+            self.errors,
+            self.input,
+            self.cached,
+            self.output,
+            self.cost_nano,
+            self.unpriced,
+            self.attributed,
+        ]
+    }
+
+    /// The inverse of [`Amount::fields`].
+    #[must_use]
+    pub const fn from_fields(fields: [i64; AMOUNT_FIELDS]) -> Self {
+        let [calls, errors, input, cached, output, cost_nano, unpriced, attributed] = fields;
+        Self { calls, errors, input, cached, output, cost_nano, unpriced, attributed }
+    }
+}
+
+/// What was on time and what came after the window was judged, kept apart so that a score never
+/// reads a number that may still change while their sum stays exact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub struct Split {
+    /// Enqueued before the window was judged.
+    pub on_time: Amount,
+    /// Everything later, corrections included (so it may be negative).
+    pub late: Amount,
+}
+
+impl Split {
+    /// Adds an amount to one side.
+    pub fn add(&mut self, class: Class, amount: Amount) {
+        match class {
+            Class::OnTime => self.on_time = self.on_time.plus(amount),
+            Class::Late => self.late = self.late.plus(amount),
+        }
+    }
+
+    /// The sum of both.
+    #[must_use]
+    pub fn merged(self, other: Self) -> Self {
+        Self { on_time: self.on_time.plus(other.on_time), late: self.late.plus(other.late) }
+    }
+
+    /// On time and late together.
+    #[must_use]
+    pub fn total(self) -> Amount {
+        self.on_time.plus(self.late)
+    }
+
+    /// True when nothing is left to add.
+    #[must_use]
+    pub fn is_zero(self) -> bool {
+        self == Self::default()
+    }
+}
+
+/// Which side of a [`Split`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Class {
+    /// Enqueued at most the lateness after the end of its minute.
+    OnTime,
+    /// Enqueued later.
+    Late,
+}
+
+/// Whose sums a rollup row holds; the numbers are stored and never change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Caller(pub i64);
+
+impl Caller {
+    /// The whole deployment.
+    pub const TOTAL: Self = Self(-1);
+    /// Every caller beyond the cap.
+    pub const OTHER: Self = Self(-2);
+
+    /// The caller with these numbers of network and identity.
+    #[must_use]
+    pub const fn new(network: u32, identity: u32) -> Self {
+        // Both numbers stay far below 2³¹ (see `NameKind::limit`), so the sign is never reached.
+        Self(((network as i64) << 32) | identity as i64)
+    }
+
+    /// Numbers of network and identity; `None` for the two sums.
+    #[must_use]
+    pub fn parts(self) -> Option<(u32, u32)> {
+        let network = u32::try_from(self.0 >> 32).ok()?;
+        u32::try_from(self.0 & 0xFFFF_FFFF).ok().map(|identity| (network, identity))
+    }
+}
+
+/// Key of a rollup row of one account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RollupKey {
+    /// The minute of the calls.
+    pub minute: Minute,
+    /// Number of the deployment's name.
+    pub deployment: u32,
+    /// Whose.
+    pub caller: Caller,
+}
+
+/// What one step changed in the rollups of one account.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Deltas {
+    /// By minute, deployment and caller.
+    pub minutes: BTreeMap<RollupKey, Split>,
+    /// Life-time sums by deployment and model.
+    pub totals: BTreeMap<(u32, u32), Split>,
+}
+
+impl Deltas {
+    /// Adds `other`; the order of additions never matters.
+    pub fn merge(&mut self, other: &Self) {
+        for (key, split) in &other.minutes {
+            let slot = self.minutes.entry(*key).or_default();
+            *slot = slot.merged(*split);
+        }
+        for (key, split) in &other.totals {
+            let slot = self.totals.entry(*key).or_default();
+            *slot = slot.merged(*split);
+        }
+    }
+
+    /// Forgets what cancelled out.
+    pub fn drop_zeros(&mut self) {
+        self.minutes.retain(|_, split| !split.is_zero());
+        self.totals.retain(|_, split| !split.is_zero());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn deltas() -> impl Strategy<Value = Deltas> {
+        let split = (any::<i32>(), any::<i32>()).prop_map(|(a, b)| Split {
+            on_time: Amount { calls: i64::from(a), ..Amount::default() },
+            late: Amount { output: i64::from(b), ..Amount::default() },
+        });
+        proptest::collection::btree_map((0_i64..4, 0_u32..3, -2_i64..3), split, 0..12).prop_map(
+            |map| {
+                let mut deltas = Deltas::default();
+                for ((minute, deployment, caller), split) in map {
+                    let key =
+                        RollupKey { minute: Minute(minute), deployment, caller: Caller(caller) };
+                    deltas.minutes.insert(key, split);
+                    deltas.totals.insert((deployment, 0), split);
+                }
+                deltas
+            },
+        )
+    }
+
+    fn merged(a: &Deltas, b: &Deltas) -> Deltas {
+        let mut sum = a.clone();
+        sum.merge(b);
+        sum
+    }
+
+    proptest! {
+        #[test]
+        fn merging_is_commutative_and_associative(a in deltas(), b in deltas(), c in deltas()) {
+            prop_assert_eq!(merged(&a, &b), merged(&b, &a));
+            prop_assert_eq!(merged(&merged(&a, &b), &c), merged(&a, &merged(&b, &c)));
+        }
+    }
+
+    #[test]
+    fn callers_keep_their_parts() {
+        assert_eq!(Caller::new(7, 9).parts(), Some((7, 9)));
+        assert_eq!(Caller::new(0, 0).parts(), Some((0, 0)));
+        assert_eq!(Caller::TOTAL.parts(), None);
+        assert_eq!(Caller::OTHER.parts(), None);
+    }
+}
