@@ -5,4 +5,5 @@ pub mod money;
 pub mod decode;
 pub mod price;
 pub mod aggregate;
+pub mod detect;
 pub mod incident;

@@ -1,0 +1,273 @@
+//! What the detectors remember of one deployment: recent slots, learnt hours, callers.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::baseline;
+use super::calibration::Calibration;
+use crate::aggregate::rollup::{Amount, Caller, Split};
+use crate::time::Minute;
+
+/// Minutes in a slot.
+pub const SLOT_MIN: i64 = 5;
+/// Slots in an hour.
+pub const SLOTS_PER_HOUR: i64 = 60 / SLOT_MIN;
+/// Slots in a day.
+pub const SLOTS_PER_DAY: i64 = 24 * SLOTS_PER_HOUR;
+/// An hour is learnt once the watermark is this many hours past its start: the hour itself and the
+/// four of the longest delay known.
+pub const LEARN_LAG_HOURS: i64 = 5;
+/// Hours kept.
+pub const KEEP_HOURS: i64 = 28 * 24;
+/// Slots kept behind the newest closed one: the four hours of the longest window, and one more.
+pub const KEEP_SLOTS: i64 = 5 * SLOTS_PER_HOUR;
+/// Networks remembered per deployment; beyond it the oldest are forgotten.
+const MAX_NETWORKS: usize = 4096;
+
+/// Five minutes of event time, counted from 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slot(pub i64);
+
+impl Slot {
+    /// The slot of a minute.
+    #[must_use]
+    pub const fn of(minute: Minute) -> Self {
+        Self(minute.0.div_euclid(SLOT_MIN))
+    }
+
+    /// First minute.
+    #[must_use]
+    pub const fn start(self) -> Minute {
+        Minute(self.0 * SLOT_MIN)
+    }
+
+    /// First minute after.
+    #[must_use]
+    pub const fn end(self) -> Minute {
+        Minute((self.0 + 1) * SLOT_MIN)
+    }
+
+    /// Hours since 1970.
+    #[must_use]
+    pub const fn hour(self) -> i64 {
+        self.0.div_euclid(SLOTS_PER_HOUR)
+    }
+}
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Signal {
+    /// Input and output tokens.
+    Tokens = 0,
+    /// USD.
+    Cost = 1,
+    /// Calls.
+    Calls = 2,
+}
+
+/// The three signals of an amount, in the order of [`Signal`].
+pub type Values = [f64; 3];
+
+/// An amount as signals: tokens, USD, calls.
+#[expect(clippy::cast_precision_loss, reason = "statistics start here; sums stay integers")]
+#[must_use]
+pub fn values(amount: Amount) -> Values {
+    let usd = crate::money::NanoUsd(amount.cost_nano).usd();
+    [amount.tokens() as f64, usd, amount.calls as f64]
+}
+
+/// One deployment as the detectors see it.
+#[derive(Debug, Clone, Default)]
+pub struct Series {
+    /// Hour of the first call ever.
+    pub first_hour: Option<i64>,
+    /// On-time sums of recent slots.
+    slots: BTreeMap<i64, Amount>,
+    /// Sums of hours with everything in them.
+    hours: BTreeMap<i64, Amount>,
+    /// On-time sums of recent slots by caller.
+    callers: BTreeMap<(i64, Caller), Amount>,
+    /// First minute each network was seen.
+    networks: HashMap<u32, Minute>,
+    /// How far the deployment usually strays from its baseline.
+    pub calibration: Calibration,
+    /// Expected calls missed in a row until the newest closed slot, and the longest such run.
+    pub quiet: Quiet,
+    expected: baseline::Cache,
+}
+
+/// State of the silence detector.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Quiet {
+    /// Calls expected since the last one.
+    pub run: f64,
+    /// Slots since the last call.
+    pub slots: u32,
+    /// The longest run so far, slowly forgotten.
+    pub longest: f64,
+}
+
+impl Series {
+    /// Adds what changed in one minute.
+    pub fn add(&mut self, minute: Minute, caller: Caller, split: Split) {
+        let slot = Slot::of(minute);
+        if caller == Caller::TOTAL {
+            add_to(&mut self.slots, slot.0, split.on_time);
+            add_to(&mut self.hours, slot.hour(), split.total());
+            self.first_hour = Some(self.first_hour.map_or(slot.hour(), |h| h.min(slot.hour())));
+            return;
+        }
+        add_to(&mut self.callers, (slot.0, caller), split.on_time);
+        if let Some((network, _)) = caller.parts() {
+            self.saw_network(network, minute);
+        }
+    }
+
+    /// Notes that calls from `network` were made in `minute`.
+    pub fn saw_network(&mut self, network: u32, minute: Minute) {
+        let first = self.networks.entry(network).or_insert(minute);
+        *first = (*first).min(minute);
+        if self.networks.len() > MAX_NETWORKS
+            && let Some(newest) = self.networks.iter().map(|(n, at)| (*at, *n)).max()
+        {
+            // The newest goes: an attacker who rotates networks must not make us forget the old.
+            self.networks.remove(&newest.1);
+        }
+    }
+
+    /// Puts back a saved hour.
+    pub fn restore_hour(&mut self, hour: i64, amount: Amount) {
+        add_to(&mut self.hours, hour, amount);
+        self.first_hour = Some(self.first_hour.map_or(hour, |first| first.min(hour)));
+    }
+
+    /// Puts back a saved slot.
+    pub fn restore_slot(&mut self, slot: Slot, caller: Caller, on_time: Amount) {
+        if caller == Caller::TOTAL {
+            add_to(&mut self.slots, slot.0, on_time);
+        } else {
+            add_to(&mut self.callers, (slot.0, caller), on_time);
+        }
+    }
+
+    /// On-time sums of one slot.
+    #[must_use]
+    pub fn slot(&self, slot: Slot) -> Amount {
+        self.slots.get(&slot.0).copied().unwrap_or_default()
+    }
+
+    /// On-time sums of the `count` slots that end with `slot`.
+    #[must_use]
+    pub fn trailing(&self, slot: Slot, count: i64) -> Amount {
+        let range = self.slots.range(slot.0 - count + 1..=slot.0);
+        range.fold(Amount::default(), |sum, (_, amount)| sum.plus(*amount))
+    }
+
+    /// On-time sums by caller of the slots `from..=to`.
+    #[must_use]
+    pub fn callers(&self, from: Slot, to: Slot) -> BTreeMap<Caller, Amount> {
+        let range = self.callers.range((from.0, Caller(i64::MIN))..=(to.0, Caller(i64::MAX)));
+        let mut sums = BTreeMap::new();
+        for ((_, caller), amount) in range {
+            add_to(&mut sums, *caller, *amount);
+        }
+        sums
+    }
+
+    /// First minute `network` was seen here; `None` if never (or forgotten).
+    #[must_use]
+    pub fn first_seen(&self, network: u32) -> Option<Minute> {
+        self.networks.get(&network).copied()
+    }
+
+    /// Sums of one hour, zero where nothing happened.
+    #[must_use]
+    pub fn hour(&self, hour: i64) -> Values {
+        self.hours.get(&hour).copied().map_or([0.0; 3], values)
+    }
+
+    /// Learnt hours before the one that holds `slot`, oldest first.
+    #[must_use]
+    pub fn learnt(&self, slot: Slot) -> std::ops::Range<i64> {
+        let end = slot.hour() - LEARN_LAG_HOURS + 1;
+        let start = self.first_hour.unwrap_or(end).max(end - KEEP_HOURS);
+        start..end.max(start)
+    }
+
+    /// Computes what is expected around `slot`, for [`Series::expected`].
+    pub fn prepare(&mut self, slot: Slot) {
+        let mut cache = std::mem::take(&mut self.expected);
+        cache.prepare(self, slot);
+        self.expected = cache;
+    }
+
+    /// What was expected of one slot; `None` while fewer than three days are learnt.
+    #[must_use]
+    pub fn expected(&self, slot: Slot) -> Option<Values> {
+        self.expected.slot(slot)
+    }
+
+    /// What was expected of the `count` slots that end with `slot`; `None` where part of it is not
+    /// known.
+    #[must_use]
+    pub fn expected_trailing(&self, slot: Slot, count: i64) -> Option<Values> {
+        (slot.0 - count + 1..=slot.0).try_fold([0.0; 3], |sum, each| {
+            let expected = self.expected.slot(Slot(each))?;
+            Some(std::array::from_fn(|signal| {
+                let part = |values: &Values| values.get(signal).copied().unwrap_or(0.0);
+                part(&sum) + part(&expected)
+            }))
+        })
+    }
+
+    /// Usual amount per slot, over the last two weeks.
+    #[must_use]
+    pub fn usual(&self) -> Values {
+        self.expected.usual()
+    }
+
+    /// Learns from a slot that has just closed; `frozen` while an incident is open.
+    pub fn learn(&mut self, slot: Slot, frozen: Frozen) {
+        if let Some(expected) = self.expected(slot) {
+            let [_, _, calls] = expected;
+            if self.slot(slot).calls > 0 {
+                // Five months until an outage no longer excuses the next one by half.
+                let kept = self.quiet.longest * (1.0 - 1e-5);
+                let run = if frozen == Frozen::Yes { 0.0 } else { self.quiet.run };
+                self.quiet = Quiet { run: 0.0, slots: 0, longest: kept.max(run) };
+            } else {
+                self.quiet.run += calls;
+                self.quiet.slots = self.quiet.slots.saturating_add(1);
+            }
+        }
+        if frozen == Frozen::No {
+            let residuals = super::usage::residuals(self, slot);
+            self.calibration.add(&residuals);
+        }
+        if slot.0 % SLOTS_PER_DAY == 0 {
+            self.calibration.age();
+        }
+        self.forget(slot);
+    }
+
+    fn forget(&mut self, closed: Slot) {
+        let oldest = closed.0 - KEEP_SLOTS;
+        self.slots = self.slots.split_off(&oldest);
+        self.callers = self.callers.split_off(&(oldest, Caller(i64::MIN)));
+        self.hours = self.hours.split_off(&(closed.hour() - KEEP_HOURS));
+        self.expected.forget(closed);
+    }
+}
+
+/// Whether a slot is left out of learning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Frozen {
+    /// Learnt from.
+    No,
+    /// Anomalous: what an attacker does must not become normal.
+    Yes,
+}
+
+fn add_to<K: Ord>(sums: &mut BTreeMap<K, Amount>, key: K, amount: Amount) {
+    let slot = sums.entry(key).or_default();
+    *slot = slot.plus(amount);
+}

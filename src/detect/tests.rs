@@ -1,0 +1,125 @@
+use super::seasonal::{curve, forecast_day};
+use super::series::{Frozen, SLOTS_PER_DAY, SLOTS_PER_HOUR, Signal};
+use super::*;
+use crate::aggregate::rollup::{Amount, Caller, Split};
+
+/// A Thursday, midnight.
+const DAY_ZERO: i64 = 20_003;
+
+/// Tokens of a slot of an office deployment: busy by day, quiet by night, a little noise.
+fn usual(slot: i64, noise: &mut fastrand::Rng) -> i64 {
+    let hour = (slot / SLOTS_PER_HOUR) % 24;
+    let base = if (8..18).contains(&hour) { 60_000.0 } else { 6_000.0 };
+    (base * (0.8 + 0.4 * noise.f64())) as i64
+}
+
+fn amount(tokens: i64) -> Amount {
+    Amount {
+        calls: 1 + tokens / 1000,
+        input: tokens,
+        cost_nano: tokens * 2_500,
+        ..Amount::default()
+    }
+}
+
+/// Feeds slots one by one and returns (slot, detector, score) of everything found.
+fn run(slots: &[i64], settings: &DetectSettings) -> Vec<(i64, &'static str, f64)> {
+    let mut series = Series::default();
+    let mut found = Vec::new();
+    for (place, tokens) in slots.iter().enumerate() {
+        let slot = Slot(DAY_ZERO * SLOTS_PER_DAY + i64::try_from(place).unwrap());
+        if *tokens > 0 {
+            let split = Split { on_time: amount(*tokens), late: Amount::default() };
+            series.add(slot.start(), Caller::TOTAL, split);
+            series.add(slot.start(), Caller::new(7, 0), split);
+        }
+        series.prepare(slot);
+        let judge = Judge { settings, phase: Phase::Closed };
+        let mut frozen = Frozen::No;
+        for detector in DETECTORS {
+            if let Some(finding) = detector.judge(&series, slot, &judge) {
+                found.push((
+                    slot.0 - DAY_ZERO * SLOTS_PER_DAY,
+                    detector.profile().id,
+                    finding.score,
+                ));
+                frozen = Frozen::Yes;
+            }
+        }
+        series.learn(slot, frozen);
+    }
+    found
+}
+
+fn weeks(count: i64) -> Vec<i64> {
+    let mut noise = fastrand::Rng::with_seed(7);
+    (0..count * 7 * SLOTS_PER_DAY).map(|slot| usual(slot, &mut noise)).collect()
+}
+
+fn check(change: impl Fn(&mut [i64]), expected: &[&str]) {
+    let mut slots = weeks(3);
+    change(&mut slots[(14 * SLOTS_PER_DAY) as usize..]);
+    let mut rules: Vec<_> =
+        run(&slots, &DetectSettings::default()).iter().map(|(_, rule, _)| *rule).collect();
+    rules.sort_unstable();
+    rules.dedup();
+    assert_eq!(rules, expected);
+}
+
+#[test]
+fn a_usual_week_raises_nothing() {
+    check(|_| {}, &[]);
+}
+
+#[test]
+fn a_theft_raises_a_spike_and_an_outage_is_noticed() {
+    let noon = (12 * SLOTS_PER_HOUR) as usize;
+    check(|week| week[noon..noon + 24].iter_mut().for_each(|t| *t *= 12), &["TW-C01"]);
+    check(|week| week[noon..noon + 24].iter_mut().for_each(|t| *t *= 100), &["TW-C01", "TW-C04"]);
+    check(|week| week[noon..noon + 24].iter_mut().for_each(|t| *t = 0), &["TW-P12"]);
+    let night = (2 * SLOTS_PER_HOUR) as usize;
+    check(|week| week[night..night + 24].iter_mut().for_each(|t| *t = 300_000), &["TW-C01"]);
+}
+
+#[test]
+fn changing_the_future_never_changes_a_past_score() {
+    let mut noise = fastrand::Rng::with_seed(11);
+    let mut slots = weeks(2);
+    // Enough trouble that there are scores to compare.
+    for _ in 0..40 {
+        let at = noise.usize(..slots.len());
+        slots[at] *= noise.i64(2..60);
+    }
+    // A settings so sharp that nearly every slot is scored.
+    let settings =
+        DetectSettings { score: 0.1, min_excess_usd_per_hour: 0.0, ..Default::default() };
+    let cut = slots.len() * 3 / 4;
+    let before = run(&slots, &settings);
+    slots[cut..].iter_mut().for_each(|tokens| *tokens = *tokens * 7 + 50);
+    let after = run(&slots, &settings);
+    let past = |found: &[(i64, &'static str, f64)]| {
+        let bits = |f: &(i64, &'static str, f64)| (f.0, f.1, f.2.to_bits());
+        found.iter().filter(|f| f.0 < cut as i64).map(bits).collect::<Vec<_>>()
+    };
+    assert!(past(&before).len() > 100, "{}", past(&before).len());
+    assert_eq!(past(&before), past(&after));
+    assert_ne!(before.len(), after.len());
+}
+
+#[test]
+fn the_seasonal_curve_follows_the_day() {
+    let mut series = Series::default();
+    for (place, tokens) in weeks(3).iter().enumerate() {
+        let slot = Slot(DAY_ZERO * SLOTS_PER_DAY + i64::try_from(place).unwrap());
+        let split = Split { on_time: amount(*tokens), late: Amount::default() };
+        series.add(slot.start(), Caller::TOTAL, split);
+    }
+    let now = Slot((DAY_ZERO + 21) * SLOTS_PER_DAY);
+    let curve = curve(&series, now, Signal::Tokens, 24).unwrap();
+    let at = |hour: i64| curve.values[usize::try_from(hour - curve.first_hour).unwrap()];
+    let day = (DAY_ZERO + 20) * 24;
+    assert!(at(day + 12) > 5.0 * at(day + 3), "{} {}", at(day + 12), at(day + 3));
+    let forecast = forecast_day(&series, now, Signal::Tokens).unwrap();
+    let true_day = 10.0 * 12.0 * 60_000.0 + 14.0 * 12.0 * 6_000.0;
+    assert!((forecast / true_day - 1.0).abs() < 0.2, "{forecast} {true_day}");
+}
