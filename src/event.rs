@@ -101,3 +101,19 @@ pub struct PartitionKey {
     /// Partition id as the hub calls it.
     pub partition: String,
 }
+
+/// What a source hands over at once: the unit of one step and one transaction.
+///
+/// Empty ones come every second, so that time passes where nothing arrives.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// Partitions that are read from now on; no window closes before each has been heard of.
+    pub members: Vec<PartitionKey>,
+    /// Events in the order of reading.
+    pub arrivals: Vec<Arrival>,
+    /// Partitions known to hold nothing unread that was enqueued up to the given time.
+    pub idle: Vec<(PartitionKey, ArrivalTime)>,
+    /// Partitions that could neither be read nor found idle for too long: windows no longer wait
+    /// for them.
+    pub stalled: Vec<PartitionKey>,
+}

@@ -7,3 +7,4 @@ pub mod price;
 pub mod aggregate;
 pub mod detect;
 pub mod incident;
+pub mod engine;

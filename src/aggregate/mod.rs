@@ -1,6 +1,7 @@
 //! From rows to calls to sums: the join, signed bookings and mergeable rollups.
 
 pub mod call;
+pub mod cap;
 pub mod join;
 pub mod names;
 pub mod rollup;

@@ -149,6 +149,18 @@ impl Series {
         }
     }
 
+    /// The oldest slot remembered.
+    #[must_use]
+    pub fn oldest_slot(&self) -> Option<Slot> {
+        self.slots.first_key_value().map(|(slot, _)| Slot(*slot))
+    }
+
+    /// The newest slot with calls.
+    #[must_use]
+    pub fn newest_slot(&self) -> Option<Slot> {
+        self.slots.last_key_value().map(|(slot, _)| Slot(*slot))
+    }
+
     /// On-time sums of one slot.
     #[must_use]
     pub fn slot(&self, slot: Slot) -> Amount {

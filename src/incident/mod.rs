@@ -1,5 +1,8 @@
 //! Incidents: what a person is told about, with its evidence, money at risk and life cycle.
 
+pub mod respond;
+pub mod tracker;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};

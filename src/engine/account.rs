@@ -1,0 +1,354 @@
+//! Everything of one AI account and nothing else: the shard.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::effects::{AccountClock, AccountEffects, SavedAccount};
+use super::{Env, watch};
+use crate::aggregate::call::{Booking, RowFacts, Terms};
+use crate::aggregate::cap::CallerCap;
+use crate::aggregate::join::{self, Calls, Taken};
+use crate::aggregate::names::{NameKind, Names};
+use crate::aggregate::rollup::{Caller, RollupKey, Split};
+use crate::detect::calibration::Calibration;
+use crate::detect::series::{Quiet, SLOT_MIN, Series, Slot};
+use crate::event::Row;
+use crate::incident::tracker::{Changes, Tracker};
+use crate::price::ModelPrices;
+use crate::time::{ArrivalTime, DAY_MS, EventTime, MINUTE_MS, Minute};
+
+/// One row on its way into an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountRow {
+    /// What was decoded.
+    pub row: Row,
+    /// When the hub took it, made monotone per partition.
+    pub enqueued: ArrivalTime,
+}
+
+/// Joins, sums and judges the calls of one account.
+#[derive(Debug)]
+pub struct Account {
+    /// Its number.
+    pub id: u32,
+    /// Azure resource id, lower case.
+    pub resource: String,
+    pub(super) names: Names,
+    pub(super) series: BTreeMap<u32, Series>,
+    pub(super) models: BTreeMap<u32, u32>,
+    pub(super) tracker: Tracker,
+    pub(super) judged_to: Option<Slot>,
+    pub(super) watermark: ArrivalTime,
+    pub(super) delay_ms: Option<i64>,
+    prices: HashMap<u32, Option<ModelPrices>>,
+    calls: Calls,
+    cap: CallerCap,
+    hubs: BTreeSet<String>,
+}
+
+/// A moment as the account sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    /// Everything enqueued up to here on the account's hubs has been seen.
+    pub watermark: ArrivalTime,
+    /// Newest arrival known: the time line of `opened_at`.
+    pub now: ArrivalTime,
+}
+
+/// What came of a step, beside what is to be saved.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// To be saved.
+    pub effects: AccountEffects,
+    /// Incidents and announcements.
+    pub changes: Changes,
+    /// Tokens each row added, in the order of the rows.
+    pub row_tokens: Vec<i64>,
+    /// Models seen whose price is unknown, with the tokens they used in this step.
+    pub unpriced: BTreeMap<String, i64>,
+}
+
+struct Lookup<'a> {
+    names: &'a Names,
+    prices: &'a HashMap<u32, Option<ModelPrices>>,
+    lateness_ms: i64,
+}
+
+impl Terms for Lookup<'_> {
+    fn names(&self) -> &Names {
+        self.names
+    }
+
+    fn prices(&self, model: u32) -> Option<&ModelPrices> {
+        self.prices.get(&model)?.as_ref()
+    }
+
+    fn lateness_ms(&self) -> i64 {
+        self.lateness_ms
+    }
+}
+
+impl Account {
+    /// An account nobody has seen before.
+    #[must_use]
+    pub fn new(id: u32, resource: &str, lineage: &str, env: &Env) -> Self {
+        Self {
+            id,
+            resource: resource.to_owned(),
+            names: Names::default(),
+            series: BTreeMap::new(),
+            models: BTreeMap::new(),
+            tracker: Tracker::new(lineage),
+            judged_to: None,
+            watermark: ArrivalTime(i64::MIN),
+            delay_ms: None,
+            prices: HashMap::new(),
+            calls: Calls::new(env.settings.join),
+            cap: CallerCap::new(env.settings.callers_per_hour),
+            hubs: BTreeSet::new(),
+        }
+    }
+
+    /// The account's own name: the last part of the resource id.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.resource.rsplit('/').find(|part| !part.is_empty()).unwrap_or(&self.resource)
+    }
+
+    /// Hubs the account was seen on; their watermarks bound its own.
+    pub fn hubs(&self) -> impl Iterator<Item = &str> {
+        self.hubs.iter().map(String::as_str)
+    }
+
+    /// Notes that the account is fed by `hub`; true when that is news.
+    pub fn seen_on(&mut self, hub: &str) -> bool {
+        !self.hubs.contains(hub) && self.hubs.insert(hub.to_owned())
+    }
+
+    /// Takes `rows`, lets time pass to `moment` and says what changed. Pure: the same calls in the
+    /// same order give the same answers.
+    pub fn apply(&mut self, rows: &[AccountRow], moment: Moment, env: &Env) -> Outcome {
+        let mut outcome = Outcome::default();
+        let mut blob = (Vec::new(), Minute(i64::MIN));
+        let mut touched = BTreeSet::new();
+        for row in rows {
+            let mut bookings = Vec::new();
+            self.take(row, env, &mut bookings, &mut outcome.effects, &mut blob);
+            let tokens = bookings.iter().map(|booking| booking.amount.tokens()).sum();
+            outcome.row_tokens.push(tokens);
+            for booking in bookings {
+                self.book(&booking, &mut outcome);
+                touched.insert((Slot::of(booking.minute), booking.deployment));
+            }
+        }
+        outcome.effects.deltas.drop_zeros();
+        if !blob.0.is_empty() {
+            outcome.effects.rows = Some(blob);
+        }
+        outcome.effects.names = self.names.take_new();
+        self.pass(moment, &touched, env, &mut outcome);
+        outcome.effects.incidents = std::mem::take(&mut outcome.changes.incidents);
+        outcome
+    }
+
+    fn pass(
+        &mut self,
+        moment: Moment,
+        touched: &BTreeSet<(Slot, u32)>,
+        env: &Env,
+        outcome: &mut Outcome,
+    ) {
+        self.watermark = self.watermark.max(moment.watermark);
+        let terms = Lookup {
+            names: &self.names,
+            prices: &self.prices,
+            lateness_ms: env.settings.lateness_ms,
+        };
+        self.calls.pass(self.watermark, &terms);
+        let early = std::mem::take(&mut self.calls.early);
+        if early > 0 {
+            let settled = i64::try_from(early).unwrap_or(i64::MAX);
+            outcome.effects.ledger.insert(("settled_early", 0), (settled, 0));
+        }
+        let before = self.judged_to;
+        outcome.changes.extend(watch::close(self, moment, env));
+        outcome.changes.extend(watch::look_ahead(self, touched, moment, env));
+        if self.judged_to != before
+            && let Some(judged_to) = self.judged_to
+        {
+            self.cap.forget(judged_to.hour() - 26);
+            let clock = AccountClock { judged_to: judged_to.0, watermark: self.watermark };
+            outcome.effects.clock = Some(clock);
+            let states = self.series.iter().map(|(id, series)| (*id, state_of(series)));
+            outcome.effects.states = states.collect();
+        }
+    }
+
+    fn take(
+        &mut self,
+        row: &AccountRow,
+        env: &Env,
+        bookings: &mut Vec<Booking>,
+        effects: &mut AccountEffects,
+        blob: &mut (Vec<u8>, Minute),
+    ) {
+        let facts = self.facts(row, env, effects);
+        let terms = Lookup {
+            names: &self.names,
+            prices: &self.prices,
+            lateness_ms: env.settings.lateness_ms,
+        };
+        match self.calls.take(row.row.call, facts, &terms, bookings) {
+            Taken::New => {
+                join::write_row(row.row.call, &facts, &mut blob.0);
+                let needed = facts.end.0 + env.settings.join.horizon_ms;
+                blob.1 = blob.1.max(Minute(needed.div_euclid(MINUTE_MS) + 1));
+            }
+            Taken::Copy => {}
+            Taken::BeyondHorizon => {
+                let tokens = facts.tokens.unwrap_or_default().total();
+                add(effects, "beyond_dedupe", facts.deployment, tokens);
+            }
+        }
+    }
+
+    /// Names become numbers, and a time that cannot be right becomes the arrival's.
+    fn facts(&mut self, row: &AccountRow, env: &Env, effects: &mut AccountEffects) -> RowFacts {
+        let AccountRow { row, enqueued } = row;
+        let deployment = self.names.number(NameKind::Deployment, &row.deployment);
+        let model = self.names.number(NameKind::Model, &row.model);
+        let book = &env.book;
+        self.prices.entry(model).or_insert_with(|| book.find(&row.model));
+        if model != 0 {
+            self.models.insert(deployment, model);
+        }
+        let believed = enqueued.0 - DAY_MS..=enqueued.0 + 5 * MINUTE_MS;
+        let end = if believed.contains(&row.end.0) {
+            self.delay_ms = Some(enqueued.0 - row.end.0);
+            row.end
+        } else {
+            add(effects, "clock_suspect", deployment, row.tokens.unwrap_or_default().total());
+            EventTime(enqueued.0)
+        };
+        RowFacts {
+            kind: row.kind,
+            end,
+            enqueued: *enqueued,
+            deployment,
+            model,
+            network: self.names.number(NameKind::Network, &row.network),
+            identity: self.names.number(NameKind::Identity, &row.identity),
+            tokens: row.tokens,
+            status: row.status,
+        }
+    }
+
+    /// Adds a booking to the rollups, the totals and what the detectors remember.
+    fn book(&mut self, booking: &Booking, outcome: &mut Outcome) {
+        let Booking { minute, deployment, model, class, amount, .. } = *booking;
+        let hour = Slot::of(minute).hour();
+        let caller = Caller::new(booking.network, booking.identity);
+        let caller = self.cap.label(hour, deployment, caller, amount.tokens());
+        let mut split = Split::default();
+        split.add(class, amount);
+        let series = self.series.entry(deployment).or_default();
+        let deltas = &mut outcome.effects.deltas;
+        for caller in [Caller::TOTAL, caller] {
+            series.add(minute, caller, split);
+            let slot = deltas.minutes.entry(RollupKey { minute, deployment, caller }).or_default();
+            *slot = slot.merged(split);
+        }
+        let total = deltas.totals.entry((deployment, model)).or_default();
+        *total = total.merged(split);
+        if amount.unpriced > 0 {
+            let name = self.names.text(model).to_owned();
+            *outcome.unpriced.entry(name).or_default() += amount.unpriced;
+        }
+    }
+
+    /// Puts a saved account back as it was.
+    #[must_use]
+    pub fn restore(saved: SavedAccount, lineage: &str, env: &Env) -> Self {
+        let mut account = Self::new(saved.id, &saved.resource, lineage, env);
+        for (kind, text) in saved.names {
+            account.names.restore(kind, text);
+        }
+        account.hubs = saved.hubs.into_iter().collect();
+        for (deployment, hour, amount) in saved.hours {
+            account.series.entry(deployment).or_default().restore_hour(hour, amount);
+        }
+        for (deployment, slot, caller, amount) in saved.slots {
+            let series = account.series.entry(deployment).or_default();
+            series.restore_slot(Slot(slot), caller, amount);
+        }
+        for (deployment, hour, caller, tokens) in saved.caller_hours {
+            account.cap.restore(hour, deployment, caller, tokens);
+        }
+        for (deployment, network, minute) in saved.networks {
+            account.series.entry(deployment).or_default().saw_network(network, minute);
+        }
+        for (deployment, bytes) in saved.states {
+            restore_state(account.series.entry(deployment).or_default(), &bytes);
+        }
+        for (cause, tracked) in saved.incidents {
+            account.tracker.restore(cause, tracked);
+        }
+        account.restore_calls(&saved.rows, env);
+        if let Some(clock) = saved.clock {
+            account.judged_to = Some(Slot(clock.judged_to));
+            account.watermark = clock.watermark;
+        }
+        account
+    }
+
+    /// Folds saved rows: what they book is already in the rollups.
+    fn restore_calls(&mut self, blobs: &[Vec<u8>], env: &Env) {
+        for (call, row) in blobs.iter().flat_map(|blob| join::read_rows(blob)) {
+            let model = self.names.text(row.model);
+            self.prices.entry(row.model).or_insert_with(|| env.book.find(model));
+            if row.model != 0 {
+                self.models.insert(row.deployment, row.model);
+            }
+            let terms = Lookup {
+                names: &self.names,
+                prices: &self.prices,
+                lateness_ms: env.settings.lateness_ms,
+            };
+            self.calls.take(call, row, &terms, &mut Vec::new());
+        }
+    }
+}
+
+fn add(effects: &mut AccountEffects, reason: &'static str, deployment: u32, tokens: i64) {
+    let entry = effects.ledger.entry((reason, deployment)).or_default();
+    entry.0 += 1;
+    entry.1 = entry.1.saturating_add(tokens);
+}
+
+/// Detector state of a series as bytes: silence first, then the calibration.
+fn state_of(series: &Series) -> Vec<u8> {
+    let Quiet { run, slots, longest } = series.quiet;
+    let mut bytes = Vec::with_capacity(20 + 2560);
+    bytes.extend_from_slice(&run.to_le_bytes());
+    bytes.extend_from_slice(&slots.to_le_bytes());
+    bytes.extend_from_slice(&longest.to_le_bytes());
+    bytes.extend_from_slice(&series.calibration.to_bytes());
+    bytes
+}
+
+fn restore_state(series: &mut Series, bytes: &[u8]) {
+    let Some((run, rest)) = bytes.split_first_chunk::<8>() else { return };
+    let Some((slots, rest)) = rest.split_first_chunk::<4>() else { return };
+    let Some((longest, rest)) = rest.split_first_chunk::<8>() else { return };
+    series.quiet = Quiet {
+        run: f64::from_le_bytes(*run),
+        slots: u32::from_le_bytes(*slots),
+        longest: f64::from_le_bytes(*longest),
+    };
+    series.calibration = Calibration::from_bytes(rest);
+}
+
+/// The slots whose close the watermark has passed end before this one.
+#[must_use]
+pub fn closed_before(watermark: ArrivalTime, lateness_ms: i64) -> Slot {
+    Slot((watermark.0.saturating_sub(lateness_ms)).div_euclid(SLOT_MIN * MINUTE_MS))
+}

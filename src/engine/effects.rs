@@ -1,0 +1,144 @@
+//! What a step wants saved and told, and what a restart puts back.
+
+use std::collections::BTreeMap;
+
+use crate::aggregate::names::NameKind;
+use crate::aggregate::rollup::{Amount, Caller, Deltas};
+use crate::event::{PartitionKey, Rejected};
+use crate::incident::Announcement;
+use crate::incident::tracker::{Cause, Tracked};
+use crate::time::{ArrivalTime, Minute};
+
+/// Everything one step changed. It is saved in one transaction or not at all.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Effects {
+    /// Positions, each to be compared with the stored one before it is replaced.
+    pub positions: Vec<PositionMove>,
+    /// Changes by account number.
+    pub accounts: BTreeMap<u32, AccountEffects>,
+    /// Records and bodies that could not be read.
+    pub quarantine: Vec<Rejected>,
+    /// Records of categories nobody decodes.
+    pub categories: BTreeMap<String, i64>,
+    /// Plain counts: duplicates, repaired bodies.
+    pub counters: BTreeMap<&'static str, i64>,
+    /// Events that will never be seen.
+    pub gaps: Vec<Gap>,
+    /// Incidents of the service itself.
+    pub incidents: Vec<(Cause, Tracked)>,
+    /// What destinations are told, in order.
+    pub announcements: Vec<Announcement>,
+}
+
+impl Effects {
+    /// True when there is nothing to save.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A partition's step forward.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PositionMove {
+    /// Which partition.
+    pub key: PartitionKey,
+    /// The next sequence number before; `None` when nothing had been read yet.
+    pub from: Option<i64>,
+    /// The next sequence number now; `None` while nothing has been read.
+    pub to: Option<i64>,
+    /// Everything enqueued up to here has been seen.
+    pub passed: ArrivalTime,
+    /// Events applied.
+    pub events: i64,
+    /// Tokens those events added to the rollups: the other side of the double entry.
+    pub tokens: i64,
+}
+
+/// Sequence numbers that were never delivered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gap {
+    /// Which partition.
+    pub key: PartitionKey,
+    /// First missing number.
+    pub from: i64,
+    /// First number that came after it.
+    pub to: i64,
+}
+
+/// What changed in one account.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AccountEffects {
+    /// Resource id, when the account is new.
+    pub created: Option<String>,
+    /// Names given.
+    pub names: Vec<(u32, NameKind, String)>,
+    /// Rollups and totals.
+    pub deltas: Deltas,
+    /// Rows of open calls (see `aggregate::join::write_row`) and the minute until which they are
+    /// needed.
+    pub rows: Option<(Vec<u8>, Minute)>,
+    /// Detector state by deployment.
+    pub states: Vec<(u32, Vec<u8>)>,
+    /// First slot not yet judged and the watermark, when either moved over a slot.
+    pub clock: Option<AccountClock>,
+    /// Hubs the account was first seen on.
+    pub hubs: Vec<String>,
+    /// What could not be counted, by reason and deployment: records and tokens.
+    pub ledger: BTreeMap<(&'static str, u32), (i64, i64)>,
+    /// Incidents that are new or different.
+    pub incidents: Vec<(Cause, Tracked)>,
+}
+
+/// How far an account has been judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AccountClock {
+    /// First slot not yet judged.
+    pub judged_to: i64,
+    /// Everything enqueued up to here on the account's hubs has been seen.
+    pub watermark: ArrivalTime,
+}
+
+/// What a restart puts back.
+#[derive(Debug, Clone, Default)]
+pub struct Saved {
+    /// Random id given to the database at its creation.
+    pub lineage: String,
+    /// Partitions: next sequence number and how far they have passed.
+    pub partitions: Vec<(PartitionKey, Option<i64>, ArrivalTime)>,
+    /// Accounts in the order of their numbers.
+    pub accounts: Vec<SavedAccount>,
+    /// Categories counted so far.
+    pub categories: Vec<String>,
+    /// Incidents of the service itself.
+    pub incidents: Vec<(Cause, Tracked)>,
+}
+
+/// One account as saved.
+#[derive(Debug, Clone, Default)]
+pub struct SavedAccount {
+    /// Its number.
+    pub id: u32,
+    /// Resource id.
+    pub resource: String,
+    /// How far it was judged; `None` before the first slot closed.
+    pub clock: Option<AccountClock>,
+    /// Hubs it was seen on.
+    pub hubs: Vec<String>,
+    /// Names in the order of their numbers.
+    pub names: Vec<(NameKind, String)>,
+    /// Blobs of rows still within the horizon.
+    pub rows: Vec<Vec<u8>>,
+    /// Sums by deployment and hour.
+    pub hours: Vec<(u32, i64, Amount)>,
+    /// On-time sums by deployment, slot and caller.
+    pub slots: Vec<(u32, i64, Caller, Amount)>,
+    /// Tokens by deployment, hour and caller, for the cap.
+    pub caller_hours: Vec<(u32, i64, Caller, i64)>,
+    /// First minute of each network by deployment.
+    pub networks: Vec<(u32, u32, Minute)>,
+    /// Detector state by deployment.
+    pub states: Vec<(u32, Vec<u8>)>,
+    /// Incidents, open and past.
+    pub incidents: Vec<(Cause, Tracked)>,
+}

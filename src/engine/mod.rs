@@ -1,0 +1,354 @@
+//! The pure whole: a batch goes in, everything to save and to tell comes out.
+
+pub mod account;
+pub mod effects;
+pub mod estate;
+pub mod watch;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::aggregate::join::JoinSettings;
+use crate::decode;
+use crate::detect::DetectSettings;
+use crate::event::{Arrival, Batch, PartitionKey};
+use crate::price::PriceBook;
+use crate::time::{ArrivalTime, MINUTE_MS};
+use account::{Account, AccountRow, Moment};
+use effects::{Effects, Gap, PositionMove, Saved};
+use estate::{Estate, News};
+
+/// What the engine may be told beforehand.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EngineSettings {
+    /// A slot is judged this long after its end, in milliseconds of arrival time.
+    pub lateness_ms: i64,
+    /// Limits of the join.
+    pub join: JoinSettings,
+    /// Thresholds of the detectors.
+    pub detect: DetectSettings,
+    /// Callers with a row of their own, per deployment and hour.
+    pub callers_per_hour: usize,
+    /// AI accounts kept apart; records of later ones are counted in the ledger.
+    pub max_accounts: usize,
+}
+
+impl Default for EngineSettings {
+    fn default() -> Self {
+        Self {
+            lateness_ms: 5 * MINUTE_MS,
+            join: JoinSettings::default(),
+            detect: DetectSettings::default(),
+            callers_per_hour: 500,
+            max_accounts: 5_000,
+        }
+    }
+}
+
+/// What every account works with.
+#[derive(Debug, Clone)]
+pub struct Env {
+    /// Settings.
+    pub settings: EngineSettings,
+    /// Prices.
+    pub book: PriceBook,
+}
+
+/// Categories counted by name; later ones share one.
+const MAX_CATEGORIES: usize = 256;
+/// Rejected records kept as samples per step; all are counted.
+const MAX_SAMPLES: usize = 50;
+
+/// Positions, accounts and estate: a cache of the database that only this process changes.
+#[derive(Debug)]
+pub struct Engine {
+    env: Env,
+    lineage: String,
+    partitions: BTreeMap<PartitionKey, Partition>,
+    hubs: BTreeMap<String, ArrivalTime>,
+    accounts: BTreeMap<String, Account>,
+    categories: BTreeSet<String>,
+    estate: Estate,
+    now: ArrivalTime,
+}
+
+#[derive(Debug, Clone)]
+struct Partition {
+    next: Option<i64>,
+    saved_next: Option<i64>,
+    passed: ArrivalTime,
+    waited_for: bool,
+    moved: bool,
+    events: i64,
+    tokens: i64,
+}
+
+impl Partition {
+    const fn at(next: Option<i64>, passed: ArrivalTime) -> Self {
+        Self {
+            next,
+            saved_next: next,
+            passed,
+            waited_for: true,
+            moved: false,
+            events: 0,
+            tokens: 0,
+        }
+    }
+}
+
+impl Engine {
+    /// The engine as the database left it.
+    #[must_use]
+    pub fn restore(saved: Saved, env: Env) -> Self {
+        let mut estate = Estate::new(&saved.lineage);
+        for (cause, tracked) in saved.incidents {
+            estate.restore(cause, tracked);
+        }
+        let lineage = saved.lineage;
+        let accounts = saved
+            .accounts
+            .into_iter()
+            .map(|account| (account.resource.clone(), Account::restore(account, &lineage, &env)));
+        let accounts = accounts.collect();
+        let mut engine = Self {
+            env,
+            lineage: lineage.clone(),
+            partitions: BTreeMap::new(),
+            hubs: BTreeMap::new(),
+            accounts,
+            categories: saved.categories.into_iter().collect(),
+            estate,
+            now: ArrivalTime(i64::MIN),
+        };
+        for (key, next, passed) in saved.partitions {
+            engine.now = engine.now.max(passed);
+            engine.partitions.insert(key, Partition::at(next, passed));
+        }
+        engine
+    }
+
+    /// The next sequence number of a partition; `None` when nothing was read from it yet.
+    #[must_use]
+    pub fn next_sequence(&self, key: &PartitionKey) -> Option<i64> {
+        self.partitions.get(key)?.next
+    }
+
+    /// Applies one batch. Pure: no clock, no I/O, no randomness; the same batches in the same
+    /// order give the same effects, and batches cut or interleaved otherwise the same state.
+    pub fn apply(&mut self, batch: &Batch) -> Effects {
+        let mut effects = Effects::default();
+        let mut news = News::default();
+        for key in &batch.members {
+            self.join_in(key, &mut news);
+        }
+        let mut rows: BTreeMap<String, Vec<(AccountRow, PartitionKey)>> = BTreeMap::new();
+        for arrival in &batch.arrivals {
+            self.read(arrival, &mut rows, &mut effects);
+        }
+        for (key, until) in &batch.idle {
+            if let Some(partition) = self.partitions.get_mut(key)
+                && *until > partition.passed
+            {
+                partition.passed = *until;
+                partition.waited_for = true;
+            }
+        }
+        for key in &batch.stalled {
+            if let Some(partition) = self.partitions.get_mut(key)
+                && std::mem::replace(&mut partition.waited_for, false)
+            {
+                news.stalled.push(key.clone());
+            }
+        }
+        self.move_watermarks();
+        self.step_accounts(&rows, &mut effects, &mut news);
+        news.gaps.clone_from(&effects.gaps);
+        let changes = self.estate.apply(&news, self.now);
+        effects.incidents = changes.incidents;
+        effects.announcements.extend(changes.announcements);
+        if !effects.is_empty() || self.partitions.values().any(|p| p.next != p.saved_next) {
+            effects.positions = self.take_positions();
+        }
+        effects
+    }
+
+    fn join_in(&mut self, key: &PartitionKey, news: &mut News) {
+        if self.partitions.contains_key(key) {
+            return;
+        }
+        let older =
+            |known: &PartitionKey| known.hub == key.hub && known.incarnation < key.incarnation;
+        if self.partitions.keys().any(older) && !news.recreated.contains(&key.hub) {
+            news.recreated.push(key.hub.clone());
+        }
+        for (known, partition) in &mut self.partitions {
+            if older(known) {
+                partition.waited_for = false;
+            }
+        }
+        self.partitions.insert(key.clone(), Partition::at(None, ArrivalTime(i64::MIN)));
+    }
+
+    fn read(
+        &mut self,
+        arrival: &Arrival,
+        rows: &mut BTreeMap<String, Vec<(AccountRow, PartitionKey)>>,
+        effects: &mut Effects,
+    ) {
+        let key = &arrival.partition;
+        let fresh = || Partition::at(None, ArrivalTime(i64::MIN));
+        let partition = self.partitions.entry(key.clone()).or_insert_with(fresh);
+        match partition.next {
+            Some(next) if arrival.sequence < next => {
+                *effects.counters.entry("duplicate_events").or_default() += 1;
+                return;
+            }
+            Some(next) if arrival.sequence > next => {
+                effects.gaps.push(Gap { key: key.clone(), from: next, to: arrival.sequence });
+            }
+            Some(_) | None => {}
+        }
+        partition.next = Some(arrival.sequence.saturating_add(1));
+        partition.passed = partition.passed.max(arrival.enqueued);
+        partition.waited_for = true;
+        partition.moved = true;
+        partition.events += 1;
+        let enqueued = partition.passed;
+        self.now = self.now.max(enqueued);
+        let decoded = decode::decode(&arrival.body);
+        for row in decoded.rows {
+            let row = AccountRow { row, enqueued };
+            match rows.get_mut(&row.row.account) {
+                Some(known) => known.push((row, key.clone())),
+                None => {
+                    rows.insert(row.row.account.clone(), vec![(row, key.clone())]);
+                }
+            }
+        }
+        for category in decoded.unknown {
+            let name = self.category(category);
+            *effects.categories.entry(name).or_default() += 1;
+        }
+        if decoded.repaired > 0 {
+            *effects.counters.entry("repaired_bodies").or_default() += 1;
+        }
+        for rejected in decoded.rejected {
+            *effects.counters.entry("quarantined").or_default() += 1;
+            if effects.quarantine.len() < MAX_SAMPLES {
+                effects.quarantine.push(rejected);
+            }
+        }
+    }
+
+    fn category(&mut self, name: String) -> String {
+        if !self.categories.contains(&name) {
+            if self.categories.len() >= MAX_CATEGORIES {
+                return "(other)".to_owned();
+            }
+            self.categories.insert(name.clone());
+        }
+        name
+    }
+
+    /// A hub's watermark is what its slowest waited-for partition has passed; it never goes back.
+    fn move_watermarks(&mut self) {
+        let mut slowest: BTreeMap<&str, ArrivalTime> = BTreeMap::new();
+        for (key, partition) in self.partitions.iter().filter(|(_, p)| p.waited_for) {
+            let hub = slowest.entry(&key.hub).or_insert(partition.passed);
+            *hub = (*hub).min(partition.passed);
+            self.now = self.now.max(partition.passed);
+        }
+        for (hub, watermark) in slowest {
+            match self.hubs.get_mut(hub) {
+                Some(known) => *known = (*known).max(watermark),
+                None => {
+                    self.hubs.insert(hub.to_owned(), watermark);
+                }
+            }
+        }
+    }
+
+    fn step_accounts(
+        &mut self,
+        rows: &BTreeMap<String, Vec<(AccountRow, PartitionKey)>>,
+        effects: &mut Effects,
+        news: &mut News,
+    ) {
+        for (resource, rows) in rows {
+            self.admit(resource, rows, effects);
+        }
+        let none = Vec::new();
+        for (resource, account) in &mut self.accounts {
+            let origin = rows.get(resource).unwrap_or(&none);
+            let rows: Vec<AccountRow> = origin.iter().map(|(row, _)| row.clone()).collect();
+            let watermark = account.hubs().filter_map(|hub| self.hubs.get(hub)).min();
+            let watermark = watermark.copied().unwrap_or(ArrivalTime(i64::MIN));
+            let outcome = account.apply(&rows, Moment { watermark, now: self.now }, &self.env);
+            for ((_, key), tokens) in origin.iter().zip(&outcome.row_tokens) {
+                if let Some(partition) = self.partitions.get_mut(key) {
+                    partition.tokens = partition.tokens.saturating_add(*tokens);
+                }
+            }
+            for (model, tokens) in outcome.unpriced {
+                news.unpriced.insert((account.name().to_owned(), model), tokens);
+            }
+            effects.announcements.extend(outcome.changes.announcements);
+            let created = effects.accounts.remove(&account.id);
+            let mut saved = outcome.effects;
+            if let Some(created) = created {
+                saved.created = created.created;
+                saved.hubs = created.hubs;
+            }
+            if saved != effects::AccountEffects::default() {
+                effects.accounts.insert(account.id, saved);
+            }
+        }
+    }
+
+    /// Makes room for an account on first sight and notes the hubs that feed it.
+    fn admit(
+        &mut self,
+        resource: &str,
+        rows: &[(AccountRow, PartitionKey)],
+        effects: &mut Effects,
+    ) {
+        if !self.accounts.contains_key(resource) {
+            let next = u32::try_from(self.accounts.len() + 1).unwrap_or(u32::MAX);
+            if self.accounts.len() >= self.env.settings.max_accounts {
+                *effects.counters.entry("rows_of_too_many_accounts").or_default() +=
+                    i64::try_from(rows.len()).unwrap_or(i64::MAX);
+                return;
+            }
+            let account = Account::new(next, resource, &self.lineage, &self.env);
+            self.accounts.insert(resource.to_owned(), account);
+            effects.accounts.entry(next).or_default().created = Some(resource.to_owned());
+        }
+        if let Some(account) = self.accounts.get_mut(resource) {
+            for (_, key) in rows {
+                if account.seen_on(&key.hub) {
+                    effects.accounts.entry(account.id).or_default().hubs.push(key.hub.clone());
+                }
+            }
+        }
+    }
+
+    /// Every partition that moved since the last save.
+    fn take_positions(&mut self) -> Vec<PositionMove> {
+        let mut moves = Vec::new();
+        for (key, partition) in &mut self.partitions {
+            if partition.moved || partition.passed > ArrivalTime(i64::MIN) {
+                moves.push(PositionMove {
+                    key: key.clone(),
+                    from: partition.saved_next,
+                    to: partition.next,
+                    passed: partition.passed,
+                    events: std::mem::take(&mut partition.events),
+                    tokens: std::mem::take(&mut partition.tokens),
+                });
+                partition.saved_next = partition.next;
+                partition.moved = false;
+            }
+        }
+        moves
+    }
+}

@@ -1,0 +1,264 @@
+//! Closing slots, looking ahead into open ones, and turning findings into incidents.
+
+use std::collections::BTreeSet;
+
+use super::Env;
+use super::account::{Account, Moment, closed_before};
+use crate::aggregate::rollup::{Amount, Caller};
+use crate::detect::series::{Frozen, SLOTS_PER_DAY, SLOTS_PER_HOUR, Series, Signal, Slot, values};
+use crate::detect::{DETECTORS, Detector, Finding, Judge, Phase, network, seasonal};
+use crate::incident::tracker::{self, Cause, Changes, Hearing, Verdict, Weight};
+use crate::incident::{CallerShare, Incident, State, respond};
+use crate::money::NanoUsd;
+use crate::time::{ArrivalTime, MINUTE_MS};
+
+/// A jump of the watermark over more than this is not judged slot by slot.
+const MAX_CATCH_UP_DAYS: i64 = 60;
+/// Callers named in an incident.
+const MAX_CALLERS: usize = 10;
+/// Share of the excess below which a caller is not named.
+const CULPRIT_SHARE: f64 = 0.05;
+
+/// One deployment at one slot.
+struct Scene<'a> {
+    deployment: u32,
+    slot: Slot,
+    phase: Phase,
+    moment: Moment,
+    env: &'a Env,
+}
+
+/// Judges and learns every slot the watermark has closed, in order.
+pub(super) fn close(account: &mut Account, moment: Moment, env: &Env) -> Changes {
+    let end = closed_before(account.watermark, env.settings.lateness_ms);
+    let first =
+        account.judged_to.or_else(|| account.series.values().filter_map(Series::oldest_slot).min());
+    let mut changes = Changes::default();
+    let Some(first) = first.filter(|first| *first < end) else { return changes };
+    let start = first.0.max(end.0 - MAX_CATCH_UP_DAYS * SLOTS_PER_DAY);
+    let deployments: Vec<u32> = account.series.keys().copied().filter(|id| *id != 0).collect();
+    for slot in (start..end.0).map(Slot) {
+        let closed_at = slot.end().start().0 + env.settings.lateness_ms;
+        let moment = Moment { now: ArrivalTime(closed_at), ..moment };
+        for deployment in &deployments {
+            let scene = Scene { deployment: *deployment, slot, phase: Phase::Closed, moment, env };
+            changes.extend(close_one(account, &scene));
+        }
+    }
+    account.judged_to = Some(end);
+    changes
+}
+
+fn close_one(account: &mut Account, scene: &Scene<'_>) -> Changes {
+    let Some(series) = account.series.get_mut(&scene.deployment) else { return Changes::default() };
+    series.prepare(scene.slot);
+    let mut changes = Changes::default();
+    let mut frozen = Frozen::No;
+    for detector in DETECTORS {
+        let cause = cause_of(account, *detector, scene.deployment);
+        match judge(account, *detector, scene) {
+            Some(finding) => {
+                frozen = Frozen::Yes;
+                changes.extend(report(account, *detector, &finding, scene));
+            }
+            None => {
+                let enough = detector.profile().quiet_slots;
+                changes.extend(account.tracker.quiet(&cause, enough, scene.moment.now));
+            }
+        }
+        if account.tracker.open(&cause).is_some() {
+            let excess =
+                account.series.get(&scene.deployment).map(|s| excess(s, scene.slot, scene.slot));
+            account.tracker.bank(&cause, excess.unwrap_or(0.0));
+            frozen = if detector.profile().about_cost { Frozen::Yes } else { frozen };
+        }
+    }
+    if let Some(series) = account.series.get_mut(&scene.deployment) {
+        series.learn(scene.slot, frozen);
+    }
+    changes
+}
+
+/// Judges open slots that just grew: an upper bound once passed stays passed.
+///
+/// A band is used only once every hour it is made of has been learnt, that is when the watermark
+/// has reached the hour of the slot; a constant ceiling may speak an hour earlier.
+pub(super) fn look_ahead(
+    account: &mut Account,
+    touched: &BTreeSet<(Slot, u32)>,
+    moment: Moment,
+    env: &Env,
+) -> Changes {
+    let mut changes = Changes::default();
+    let watermark_min = account.watermark.0.div_euclid(MINUTE_MS);
+    for (slot, deployment) in touched {
+        let open = account.judged_to.is_none_or(|judged_to| *slot >= judged_to);
+        if !open || *deployment == 0 || slot.start().0 > watermark_min + 60 {
+            continue;
+        }
+        let scene = Scene { deployment: *deployment, slot: *slot, phase: Phase::Open, moment, env };
+        if let Some(series) = account.series.get_mut(deployment)
+            && slot.hour() * 60 <= watermark_min
+        {
+            series.prepare(*slot);
+        }
+        for detector in DETECTORS {
+            if let Some(finding) = judge(account, *detector, &scene) {
+                changes.extend(report(account, *detector, &finding, &scene));
+            }
+        }
+    }
+    changes
+}
+
+fn judge(account: &Account, detector: &dyn Detector, scene: &Scene<'_>) -> Option<Finding> {
+    let judge = Judge { settings: &scene.env.settings.detect, phase: scene.phase };
+    detector.judge(account.series.get(&scene.deployment)?, scene.slot, &judge)
+}
+
+fn cause_of(account: &Account, detector: &dyn Detector, deployment: u32) -> Cause {
+    let scope = format!("{}/{}", account.name(), account.names.text(deployment));
+    Cause { rule: detector.profile().id, scope }
+}
+
+fn report(
+    account: &mut Account,
+    detector: &dyn Detector,
+    finding: &Finding,
+    scene: &Scene<'_>,
+) -> Changes {
+    let cause = cause_of(account, detector, scene.deployment);
+    let known = account.tracker.open(&cause).map(|tracked| tracked.incident.last_window);
+    if scene.phase == Phase::Open && known.is_some() {
+        // Already told; the close of the slot brings the numbers up to date.
+        return Changes::default();
+    }
+    let Some(seen) = describe(account, detector, finding, scene) else { return Changes::default() };
+    let verdict = match scene.phase {
+        Phase::Open => Verdict::Early,
+        Phase::Closed => Verdict::Closing,
+    };
+    // A spike of the same deployment already tells the story of the ceiling.
+    let parent = DETECTORS.first().map(|first| cause_of(account, *first, scene.deployment));
+    let spoken_for = detector.profile().about_cost
+        && parent.is_some_and(|parent| parent != cause && account.tracker.open(&parent).is_some());
+    let hearing = if spoken_for { Hearing::Inhibited } else { Hearing::Announce };
+    account.tracker.found(&cause, seen, finding.score, verdict, hearing)
+}
+
+fn describe(
+    account: &Account,
+    detector: &dyn Detector,
+    finding: &Finding,
+    scene: &Scene<'_>,
+) -> Option<Incident> {
+    let profile = detector.profile();
+    let series = account.series.get(&scene.deployment)?;
+    let cause = cause_of(account, detector, scene.deployment);
+    let tracked = account.tracker.open(&cause);
+    let first = tracked.map_or(scene.slot, |t| Slot::of(t.incident.first_window.minute()));
+    let newest = series.newest_slot().unwrap_or(scene.slot).max(scene.slot);
+    let priced = series.trailing(newest, newest.0 - first.0 + 1).unpriced == 0;
+    let so_far = tracked.map_or(0.0, |t| t.banked_usd) + excess(series, scene.slot, newest);
+    let per_day = per_day(series, scene.slot);
+    let per_day = (priced && profile.about_cost).then(|| NanoUsd::from_usd(per_day));
+    let deployment = account.names.text(scene.deployment).to_owned();
+    let model = account.models.get(&scene.deployment).map(|model| account.names.text(*model));
+    let weight = Weight {
+        base: profile.severity,
+        about_cost: profile.about_cost,
+        per_day,
+        confidence: finding.confidence,
+    };
+    let mut evidence = finding.evidence.clone();
+    if tracked.is_none() && profile.about_cost {
+        evidence.extend(forecast(series, scene.slot, per_day));
+    }
+    Some(Incident {
+        key: String::new(),
+        rule: profile.id.to_owned(),
+        rule_name: profile.name.to_owned(),
+        account: account.name().to_owned(),
+        resource_id: Some(account.resource.clone()),
+        model: model.map(|model| model.split('@').next().unwrap_or_default().to_owned()),
+        severity: tracker::severity(weight),
+        state: State::Open,
+        first_window: scene.slot.start().start(),
+        last_window: scene.slot.end().start(),
+        opened_at: scene.moment.now,
+        resolved_at: None,
+        observed: finding.observed,
+        expected: finding.expected,
+        bound: finding.bound,
+        unit: finding.unit.clone(),
+        cost: (priced && profile.about_cost).then(|| NanoUsd::from_usd(so_far)),
+        cost_per_day: per_day,
+        callers: culprits(account, series, first, newest),
+        evidence,
+        response: if profile.about_cost || profile.id == "TW-I01" {
+            respond::stop_spending(&account.resource, &deployment)
+        } else {
+            respond::look_for_silence(&account.resource)
+        },
+        deployment: Some(deployment),
+        confidence: finding.confidence,
+        delay_azure_s: account.delay_ms.map(|ms| ms.div_euclid(1000)),
+    })
+}
+
+/// USD above what was expected in the slots `from..=to`, never negative.
+fn excess(series: &Series, from: Slot, to: Slot) -> f64 {
+    let slots = (from.0..=to.0).map(|slot| {
+        let [_, seen, _] = values(series.slot(Slot(slot)));
+        seen - series.expected(Slot(slot)).map_or(0.0, |[_, usd, _]| usd)
+    });
+    slots.sum::<f64>().max(0.0)
+}
+
+/// USD a day if the excess of the last quarter of an hour goes on.
+fn per_day(series: &Series, slot: Slot) -> f64 {
+    excess(series, Slot(slot.0 - 2), slot) * 96.0
+}
+
+fn forecast(series: &Series, slot: Slot, per_day: Option<NanoUsd>) -> Option<String> {
+    let usual = seasonal::forecast_day(series, slot, Signal::Cost)?;
+    let usual = NanoUsd::from_usd(usual);
+    Some(match per_day {
+        Some(extra) => format!(
+            "these 24 hours were forecast to cost {usual}; at this pace they cost {} more",
+            extra
+        ),
+        None => format!("these 24 hours were forecast to cost {usual}"),
+    })
+}
+
+/// The callers that bring the excess: tokens now against the three hours before the incident.
+fn culprits(account: &Account, series: &Series, first: Slot, newest: Slot) -> Vec<CallerShare> {
+    let before = series.callers(Slot(first.0 - 3 * SLOTS_PER_HOUR), Slot(first.0 - 1));
+    let now = series.callers(first, newest);
+    let spans = [newest.0 - first.0 + 1, 3 * SLOTS_PER_HOUR].map(crate::detect::baseline::as_float);
+    let [now_slots, before_slots] = spans;
+    let tokens = |amount: &Amount| values(*amount)[0];
+    let mut ranked: Vec<(f64, Caller, Amount)> = now
+        .iter()
+        .map(|(caller, amount)| {
+            let usual = before.get(caller).map_or(0.0, tokens) / before_slots * now_slots;
+            (tokens(amount) - usual, *caller, *amount)
+        })
+        .filter(|(excess, _, _)| *excess > 0.0)
+        .collect();
+    ranked.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    let all: f64 = ranked.iter().map(|(excess, _, _)| excess).sum();
+    ranked.retain(|(excess, _, _)| *excess >= CULPRIT_SHARE * all);
+    let shares = ranked.into_iter().take(MAX_CALLERS).map(|(_, caller, amount)| {
+        let (network, identity) = caller.parts().unwrap_or((1, 0));
+        CallerShare {
+            network: account.names.text(network).to_owned(),
+            identity: account.names.text(identity).to_owned(),
+            tokens: amount.tokens(),
+            cost: (amount.unpriced == 0).then_some(NanoUsd(amount.cost_nano)),
+            new: caller.parts().is_some() && network::is_new(series, network, first),
+        }
+    });
+    shares.collect()
+}

@@ -1,0 +1,97 @@
+//! What to do about an incident: the commands that stop it, most effective first.
+
+use super::Response;
+
+/// Answers to spend that nobody ordered, for the account with this resource id.
+#[must_use]
+pub fn stop_spending(resource: &str, deployment: &str) -> Vec<Response> {
+    let Some(parts) = Parts::of(resource) else { return Vec::new() };
+    let account = format!(
+        "--subscription {} --resource-group {} --name {}",
+        quoted(parts.subscription),
+        quoted(parts.group),
+        quoted(parts.account)
+    );
+    let step = |what: &str, command: String| Response { what: what.to_owned(), command };
+    vec![
+        step(
+            "Makes stolen keys worthless at once: no key is accepted any more, Entra ID still is. \
+             Breaks your own clients that use keys.",
+            format!(
+                "az resource update --ids {} --set properties.disableLocalAuth=true",
+                quoted(resource)
+            ),
+        ),
+        step(
+            "Replaces the first key (and then Key2). Clients must fetch the new one.",
+            format!("az cognitiveservices account keys regenerate {account} --key-name Key1"),
+        ),
+        step(
+            "Stops this deployment alone, whoever calls it. Recreate it to undo.",
+            format!(
+                "az cognitiveservices account deployment delete {account} --deployment-name {}",
+                quoted(deployment)
+            ),
+        ),
+    ]
+}
+
+/// Answers to a deployment that has gone silent.
+#[must_use]
+pub fn look_for_silence(resource: &str) -> Vec<Response> {
+    vec![Response {
+        what: "Shows whether the diagnostic settings still send RequestResponse and \
+               AzureOpenAIRequestUsage to the hub."
+            .to_owned(),
+        command: format!("az monitor diagnostic-settings list --resource {}", quoted(resource)),
+    }]
+}
+
+struct Parts<'a> {
+    subscription: &'a str,
+    group: &'a str,
+    account: &'a str,
+}
+
+impl<'a> Parts<'a> {
+    fn of(resource: &'a str) -> Option<Self> {
+        let after = |name: &str| {
+            let mut segments = resource.split('/');
+            segments.find(|segment| segment.eq_ignore_ascii_case(name))?;
+            segments.next().filter(|value| !value.is_empty())
+        };
+        Some(Self {
+            subscription: after("subscriptions")?,
+            group: after("resourcegroups")?,
+            account: after("accounts")?,
+        })
+    }
+}
+
+/// A word a shell takes literally: names come from records, so from whoever can write one.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+    if !word.is_empty() && word.chars().all(plain) && !word.starts_with('-') {
+        return word.to_owned();
+    }
+    let visible: String = word.chars().filter(|c| !c.is_control()).collect();
+    format!("'{}'", visible.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_name_the_resource_and_nothing_else_runs() {
+        let resource = "/subscriptions/s-1/resourcegroups/rg/providers/x/accounts/aif";
+        let steps = stop_spending(resource, "chat'; rm -rf ~; echo '");
+        assert_eq!(
+            steps[1].command,
+            "az cognitiveservices account keys regenerate --subscription s-1 --resource-group rg \
+             --name aif --key-name Key1"
+        );
+        assert!(steps[2].command.ends_with(r"'chat'\''; rm -rf ~; echo '\'''"), "{:?}", steps[2]);
+        assert!(stop_spending("/somewhere/else", "d").is_empty());
+    }
+}
