@@ -8,3 +8,7 @@ pub mod aggregate;
 pub mod detect;
 pub mod incident;
 pub mod engine;
+pub mod failpoint;
+pub mod source;
+pub mod store;
+pub mod pipeline;

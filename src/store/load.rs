@@ -1,0 +1,272 @@
+//! What a restart puts back into the engine.
+
+use std::collections::BTreeMap;
+
+use sqlx::Row as _;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+
+use super::sql::{amount_at, series_parts, split_at};
+use super::{Store, StoreError};
+use crate::aggregate::names::NameKind;
+use crate::aggregate::rollup::Caller;
+use crate::detect::DETECTORS;
+use crate::detect::series::{KEEP_HOURS, KEEP_SLOTS, SLOT_MIN};
+use crate::engine::effects::{AccountClock, Saved, SavedAccount};
+use crate::engine::estate;
+use crate::event::PartitionKey;
+use crate::incident::Severity;
+use crate::incident::tracker::{Cause, Tracked};
+use crate::time::{ArrivalTime, Minute};
+
+const AMOUNT: &str = "calls, errors, tokens_in, tokens_cached, tokens_out, cost_nano, unpriced, \
+    attributed";
+
+type Accounts = BTreeMap<u32, SavedAccount>;
+
+impl Store {
+    /// Reads everything the engine needs to go on where the last commit left it.
+    ///
+    /// # Errors
+    /// What SQLite says, or a stored value that cannot be read.
+    pub async fn load(&mut self) -> Result<Saved, StoreError> {
+        let mut connection = self.writer().await?;
+        let loaded = load_all(&mut connection).await;
+        self.writer = Some(connection);
+        let mut saved = loaded.map_err(|source| self.sql_error(source))?;
+        saved.lineage.clone_from(&self.lineage);
+        Ok(saved)
+    }
+}
+
+async fn load_all(connection: &mut SqliteConnection) -> Result<Saved, sqlx::Error> {
+    let mut accounts = accounts(connection).await?;
+    names(connection, &mut accounts).await?;
+    rows_and_states(connection, &mut accounts).await?;
+    hours(connection, &mut accounts).await?;
+    recent(connection, &mut accounts).await?;
+    let mut estate = Vec::new();
+    for row in sqlx::query(
+        "select account, rule, scope, n, closing_severity, announced, escalations, quiet, score, \
+         banked_usd, body from incident order by n",
+    )
+    .fetch_all(&mut *connection)
+    .await?
+    {
+        let Some(pair) = incident(&row)? else { continue };
+        match accounts.get_mut(&row.try_get::<u32, _>(0)?) {
+            Some(account) => account.incidents.push(pair),
+            None => estate.push(pair),
+        }
+    }
+    Ok(Saved {
+        lineage: String::new(),
+        partitions: partitions(connection).await?,
+        accounts: accounts.into_values().collect(),
+        categories: categories(connection).await?,
+        incidents: estate,
+    })
+}
+
+async fn partitions(
+    connection: &mut SqliteConnection,
+) -> Result<Vec<(PartitionKey, Option<i64>, ArrivalTime)>, sqlx::Error> {
+    let rows =
+        sqlx::query("select hub, incarnation, partition, next_seq, passed_ms from partition_state")
+            .fetch_all(&mut *connection)
+            .await?;
+    let read = |row: &SqliteRow| {
+        let key = PartitionKey {
+            hub: row.try_get(0)?,
+            incarnation: row.try_get(1)?,
+            partition: row.try_get(2)?,
+        };
+        Ok((key, row.try_get(3)?, ArrivalTime(row.try_get(4)?)))
+    };
+    rows.iter().map(read).collect()
+}
+
+async fn categories(connection: &mut SqliteConnection) -> Result<Vec<String>, sqlx::Error> {
+    let rows = sqlx::query("select name from counter where kind = 'category'")
+        .fetch_all(&mut *connection)
+        .await?;
+    rows.iter().map(|row| row.try_get(0)).collect()
+}
+
+async fn accounts(connection: &mut SqliteConnection) -> Result<Accounts, sqlx::Error> {
+    let mut accounts = Accounts::new();
+    let rows = sqlx::query("select id, resource, judged_to, watermark_ms from account order by id")
+        .fetch_all(&mut *connection)
+        .await?;
+    for row in rows {
+        let judged_to: Option<i64> = row.try_get(2)?;
+        let watermark: Option<i64> = row.try_get(3)?;
+        let clock = judged_to.zip(watermark).map(|(judged_to, watermark)| AccountClock {
+            judged_to,
+            watermark: ArrivalTime(watermark),
+        });
+        let id = row.try_get(0)?;
+        let resource = row.try_get(1)?;
+        accounts.insert(id, SavedAccount { id, resource, clock, ..SavedAccount::default() });
+    }
+    for row in
+        sqlx::query("select account, hub from account_hub").fetch_all(&mut *connection).await?
+    {
+        if let Some(account) = accounts.get_mut(&row.try_get::<u32, _>(0)?) {
+            account.hubs.push(row.try_get(1)?);
+        }
+    }
+    Ok(accounts)
+}
+
+async fn names(
+    connection: &mut SqliteConnection,
+    accounts: &mut Accounts,
+) -> Result<(), sqlx::Error> {
+    let rows = sqlx::query("select account, kind, text from name order by account, id")
+        .fetch_all(&mut *connection)
+        .await?;
+    for row in rows {
+        let kind = NameKind::from_number(row.try_get(1)?);
+        if let (Some(account), Some(kind)) = (accounts.get_mut(&row.try_get::<u32, _>(0)?), kind) {
+            account.names.push((kind, row.try_get(2)?));
+        }
+    }
+    Ok(())
+}
+
+async fn rows_and_states(
+    connection: &mut SqliteConnection,
+    accounts: &mut Accounts,
+) -> Result<(), sqlx::Error> {
+    for row in sqlx::query("select account, body from call_rows order by id")
+        .fetch_all(&mut *connection)
+        .await?
+    {
+        if let Some(account) = accounts.get_mut(&row.try_get::<u32, _>(0)?) {
+            account.rows.push(row.try_get(1)?);
+        }
+    }
+    for row in
+        sqlx::query("select series, body from series_state").fetch_all(&mut *connection).await?
+    {
+        let (account, deployment) = series_parts(row.try_get(0)?);
+        if let Some(account) = accounts.get_mut(&account) {
+            account.states.push((deployment, row.try_get(1)?));
+        }
+    }
+    Ok(())
+}
+
+/// Hours of the last four weeks, tokens by caller of the last day, first sight of each network.
+async fn hours(
+    connection: &mut SqliteConnection,
+    accounts: &mut Accounts,
+) -> Result<(), sqlx::Error> {
+    let newest: Option<i64> = sqlx::query("select max(start) from rollup_hour")
+        .fetch_one(&mut *connection)
+        .await?
+        .try_get(0)?;
+    let Some(newest) = newest else { return Ok(()) };
+    let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
+        "select start, series, {} from rollup_hour where caller = -1 and start >= $1",
+        super::sql::SPLIT_COLUMNS
+    )))
+    .bind(newest - KEEP_HOURS * 60)
+    .fetch_all(&mut *connection)
+    .await?;
+    for row in rows {
+        let (account, deployment) = series_parts(row.try_get(1)?);
+        if let Some(account) = accounts.get_mut(&account) {
+            let hour = row.try_get::<i64, _>(0)?.div_euclid(60);
+            account.hours.push((deployment, hour, split_at(&row, 2)?.total()));
+        }
+    }
+    let rows = sqlx::query(
+        "select start, series, caller, tokens_in + tokens_out + late_tokens_in + late_tokens_out \
+         from rollup_hour where caller <> -1 and start >= $1",
+    )
+    .bind(newest - 28 * 60)
+    .fetch_all(&mut *connection)
+    .await?;
+    for row in rows {
+        let (account, deployment) = series_parts(row.try_get(1)?);
+        if let Some(account) = accounts.get_mut(&account) {
+            let hour = row.try_get::<i64, _>(0)?.div_euclid(60);
+            let entry = (deployment, hour, Caller(row.try_get(2)?), row.try_get(3)?);
+            account.caller_hours.push(entry);
+        }
+    }
+    networks(connection, accounts).await
+}
+
+/// First sight of each network: to the minute within the last two days, to the hour before.
+async fn networks(
+    connection: &mut SqliteConnection,
+    accounts: &mut Accounts,
+) -> Result<(), sqlx::Error> {
+    let rows = sqlx::query(
+        "select series, caller >> 32, min(start) from (\
+           select series, caller, start from rollup_hour where caller >= 0 and start < \
+             coalesce((select min(start) from rollup_minute), 0) - 59 \
+           union all select series, caller, start from rollup_minute where caller >= 0) \
+         group by series, caller >> 32",
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    for row in rows {
+        let (account, deployment) = series_parts(row.try_get(0)?);
+        let network = u32::try_from(row.try_get::<i64, _>(1)?).unwrap_or(0);
+        if let Some(account) = accounts.get_mut(&account) {
+            account.networks.push((deployment, network, Minute(row.try_get(2)?)));
+        }
+    }
+    Ok(())
+}
+
+/// On-time sums of recent slots, reaching back from the oldest account's clock.
+async fn recent(
+    connection: &mut SqliteConnection,
+    accounts: &mut Accounts,
+) -> Result<(), sqlx::Error> {
+    for account in accounts.values_mut() {
+        let from = account.clock.map_or(i64::MIN / 2, |clock| clock.judged_to - KEEP_SLOTS - 1);
+        let first = i64::from(account.id) << 32;
+        let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "select start, series, caller, {AMOUNT} from rollup_five \
+             where start >= $1 and series >= $2 and series < $3"
+        )))
+        .bind(from.saturating_mul(SLOT_MIN))
+        .bind(first)
+        .bind(first + (1 << 32))
+        .fetch_all(&mut *connection)
+        .await?;
+        for row in rows {
+            let (_, deployment) = series_parts(row.try_get(1)?);
+            let slot = row.try_get::<i64, _>(0)?.div_euclid(SLOT_MIN);
+            let entry = (deployment, slot, Caller(row.try_get(2)?), amount_at(&row, 3)?);
+            account.slots.push(entry);
+        }
+    }
+    Ok(())
+}
+
+/// The tracked incident of a row; `None` when its rule no longer exists.
+fn incident(row: &SqliteRow) -> Result<Option<(Cause, Tracked)>, sqlx::Error> {
+    let rule: String = row.try_get(1)?;
+    let known = DETECTORS.iter().map(|detector| detector.profile().id).chain(estate::rule_ids());
+    let Some(rule) = known.into_iter().find(|id| *id == rule) else { return Ok(None) };
+    let body: String = row.try_get(10)?;
+    let incident = serde_json::from_str(&body).map_err(|e| sqlx::Error::Decode(Box::new(e)))?;
+    let severity = |word: Option<String>| word.and_then(|word| Severity::from_word(&word));
+    let tracked = Tracked {
+        incident,
+        n: row.try_get(3)?,
+        closing_severity: severity(row.try_get(4)?),
+        announced: severity(row.try_get(5)?).unwrap_or_default(),
+        escalations: row.try_get(6)?,
+        quiet: row.try_get(7)?,
+        score: row.try_get(8)?,
+        banked_usd: row.try_get(9)?,
+    };
+    Ok(Some((Cause { rule, scope: row.try_get(2)? }, tracked)))
+}

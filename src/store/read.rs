@@ -1,0 +1,248 @@
+//! Reading for people: totals, incidents, counters, and the digest that tests compare.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::{AssertSqlSafe, Connection as _, Row as _};
+
+use super::sql::{SPLIT_COLUMNS, series_parts, split_at};
+use super::{Store, StoreError, open_error, sql_error};
+use crate::aggregate::rollup::Split;
+use crate::incident::Incident;
+
+/// Life-time sums of one deployment and model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Total {
+    /// Account name, lower case.
+    pub account: String,
+    /// Deployment, lower case; empty when no record named one.
+    pub deployment: String,
+    /// Model as `name@version` or `name`.
+    pub model: String,
+    /// The sums.
+    pub split: Split,
+}
+
+/// Everything `replay` prints.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// By account, deployment and model.
+    pub deployments: Vec<Total>,
+    /// Records and bodies that could not be read.
+    pub quarantined: i64,
+    /// Records of categories nobody decodes.
+    pub unknown_categories: BTreeMap<String, i64>,
+    /// What could not be counted: (account, deployment, reason, records, tokens).
+    pub ledger: Vec<(String, String, String, i64, i64)>,
+}
+
+/// A read-only view of a database that another process may be writing.
+#[derive(Debug)]
+pub struct Reader {
+    connection: SqliteConnection,
+    path: std::path::PathBuf,
+}
+
+impl Reader {
+    /// Opens an existing database for reading.
+    ///
+    /// # Errors
+    /// It does not exist or is not a database of this program.
+    pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        if !path.is_file() {
+            let reason = "there is no such file".to_owned();
+            return Err(StoreError::Open { path: path.to_owned(), reason });
+        }
+        let options = Store::options(path).create_if_missing(false).read_only(true);
+        let connection = SqliteConnection::connect_with(&options)
+            .await
+            .map_err(|source| open_error(path, source))?;
+        let mut reader = Self { connection, path: path.to_owned() };
+        let known = sqlx::query("select value from meta where key = 'lineage'")
+            .fetch_optional(&mut reader.connection)
+            .await;
+        match known {
+            Ok(Some(_)) => Ok(reader),
+            Ok(None) | Err(_) => Err(StoreError::Open {
+                path: path.to_owned(),
+                reason: "it is not a database of tokenwatch".to_owned(),
+            }),
+        }
+    }
+
+    /// Life-time sums and counters.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub async fn totals(&mut self) -> Result<Totals, StoreError> {
+        totals(&mut self.connection).await.map_err(|source| sql_error(&self.path, source))
+    }
+
+    /// Incidents, oldest first.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub async fn incidents(&mut self) -> Result<Vec<Incident>, StoreError> {
+        let rows = sqlx::query("select body from incident order by opened_at_ms, key")
+            .fetch_all(&mut self.connection)
+            .await
+            .map_err(|source| sql_error(&self.path, source))?;
+        let read = |row: &SqliteRow| -> Option<Incident> {
+            serde_json::from_str(&row.try_get::<String, _>(0).ok()?).ok()
+        };
+        let damaged =
+            || StoreError::Damaged { path: self.path.clone(), what: "an incident".to_owned() };
+        rows.iter().map(|row| read(row).ok_or_else(damaged)).collect()
+    }
+
+    /// Outbox rows as (key, destination, kind, state, body).
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub async fn outbox(
+        &mut self,
+    ) -> Result<Vec<(String, String, String, String, Vec<u8>)>, StoreError> {
+        let rows =
+            sqlx::query("select key, destination, kind, state, body from outbox order by rowid")
+                .fetch_all(&mut self.connection)
+                .await
+                .map_err(|source| sql_error(&self.path, source))?;
+        let read = |row: &SqliteRow| {
+            Ok((
+                row.try_get(0)?,
+                row.try_get(1)?,
+                row.try_get(2)?,
+                row.try_get(3)?,
+                row.try_get(4)?,
+            ))
+        };
+        let read: Result<_, sqlx::Error> = rows.iter().map(read).collect();
+        read.map_err(|source| sql_error(&self.path, source))
+    }
+
+    /// Sums of tokens by the partitions and by the totals: the two sides of the double entry.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub async fn double_entry(&mut self) -> Result<(i64, i64), StoreError> {
+        let row = sqlx::query(
+            "select (select coalesce(sum(tokens), 0) from partition_state), \
+             (select coalesce(sum(tokens_in + tokens_out + late_tokens_in + late_tokens_out), 0) from total)",
+        )
+        .fetch_one(&mut self.connection)
+        .await
+        .map_err(|source| sql_error(&self.path, source))?;
+        let read = |place| row.try_get(place).map_err(|source| sql_error(&self.path, source));
+        Ok((read(0)?, read(1)?))
+    }
+
+    /// Rollups by name in all columns, ledgers, counters and incidents as (rule, scope, n, first
+    /// window, highest severity at closing): equal for every batching and interleaving.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub async fn digest(&mut self) -> Result<Vec<String>, StoreError> {
+        digest(&mut self.connection).await.map_err(|source| sql_error(&self.path, source))
+    }
+}
+
+async fn totals(connection: &mut SqliteConnection) -> Result<Totals, sqlx::Error> {
+    let mut totals = Totals::default();
+    let rows = sqlx::query(AssertSqlSafe(format!(
+        "select a.resource, coalesce(d.text, ''), coalesce(m.text, ''), {SPLIT_COLUMNS} from total t \
+         join account a on a.id = t.series >> 32 \
+         left join name d on d.account = a.id and d.id = t.series & 4294967295 \
+         left join name m on m.account = a.id and m.id = t.model order by 1, 2, 3"
+    )))
+    .fetch_all(&mut *connection)
+    .await?;
+    for row in rows {
+        let resource: String = row.try_get(0)?;
+        totals.deployments.push(Total {
+            account: short(&resource),
+            deployment: row.try_get(1)?,
+            model: row.try_get(2)?,
+            split: split_at(&row, 3)?,
+        });
+    }
+    for row in
+        sqlx::query("select kind, name, value from counter").fetch_all(&mut *connection).await?
+    {
+        let (kind, name): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+        if kind == "category" {
+            totals.unknown_categories.insert(name, row.try_get(2)?);
+        } else if name == "quarantined" {
+            totals.quarantined = row.try_get(2)?;
+        }
+    }
+    let rows = sqlx::query(
+        "select a.resource, coalesce(d.text, ''), l.reason, l.records, l.tokens from ledger l \
+         join account a on a.id = l.series >> 32 \
+         left join name d on d.account = a.id and d.id = l.series & 4294967295 order by 1, 2, 3",
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    for row in rows {
+        let resource: String = row.try_get(0)?;
+        let entry =
+            (short(&resource), row.try_get(1)?, row.try_get(2)?, row.try_get(3)?, row.try_get(4)?);
+        totals.ledger.push(entry);
+    }
+    Ok(totals)
+}
+
+fn short(resource: &str) -> String {
+    resource.rsplit('/').next().unwrap_or_default().to_owned()
+}
+
+async fn digest(connection: &mut SqliteConnection) -> Result<Vec<String>, sqlx::Error> {
+    let mut lines = Vec::new();
+    for table in ["rollup_minute", "rollup_five", "rollup_hour"] {
+        let rows = sqlx::query(AssertSqlSafe(format!(
+            "select a.resource, d.text, caller, n.text, i.text, start, {SPLIT_COLUMNS}, series \
+             from {table} join account a on a.id = series >> 32 \
+             left join name d on d.account = a.id and d.id = series & 4294967295 \
+             left join name n on caller >= 0 and n.account = a.id and n.id = caller >> 32 \
+             left join name i on caller >= 0 and i.account = a.id and i.id = caller & 4294967295"
+        )))
+        .fetch_all(&mut *connection)
+        .await?;
+        for row in rows {
+            let split = split_at(&row, 6)?;
+            if split.is_zero() {
+                continue;
+            }
+            let names: [Option<String>; 4] =
+                [row.try_get(0)?, row.try_get(1)?, row.try_get(3)?, row.try_get(4)?];
+            let caller: i64 = row.try_get(2)?;
+            let start: i64 = row.try_get(5)?;
+            let (_, deployment) = series_parts(row.try_get(22)?);
+            let whose = caller.min(0);
+            lines.push(format!("{table} {start} {names:?} {whose} {} {split:?}", deployment == 0));
+        }
+    }
+    for (what, statement) in [
+        (
+            "incident",
+            "select rule || '|' || scope || '|' || n || '|' || first_window_ms || '|' || \
+             coalesce(closing_severity, '-') from incident",
+        ),
+        (
+            "counter",
+            "select kind || '|' || name || '|' || value from counter where name <> 'duplicate_events'",
+        ),
+        (
+            "ledger",
+            "select a.resource || '|' || coalesce(d.text, '') || '|' || reason || '|' || records || \
+             '|' || tokens from ledger join account a on a.id = series >> 32 \
+             left join name d on d.account = a.id and d.id = series & 4294967295",
+        ),
+    ] {
+        for row in sqlx::query(statement).fetch_all(&mut *connection).await? {
+            lines.push(format!("{what} {}", row.try_get::<String, _>(0)?));
+        }
+    }
+    lines.sort_unstable();
+    Ok(lines)
+}
