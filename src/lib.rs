@@ -11,4 +11,6 @@ pub mod engine;
 pub mod failpoint;
 pub mod source;
 pub mod store;
+pub mod telemetry;
 pub mod pipeline;
+pub mod cli;

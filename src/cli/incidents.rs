@@ -1,0 +1,95 @@
+//! `tokenwatch incidents`: what was found, oldest first.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use super::replay::printable;
+use super::{Exit, Format, print};
+use crate::incident::{Incident, State};
+use crate::money::NanoUsd;
+use crate::store::read::Reader;
+
+/// Lists incidents of a database.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  tokenwatch incidents --db tokenwatch.db\n  \
+    tokenwatch incidents --db tokenwatch.db --format json | jq '.[] | select(.state == \"open\")'\n  \
+    tokenwatch incidents --db tokenwatch.db --open   # exit code 4 when there are any")]
+pub(super) struct Args {
+    /// Database to read; another process may be writing it.
+    #[arg(long)]
+    db: PathBuf,
+    /// Form of the list.
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+    /// Only open incidents; exit code 4 when there are any.
+    #[arg(long)]
+    open: bool,
+}
+
+pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
+    let mut reader = Reader::open(&args.db).await?;
+    let mut incidents = reader.incidents().await?;
+    if args.open {
+        incidents.retain(|incident| incident.state == State::Open);
+    }
+    match args.format {
+        Format::Json => {
+            let list: Vec<_> = incidents.iter().map(to_json).collect();
+            print(&format!("{}\n", serde_json::Value::Array(list)))?;
+        }
+        Format::Table => print(&to_table(&incidents))?,
+    }
+    Ok(if args.open && !incidents.is_empty() { Exit::Found } else { Exit::Ok })
+}
+
+fn to_json(incident: &Incident) -> serde_json::Value {
+    let callers: Vec<_> = incident.callers.iter().map(|caller| &caller.network).collect();
+    json!({
+        "key": incident.key,
+        "rule": incident.rule,
+        "account": incident.account,
+        "deployment": incident.deployment,
+        "severity": incident.severity.word(),
+        "state": incident.state.word(),
+        "first_window": incident.first_window.to_string(),
+        "opened_at": incident.opened_at.to_string(),
+        "resolved_at": incident.resolved_at.map(|at| at.to_string()),
+        "observed": incident.observed,
+        "expected": incident.expected,
+        "unit": incident.unit,
+        "cost_nano_usd": incident.cost.map(|cost| cost.0),
+        "cost_per_day_nano_usd": incident.cost_per_day.map(|cost| cost.0),
+        "callers": callers,
+    })
+}
+
+fn to_table(incidents: &[Incident]) -> String {
+    if incidents.is_empty() {
+        return "no incidents\n".to_owned();
+    }
+    let mut table = comfy_table::Table::new();
+    table.load_style(comfy_table::presets::NOTHING);
+    table.set_header([
+        "severity", "state", "rule", "where", "since", "excess", "per day", "callers",
+    ]);
+    let usd = |cost: Option<NanoUsd>| cost.map_or_else(|| "-".to_owned(), |cost| cost.to_string());
+    for incident in incidents {
+        let place = incident.deployment.as_deref().map_or_else(
+            || incident.account.clone(),
+            |deployment| format!("{}/{deployment}", incident.account),
+        );
+        let callers = incident.callers.iter().map(|caller| caller.network.as_str());
+        table.add_row([
+            incident.severity.word().to_owned(),
+            incident.state.word().to_owned(),
+            format!("{} {}", incident.rule, incident.rule_name),
+            printable(&place),
+            incident.first_window.to_string(),
+            usd(incident.cost),
+            usd(incident.cost_per_day),
+            printable(&callers.collect::<Vec<_>>().join(" ")),
+        ]);
+    }
+    format!("{table}\n")
+}

@@ -1,0 +1,243 @@
+//! `tokenwatch replay`: files through the same engine as the live hub.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::{Exit, Format, print};
+use crate::aggregate::rollup::Split;
+use crate::engine::{EngineSettings, Env};
+use crate::money::{Grouped, NanoUsd};
+use crate::pipeline::{self, Core};
+use crate::price::PriceBook;
+use crate::source::replay::Replay;
+use crate::store::Store;
+use crate::store::read::{Reader, Totals};
+
+/// Runs files of records through the engine and prints the totals.
+///
+/// A line is a body as Azure wrote it, or `{"partition","sequence","enqueued","body"}` as
+/// `run --capture` writes it; .gz and .zst are opened. Call it again on the same database with
+/// later files, or with the same ones: nothing counts twice.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  tokenwatch replay insights-logs-*.json --db history.db\n  \
+    zcat capture.gz | tokenwatch replay - --db history.db --format json\n  \
+    tokenwatch incidents --db history.db")]
+pub(super) struct Args {
+    /// Files to read, merged by time; `-` is standard input.
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// Database to write; created if it does not exist.
+    #[arg(long)]
+    db: PathBuf,
+    /// Form of the totals.
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+    /// Events per transaction.
+    #[arg(long, default_value_t = 5_000, hide = true)]
+    batch: usize,
+}
+
+pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
+    let env = Env { settings: EngineSettings::default(), book: PriceBook::built_in()? };
+    let store = Store::open(&args.db).await?;
+    let (mut core, known) = Core::restore(store, env).await?;
+    let mut source = Replay::open(&args.files, known)?.with_batch(args.batch);
+    let bar = progress(source.progress().1);
+    let stop = stop_on_interrupt();
+    pipeline::drain(&mut core, &mut source, &stop, &mut |source, effects| {
+        bar.set_position(source.progress().0);
+        for announcement in &effects.announcements {
+            let incident = &announcement.incident;
+            bar.suspend(|| {
+                tracing::info!(
+                    incident = incident.key,
+                    severity = incident.severity.word(),
+                    "{} {}",
+                    announcement.kind.word(),
+                    incident.rule_name
+                );
+            });
+        }
+    })
+    .await?;
+    bar.finish_and_clear();
+    core.store.close().await?;
+    let mut reader = Reader::open(&args.db).await?;
+    let totals = reader.totals().await?;
+    match args.format {
+        Format::Json => print(&format!("{}\n", to_json(&totals)))?,
+        Format::Table => print(&to_table(&totals))?,
+    }
+    anyhow::ensure!(!stop.is_cancelled(), "interrupted: call again with the same files to go on");
+    Ok(Exit::Ok)
+}
+
+fn progress(bytes: u64) -> ProgressBar {
+    let bar = ProgressBar::new(bytes);
+    let style = ProgressStyle::with_template(
+        "{bar:40} {percent:>3}% {bytes}/{total_bytes} {bytes_per_sec} eta {eta}",
+    );
+    if let Ok(style) = style {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// A token that fires at Ctrl-C, so that the batch in hand is finished first.
+pub(super) fn stop_on_interrupt() -> CancellationToken {
+    let stop = CancellationToken::new();
+    let fired = stop.clone();
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            fired.cancel();
+        }
+    });
+    stop
+}
+
+/// Sums of one deployment over its models.
+#[derive(Default)]
+struct Row {
+    models: BTreeMap<String, i64>,
+    split: Split,
+}
+
+impl Row {
+    /// The model with most tokens.
+    fn model(&self) -> &str {
+        let largest = self.models.iter().max_by(|a, b| a.1.cmp(b.1).then(b.0.cmp(a.0)));
+        largest.map_or("", |(model, _)| model.split('@').next().unwrap_or_default())
+    }
+
+    fn basis(&self) -> &'static str {
+        if self.split.total().attributed > 0 { "attributed" } else { "exact" }
+    }
+
+    fn cost(&self) -> Option<NanoUsd> {
+        let total = self.split.total();
+        (total.unpriced == 0).then_some(NanoUsd(total.cost_nano))
+    }
+}
+
+fn by_deployment(totals: &Totals) -> BTreeMap<(&str, &str), Row> {
+    let mut rows: BTreeMap<(&str, &str), Row> = BTreeMap::new();
+    for total in &totals.deployments {
+        let row = rows.entry((&total.account, &total.deployment)).or_default();
+        row.split = row.split.merged(total.split);
+        if !total.model.is_empty() && !total.split.is_zero() {
+            *row.models.entry(total.model.clone()).or_default() += total.split.total().tokens();
+        }
+    }
+    rows.retain(|_, row| !row.split.is_zero());
+    rows
+}
+
+fn to_json(totals: &Totals) -> serde_json::Value {
+    let deployments: Vec<_> = by_deployment(totals)
+        .into_iter()
+        .map(|((account, deployment), row)| {
+            let total = row.split.total();
+            json!({
+                "account": account,
+                "deployment": deployment,
+                "model": row.model(),
+                "calls": total.calls,
+                "tokens_in": total.input,
+                "tokens_cached": total.cached,
+                "tokens_out": total.output,
+                "cost_nano_usd": row.cost().map(|cost| cost.0),
+                "unpriced_tokens": total.unpriced,
+                "late_calls": row.split.late.calls,
+                "basis": row.basis(),
+            })
+        })
+        .collect();
+    let ledger: Vec<_> = totals
+        .ledger
+        .iter()
+        .map(|(account, deployment, reason, records, tokens)| {
+            json!({ "account": account, "deployment": deployment, "reason": reason,
+                    "records": records, "tokens": tokens })
+        })
+        .collect();
+    json!({
+        "deployments": deployments,
+        "quarantined": totals.quarantined,
+        "unknown_categories": totals.unknown_categories,
+        "ledger": ledger,
+    })
+}
+
+fn to_table(totals: &Totals) -> String {
+    let mut table = comfy_table::Table::new();
+    table.load_style(comfy_table::presets::NOTHING);
+    table.set_header([
+        "account",
+        "deployment",
+        "model",
+        "calls",
+        "in",
+        "cached",
+        "out",
+        "cost",
+        "basis",
+    ]);
+    for ((account, deployment), row) in by_deployment(totals) {
+        let total = row.split.total();
+        let cost = row.cost().map_or_else(|| "unknown".to_owned(), |cost| cost.to_string());
+        let deployment = if deployment.is_empty() { "(none)" } else { deployment };
+        table.add_row([
+            printable(account),
+            printable(deployment),
+            printable(row.model()),
+            Grouped(total.calls).to_string(),
+            Grouped(total.input).to_string(),
+            Grouped(total.cached).to_string(),
+            Grouped(total.output).to_string(),
+            cost,
+            row.basis().to_owned(),
+        ]);
+    }
+    for column in 3..8 {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(comfy_table::CellAlignment::Right);
+        }
+    }
+    let mut text = format!("{table}\n");
+    if totals.quarantined > 0 {
+        text.push_str(&format!("\n{} record(s) in quarantine\n", Grouped(totals.quarantined)));
+    }
+    for (name, count) in &totals.unknown_categories {
+        text.push_str(&format!("{} record(s) of category {}\n", Grouped(*count), printable(name)));
+    }
+    for (account, deployment, reason, records, tokens) in &totals.ledger {
+        text.push_str(&format!(
+            "not counted ({}): {} record(s), {} tokens of {}/{}\n",
+            reason.replace('_', " "),
+            Grouped(*records),
+            Grouped(*tokens),
+            printable(account),
+            printable(deployment)
+        ));
+    }
+    text
+}
+
+/// Text for a terminal: whatever a record says, nothing but visible characters.
+pub(super) fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// Opens the totals of a database, for other commands.
+///
+/// # Errors
+/// What the database says.
+pub(super) async fn totals_of(db: &std::path::Path) -> anyhow::Result<serde_json::Value> {
+    let mut reader = Reader::open(db).await?;
+    Ok(to_json(&reader.totals().await.context("cannot read totals")?))
+}
