@@ -1,0 +1,422 @@
+//! One partition: its retained events, who reads them, and the faults injected into it.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use fe2o3_amqp_types::definitions::Error as AmqpError;
+use fe2o3_amqp_types::messaging::{ApplicationProperties, Body, Properties};
+use fe2o3_amqp_types::primitives::Value;
+use tokio::sync::watch;
+
+use super::fault;
+use super::position::{Bound, Location, Position};
+
+/// Bytes an event takes beside its body, so that the offsets of empty events grow too.
+const EVENT_OVERHEAD_BYTES: i64 = 64;
+
+/// What a producer wrote, without what the broker adds.
+#[derive(Debug)]
+pub(super) struct Content {
+    pub(super) body: Body<Value>,
+    pub(super) properties: Option<Properties>,
+    pub(super) application_properties: Option<ApplicationProperties>,
+    pub(super) partition_key: Option<String>,
+}
+
+impl Content {
+    /// An event of one data section, as the monitoring exports write them.
+    pub(super) fn data(body: Vec<u8>) -> Self {
+        Self {
+            body: Body::Data(vec![body.into()].into()),
+            properties: None,
+            application_properties: None,
+            partition_key: None,
+        }
+    }
+
+    fn size_bytes(&self) -> i64 {
+        let size = match &self.body {
+            Body::Data(sections) => sections.iter().map(|section| section.0.len()).sum(),
+            // Rare: only clients that do not write for Event Hubs send these.
+            Body::Value(_) | Body::Sequence(_) | Body::Empty => 0_usize,
+        };
+        i64::try_from(size).unwrap_or(i64::MAX)
+    }
+}
+
+/// An event in the log. Shared by all its readers.
+#[derive(Debug)]
+pub(super) struct StoredEvent {
+    pub(super) sequence: i64,
+    pub(super) offset: i64,
+    pub(super) enqueued_ms: i64,
+    pub(super) content: Content,
+}
+
+/// What `$management` tells about a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct PartitionState {
+    pub(super) begin_sequence: i64,
+    /// -1 before the first event.
+    pub(super) last_sequence: i64,
+    pub(super) last_offset: i64,
+    pub(super) last_enqueued_ms: i64,
+    pub(super) is_empty: bool,
+}
+
+#[derive(Debug)]
+struct Log {
+    events: VecDeque<Arc<StoredEvent>>,
+    next_sequence: i64,
+    next_offset: i64,
+    last: Option<(i64, i64, i64)>,
+}
+
+impl Log {
+    const fn new() -> Self {
+        Self { events: VecDeque::new(), next_sequence: 0, next_offset: 0, last: None }
+    }
+
+    fn push(&mut self, content: Content, enqueued_ms: i64) -> i64 {
+        let (sequence, offset) = (self.next_sequence, self.next_offset);
+        let enqueued_ms = self.last.map_or(enqueued_ms, |(_, _, last)| last.max(enqueued_ms));
+        self.next_sequence += 1;
+        self.next_offset =
+            offset.saturating_add(content.size_bytes()).saturating_add(EVENT_OVERHEAD_BYTES);
+        self.last = Some((sequence, offset, enqueued_ms));
+        self.events.push_back(Arc::new(StoredEvent { sequence, offset, enqueued_ms, content }));
+        sequence
+    }
+
+    /// Sequence number of the first retained event that `wanted` does not refuse.
+    fn first(&self, refused: impl Fn(&StoredEvent) -> bool) -> i64 {
+        let index = self.events.partition_point(|event| refused(event));
+        self.events.get(index).map_or(self.next_sequence, |event| event.sequence)
+    }
+}
+
+/// A reader's registration; the link task watches it.
+#[derive(Debug)]
+pub(super) struct ReaderLink {
+    group: String,
+    epoch: Option<i64>,
+    stop: watch::Sender<Option<AmqpError>>,
+    replay: AtomicUsize,
+}
+
+impl ReaderLink {
+    /// Waits until the broker wants the link closed, and says why. Cancel safe.
+    pub(super) async fn stopped(&self) -> AmqpError {
+        let mut stop = self.stop.subscribe();
+        loop {
+            if let Some(error) = stop.borrow_and_update().clone() {
+                return error;
+            }
+            if stop.changed().await.is_err() {
+                return fault::error("amqp:link:detach-forced", "the emulator stops");
+            }
+        }
+    }
+
+    /// How many events the link shall deliver once more; asking resets it.
+    pub(super) fn take_replay(&self) -> usize {
+        self.replay.swap(0, Ordering::Relaxed)
+    }
+
+    fn close(&self, error: &AmqpError) {
+        self.stop.send_if_modified(|slot| {
+            let first = slot.is_none();
+            if first {
+                *slot = Some(error.clone());
+            }
+            first
+        });
+    }
+}
+
+/// A partition of a hub.
+#[derive(Debug)]
+pub(super) struct Partition {
+    log: Mutex<Log>,
+    retention: usize,
+    changed: watch::Sender<()>,
+    frozen: AtomicBool,
+    links: Mutex<Vec<Arc<ReaderLink>>>,
+}
+
+impl Partition {
+    pub(super) fn new(retention: usize) -> Self {
+        Self {
+            log: Mutex::new(Log::new()),
+            retention,
+            changed: watch::Sender::new(()),
+            frozen: AtomicBool::new(false),
+            links: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// Appends events in order and returns the last sequence number, -1 when there was none.
+    pub(super) fn append(&self, events: impl IntoIterator<Item = (Content, i64)>) -> i64 {
+        let mut log = self.log();
+        let mut last = -1;
+        for (content, enqueued_ms) in events {
+            last = log.push(content, enqueued_ms);
+            if log.events.len() > self.retention {
+                log.events.pop_front();
+            }
+        }
+        drop(log);
+        self.changed.send_replace(());
+        last
+    }
+
+    /// Sequence number of the first event a reader at `position` wants.
+    ///
+    /// A position before the retained events means the first retained one. One beyond the end is
+    /// refused, as the service does: it belongs to a hub that was deleted and made again.
+    pub(super) fn resolve(&self, position: &Position) -> Result<i64, AmqpError> {
+        let log = self.log();
+        let next = match (&position.location, position.bound) {
+            (Location::Earliest, _) => log.first(|_| false),
+            (Location::Latest, _) => log.next_sequence,
+            (Location::Sequence(at), Bound::Exclusive) => at.saturating_add(1),
+            (Location::Sequence(at), Bound::Inclusive) => *at,
+            (Location::Offset(at), Bound::Exclusive) => log.first(|event| event.offset <= *at),
+            (Location::Offset(at), Bound::Inclusive) => log.first(|event| event.offset < *at),
+            (Location::EnqueuedMs(at), Bound::Exclusive) => {
+                log.first(|event| event.enqueued_ms <= *at)
+            }
+            (Location::EnqueuedMs(at), Bound::Inclusive) => {
+                log.first(|event| event.enqueued_ms < *at)
+            }
+        };
+        let (last_sequence, last_offset, _) = log.last.unwrap_or((-1, -1, 0));
+        match position.location {
+            Location::Sequence(at) if next > log.next_sequence => Err(fault::error(
+                fault::ARGUMENT_ERROR,
+                &format!(
+                    "The supplied sequence number '{at}' is invalid. The last sequence number in \
+                     the system is '{last_sequence}'"
+                ),
+            )),
+            Location::Offset(at) if at > last_offset.max(log.next_offset) => Err(fault::error(
+                fault::ARGUMENT_ERROR,
+                &format!(
+                    "The supplied offset '{at}' is invalid. The last offset in the system is \
+                     '{last_offset}'"
+                ),
+            )),
+            Location::Earliest
+            | Location::Latest
+            | Location::Sequence(_)
+            | Location::Offset(_)
+            | Location::EnqueuedMs(_) => Ok(next),
+        }
+    }
+
+    /// At most `limit` events from sequence number `from` on; none while frozen.
+    pub(super) fn read(&self, from: i64, limit: usize) -> Vec<Arc<StoredEvent>> {
+        if self.is_frozen() {
+            return Vec::new();
+        }
+        let log = self.log();
+        let start = log.events.partition_point(|event| event.sequence < from);
+        log.events.range(start..).take(limit).cloned().collect()
+    }
+
+    /// The last `count` retained events with `first <= sequence < end`, oldest first.
+    pub(super) fn read_back(&self, first: i64, end: i64, count: usize) -> Vec<Arc<StoredEvent>> {
+        let log = self.log();
+        let start = log.events.partition_point(|event| event.sequence < first);
+        let stop = log.events.partition_point(|event| event.sequence < end);
+        let start = start.max(stop.saturating_sub(count)).min(stop);
+        log.events.range(start..stop).cloned().collect()
+    }
+
+    pub(super) fn state(&self) -> PartitionState {
+        let log = self.log();
+        let (last_sequence, last_offset, last_enqueued_ms) = log.last.unwrap_or((-1, -1, 0));
+        PartitionState {
+            begin_sequence: log.first(|_| false),
+            last_sequence,
+            last_offset,
+            last_enqueued_ms,
+            is_empty: log.events.is_empty(),
+        }
+    }
+
+    pub(super) fn next_sequence(&self) -> i64 {
+        self.log().next_sequence
+    }
+
+    /// Fires after every change that may give a waiting reader something to do.
+    pub(super) fn subscribe(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    pub(super) fn is_frozen(&self) -> bool {
+        self.frozen.load(Ordering::Acquire)
+    }
+
+    pub(super) fn freeze(&self) {
+        self.frozen.store(true, Ordering::Release);
+    }
+
+    pub(super) fn thaw(&self) {
+        self.frozen.store(false, Ordering::Release);
+        self.changed.send_replace(());
+    }
+
+    pub(super) fn skip_sequences(&self, count: i64) {
+        let mut log = self.log();
+        log.next_sequence = log.next_sequence.saturating_add(count.max(0));
+    }
+
+    pub(super) fn expire(&self, up_to_sequence: i64) {
+        let mut log = self.log();
+        let gone = log.events.partition_point(|event| event.sequence < up_to_sequence);
+        log.events.drain(..gone);
+    }
+
+    pub(super) fn clear(&self) {
+        *self.log() = Log::new();
+    }
+
+    /// Delivers the last `count` events once more on every link of the partition.
+    pub(super) fn duplicate(&self, count: usize) {
+        for link in self.links().iter() {
+            link.replay.fetch_add(count, Ordering::Relaxed);
+        }
+        self.changed.send_replace(());
+    }
+
+    /// Closes every reader with this error.
+    pub(super) fn detach(&self, error: &AmqpError) {
+        for link in self.links().iter() {
+            link.close(error);
+        }
+    }
+
+    /// Registers a reader by the rules of owner levels.
+    ///
+    /// An equal or higher epoch takes the partition from the readers of its consumer group. Fails
+    /// when a higher epoch holds it, or any while the new reader has none.
+    pub(super) fn register(
+        &self,
+        group: &str,
+        epoch: Option<i64>,
+    ) -> Result<Arc<ReaderLink>, AmqpError> {
+        let mut links = self.links();
+        let holder = links.iter().filter(|link| link.group == group).filter_map(|l| l.epoch).max();
+        // `None` is lower than any epoch.
+        if holder.is_some() && epoch < holder {
+            return Err(fault::stolen(epoch, holder));
+        }
+        if epoch.is_some() {
+            let error = fault::stolen(holder, epoch);
+            links.retain(|link| {
+                let rival = link.group == group;
+                if rival {
+                    link.close(&error);
+                }
+                !rival
+            });
+        }
+        let link = Arc::new(ReaderLink {
+            group: group.to_owned(),
+            epoch,
+            stop: watch::Sender::new(None),
+            replay: AtomicUsize::new(0),
+        });
+        links.push(Arc::clone(&link));
+        Ok(link)
+    }
+
+    pub(super) fn deregister(&self, gone: &Arc<ReaderLink>) {
+        self.links().retain(|link| !Arc::ptr_eq(link, gone));
+    }
+
+    fn log(&self) -> MutexGuard<'_, Log> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn links(&self) -> MutexGuard<'_, Vec<Arc<ReaderLink>>> {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(retention: usize, count: i64) -> Partition {
+        let partition = Partition::new(retention);
+        partition.append((0..count).map(|at| (Content::data(vec![b'x'; 10]), at * 1_000)));
+        partition
+    }
+
+    #[track_caller]
+    fn check(selector: &str, first: Option<i64>) {
+        let position = format!("amqp.annotation.x-opt-{selector}").parse().unwrap();
+        // Ten events, the first four already dropped: 4..=9, offsets 296, 370, …
+        assert_eq!(filled(6, 10).resolve(&position).ok(), first, "{selector}");
+    }
+
+    #[test]
+    fn positions_resolve_to_the_first_wanted_event() {
+        check("offset > '-1'", Some(4));
+        check("offset > '@latest'", Some(10));
+        check("sequence-number > '6'", Some(7));
+        check("sequence-number >= '6'", Some(6));
+        check("sequence-number > '9'", Some(10));
+        check("sequence-number >= '10'", Some(10));
+        check("offset > '370'", Some(6));
+        check("offset >= '370'", Some(5));
+        check("offset > '0'", Some(4));
+        check("enqueued-time > '7000'", Some(8));
+        check("enqueued-time >= '7000'", Some(7));
+        check("enqueued-time > '99000'", Some(10));
+    }
+
+    #[test]
+    fn positions_beyond_the_end_are_refused() {
+        check("sequence-number > '10'", None);
+        check("sequence-number >= '11'", None);
+        check("offset > '99999'", None);
+    }
+
+    #[test]
+    fn reading_starts_at_the_first_retained_event() {
+        let partition = filled(6, 10);
+        let sequences = |events: Vec<Arc<StoredEvent>>| -> Vec<i64> {
+            events.iter().map(|event| event.sequence).collect()
+        };
+        assert_eq!(sequences(partition.read(2, 3)), [4, 5, 6]);
+        assert_eq!(sequences(partition.read_back(0, 8, 2)), [6, 7]);
+        assert_eq!(sequences(partition.read_back(7, 8, 5)), [7]);
+        assert_eq!(sequences(partition.read_back(8, 2, 5)), [0_i64; 0]);
+        partition.freeze();
+        assert!(partition.read(2, 3).is_empty());
+    }
+
+    #[test]
+    fn enqueued_times_never_go_back() {
+        let partition = filled(6, 3);
+        partition.append([(Content::data(vec![]), 500)]);
+        assert_eq!(partition.state().last_enqueued_ms, 2_000);
+    }
+
+    #[test]
+    fn a_lower_epoch_is_refused_and_a_higher_one_takes_over() {
+        let partition = Partition::new(1);
+        let none = partition.register("a", None).unwrap();
+        let two = partition.register("a", Some(2)).unwrap();
+        assert!(none.stop.borrow().is_some());
+        assert!(partition.register("a", Some(1)).is_err());
+        assert!(partition.register("a", None).is_err());
+        assert!(partition.register("b", None).is_ok());
+        partition.register("a", Some(2)).unwrap();
+        assert!(two.stop.borrow().is_some());
+    }
+}

@@ -1,0 +1,123 @@
+//! Events out: one task per reader link sends what its partition has from a position on.
+
+use std::sync::Arc;
+
+use fe2o3_amqp::Sender;
+use fe2o3_amqp::link::SendError;
+use fe2o3_amqp::link::delivery::Sendable;
+use fe2o3_amqp_types::messaging::annotations::OwnedKey;
+use fe2o3_amqp_types::messaging::{Annotations, Body, Message, MessageAnnotations};
+use fe2o3_amqp_types::primitives::{Timestamp, Value};
+
+use super::partition::{Partition, ReaderLink, StoredEvent};
+use super::server;
+
+/// Events taken from the log at a time; the lock is held for as long as this takes.
+const READ_EVENTS: usize = 128;
+
+/// A reader's place in its partition.
+pub(super) struct Reader {
+    partition: Arc<Partition>,
+    link: Arc<ReaderLink>,
+    /// Sequence number of the first event given on this link.
+    first: Option<i64>,
+    /// Sequence number of the first event not yet given.
+    next: i64,
+}
+
+impl Reader {
+    pub(super) const fn new(partition: Arc<Partition>, link: Arc<ReaderLink>, next: i64) -> Self {
+        Self { partition, link, first: None, next }
+    }
+
+    /// Sends all there is and waits for more; returns when the link fails.
+    async fn run(&mut self, sender: &mut Sender) -> Result<(), SendError> {
+        let mut changed = self.partition.subscribe();
+        loop {
+            changed.mark_unchanged();
+            self.replay(sender).await?;
+            let events = self.partition.read(self.next, READ_EVENTS);
+            let mut idle = events.is_empty();
+            for event in events {
+                // Between two events, so that nothing leaves after `freeze` has returned but the
+                // one event in hand.
+                if self.partition.is_frozen() {
+                    idle = true;
+                    break;
+                }
+                send(sender, &event).await?;
+                self.first.get_or_insert(event.sequence);
+                self.next = event.sequence.saturating_add(1);
+            }
+            if idle {
+                tokio::select! {
+                    _ = changed.changed() => {}
+                    error = sender.on_detach() => {
+                        tracing::debug!(%error, "reader left");
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    async fn replay(&self, sender: &mut Sender) -> Result<(), SendError> {
+        let (count, Some(first)) = (self.link.take_replay(), self.first) else { return Ok(()) };
+        for event in self.partition.read_back(first, self.next, count) {
+            send(sender, &event).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.partition.deregister(&self.link);
+    }
+}
+
+/// Serves a reader until it leaves, its connection ends, or the broker closes the link.
+pub(super) async fn serve(mut sender: Sender, mut reader: Reader) {
+    let link = Arc::clone(&reader.link);
+    let error = tokio::select! {
+        biased;
+        error = link.stopped() => error,
+        ended = reader.run(&mut sender) => {
+            if let Err(error) = ended {
+                tracing::debug!(%error, "reader link failed");
+            }
+            return;
+        }
+    };
+    drop(reader);
+    server::close_sender(sender, error).await;
+}
+
+async fn send(sender: &mut Sender, event: &StoredEvent) -> Result<(), SendError> {
+    let content = &event.content;
+    let message: Message<&Body<Value>> = Message {
+        header: None,
+        delivery_annotations: None,
+        message_annotations: Some(MessageAnnotations(annotations(event))),
+        properties: content.properties.clone(),
+        application_properties: content.application_properties.clone(),
+        body: &content.body,
+        footer: None,
+    };
+    let sendable = Sendable { message, message_format: 0, settled: Some(true) };
+    // Should the peer insist on settling itself, its disposition interests nobody.
+    drop(sender.send_batchable_ref(&sendable).await?);
+    Ok(())
+}
+
+fn annotations(event: &StoredEvent) -> Annotations {
+    let mut annotations = Annotations::with_capacity(4);
+    let mut put = |key: &str, value: Value| annotations.insert(OwnedKey::from(key), value);
+    put("x-opt-sequence-number", Value::Long(event.sequence));
+    put("x-opt-offset", Value::String(event.offset.to_string()));
+    put("x-opt-enqueued-time", Value::Timestamp(Timestamp::from_milliseconds(event.enqueued_ms)));
+    if let Some(key) = &event.content.partition_key {
+        put("x-opt-partition-key", Value::String(key.clone()));
+    }
+    annotations
+}

@@ -1,0 +1,327 @@
+//! Connections, sessions and attaches: what comes in is handed to reader, writer or request.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use fe2o3_amqp::acceptor::sasl_acceptor::SaslServerFrame;
+use fe2o3_amqp::acceptor::{
+    ConnectionAcceptor, LinkAcceptor, LinkEndpoint, ListenerSessionHandle, SaslAcceptor,
+    SessionAcceptor, SupportedReceiverSettleModes,
+};
+use fe2o3_amqp::{Receiver, Sender};
+use fe2o3_amqp_types::definitions::{Error as AmqpError, ReceiverSettleMode, Role};
+use fe2o3_amqp_types::messaging::{Source, Target, TargetArchetype};
+use fe2o3_amqp_types::performatives::Attach;
+use fe2o3_amqp_types::primitives::{Array, Symbol, Value};
+use fe2o3_amqp_types::sasl::{SaslCode, SaslInit, SaslOutcome, SaslResponse};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+
+use super::address::Node;
+use super::broker::Broker;
+use super::fault;
+use super::position::Position;
+use super::reader::{self, Reader};
+use super::request::{self, Replies};
+use super::stream::CutStream;
+use super::writer::{self, Writer};
+
+/// Largest frame taken; what the service offers.
+const MAX_FRAME_BYTES: u32 = 65_536;
+
+/// Largest message, batch envelope included; the service's limit. Clients size batches by it.
+const MAX_MESSAGE_BYTES: u64 = 1_048_576;
+
+/// A peer silent for longer is gone; what the service tells its clients.
+const IDLE_TIMEOUT_MS: u32 = 240_000;
+
+/// How long a peer may take for the handshake, and to answer a closing detach.
+const HANDSHAKE_LIMIT: Duration = Duration::from_secs(5);
+
+/// The link property of a reader's owner level.
+const EPOCH_PROPERTY: &str = "com.microsoft:epoch";
+
+type Links = LinkAcceptor<fn(Source) -> Option<Source>, fn(Target) -> Option<Target>>;
+
+/// Accepts connections until the broker stops.
+pub(super) async fn listen(listener: TcpListener, broker: Arc<Broker>) {
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = broker.stop.cancelled() => return,
+            accepted = listener.accept() => accepted, // cancel safe
+        };
+        match accepted {
+            Ok((socket, peer)) if broker.refuses_connections.load(Ordering::Acquire) => {
+                tracing::debug!(%peer, "connection refused");
+                drop(socket);
+            }
+            Ok((socket, _)) => {
+                // The token is taken here, so that a cut right after also reaches this connection.
+                let cut = broker.connection_token();
+                broker.tasks.spawn(serve_connection(socket, cut, Arc::clone(&broker)));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+async fn serve_connection(socket: TcpStream, cut: CancellationToken, broker: Arc<Broker>) {
+    if let Err(error) = socket.set_nodelay(true) {
+        tracing::debug!(%error, "cannot disable Nagle's algorithm");
+    }
+    let acceptor = ConnectionAcceptor::builder()
+        .container_id("tokenwatch-emulator")
+        .max_frame_size(MAX_FRAME_BYTES)
+        .idle_time_out(IDLE_TIMEOUT_MS)
+        .sasl_acceptor(AnyCredential)
+        .build();
+    let handshake = acceptor.accept(CutStream::new(socket, cut.clone()));
+    let mut connection = match tokio::time::timeout(HANDSHAKE_LIMIT, handshake).await {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(error)) => return tracing::debug!(%error, "handshake failed"),
+        Err(_) => return tracing::debug!("handshake took too long"),
+    };
+    // Without an upper bound the library sends session-only flow frames, which the Python client
+    // cannot read.
+    let sessions =
+        SessionAcceptor::builder().incoming_window(u32::MAX).outgoing_window(u32::MAX).build();
+    loop {
+        let incoming = tokio::select! {
+            biased;
+            () = cut.cancelled() => return,
+            incoming = connection.next_incoming_session() => incoming,
+        };
+        let Some(incoming) = incoming else { return };
+        match sessions.accept_incoming_session(incoming, &mut connection).await {
+            Ok(session) => {
+                let served = serve_session(session, cut.clone(), Arc::clone(&broker));
+                broker.tasks.spawn(served);
+            }
+            Err(error) => return tracing::debug!(%error, "session failed"),
+        }
+    }
+}
+
+async fn serve_session(
+    mut session: ListenerSessionHandle,
+    cut: CancellationToken,
+    broker: Arc<Broker>,
+) {
+    // Python asks to settle second and then waits for a settled disposition, so the answer is
+    // always that the receiver settles first.
+    let links: Links = LinkAcceptor::builder()
+        .max_message_size(MAX_MESSAGE_BYTES)
+        .supported_receiver_settle_modes(SupportedReceiverSettleModes::First)
+        .fallback_receiver_settle_mode(ReceiverSettleMode::First)
+        .verify_incoming_source(false)
+        .verify_incoming_target(false)
+        .build();
+    let replies = Replies::default();
+    loop {
+        let attach = tokio::select! {
+            biased;
+            () = cut.cancelled() => return,
+            attach = session.next_incoming_attach() => attach,
+        };
+        let Some(attach) = attach else { return };
+        // What the link is for is read before the library takes the attach.
+        let plan = plan(&attach, &broker, &replies);
+        match links.accept_incoming_attach(attach, &mut session).await {
+            Ok(endpoint) => start_link(endpoint, plan, &cut, &broker),
+            Err(error) => {
+                tracing::debug!(%error, "attach failed");
+                plan.abandon();
+            }
+        }
+    }
+}
+
+/// What becomes of a link.
+enum Plan {
+    Read(Reader),
+    Write(Writer),
+    Answer(request::Requests),
+    Reply(request::ReplyLink),
+    Refuse(AmqpError),
+}
+
+impl Plan {
+    fn abandon(self) {
+        drop(self);
+    }
+}
+
+fn plan(attach: &Attach, broker: &Arc<Broker>, replies: &Replies) -> Plan {
+    match attach.role {
+        // The peer receives.
+        Role::Receiver => {
+            let address = attach.source.as_ref().and_then(|source| source.address.as_deref());
+            match address.and_then(Node::parse) {
+                Some(Node::Partition { hub, group: Some(group), partition }) => {
+                    broker.attaches.fetch_add(1, Ordering::Relaxed);
+                    plan_reader(attach, broker, &(hub, partition, group))
+                        .map_or_else(Plan::Refuse, Plan::Read)
+                }
+                Some(node @ (Node::Cbs | Node::Management)) => {
+                    Plan::Reply(replies.register(node, attach.name.clone(), target(attach)))
+                }
+                Some(Node::Partition { group: None, .. } | Node::Hub { .. }) | None => {
+                    Plan::Refuse(no_node(address))
+                }
+            }
+        }
+        Role::Sender => {
+            let address = target(attach);
+            match address.as_deref().and_then(Node::parse) {
+                Some(Node::Hub { hub }) => broker
+                    .hub(&hub)
+                    .map(|hub| Writer::to_hub(hub, Arc::clone(broker)))
+                    .map_or_else(|error| Plan::Refuse(not_found(&error)), Plan::Write),
+                Some(Node::Partition { hub, group: None, partition }) => broker
+                    .partition(&hub, partition)
+                    .map(|partition| Writer::to_partition(partition, Arc::clone(broker)))
+                    .map_or_else(|error| Plan::Refuse(not_found(&error)), Plan::Write),
+                Some(node @ (Node::Cbs | Node::Management)) => {
+                    Plan::Answer(replies.requests(node, Arc::clone(broker)))
+                }
+                Some(Node::Partition { group: Some(_), .. }) | None => {
+                    Plan::Refuse(no_node(address.as_deref()))
+                }
+            }
+        }
+    }
+}
+
+fn plan_reader(
+    attach: &Attach,
+    broker: &Broker,
+    (hub, partition, group): &(String, u32, String),
+) -> Result<Reader, AmqpError> {
+    let partition = broker.partition(hub, *partition).map_err(|error| not_found(&error))?;
+    let next = partition.resolve(&position(attach)?)?;
+    let link = partition.register(group, epoch(attach))?;
+    Ok(Reader::new(partition, link, next))
+}
+
+/// The position in the selector filter; without one, the end.
+fn position(attach: &Attach) -> Result<Position, AmqpError> {
+    let filters = attach.source.as_ref().and_then(|source| source.filter.as_ref());
+    let mut found = Position::LATEST;
+    for (name, filter) in filters.into_iter().flat_map(|filters| filters.iter()) {
+        let described = match filter {
+            Value::Described(described) => &described.value,
+            plain => plain,
+        };
+        if name.as_str() == "apache.org:selector-filter:string"
+            && let Value::String(text) = described
+        {
+            found = text
+                .parse()
+                .map_err(|error| fault::error(fault::INVALID_FIELD, &format!("{error}")))?;
+        }
+    }
+    Ok(found)
+}
+
+fn epoch(attach: &Attach) -> Option<i64> {
+    match attach.properties.as_ref()?.get(&Symbol::from(EPOCH_PROPERTY))? {
+        Value::Long(epoch) => Some(*epoch),
+        Value::Int(epoch) => Some(i64::from(*epoch)),
+        Value::Uint(epoch) => Some(i64::from(*epoch)),
+        Value::Ulong(epoch) => i64::try_from(*epoch).ok(),
+        _ => None,
+    }
+}
+
+fn target(attach: &Attach) -> Option<String> {
+    match attach.target.as_deref()? {
+        TargetArchetype::Target(target) => target.address.clone(),
+    }
+}
+
+fn not_found(error: &super::EmulatorError) -> AmqpError {
+    fault::error(fault::NOT_FOUND, &error.to_string())
+}
+
+fn no_node(address: Option<&str>) -> AmqpError {
+    let address = address.unwrap_or("(none)");
+    fault::error(fault::NOT_FOUND, &format!("no node `{address}` to attach to"))
+}
+
+fn start_link(endpoint: LinkEndpoint, plan: Plan, cut: &CancellationToken, broker: &Broker) {
+    let cut = cut.clone();
+    match (endpoint, plan) {
+        (LinkEndpoint::Sender(sender), Plan::Read(reader)) => {
+            broker.tasks.spawn(cut.run_until_cancelled_owned(reader::serve(sender, reader)));
+        }
+        (LinkEndpoint::Sender(sender), Plan::Reply(link)) => {
+            broker.tasks.spawn(cut.run_until_cancelled_owned(request::reply(sender, link)));
+        }
+        (LinkEndpoint::Receiver(receiver), Plan::Write(writer)) => {
+            broker.tasks.spawn(cut.run_until_cancelled_owned(writer::serve(receiver, writer)));
+        }
+        (LinkEndpoint::Receiver(receiver), Plan::Answer(requests)) => {
+            broker.tasks.spawn(cut.run_until_cancelled_owned(request::serve(receiver, requests)));
+        }
+        (LinkEndpoint::Sender(sender), Plan::Refuse(error)) => {
+            broker.tasks.spawn(cut.run_until_cancelled_owned(close_sender(sender, error)));
+        }
+        (LinkEndpoint::Receiver(receiver), Plan::Refuse(error)) => {
+            broker.tasks.spawn(cut.run_until_cancelled_owned(close_receiver(receiver, error)));
+        }
+        // The plan was made for the role the library also goes by.
+        (LinkEndpoint::Sender(_), Plan::Write(_) | Plan::Answer(_))
+        | (LinkEndpoint::Receiver(_), Plan::Read(_) | Plan::Reply(_)) => {
+            tracing::warn!("link attached in the wrong role");
+        }
+    }
+}
+
+/// Closes a link we send on; a peer that does not answer is left behind.
+pub(super) async fn close_sender(sender: Sender, error: AmqpError) {
+    tracing::debug!(%error, "closes a reader");
+    match tokio::time::timeout(HANDSHAKE_LIMIT, sender.close_with_error(error)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "the peer closed first"),
+        Err(_) => tracing::debug!("the peer did not answer the detach"),
+    }
+}
+
+async fn close_receiver(receiver: Receiver, error: AmqpError) {
+    tracing::debug!(%error, "closes a writer");
+    match tokio::time::timeout(HANDSHAKE_LIMIT, receiver.close_with_error(error)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "the peer closed first"),
+        Err(_) => tracing::debug!("the peer did not answer the detach"),
+    }
+}
+
+/// Offers what the service offers and takes whatever comes: clients authenticate by `$cbs`.
+#[derive(Debug, Clone)]
+struct AnyCredential;
+
+impl AnyCredential {
+    const fn accepted() -> SaslServerFrame {
+        SaslServerFrame::Outcome(SaslOutcome { code: SaslCode::Ok, additional_data: None })
+    }
+}
+
+impl SaslAcceptor for AnyCredential {
+    fn mechanisms(&self) -> Array<Symbol> {
+        let names = ["MSSBCBS", "PLAIN", "ANONYMOUS", "EXTERNAL"];
+        Array::from(names.map(Symbol::from).to_vec())
+    }
+
+    fn on_init(&mut self, _init: SaslInit) -> SaslServerFrame {
+        Self::accepted()
+    }
+
+    fn on_response(&mut self, _response: SaslResponse) -> SaslServerFrame {
+        Self::accepted()
+    }
+}

@@ -1,0 +1,407 @@
+//! The emulator under Microsoft's own client.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use azure_messaging_eventhubs::models::{EventData, ReceivedEventData};
+use azure_messaging_eventhubs::{
+    ConsumerClient, EventDataBatchOptions, EventReceiver, OpenReceiverOptions, ProducerClient,
+    RetryOptions, SendEventOptions, StartLocation, StartPosition,
+};
+use futures_util::{Stream, StreamExt as _};
+use tokio::time::{sleep, timeout};
+
+use super::*;
+
+const LIMIT: Duration = Duration::from_secs(10);
+
+type Events<'a> =
+    Pin<Box<dyn Stream<Item = azure_messaging_eventhubs::Result<ReceivedEventData>> + Send + 'a>>;
+
+async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    timeout(LIMIT, future).await.unwrap_or_else(|_| panic!("{what} takes too long"))
+}
+
+async fn until(what: &str, mut done: impl FnMut() -> bool) {
+    within(what, async {
+        while !done() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}
+
+async fn emulator(partitions: u32) -> Emulator {
+    // The client builds its TLS configuration even for plain connections.
+    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+    let listen = "127.0.0.1:0".parse().unwrap();
+    let hubs = vec![HubSpec::new("logs", partitions)];
+    Emulator::start(listen, hubs, EmulatorClock::fixed(1_700_000_000_000)).await.unwrap()
+}
+
+fn no_retries() -> RetryOptions {
+    RetryOptions { max_retries: 0, ..RetryOptions::default() }
+}
+
+async fn consumer(emulator: &Emulator) -> ConsumerClient {
+    let secret = emulator.connection_string("logs");
+    let opened = ConsumerClient::builder()
+        .with_custom_endpoint(emulator.endpoint())
+        .with_retry_options(no_retries())
+        .open_with_connection_string(&secret, None);
+    within("open a consumer", opened).await.unwrap()
+}
+
+async fn producer(emulator: &Emulator) -> ProducerClient {
+    let secret = emulator.connection_string("logs");
+    let opened = ProducerClient::builder()
+        .with_custom_endpoint(emulator.endpoint())
+        .with_retry_options(no_retries())
+        .open_with_connection_string(&secret, None);
+    within("open a producer", opened).await.unwrap()
+}
+
+fn after(sequence: i64) -> OpenReceiverOptions {
+    let location = StartLocation::SequenceNumber(sequence);
+    at(StartPosition { location, inclusive: false })
+}
+
+fn at(position: StartPosition) -> OpenReceiverOptions {
+    OpenReceiverOptions { start_position: Some(position), ..OpenReceiverOptions::default() }
+}
+
+fn owned(owner_level: i64) -> OpenReceiverOptions {
+    OpenReceiverOptions { owner_level: Some(owner_level), ..after(-1) }
+}
+
+async fn receiver(client: &ConsumerClient, options: OpenReceiverOptions) -> EventReceiver {
+    let opened = client.open_receiver_on_partition("0".to_owned(), Some(options));
+    within("open a receiver", opened).await.unwrap()
+}
+
+/// Sequence numbers of the next `count` events.
+async fn take(events: &mut Events<'_>, count: usize) -> Vec<i64> {
+    let mut sequences = Vec::new();
+    while sequences.len() < count {
+        let event = within("next event", events.next()).await.unwrap().unwrap();
+        sequences.push(event.sequence_number().unwrap());
+    }
+    sequences
+}
+
+/// The text of the error that ends the stream; events before it are skipped.
+async fn failure(events: &mut Events<'_>) -> String {
+    loop {
+        match within("failure", events.next()).await {
+            Some(Ok(_)) => {}
+            Some(Err(error)) => return format!("{error:?}"),
+            None => return "end".to_owned(),
+        }
+    }
+}
+
+async fn silent(events: &mut Events<'_>) -> bool {
+    timeout(Duration::from_millis(50), events.next()).await.is_err()
+}
+
+fn fill(emulator: &Emulator, count: i64) {
+    for number in 0..count {
+        emulator.control().append("logs", 0, number.to_string().into_bytes()).unwrap();
+    }
+}
+
+#[test]
+fn hubs_are_read_from_text() {
+    let spec: HubSpec = "insights-logs=4".parse().unwrap();
+    assert_eq!(spec, HubSpec::new("insights-logs", 4));
+    assert_eq!(spec.to_string(), "insights-logs=4");
+    for text in ["", "logs", "=4", "logs=", "logs=0", "logs=-1", "logs=2000", "a/b=1", "logs=x"] {
+        let error = text.parse::<HubSpec>().unwrap_err().to_string();
+        assert!(error.chars().next().unwrap().is_lowercase(), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_loopback_is_served() {
+    let listen = "0.0.0.0:0".parse().unwrap();
+    let started = Emulator::start(listen, vec![], EmulatorClock::real()).await;
+    assert!(matches!(started, Err(EmulatorError::NotLoopback { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_are_read_from_a_sequence_number_on() {
+    let emulator = emulator(1).await;
+    fill(&emulator, 10);
+    emulator.control().append_at("logs", 0, b"late".to_vec(), 1_700_000_005_000).unwrap();
+    let client = consumer(&emulator).await;
+    let receiver = receiver(&client, after(6)).await;
+    let mut events: Events<'_> = Box::pin(receiver.stream_events());
+    assert_eq!(take(&mut events, 3).await, [7, 8, 9]);
+    let event = within("last", events.next()).await.unwrap().unwrap();
+    assert_eq!(event.event_data().body(), Some(b"late".as_slice()));
+    let enqueued = event.enqueued_time().unwrap();
+    let since_1970 = enqueued.duration_since(std::time::UNIX_EPOCH).unwrap();
+    assert_eq!(since_1970.as_millis(), 1_700_000_005_000);
+    assert_eq!(event.offset().as_deref(), Some("650"));
+    // What arrives later is delivered too.
+    fill(&emulator, 2);
+    assert_eq!(take(&mut events, 2).await, [11, 12]);
+    assert_eq!(emulator.control().attach_count(), 1);
+    within("stop", emulator.stop()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn other_positions_are_understood() {
+    let emulator = emulator(1).await;
+    for at_ms in 1..=5 {
+        emulator.control().append_at("logs", 0, vec![b'x'; 36], at_ms * 1_000).unwrap();
+    }
+    let second = Duration::from_secs(1);
+    for (location, inclusive, first) in [
+        (StartLocation::Earliest, false, 0),
+        (StartLocation::Offset("200".to_owned()), true, 2),
+        (StartLocation::Offset("200".to_owned()), false, 3),
+        (StartLocation::EnqueuedTime(std::time::UNIX_EPOCH + second * 4), true, 3),
+        (StartLocation::EnqueuedTime(std::time::UNIX_EPOCH + second * 4), false, 4),
+    ] {
+        let client = consumer(&emulator).await;
+        let receiver = receiver(&client, at(StartPosition { location, inclusive })).await;
+        let mut events: Events<'_> = Box::pin(receiver.stream_events());
+        assert_eq!(take(&mut events, 1).await, [first]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn properties_of_hub_and_partitions_are_told() {
+    let emulator = emulator(2).await;
+    fill(&emulator, 3);
+    emulator.control().expire("logs", 0, 1);
+    let client = consumer(&emulator).await;
+    let hub = within("hub", client.get_eventhub_properties()).await.unwrap();
+    assert_eq!((hub.name.as_str(), hub.partition_ids), ("logs", vec!["0".into(), "1".into()]));
+    let first = within("partition", client.get_partition_properties("0")).await.unwrap();
+    assert_eq!((first.beginning_sequence_number, first.last_enqueued_sequence_number), (1, 2));
+    assert_eq!((first.last_enqueued_offset.as_str(), first.is_empty), ("130", false));
+    let second = within("partition", client.get_partition_properties("1")).await.unwrap();
+    assert_eq!((second.last_enqueued_sequence_number, second.is_empty), (-1, true));
+    assert!(within("none", client.get_partition_properties("2")).await.is_err());
+    emulator.control().add_partitions("logs", 3);
+    let third = within("partition", client.get_partition_properties("2")).await.unwrap();
+    assert!(third.is_empty);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn single_events_and_batches_are_stored() {
+    let emulator = emulator(2).await;
+    let producer = producer(&emulator).await;
+    let options = SendEventOptions { partition_id: Some("1".to_owned()) };
+    within("send", producer.send_event("one", Some(options))).await.unwrap();
+    for _ in 0..4 {
+        within("send", producer.send_event("anywhere", None)).await.unwrap();
+    }
+    assert_eq!(emulator.control().received("logs"), [2, 3]);
+
+    let options = EventDataBatchOptions {
+        partition_key: Some("tenant".to_owned()),
+        ..EventDataBatchOptions::default()
+    };
+    let batch = within("batch", producer.create_batch(Some(options))).await.unwrap();
+    for number in 0..50 {
+        let event = EventData::builder().with_body(format!("b{number}").into_bytes()).build();
+        assert!(batch.try_add_event_data(event, None).unwrap());
+    }
+    within("send", producer.send_batch(batch, None)).await.unwrap();
+    let received = emulator.control().received("logs");
+    assert_eq!(received.iter().sum::<i64>(), 55, "{received:?}");
+    assert!(received.contains(&2) || received.contains(&3), "a key stays in one partition");
+
+    let (number, _) = received.iter().enumerate().max_by_key(|(_, next)| **next).unwrap();
+    let client = consumer(&emulator).await;
+    let options = Some(at(StartPosition { location: StartLocation::Earliest, inclusive: false }));
+    let opened = client.open_receiver_on_partition(number.to_string(), options);
+    let receiver = within("open", opened).await.unwrap();
+    let mut events: Events<'_> = Box::pin(receiver.stream_events());
+    let mut bodies = BTreeMap::new();
+    for _ in 0..received[number] {
+        let event = within("event", events.next()).await.unwrap().unwrap();
+        let body = String::from_utf8(event.event_data().body().unwrap().to_vec()).unwrap();
+        bodies.insert(body, event.partition_key().clone());
+    }
+    assert_eq!(bodies["b0"].as_deref(), Some("tenant"));
+    assert_eq!(bodies["b49"].as_deref(), Some("tenant"));
+    assert_eq!(bodies["anywhere"], None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_body_crosses_frames() {
+    let emulator = emulator(1).await;
+    let body = vec![7_u8; 300_000];
+    emulator.control().append("logs", 0, body.clone()).unwrap();
+    let producer = producer(&emulator).await;
+    within("send", producer.send_event(body.clone(), None)).await.unwrap();
+    let client = consumer(&emulator).await;
+    let receiver = receiver(&client, after(-1)).await;
+    let mut events: Events<'_> = Box::pin(receiver.stream_events());
+    for _ in 0..2 {
+        let event = within("event", events.next()).await.unwrap().unwrap();
+        assert_eq!(event.event_data().body(), Some(body.as_slice()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_higher_epoch_steals_the_link_and_a_lower_one_is_refused() {
+    let emulator = emulator(1).await;
+    fill(&emulator, 1);
+    let (one, two, three) =
+        (consumer(&emulator).await, consumer(&emulator).await, consumer(&emulator).await);
+    let (low, high, late) = (
+        receiver(&one, owned(1)).await,
+        receiver(&two, owned(2)).await,
+        receiver(&three, owned(1)).await,
+    );
+    let mut low: Events<'_> = Box::pin(low.stream_events());
+    assert_eq!(take(&mut low, 1).await, [0]);
+    let mut high: Events<'_> = Box::pin(high.stream_events());
+    assert_eq!(take(&mut high, 1).await, [0]);
+    let error = failure(&mut low).await;
+    assert!(error.contains("ConsumerDisconnected"), "{error}");
+    let mut late: Events<'_> = Box::pin(late.stream_events());
+    let error = failure(&mut late).await;
+    assert!(error.contains("ConsumerDisconnected"), "{error}");
+    fill(&emulator, 1);
+    assert_eq!(take(&mut high, 1).await, [1]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cut_ends_the_connection_and_the_next_one_is_served() {
+    let emulator = emulator(1).await;
+    fill(&emulator, 2);
+    let client = consumer(&emulator).await;
+    let receiver = receiver(&client, after(-1)).await;
+    let mut events: Events<'_> = Box::pin(receiver.stream_events());
+    assert_eq!(take(&mut events, 2).await, [0, 1]);
+    emulator.control().cut_connections();
+    // The client comes back by itself, at its first position: see the notes on the SDK.
+    assert_eq!(take(&mut events, 2).await, [0, 1]);
+    until("second attach", || emulator.control().attach_count() == 2).await;
+
+    emulator.control().refuse(Refuse::Connections);
+    emulator.control().cut_connections();
+    let error = failure(&mut events).await;
+    assert_ne!(error, "");
+    emulator.control().refuse(Refuse::Off);
+    let again = consumer(&emulator).await;
+    let hub = within("hub", again.get_eventhub_properties()).await.unwrap();
+    assert_eq!(hub.partition_ids.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_detach_carries_its_condition() {
+    let emulator = emulator(1).await;
+    fill(&emulator, 1);
+    for condition in ["amqp:unauthorized-access", "amqp:link:stolen"] {
+        let client = consumer(&emulator).await;
+        let receiver = receiver(&client, after(-1)).await;
+        let mut events: Events<'_> = Box::pin(receiver.stream_events());
+        assert_eq!(take(&mut events, 1).await, [0]);
+        emulator.control().detach("logs", 0, condition);
+        let error = failure(&mut events).await;
+        let word = if condition.ends_with("stolen") { "LinkStolen" } else { "nauthorized" };
+        assert!(error.contains(word), "{condition}: {error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_partition_is_silent_while_management_answers() {
+    let emulator = emulator(1).await;
+    fill(&emulator, 1);
+    let client = consumer(&emulator).await;
+    let receiver = receiver(&client, after(-1)).await;
+    let mut events: Events<'_> = Box::pin(receiver.stream_events());
+    assert_eq!(take(&mut events, 1).await, [0]);
+    emulator.control().freeze("logs", 0);
+    fill(&emulator, 3);
+    assert!(silent(&mut events).await);
+    let state = within("partition", client.get_partition_properties("0")).await.unwrap();
+    assert_eq!(state.last_enqueued_sequence_number, 3);
+    emulator.control().thaw("logs", 0);
+    assert_eq!(take(&mut events, 3).await, [1, 2, 3]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn duplicates_gaps_and_expiry_reach_the_reader() {
+    let emulator = emulator(1).await;
+    fill(&emulator, 3);
+    let client = consumer(&emulator).await;
+    let reader = receiver(&client, after(-1)).await;
+    let mut events: Events<'_> = Box::pin(reader.stream_events());
+    assert_eq!(take(&mut events, 3).await, [0, 1, 2]);
+    let control = emulator.control();
+    control.duplicate("logs", 0, 2);
+    assert_eq!(take(&mut events, 2).await, [1, 2]);
+    control.skip_sequences("logs", 0, 10);
+    fill(&emulator, 1);
+    assert_eq!(take(&mut events, 1).await, [13]);
+    control.expire("logs", 0, 2);
+    let late = consumer(&emulator).await;
+    let late = receiver(&late, after(-1)).await;
+    let mut late: Events<'_> = Box::pin(late.stream_events());
+    assert_eq!(take(&mut late, 2).await, [2, 13]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_recreated_hub_starts_at_zero_and_refuses_old_positions() {
+    let emulator = emulator(1).await;
+    fill(&emulator, 5);
+    let client = consumer(&emulator).await;
+    let reader = receiver(&client, after(2)).await;
+    let mut events: Events<'_> = Box::pin(reader.stream_events());
+    assert_eq!(take(&mut events, 2).await, [3, 4]);
+    emulator.control().recreate("logs");
+    fill(&emulator, 1);
+    let error = failure(&mut events).await;
+    assert_ne!(error, "end");
+    assert_eq!(emulator.control().received("logs"), [1]);
+    let late = consumer(&emulator).await;
+    let reader = receiver(&late, after(4)).await;
+    let mut events: Events<'_> = Box::pin(reader.stream_events());
+    let error = failure(&mut events).await;
+    assert!(error.contains("argument-error") || error.contains("ArgumentError"), "{error}");
+    let fresh = consumer(&emulator).await;
+    let reader = receiver(&fresh, after(-1)).await;
+    let mut events: Events<'_> = Box::pin(reader.stream_events());
+    assert_eq!(take(&mut events, 1).await, [0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_events_arrive_in_order_and_fast() {
+    const COUNT: i64 = 20_000;
+    let emulator = emulator(1).await;
+    let bodies = (0..COUNT).map(|number| (vec![b'x'; 200], number)).collect();
+    emulator.control().append_many("logs", 0, bodies).unwrap();
+    let client = consumer(&emulator).await;
+    let reader = receiver(&client, after(-1)).await;
+    let mut events: Events<'_> = Box::pin(reader.stream_events());
+    let began = tokio::time::Instant::now();
+    for sequence in 0..COUNT {
+        assert_eq!(take(&mut events, 1).await, [sequence]);
+    }
+    eprintln!("{COUNT} events in {:?}", began.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stopped_emulator_frees_its_port_and_leaves_no_task() {
+    let emulator = emulator(1).await;
+    fill(&emulator, 1);
+    let client = consumer(&emulator).await;
+    let reader = receiver(&client, after(-1)).await;
+    let mut events: Events<'_> = Box::pin(reader.stream_events());
+    assert_eq!(take(&mut events, 1).await, [0]);
+    let (address, broker) = (emulator.address(), Arc::clone(&emulator.broker));
+    within("stop", emulator.stop()).await;
+    assert_eq!(broker.tasks.len(), 0);
+    assert!(tokio::net::TcpStream::connect(address).await.is_err());
+}
