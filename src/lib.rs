@@ -3,3 +3,4 @@
 pub mod time;
 pub mod money;
 pub mod incident;
+pub mod notify;
