@@ -19,8 +19,8 @@ pub(super) fn line(text: &str, max: usize) -> String {
     bounded(visible(spaced), max)
 }
 
-/// Like [`line`], and whatever looks like a link or a host name is written so that no mail
-/// program makes it clickable: `https[://]evil[.]example`.
+/// Like [`line`], and whatever looks like a link, a host name or a tag is written so that nothing
+/// makes it clickable or markup: `https[://]evil[.]example`.
 pub(super) fn untrusted(text: &str, max: usize) -> String {
     bounded(defang(&line(text, max)).chars().collect(), max)
 }
@@ -36,20 +36,37 @@ pub(super) fn command(text: &str, max: usize) -> Option<String> {
     (shown.chars().count() <= max).then_some(shown)
 }
 
-/// Cuts `text` wherever a mail program would need it whole to see a link; the pieces concatenate
-/// to `text`. Put into separate elements, they are shown and copied as one.
+/// Cuts `text` into words, single spaces, and wherever a mail program would need it whole to see
+/// a link; the pieces concatenate to `text`. Put into separate elements, they are shown and
+/// copied as one.
 pub(super) fn pieces(text: &str) -> Vec<String> {
     let chars: Vec<char> = text.chars().collect();
     let mut pieces = Vec::new();
     let mut piece = String::new();
     for (at, c) in chars.iter().enumerate() {
+        let space = *c == ' ';
+        if space && !piece.is_empty() {
+            pieces.push(std::mem::take(&mut piece));
+        }
         piece.push(*c);
-        if is_scheme_end(&chars, at) || is_host_dot(&chars, at) {
+        if space || is_scheme_end(&chars, at) || is_host_dot(&chars, at) {
             pieces.push(std::mem::take(&mut piece));
         }
     }
-    pieces.push(piece);
+    if !piece.is_empty() {
+        pieces.push(piece);
+    }
     pieces
+}
+
+/// The id of an Azure resource, whole so that it can be copied; anything else is [`untrusted`].
+pub(super) fn resource_id(text: &str, max: usize) -> String {
+    let id = line(text, max);
+    let is_path = |c: char| c.is_ascii_alphanumeric() || "/-_.()".contains(c);
+    if id.starts_with("/subscriptions/") && !id.contains("//") && id.chars().all(is_path) {
+        return id;
+    }
+    untrusted(text, max)
 }
 
 fn defang(text: &str) -> String {
@@ -64,6 +81,8 @@ fn defang(text: &str) -> String {
         }
         if is_host_dot(&chars, at) {
             out.push_str("[.]");
+        } else if is_tag_start(&chars, at) {
+            out.push('‹');
         } else {
             out.push(*c);
         }
@@ -83,6 +102,13 @@ fn is_host_dot(chars: &[char], at: usize) -> bool {
     let Some(['.', first, second]) = chars.get(at..at + 3) else { return false };
     let before = at.checked_sub(1).and_then(|at| chars.get(at));
     before.is_some_and(|c| c.is_alphanumeric()) && first.is_alphabetic() && second.is_alphanumeric()
+}
+
+/// The start of a tag. Our own pages escape it; the text part and the subject may be shown by
+/// something that does not (ticket systems, chat bridges).
+fn is_tag_start(chars: &[char], at: usize) -> bool {
+    let Some(['<', next]) = chars.get(at..at + 2) else { return false };
+    next.is_alphabetic() || matches!(next, '/' | '!' | '?')
 }
 
 fn bounded(mut chars: Vec<char>, max: usize) -> String {
@@ -168,6 +194,7 @@ mod tests {
         check("https://evil.example/a?b", "https[://]evil[.]example/a?b");
         check("www.evil.co.uk", "www[.]evil[.]co[.]uk");
         check("x\u{200B}.\u{200B}com", "x[.]com");
+        check("<script>a < 2 </b>", "‹script>a < 2 ‹/b>");
         check("gpt-4.1", "gpt-4.1");
         check("203.0.113.0/24", "203.0.113.0/24");
         check("Rose 14×. Then fell.", "Rose 14×. Then fell.");
@@ -182,8 +209,20 @@ mod tests {
 
     #[test]
     fn pieces_add_up_to_the_whole() {
-        let text = "curl https://a.example/b 203.0.113.0";
+        let text = "curl https://a.example/b  203.0.113.0";
         assert_eq!(pieces(text).concat(), text);
-        assert_eq!(pieces(text).len(), 3);
+        let split = ["curl", " ", "https:", "//a.", "example/b", " ", " ", "203.0.113.0"];
+        assert_eq!(pieces(text), split);
+    }
+
+    #[test]
+    fn resource_ids_can_be_copied() {
+        let id = "/subscriptions/1/resourceGroups/rg_(a)/providers/Microsoft.CognitiveServices";
+        assert_eq!(resource_id(id, 200), id);
+        assert_eq!(
+            resource_id("/subscriptions/@evil.example", 200),
+            "/subscriptions/@evil[.]example"
+        );
+        assert_eq!(resource_id("https://x.example", 200), "https[://]x[.]example");
     }
 }

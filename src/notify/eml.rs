@@ -47,11 +47,19 @@ async fn write(folder: &Path, key: &str, body: &[u8]) -> io::Result<()> {
     fs::create_dir_all(folder).await?;
     let nth = WRITES.fetch_add(1, Ordering::Relaxed);
     let draft = folder.join(format!(".{key}.{}.{nth}.tmp", std::process::id()));
-    let mut file = fs::File::create(&draft).await?;
+    let placed = place(&draft, &target, body).await;
+    if placed.is_err() && fs::remove_file(&draft).await.is_err() {
+        tracing::debug!("no draft of the mail was left to remove");
+    }
+    placed?;
+    // The name is safe only when the folder is, too.
+    fs::File::open(folder).await?.sync_all().await
+}
+
+async fn place(draft: &Path, target: &Path, body: &[u8]) -> io::Result<()> {
+    let mut file = fs::File::create(draft).await?;
     file.write_all(body).await?;
     file.sync_all().await?;
     drop(file);
-    fs::rename(&draft, &target).await?;
-    // The name is safe only when the folder is, too.
-    fs::File::open(folder).await?.sync_all().await
+    fs::rename(draft, target).await
 }

@@ -1,6 +1,6 @@
 //! What a mail says about an incident: cleaned, formatted and bounded once, for both of its parts.
 
-use crate::incident::{Announcement, CallerShare, Incident, Kind, Severity};
+use crate::incident::{Announcement, CallerShare, Incident, Kind, Severity, State};
 use crate::money::{Grouped, NanoUsd};
 
 use super::{clean, number};
@@ -37,13 +37,14 @@ pub(super) struct Facts {
     /// Account, and deployment when there is one.
     pub(super) place: String,
     pub(super) model: Option<String>,
+    /// Since when, or from when to when (event time).
+    pub(super) when: String,
     /// One sentence: what happened.
     pub(super) headline: String,
     /// The two numbers a reader wants first, each with its label.
     pub(super) big: [Big; 2],
     /// Set when this is only a test of the channel.
     pub(super) test: bool,
-    pub(super) resolved: bool,
     pub(super) unit: String,
     pub(super) observed: String,
     pub(super) expected: String,
@@ -54,6 +55,7 @@ pub(super) struct Facts {
     pub(super) callers_more: usize,
     pub(super) evidence: Vec<String>,
     pub(super) evidence_more: usize,
+    pub(super) steps_title: &'static str,
     pub(super) steps: Vec<Step>,
     pub(super) steps_more: usize,
     /// Name and value of what stands at the foot.
@@ -94,7 +96,7 @@ pub(super) enum Command {
     Absent,
     /// Too long for a mail; half of it would be dangerous.
     LeftOut,
-    /// In pieces that no mail program takes for a link.
+    /// Words, spaces, and words in pieces that no mail program takes for a link.
     Shown(Vec<String>),
 }
 
@@ -104,16 +106,18 @@ impl Facts {
         let text = |text: &str| clean::untrusted(text, limits.text);
         let kind = announcement.kind;
         Self {
-            subject: subject(announcement),
+            // ASCII text in a header is sent as it is: `=?` would begin an encoded word, which the
+            // reader's program decodes, line breaks and all.
+            subject: subject(announcement).replace("=?", "= ?"),
             badge: badge(kind, incident.severity),
             colour: colour(kind, incident.severity),
             rule: text(&incident.rule_name),
             place: place(incident, limits.text / 2),
             model: incident.model.as_deref().map(text),
+            when: when(incident),
             headline: headline(announcement),
             big: big(kind, incident),
             test: kind == Kind::Test,
-            resolved: kind == Kind::Resolve,
             unit: text(&incident.unit),
             observed: number::quantity(incident.observed),
             expected: number::quantity(incident.expected),
@@ -123,6 +127,7 @@ impl Facts {
             callers_more: incident.callers.len().saturating_sub(limits.callers),
             evidence: incident.evidence.iter().take(limits.evidence).map(|e| text(e)).collect(),
             evidence_more: incident.evidence.len().saturating_sub(limits.evidence),
+            steps_title: steps_title(kind),
             steps: steps(incident, limits),
             steps_more: incident.response.len().saturating_sub(limits.responses),
             foot: foot(announcement, limits),
@@ -172,6 +177,14 @@ fn what(incident: &Incident) -> String {
         return format!("{} {unit}, none expected", number::quantity(incident.observed));
     }
     clean::untrusted(&incident.rule_name, 60)
+}
+
+fn when(incident: &Incident) -> String {
+    let (from, to) = (incident.first_window.0, incident.last_window.0);
+    match incident.state {
+        State::Open => format!("since {}, for {}", number::minute(from), lasted(incident)),
+        State::Resolved => format!("from {} to {}", number::minute(from), number::minute(to)),
+    }
 }
 
 fn headline(announcement: &Announcement) -> String {
@@ -234,6 +247,9 @@ fn place(incident: &Incident, max: usize) -> String {
 
 fn band(incident: &Incident) -> String {
     let bound = number::quantity(incident.bound);
+    if !incident.bound.is_finite() {
+        return bound;
+    }
     if incident.bound < incident.expected {
         format!("at least {bound}")
     } else {
@@ -258,6 +274,14 @@ fn caller(caller: &CallerShare) -> CallerLine {
         tokens: Grouped(caller.tokens).to_string(),
         cost: caller.cost.map_or_else(|| "unknown".to_owned(), |cost| cost.to_string()),
         new: caller.new,
+    }
+}
+
+const fn steps_title(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Open | Kind::Escalate => "What to do",
+        Kind::Resolve => "If not done yet",
+        Kind::Test => "What it would say to do",
     }
 }
 
@@ -291,7 +315,7 @@ fn foot(announcement: &Announcement, limits: &Limits) -> Vec<(&'static str, Stri
         foot.push(("Azure's delay", format!("{delay} from the call to the hub")));
     }
     if let Some(resource) = &incident.resource_id {
-        foot.push(("Resource", clean::untrusted(resource, limits.text)));
+        foot.push(("Resource", clean::resource_id(resource, limits.text * 2)));
     }
     foot.push(("Incident", clean::untrusted(&incident.key, limits.text)));
     foot
@@ -300,7 +324,7 @@ fn foot(announcement: &Announcement, limits: &Limits) -> Vec<(&'static str, Stri
 fn unknowns(incident: &Incident) -> Vec<&'static str> {
     let mut unknowns = vec![
         "Azure masks the last octet: a caller is a /24, never one address.",
-        "Money is tokens times list price, not the bill.",
+        "Money is an estimate, tokens times price: not yet the bill.",
     ];
     if incident.callers.iter().any(|caller| caller.identity.is_empty()) {
         unknowns.push("A call with an API key has no identity: the key may be anybody's.");

@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -25,6 +26,8 @@ pub const DELIVERIES_MAX: usize = 1_024;
 const BODY_MAX: usize = 256 * 1024;
 /// Seconds a timestamp may be off before a request is a replay (Standard Webhooks: five minutes).
 pub const TOLERANCE_S: i64 = 5 * 60;
+/// Longest wait for requests in hand when it stops.
+pub const STOP_MAX: Duration = Duration::from_secs(5);
 
 /// Why a listener did not start.
 #[derive(Debug, thiserror::Error)]
@@ -159,12 +162,12 @@ impl Listener {
         self.shared.reply.store(status, Ordering::Relaxed);
     }
 
-    /// Takes no more requests, answers those in hand and ends.
+    /// Takes no more requests, answers those in hand for at most [`STOP_MAX`], and ends.
     pub async fn stop(mut self) {
         self.stop.cancel();
-        // An error of the accept loop no longer matters, and there is nothing left to clean up.
-        if (&mut self.server).await.is_err() {
-            tracing::debug!("webhook listener was aborted");
+        // Whoever is still sending then is cut off when `self` is dropped.
+        if tokio::time::timeout(STOP_MAX, &mut self.server).await.is_err() {
+            tracing::debug!("webhook listener was stopped with requests in hand");
         }
     }
 }

@@ -82,13 +82,13 @@ pub enum SendError {
     /// Worth another attempt: time-out, refused connection, 429 or 5xx of HTTP, 4xx of SMTP.
     #[error("temporary failure: {reason}")]
     Retry {
-        /// What happened, at most 200 characters, without addresses of the destination.
+        /// What happened, at most 200 characters, without the address of a webhook.
         reason: String,
     },
     /// No attempt is likely to succeed: other 4xx and 3xx of HTTP, 5xx of SMTP.
     #[error("permanent failure: {reason}")]
     GiveUp {
-        /// What happened, at most 200 characters, without addresses of the destination.
+        /// What happened, at most 200 characters, without the address of a webhook.
         reason: String,
     },
 }

@@ -69,6 +69,12 @@ pub(super) fn moment(at_ms: i64) -> String {
     format!("{date} {clock} UTC")
 }
 
+/// `2026-11-24 03:05 UTC` from milliseconds since 1970.
+pub(super) fn minute(at_ms: i64) -> String {
+    let whole = moment(at_ms);
+    whole.rsplit_once(':').map_or_else(String::new, |(minute, _)| format!("{minute} UTC"))
+}
+
 /// A length of time in its two largest units: `2 h 10 min`; a negative one reads as `0 s`.
 pub(super) fn duration(ms: i64) -> String {
     let ms = ms.max(0);
@@ -151,6 +157,7 @@ mod tests {
     #[test]
     fn times_read_well() {
         assert_eq!(moment(1_795_489_512_345), "2026-11-24 03:05:12 UTC");
+        assert_eq!(minute(1_795_489_512_345), "2026-11-24 03:05 UTC");
         let check = |ms: i64, text: &str| assert_eq!(duration(ms), text);
         check(-5, "0 s");
         check(41_000, "41 s");

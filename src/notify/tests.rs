@@ -118,10 +118,11 @@ fn both_parts_state_the_same_facts() {
             "up to 612,000",
             "198.51.100.0/24",
             "NEW",
+            "since 2026-11-24 03:05 UTC, for 20 min",
             "API key (no identity)",
             "network not recorded",
             "long completions",
-            "keys regenerate",
+            "Replace key 1",
             "2026-11-24 03:05:00 UTC",
             "2026-11-24 03:10:41 UTC",
             "41 s",
@@ -202,6 +203,9 @@ fn check_hostile(kind: Kind, text: &str) {
     for part in [subject, &plain, &html] {
         let found = part.chars().find(|c| is_dangerous(*c));
         assert_eq!(found, None, "{text:?}");
+        // A command is verbatim in the text part, on a line of its own.
+        let markup = |line: &&str| !line.starts_with("    ") && line.contains("<script");
+        assert_eq!(part.lines().find(markup), None);
     }
     let lower = html.to_lowercase();
     for mark in ["<script", "<iframe", "<img", "<a ", "<%=", "href"] {
@@ -473,4 +477,43 @@ impl crate::incident::Incident {
         self.delay_azure_s = Some(i64::MIN);
         (self.observed, self.expected) = (f64::MAX, f64::MIN_POSITIVE);
     }
+}
+
+/// Compares what people read with what was last looked at and found good.
+///
+/// The present mails are always written to `target/mails`, to be viewed in a browser; where they
+/// are better than the snapshots, copy them over. Some are there to be viewed only.
+#[test]
+fn mails_look_as_they_were_reviewed() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (present, reviewed) = (root.join("target/mails"), root.join("src/notify/snapshots"));
+    std::fs::create_dir_all(&present).unwrap();
+    let mut unknown = announcement(Kind::Open);
+    (unknown.incident.cost, unknown.incident.cost_per_day) = (None, None);
+    unknown.incident.severity = Severity::Medium;
+    let mails = [
+        ("open", announcement(Kind::Open)),
+        ("escalate", announcement(Kind::Escalate)),
+        ("resolve", announcement(Kind::Resolve)),
+        ("test", announcement(Kind::Test)),
+        ("unknown-cost", unknown),
+        ("hostile", hostile(Kind::Open, &HOSTILE.concat())),
+    ];
+    let mut changed = Vec::new();
+    assert!(reviewed.join("open.html").exists());
+    for (name, announcement) in mails {
+        let (facts, html) = mail::page(&announcement).unwrap();
+        for (file, text) in
+            [(format!("{name}.html"), html), (format!("{name}.txt"), text::part(&facts))]
+        {
+            std::fs::write(present.join(&file), &text).unwrap();
+            if std::fs::read_to_string(reviewed.join(&file)).is_ok_and(|seen| seen != text) {
+                changed.push(file);
+            }
+        }
+    }
+    assert!(
+        changed.is_empty(),
+        "look at target/mails, then copy to src/notify/snapshots: {changed:?}"
+    );
 }

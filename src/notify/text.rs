@@ -15,15 +15,16 @@ pub(super) fn part(facts: &Facts) -> String {
     if let Some(model) = &facts.model {
         paragraph(&mut out, "", &format!("model {model}"));
     }
+    paragraph(&mut out, "", &facts.when);
     out.push('\n');
     paragraph(&mut out, "", &facts.headline);
     for big in &facts.big {
         paragraph(&mut out, "  ", &format!("{}: {}", big.label, big.value));
     }
     heading(&mut out, "What was seen");
-    paragraph(&mut out, "  ", &format!("observed  {} {}", facts.observed, facts.unit));
-    paragraph(&mut out, "  ", &format!("expected  {}", facts.expected));
-    paragraph(&mut out, "  ", &format!("normal    {}", facts.band));
+    paragraph(&mut out, "  observed  ", &format!("{} {}", facts.observed, facts.unit));
+    paragraph(&mut out, "  expected  ", &facts.expected);
+    paragraph(&mut out, "  normal    ", &facts.band);
     callers(&mut out, facts);
     if !facts.evidence.is_empty() {
         heading(&mut out, "Why");
@@ -50,12 +51,11 @@ fn callers(out: &mut String, facts: &Facts) {
     }
     heading(out, "Who");
     for caller in &facts.callers {
-        let new = if caller.new { " (NEW)" } else { "" };
-        let line = format!(
-            "{}{new}, {}: {} tokens, cost {}",
-            caller.network, caller.identity, caller.tokens, caller.cost
-        );
-        paragraph(out, "- ", &line);
+        let new = if caller.new { " NEW" } else { "" };
+        let tokens =
+            format!("{}{new}: {} tokens, cost {}", caller.network, caller.tokens, caller.cost);
+        paragraph(out, "- ", &tokens);
+        paragraph(out, "  ", &caller.identity);
     }
     more(out, facts.callers_more);
 }
@@ -64,7 +64,7 @@ fn steps(out: &mut String, facts: &Facts) {
     if facts.steps.is_empty() {
         return;
     }
-    heading(out, if facts.resolved { "If not done yet" } else { "What to do" });
+    heading(out, facts.steps_title);
     for (index, step) in facts.steps.iter().enumerate() {
         paragraph(out, &format!("{}. ", index + 1), &step.what);
         match &step.command {

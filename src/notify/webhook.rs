@@ -158,6 +158,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn signatures_are_those_of_standard_webhooks() {
+        let settings = crate::notify::sample::webhook("hook", "https://x.example/");
+        let channel = WebhookChannel::new(&settings).unwrap();
+        let notification = Notification {
+            key: "msg_1".to_owned(),
+            incident_key: String::new(),
+            destination: "hook".to_owned(),
+            kind: crate::incident::Kind::Test,
+            created: crate::time::ArrivalTime(0),
+            body: br#"{"test": 2432232314}"#.to_vec(),
+        };
+        // Python: hmac.new(bytes(32), b'msg_1.1614265330.{"test": 2432232314}', sha256)
+        let expected = "v1,Bl1a0SVt78DCV06Rvr6oSEMbCaFysVu27en9cW0mNBI=";
+        assert_eq!(channel.signature(&notification, 1_614_265_330).as_deref(), Ok(expected));
+    }
+
+    #[test]
     fn every_status_has_a_verdict() {
         for status in 100..=999_u16 {
             let verdict = verdict(StatusCode::from_u16(status).unwrap());
