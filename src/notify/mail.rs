@@ -32,7 +32,8 @@ pub(super) fn message(
 ) -> Result<Vec<u8>, RenderError> {
     let (facts, html) = page(announcement)?;
     let parts = MultiPart::alternative()
-        .boundary(format!("tokenwatch-{key}"))
+        // At most 70 characters (RFC 2046, 5.1.1), 64 of them the key.
+        .boundary(format!("tw-{key}"))
         .singlepart(part(ContentType::TEXT_PLAIN, text::part(&facts)))
         .singlepart(part(ContentType::TEXT_HTML, html));
     let message =

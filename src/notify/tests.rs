@@ -1,6 +1,6 @@
 //! What receivers of any channel rely on.
 
-use mail_parser::{HeaderName, Message, MessageParser};
+use mail_parser::{HeaderName, Message, MessageParser, MimeHeaders as _};
 use secrecy::SecretString;
 
 use super::listener::Listener;
@@ -161,6 +161,8 @@ fn mails_say_that_no_person_wrote_them_and_when() {
     assert_eq!(message.date().unwrap().to_rfc3339(), "2026-11-24T03:10:41Z");
     assert_eq!(message.from().unwrap().first().unwrap().address(), Some("alerts@contoso.example"));
     assert_eq!(message.to().unwrap().iter().count(), 2);
+    let boundary = message.content_type().unwrap().attribute("boundary").unwrap();
+    assert!(boundary.len() <= 70, "RFC 2046, 5.1.1: {boundary}");
 }
 
 /// Headers of an opening mail; nothing in an incident may add to them.
