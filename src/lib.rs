@@ -11,6 +11,7 @@ pub mod incident;
 pub mod engine;
 pub mod source;
 pub mod store;
+pub mod notify;
 pub mod emulator;
 pub mod telemetry;
 pub mod pipeline;

@@ -1,0 +1,138 @@
+//! One attempt at a delivery, and the policy for what follows it.
+
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::time::{DAY_MS, MINUTE_MS};
+
+use super::{AnyChannel, Channel as _, Notification, SendError};
+
+/// Longest time one attempt takes, connection and answer included.
+pub const SEND_MAX: Duration = Duration::from_secs(10);
+/// Age below which no temporary failure is final.
+pub const AGE_MAX_MS: i64 = 3 * DAY_MS;
+/// Attempts after which a permanent failure is final.
+pub const GIVE_UP_ATTEMPTS: u32 = 5;
+/// Pause after the first failure, before jitter.
+const PAUSE_MIN_MS: i64 = 1_000;
+/// Longest pause, jitter included.
+const PAUSE_MAX_MS: i64 = 5 * MINUTE_MS;
+
+/// What follows a failed attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Try again.
+    Again {
+        /// After this many milliseconds.
+        delay_ms: i64,
+    },
+    /// Never: the notification is a dead letter, which is an incident of its own.
+    Dead,
+}
+
+/// Outcome of one attempt, for the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// Key of the notification.
+    pub key: String,
+    /// Whether the destination took it.
+    pub result: Result<(), SendError>,
+}
+
+/// Decides after the `attempt`-th failure (from 1) of a notification `age_ms` milliseconds old.
+///
+/// Pauses double from 1 s to 5 min. Jitter takes up to half of a pause away; it is drawn from
+/// `key` and `attempt`, so that notifications that failed together do not come back together, and
+/// the same notification always waits the same.
+#[must_use]
+pub fn next(attempt: u32, age_ms: i64, error: &SendError, key: &str) -> Next {
+    let dead = match error {
+        SendError::Retry { .. } => age_ms >= AGE_MAX_MS,
+        SendError::GiveUp { .. } => attempt >= GIVE_UP_ATTEMPTS,
+    };
+    if dead {
+        return Next::Dead;
+    }
+    let doublings = attempt.saturating_sub(1).min(16);
+    let pause_ms = (PAUSE_MIN_MS << doublings).min(PAUSE_MAX_MS);
+    // The first pause is not shortened: less than a second helps nobody who just failed.
+    let half_ms = if doublings == 0 { 0 } else { pause_ms / 2 };
+    Next::Again { delay_ms: pause_ms - jitter(key, attempt, half_ms) }
+}
+
+/// A number from 0 to `max`, evenly drawn from the hash of `key` and `attempt`.
+fn jitter(key: &str, attempt: u32, max: i64) -> i64 {
+    let hash = Sha256::digest(format!("{key}|{attempt}").as_bytes());
+    let draw = hash.iter().take(4).fold(0_i64, |sum, byte| sum << 8 | i64::from(*byte));
+    draw % (max + 1)
+}
+
+/// Sends once, within [`SEND_MAX`].
+///
+/// Not cancel safe in effect: see [`super::Channel::send`]. `now_s` is seconds since 1970.
+pub async fn attempt(channel: &AnyChannel, notification: &Notification, now_s: i64) -> Outcome {
+    let sent = tokio::time::timeout(SEND_MAX, channel.send(notification, now_s)).await;
+    let late = || SendError::retry(format!("no answer within {} s", SEND_MAX.as_secs()));
+    let result = sent.unwrap_or_else(|_elapsed| Err(late()));
+    Outcome { key: notification.key.clone(), result }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn retry() -> SendError {
+        SendError::Retry { reason: "x".to_owned() }
+    }
+
+    fn give_up() -> SendError {
+        SendError::GiveUp { reason: "x".to_owned() }
+    }
+
+    #[track_caller]
+    fn check(attempt: u32, age_ms: i64, error: &SendError, delay_ms: Option<(i64, i64)>) {
+        for key in 0..200 {
+            let key = format!("key {key}");
+            let decided = next(attempt, age_ms, error, &key);
+            assert_eq!(decided, next(attempt, age_ms, error, &key));
+            match (decided, delay_ms) {
+                (Next::Dead, None) => {}
+                (Next::Again { delay_ms }, Some((least, most))) => {
+                    assert!((least..=most).contains(&delay_ms), "{attempt}: {delay_ms}");
+                }
+                (decided, _) => panic!("attempt {attempt}, age {age_ms}: {decided:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn pauses_double_from_a_second_to_five_minutes() {
+        check(0, 0, &retry(), Some((1_000, 1_000)));
+        check(1, 0, &retry(), Some((1_000, 1_000)));
+        check(2, 0, &retry(), Some((1_000, 2_000)));
+        check(3, 0, &retry(), Some((2_000, 4_000)));
+        check(9, 0, &retry(), Some((128_000, 256_000)));
+        check(10, 0, &retry(), Some((150_000, 300_000)));
+        check(u32::MAX, 0, &retry(), Some((150_000, 300_000)));
+    }
+
+    #[test]
+    fn temporary_failures_end_after_three_days_and_permanent_ones_after_five_tries() {
+        check(900, AGE_MAX_MS - 1, &retry(), Some((150_000, 300_000)));
+        check(900, AGE_MAX_MS, &retry(), None);
+        check(4, AGE_MAX_MS * 2, &give_up(), Some((4_000, 8_000)));
+        check(5, 0, &give_up(), None);
+    }
+
+    #[test]
+    fn notifications_that_failed_together_do_not_come_back_together() {
+        let pauses: std::collections::BTreeSet<i64> = (0..100)
+            .filter_map(|key| match next(10, 0, &retry(), &key.to_string()) {
+                Next::Again { delay_ms } => Some(delay_ms),
+                Next::Dead => None,
+            })
+            .collect();
+        assert!(pauses.len() > 90, "{}", pauses.len());
+    }
+}

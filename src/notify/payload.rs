@@ -1,0 +1,140 @@
+//! The body of a webhook: `{type, timestamp, data}` in JSON (Standard Webhooks).
+
+use serde::Serialize;
+
+use crate::incident::{Announcement, Incident};
+
+use super::RenderError;
+use super::clean;
+use super::facts::{LIMITS, Limits};
+
+/// Most bytes of a body; Standard Webhooks asks for less than 20 kB.
+pub(super) const BODY_MAX: usize = 20_000;
+
+#[derive(Serialize)]
+struct Envelope<'a> {
+    r#type: String,
+    timestamp: String,
+    data: Data<'a>,
+}
+
+/// Numbers that are not finite become `null`, which is also what unknown costs are.
+#[derive(Serialize)]
+struct Data<'a> {
+    key: &'a str,
+    rule: String,
+    rule_name: String,
+    account: String,
+    deployment: Option<String>,
+    model: Option<String>,
+    resource_id: Option<String>,
+    severity: &'static str,
+    state: &'static str,
+    first_window: String,
+    last_window: String,
+    opened_at: String,
+    resolved_at: Option<String>,
+    observed: f64,
+    expected: f64,
+    bound: f64,
+    unit: String,
+    cost_nano_usd: Option<i64>,
+    cost_per_day_nano_usd: Option<i64>,
+    callers: Vec<Caller>,
+    evidence: Vec<String>,
+    response: Vec<Step>,
+    confidence: f64,
+    delay_azure_s: Option<i64>,
+    idempotency_key: &'a str,
+}
+
+#[derive(Serialize)]
+struct Caller {
+    network: String,
+    identity: String,
+    tokens: i64,
+    cost_nano_usd: Option<i64>,
+    new: bool,
+}
+
+#[derive(Serialize)]
+struct Step {
+    what: String,
+    /// Empty when the step is no command; `null` when the command is too long to be sent whole.
+    command: Option<String>,
+}
+
+/// The bytes that are signed and sent; at most [`BODY_MAX`] unless the incident's own key is longer.
+pub(super) fn body(announcement: &Announcement, key: &str) -> Result<Vec<u8>, RenderError> {
+    let mut body = Vec::new();
+    for limits in &LIMITS {
+        body = serde_json::to_vec(&envelope(announcement, key, limits))?;
+        if body.len() <= BODY_MAX {
+            break;
+        }
+    }
+    Ok(body)
+}
+
+fn envelope<'a>(announcement: &'a Announcement, key: &'a str, limits: &Limits) -> Envelope<'a> {
+    Envelope {
+        r#type: format!("incident.{}", announcement.kind.word()),
+        timestamp: announcement.at.to_string(),
+        data: data(&announcement.incident, key, limits),
+    }
+}
+
+fn data<'a>(incident: &'a Incident, key: &'a str, limits: &Limits) -> Data<'a> {
+    let text = |text: &str| clean::line(text, limits.text);
+    Data {
+        key: &incident.key,
+        rule: text(&incident.rule),
+        rule_name: text(&incident.rule_name),
+        account: text(&incident.account),
+        deployment: incident.deployment.as_deref().map(text),
+        model: incident.model.as_deref().map(text),
+        // Resource ids of Azure are far longer than other names, and useless when cut.
+        resource_id: incident.resource_id.as_deref().map(|id| clean::line(id, limits.command)),
+        severity: incident.severity.word(),
+        state: incident.state.word(),
+        first_window: incident.first_window.to_string(),
+        last_window: incident.last_window.to_string(),
+        opened_at: incident.opened_at.to_string(),
+        resolved_at: incident.resolved_at.map(|at| at.to_string()),
+        observed: incident.observed,
+        expected: incident.expected,
+        bound: incident.bound,
+        unit: text(&incident.unit),
+        cost_nano_usd: incident.cost.map(|cost| cost.0),
+        cost_per_day_nano_usd: incident.cost_per_day.map(|cost| cost.0),
+        callers: callers(incident, limits),
+        evidence: incident.evidence.iter().take(limits.evidence).map(|e| text(e)).collect(),
+        response: steps(incident, limits),
+        confidence: incident.confidence,
+        delay_azure_s: incident.delay_azure_s,
+        idempotency_key: key,
+    }
+}
+
+fn callers(incident: &Incident, limits: &Limits) -> Vec<Caller> {
+    let shown = incident.callers.iter().take(limits.callers);
+    shown
+        .map(|caller| Caller {
+            network: clean::line(&caller.network, limits.text),
+            identity: clean::line(&caller.identity, limits.text),
+            tokens: caller.tokens,
+            cost_nano_usd: caller.cost.map(|cost| cost.0),
+            new: caller.new,
+        })
+        .collect()
+}
+
+fn steps(incident: &Incident, limits: &Limits) -> Vec<Step> {
+    let shown = incident.response.iter().take(limits.responses);
+    shown
+        .map(|response| Step {
+            what: clean::line(&response.what, limits.text),
+            command: clean::command(&response.command, limits.command),
+        })
+        .collect()
+}

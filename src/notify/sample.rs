@@ -1,0 +1,179 @@
+//! Announcements and destinations the tests of this folder share.
+
+use crate::incident::{Announcement, CallerShare, Incident, Kind, Response, Severity, State};
+use crate::money::NanoUsd;
+use crate::time::{ArrivalTime, EventTime, HOUR_MS, MINUTE_MS};
+
+use super::{Destination, EmailSettings, EmlSettings, Tls, WebhookSettings};
+
+/// 2026-11-24T03:05:00Z.
+const BEGAN_MS: i64 = 1_795_489_500_000;
+
+/// A stolen key at work, as the detectors would report it.
+pub(super) fn announcement(kind: Kind) -> Announcement {
+    let mut incident = incident();
+    if kind == Kind::Resolve {
+        incident.state = State::Resolved;
+        incident.last_window = EventTime(BEGAN_MS + 2 * HOUR_MS + 10 * MINUTE_MS);
+        incident.resolved_at = Some(ArrivalTime(BEGAN_MS + 3 * HOUR_MS + 41_250));
+    }
+    if kind == Kind::Escalate {
+        incident.severity = Severity::Critical;
+    }
+    let at = incident.resolved_at.unwrap_or(incident.opened_at);
+    Announcement { kind, step: 0, at, incident }
+}
+
+fn incident() -> Incident {
+    Incident {
+        key: "TW-C01|aif-contoso-prod/chat-prod|3|9f2c61d0a4".to_owned(),
+        rule: "TW-C01".to_owned(),
+        rule_name: "Token volume spike".to_owned(),
+        account: "aif-contoso-prod".to_owned(),
+        deployment: Some("chat-prod".to_owned()),
+        resource_id: Some(
+            "/subscriptions/5c1f0000-0000-4000-8000-00000000a11c/resourceGroups/rg-ai-prod/\
+             providers/Microsoft.CognitiveServices/accounts/aif-contoso-prod"
+                .to_owned(),
+        ),
+        model: Some("gpt-5.1".to_owned()),
+        severity: Severity::High,
+        state: State::Open,
+        first_window: EventTime(BEGAN_MS),
+        last_window: EventTime(BEGAN_MS + 20 * MINUTE_MS),
+        opened_at: ArrivalTime(BEGAN_MS + 5 * MINUTE_MS + 41_250),
+        resolved_at: None,
+        observed: 4_812_330.0,
+        expected: 341_200.0,
+        bound: 612_000.0,
+        unit: "tokens in 5 min".to_owned(),
+        cost: Some(NanoUsd(214_370_000_000)),
+        cost_per_day: Some(NanoUsd(2_114_300_000_000)),
+        callers: vec![
+            caller("198.51.100.0/24", "", 4_402_118, true),
+            caller("203.0.113.0/24", "7b0d2c1e-94a1-4b6e-8a53-0c2f7d5e1a90", 398_204, false),
+            CallerShare { cost: None, ..caller("", "", 12_008, false) },
+        ],
+        evidence: [
+            "4,812,330 tokens in 5 min where 341,200 were expected (Tuesday 03:05 UTC).",
+            "Network 198.51.100.0/24 was never seen on this deployment in 61 days.",
+            "It calls with an API key; the regular caller uses a managed identity.",
+            "Output share rose from 18 % to 71 %: long completions, no system prompt cache.",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
+        response: responses(),
+        confidence: 0.94,
+        delay_azure_s: Some(41),
+    }
+}
+
+fn responses() -> Vec<Response> {
+    let step =
+        |what: &str, command: &str| Response { what: what.to_owned(), command: command.to_owned() };
+    vec![
+        step(
+            "Replace key 1: whoever holds it is out within a minute; so is every program that uses it.",
+            "az cognitiveservices account keys regenerate --name aif-contoso-prod --resource-group rg-ai-prod --key-name Key1",
+        ),
+        step(
+            "Stop this deployment only, by taking its capacity to the least allowed.",
+            "az cognitiveservices account deployment create --name aif-contoso-prod --resource-group rg-ai-prod --deployment-name chat-prod --model-name gpt-5.1 --model-format OpenAI --sku-name GlobalStandard --sku-capacity 1",
+        ),
+        step("Then look for the key in repositories and logs, and ask who had it.", ""),
+    ]
+}
+
+fn caller(network: &str, identity: &str, tokens: i64, new: bool) -> CallerShare {
+    CallerShare {
+        network: network.to_owned(),
+        identity: identity.to_owned(),
+        tokens,
+        cost: Some(NanoUsd(tokens * 44_000)),
+        new,
+    }
+}
+
+/// What somebody who wants to deceive or to break the reader would put into names.
+pub(super) const HOSTILE: &[&str] = &[
+    "<script>alert(1)</script>",
+    "\"><img src=x onerror=alert(1)>",
+    "</title></style></div></table><iframe src=//evil.example>",
+    "x\r\nBcc: victim@contoso.example\r\nX-Evil: 1\r\n\r\n<script>hi</script>",
+    "x\nSubject: all is well\n\n--tokenwatch",
+    "=?utf-8?B?PHNjcmlwdD4=?= =?utf-8?Q?=0D=0ABcc:_a=40b.example?=",
+    "\u{202E}gpj.drop-tahc\u{202C} \u{2066}isolate\u{2069} \u{200F}rtl\u{61C}",
+    "inv\u{200B}isi\u{2060}ble\u{FEFF} \u{AD}soft\u{E0041}tag",
+    "nul\u{0}bell\u{7}esc\u{1b}[2J\u{1b}]0;title\u{7}del\u{7f}c1\u{9b}31m\u{85}",
+    "line\u{2028}separator\u{2029}paragraph",
+    "Your key expired: https://login.evil.example/?a=b or www.evil.example or evil.co.uk",
+    "javascript:alert(1) data:text/html;base64,PHNjcmlwdD4=",
+    "{{ facts.foot }} {% include \"x\" %} ${7*7} #{7*7} <%= 7*7 %>",
+    "`reboot` $(reboot) ; reboot | reboot && reboot",
+    "Z\u{301}\u{302}\u{303}\u{304}\u{305}\u{306}\u{307}\u{308}\u{309}\u{30A}algo",
+    "\u{1F480}\u{1F468}\u{200D}\u{1F4BB} ünïcödé 漢字 العربية",
+    ".\r\n.\r\nQUIT\r\n",
+    "",
+];
+
+/// The sample with `text` in every place an attacker can reach, and in the others too.
+pub(super) fn hostile(kind: Kind, text: &str) -> Announcement {
+    let mut announcement = announcement(kind);
+    let own = || text.to_owned();
+    let incident = &mut announcement.incident;
+    incident.key = own();
+    incident.rule = own();
+    incident.rule_name = own();
+    incident.account = own();
+    incident.deployment = Some(own());
+    incident.resource_id = Some(own());
+    incident.model = Some(own());
+    incident.unit = own();
+    incident.callers = vec![CallerShare { identity: own(), ..caller(text, "", -5, true) }; 30];
+    incident.evidence = vec![own(); 300];
+    incident.response = vec![Response { what: own(), command: own() }; 40];
+    incident.observed = f64::NAN;
+    incident.expected = f64::INFINITY;
+    incident.bound = f64::NEG_INFINITY;
+    incident.confidence = f64::NAN;
+    announcement
+}
+
+/// Key of the secret below: 32 zero bytes.
+pub(super) const SECRET: &str = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+
+pub(super) fn email(name: &str) -> Destination {
+    Destination::Email(EmailSettings {
+        name: name.to_owned(),
+        min_severity: Severity::Medium,
+        from: "tokenwatch <alerts@contoso.example>".to_owned(),
+        to: vec!["On call <oncall@contoso.example>".to_owned(), "b@contoso.example".to_owned()],
+        host: "mail.contoso.example".to_owned(),
+        port: 465,
+        tls: Tls::Implicit,
+        username: None,
+        password: None,
+        ca_file: None,
+    })
+}
+
+pub(super) fn webhook(name: &str, url: &str) -> WebhookSettings {
+    WebhookSettings {
+        name: name.to_owned(),
+        min_severity: Severity::Medium,
+        url: url.to_owned(),
+        secret: SECRET.into(),
+        previous_secret: None,
+        ca_file: None,
+    }
+}
+
+pub(super) fn eml(name: &str, folder: &std::path::Path) -> Destination {
+    Destination::EmlFolder(EmlSettings {
+        name: name.to_owned(),
+        min_severity: Severity::Medium,
+        folder: folder.to_owned(),
+        from: "tokenwatch@contoso.example".to_owned(),
+        to: vec!["oncall@contoso.example".to_owned()],
+    })
+}

@@ -1,0 +1,138 @@
+//! The text part of a mail: the same facts in 76 columns.
+
+use std::fmt::Write as _;
+
+use super::facts::{Command, Facts};
+
+/// Widest line, commands excepted (RFC 5322, 2.1.1 asks for 78 at most).
+pub(super) const WIDTH: usize = 76;
+
+/// Lays the facts out. Commands stand on lines of their own, indented by four, never broken.
+pub(super) fn part(facts: &Facts) -> String {
+    let mut out = String::new();
+    paragraph(&mut out, "", &format!("{} · {}", facts.badge, facts.rule));
+    paragraph(&mut out, "", &facts.place);
+    if let Some(model) = &facts.model {
+        paragraph(&mut out, "", &format!("model {model}"));
+    }
+    paragraph(&mut out, "", &facts.when);
+    out.push('\n');
+    paragraph(&mut out, "", &facts.headline);
+    for big in &facts.big {
+        paragraph(&mut out, "  ", &format!("{}: {}", big.label, big.value));
+    }
+    heading(&mut out, "What was seen");
+    paragraph(&mut out, "  observed  ", &format!("{} {}", facts.observed, facts.unit));
+    paragraph(&mut out, "  expected  ", &facts.expected);
+    paragraph(&mut out, "  normal    ", &facts.band);
+    callers(&mut out, facts);
+    if !facts.evidence.is_empty() {
+        heading(&mut out, "Why");
+        for sentence in &facts.evidence {
+            paragraph(&mut out, "- ", sentence);
+        }
+        more(&mut out, facts.evidence_more);
+    }
+    steps(&mut out, facts);
+    heading(&mut out, "About this message");
+    for (name, value) in &facts.foot {
+        paragraph(&mut out, "  ", &format!("{name}: {value}"));
+    }
+    out.push('\n');
+    for unknown in &facts.unknowns {
+        paragraph(&mut out, "", unknown);
+    }
+    out
+}
+
+fn callers(out: &mut String, facts: &Facts) {
+    if facts.callers.is_empty() {
+        return;
+    }
+    heading(out, "Who");
+    for caller in &facts.callers {
+        let new = if caller.new { " NEW" } else { "" };
+        let tokens =
+            format!("{}{new}: {} tokens, cost {}", caller.network, caller.tokens, caller.cost);
+        paragraph(out, "- ", &tokens);
+        paragraph(out, "  ", &caller.identity);
+    }
+    more(out, facts.callers_more);
+}
+
+fn steps(out: &mut String, facts: &Facts) {
+    if facts.steps.is_empty() {
+        return;
+    }
+    heading(out, facts.steps_title);
+    for (index, step) in facts.steps.iter().enumerate() {
+        paragraph(out, &format!("{}. ", index + 1), &step.what);
+        match &step.command {
+            Command::Absent => {}
+            Command::LeftOut => paragraph(out, "    ", "(command too long for a mail)"),
+            Command::Shown(pieces) => {
+                out.push_str("    ");
+                pieces.iter().for_each(|piece| out.push_str(piece));
+                out.push('\n');
+            }
+        }
+    }
+    more(out, facts.steps_more);
+}
+
+fn more(out: &mut String, count: usize) {
+    if count > 0 {
+        paragraph(out, "  ", &format!("and {count} more"));
+    }
+}
+
+fn heading(out: &mut String, text: &str) {
+    let rule = "-".repeat(text.chars().count());
+    // Writing to a string cannot fail.
+    if writeln!(out, "\n{text}\n{rule}").is_err() {
+        out.push('\n');
+    }
+}
+
+/// Appends `text` in lines of at most [`WIDTH`], the first after `lead`, the rest indented alike.
+fn paragraph(out: &mut String, lead: &str, text: &str) {
+    let indent = lead.chars().count();
+    let mut column = indent;
+    out.push_str(lead);
+    for word in text.split_whitespace() {
+        let mut word: Vec<char> = word.chars().collect();
+        if column > indent && column + 1 + word.len() > WIDTH {
+            out.push('\n');
+            out.extend(std::iter::repeat_n(' ', indent));
+            column = indent;
+        } else if column > indent {
+            out.push(' ');
+            column += 1;
+        }
+        while column + word.len() > WIDTH {
+            let rest = word.split_off(WIDTH - column);
+            out.extend(word);
+            out.push('\n');
+            out.extend(std::iter::repeat_n(' ', indent));
+            (word, column) = (rest, indent);
+        }
+        column += word.len();
+        out.extend(word);
+    }
+    out.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paragraphs_keep_the_width_and_every_character() {
+        let text = format!("{} {} short {}", "a".repeat(200), "b".repeat(75), "ü".repeat(40));
+        let mut out = String::new();
+        paragraph(&mut out, "- ", &text);
+        assert!(out.lines().all(|line| line.chars().count() <= WIDTH), "{out}");
+        let strip = |text: &str| text.replace([' ', '\n', '-'], "");
+        assert_eq!(strip(&out), strip(&text));
+    }
+}
