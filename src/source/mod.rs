@@ -1,5 +1,6 @@
 //! Where events come from: an event hub, or files of what one once delivered.
 
+pub mod event_hubs;
 pub mod replay;
 
 use crate::event::Batch;

@@ -1,0 +1,149 @@
+//! Opening clients: identity or connection string, and what an error means for the next attempt.
+
+use std::sync::Arc;
+
+use azure_core::credentials::TokenCredential;
+use azure_identity::{
+    AzureCliCredential, ManagedIdentityCredential, ManagedIdentityCredentialOptions,
+    UserAssignedId, WorkloadIdentityCredential,
+};
+use azure_messaging_eventhubs::{ConsumerClient, RetryOptions};
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::time::timeout;
+
+use super::{ANSWER_WITHIN, Shared};
+
+/// How to prove who we are.
+#[derive(Debug, Clone)]
+pub enum Auth {
+    /// The managed identity of the container; with several, the client id of ours.
+    Managed {
+        /// Client id of a user-assigned identity.
+        client_id: Option<String>,
+    },
+    /// Federated token of a Kubernetes or GitHub workload.
+    Workload,
+    /// Whoever is logged in with `az login`.
+    Cli,
+    /// Shared access key, for development.
+    ConnectionString(SecretString),
+}
+
+/// Why a hub gives no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// No answer in time.
+    #[error("no answer to {what} within {}s", ANSWER_WITHIN.as_secs())]
+    TimedOut {
+        /// What was asked.
+        what: &'static str,
+    },
+    /// The credential itself is unusable.
+    #[error("cannot use the identity: {0}")]
+    Identity(String),
+    /// The hub refuses us or does not exist.
+    #[error("{reason}")]
+    Refused {
+        /// The hub's words and the mend.
+        reason: String,
+    },
+    /// Anything that may pass.
+    #[error("{0}")]
+    Passing(String),
+}
+
+impl ConnectError {
+    /// True when trying again would give the same answer.
+    #[must_use]
+    pub const fn is_hopeless(&self) -> bool {
+        match self {
+            Self::Identity(_) => true,
+            Self::TimedOut { .. } | Self::Refused { .. } | Self::Passing(_) => false,
+        }
+    }
+
+    /// An error of the client, with a mend where there is one. The text holds no secret: the
+    /// client names hosts and conditions only.
+    pub(super) fn of(error: &azure_messaging_eventhubs::EventHubsError) -> Self {
+        let text = error.to_string();
+        let lower = text.to_lowercase();
+        if lower.contains("unauthorized") || lower.contains("401") {
+            let reason = format!(
+                "{text} (does the identity have the role Azure Event Hubs Data Receiver on the hub?)"
+            );
+            return Self::Refused { reason };
+        }
+        if lower.contains("not-found") || lower.contains("not found") || lower.contains("404") {
+            let reason = format!("{text} (are the names of hub and consumer group right?)");
+            return Self::Refused { reason };
+        }
+        Self::Passing(text)
+    }
+}
+
+/// A client for one partition, without retries of its own.
+pub(super) async fn client(shared: &Shared) -> Result<ConsumerClient, ConnectError> {
+    let settings = &shared.settings;
+    let builder = ConsumerClient::builder()
+        .with_application_id("tokenwatch".to_owned())
+        .with_consumer_group(settings.consumer_group.clone())
+        .with_retry_options(RetryOptions { max_retries: 0, ..RetryOptions::default() });
+    let builder = match &settings.custom_endpoint {
+        Some(endpoint) => builder.with_custom_endpoint(endpoint.clone()),
+        None => builder,
+    };
+    let opening = async {
+        match &settings.auth {
+            Auth::ConnectionString(secret) => {
+                let secret = secret.expose_secret();
+                let named = secret.to_ascii_lowercase().contains("entitypath=");
+                let hub = (!named).then_some(settings.hub.as_str());
+                builder.open_with_connection_string(secret, hub).await
+            }
+            Auth::Managed { .. } | Auth::Workload | Auth::Cli => {
+                let credential = credential(&settings.auth)?;
+                builder.open(&settings.namespace, settings.hub.clone(), credential).await
+            }
+        }
+        .map_err(|error| ConnectError::of(&error))
+    };
+    let opened = timeout(ANSWER_WITHIN, opening).await;
+    opened.unwrap_or(Err(ConnectError::TimedOut { what: "connect" }))
+}
+
+fn credential(auth: &Auth) -> Result<Arc<dyn TokenCredential>, ConnectError> {
+    let made: azure_core::Result<Arc<dyn TokenCredential>> = match auth {
+        Auth::Managed { client_id } => {
+            let user_assigned_id = client_id.clone().map(UserAssignedId::ClientId);
+            let options =
+                ManagedIdentityCredentialOptions { user_assigned_id, ..Default::default() };
+            ManagedIdentityCredential::new(Some(options)).map(|made| made as _)
+        }
+        Auth::Workload => WorkloadIdentityCredential::new(None).map(|made| made as _),
+        Auth::Cli | Auth::ConnectionString(_) => {
+            AzureCliCredential::new(None).map(|made| made as _)
+        }
+    };
+    made.map_err(|error| ConnectError::Identity(error.to_string()))
+}
+
+/// Ids of the hub's partitions.
+pub(super) async fn partition_ids(shared: &Shared) -> Result<Vec<String>, ConnectError> {
+    let client = client(shared).await?;
+    let asked = timeout(ANSWER_WITHIN, client.get_eventhub_properties()).await;
+    close(client).await;
+    match asked {
+        Ok(Ok(properties)) => Ok(properties.partition_ids),
+        Ok(Err(error)) => Err(ConnectError::of(&error)),
+        Err(_) => Err(ConnectError::TimedOut { what: "the hub's properties" }),
+    }
+}
+
+/// Closes a client whatever state it is in.
+pub(super) async fn close(client: ConsumerClient) {
+    match timeout(std::time::Duration::from_secs(1), client.close()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::trace!(%error, "client closed with an error"),
+        Err(_) => tracing::trace!("client did not close in time"),
+    }
+}

@@ -1,0 +1,249 @@
+//! Event hubs: every partition of every hub, read by our own loop from the database's positions.
+//!
+//! One client per partition, because the SDK's recovery of one clears its siblings and re-attaches
+//! at the original position. Every wait has an end, sequence numbers are checked by the engine, and
+//! a probe notices a partition that has gone quiet although it holds unread events.
+
+mod clock;
+mod connect;
+mod partition;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::{Source, SourceError};
+use crate::event::{Arrival, Batch, PartitionKey};
+use crate::time::ArrivalTime;
+use clock::HubClock;
+pub use connect::{Auth, ConnectError};
+use partition::Reader;
+
+/// Events per batch.
+const BATCH_EVENTS: usize = 5_000;
+/// Bytes read but not yet applied, over all partitions, in KiB.
+const MAX_UNAPPLIED_KIB: u32 = 64 * 1024;
+/// How often a hub is asked for new partitions.
+const MEMBERS_EVERY: Duration = Duration::from_secs(30);
+/// Longest wait for any answer of the hub.
+const ANSWER_WITHIN: Duration = Duration::from_secs(15);
+
+/// One hub to read.
+#[derive(Debug, Clone)]
+pub struct HubSettings {
+    /// What it is called in the configuration and the database.
+    pub name: String,
+    /// `NAME.servicebus.windows.net`; unused with a connection string.
+    pub namespace: String,
+    /// The event hub.
+    pub hub: String,
+    /// Consumer group, ours alone.
+    pub consumer_group: String,
+    /// How to prove who we are.
+    pub auth: Auth,
+    /// Another address for the same protocol, on loopback only.
+    pub custom_endpoint: Option<String>,
+    /// Where a partition begins that was never read.
+    pub start: Start,
+    /// Events in flight per partition; each may have 1 MiB.
+    pub prefetch: u32,
+}
+
+/// Where a partition begins that was never read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// With everything the hub still holds.
+    Earliest,
+    /// With what comes from now on.
+    Latest,
+}
+
+/// How fast things happen; only the demo and tests differ from the default.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Pace {
+    /// How many times faster than ours the hub's clock runs.
+    pub time_scale: f64,
+    /// A batch is handed over after this long.
+    pub flush: Duration,
+    /// Silence after which a partition is asked what it holds.
+    pub probe: Duration,
+    /// First and longest pause before a new attempt to connect.
+    pub backoff: (Duration, Duration),
+    /// A partition neither read nor idle for this long is stalled.
+    pub stalled: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            time_scale: 1.0,
+            flush: Duration::from_secs(1),
+            probe: Duration::from_secs(10),
+            backoff: (Duration::from_millis(200), Duration::from_secs(30)),
+            stalled: Duration::from_mins(15),
+        }
+    }
+}
+
+/// What the readers tell.
+enum Told {
+    Members(Vec<PartitionKey>),
+    Event(Arrival, OwnedSemaphorePermit),
+    Idle(PartitionKey, ArrivalTime),
+    Stalled(PartitionKey),
+    Refused(SourceError),
+}
+
+/// What every reader of a hub shares.
+struct Shared {
+    settings: HubSettings,
+    pace: Pace,
+    /// Owner level of the receivers: the epoch of our database.
+    epoch: i64,
+    known: HashMap<PartitionKey, Option<i64>>,
+    clock: HubClock,
+    tell: mpsc::Sender<Told>,
+    room: Arc<Semaphore>,
+    stop: CancellationToken,
+}
+
+/// Reads hubs until dropped or closed.
+pub struct EventHubs {
+    told: mpsc::Receiver<Told>,
+    pending: Batch,
+    permits: Vec<OwnedSemaphorePermit>,
+    due: Option<tokio::time::Instant>,
+    flush: Duration,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl EventHubs {
+    /// Starts reading `hubs` at the positions `known` (the next sequence number of each partition),
+    /// as the owner with number `epoch`. Returns at once; errors arrive with the batches.
+    #[must_use]
+    pub fn start(
+        hubs: Vec<HubSettings>,
+        known: HashMap<PartitionKey, Option<i64>>,
+        epoch: i64,
+        pace: Pace,
+    ) -> Self {
+        let (tell, told) = mpsc::channel(1024);
+        let room = Arc::new(Semaphore::new(MAX_UNAPPLIED_KIB as usize));
+        let stop = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        for settings in hubs {
+            let of_hub = |(key, _): &(PartitionKey, _)| key.hub == settings.name;
+            let shared = Arc::new(Shared {
+                known: known.clone().into_iter().filter(of_hub).collect(),
+                settings,
+                pace,
+                epoch,
+                clock: HubClock::new(pace.time_scale),
+                tell: tell.clone(),
+                room: Arc::clone(&room),
+                stop: stop.clone(),
+            });
+            tasks.spawn(keep_members(shared, tasks.clone()));
+        }
+        Self {
+            told,
+            pending: Batch::default(),
+            permits: Vec::new(),
+            due: None,
+            flush: pace.flush,
+            stop,
+            tasks,
+        }
+    }
+
+    /// Ends all readers and closes their links; waits at most two seconds for the hub's answers.
+    pub async fn close(mut self) {
+        self.stop.cancel();
+        self.told.close();
+        self.tasks.close();
+        if tokio::time::timeout(Duration::from_secs(2), self.tasks.wait()).await.is_err() {
+            tracing::debug!("some links were not closed in time; the hub notices by itself");
+        }
+    }
+
+    fn take(&mut self) -> Batch {
+        self.due = None;
+        self.permits.clear();
+        std::mem::take(&mut self.pending)
+    }
+
+    fn note(&mut self, told: Told) -> Result<(), SourceError> {
+        match told {
+            Told::Members(members) => self.pending.members.extend(members),
+            Told::Event(arrival, permit) => {
+                self.pending.arrivals.push(arrival);
+                self.permits.push(permit);
+            }
+            Told::Idle(key, until) => self.pending.idle.push((key, until)),
+            Told::Stalled(key) => self.pending.stalled.push(key),
+            Told::Refused(error) => return Err(error),
+        }
+        Ok(())
+    }
+}
+
+impl Source for EventHubs {
+    async fn next_batch(&mut self) -> Result<Option<Batch>, SourceError> {
+        let flush = self.flush;
+        let due = *self.due.get_or_insert_with(|| tokio::time::Instant::now() + flush);
+        while self.pending.arrivals.len() < BATCH_EVENTS {
+            // Cancel safe: what was received is in `pending` before the next wait.
+            match tokio::time::timeout_at(due, self.told.recv()).await {
+                Ok(Some(told)) => self.note(told)?,
+                Ok(None) => return Ok(None),
+                Err(_) => break,
+            }
+        }
+        Ok(Some(self.take()))
+    }
+}
+
+/// Learns which partitions a hub has, now and whenever it gets more, and reads each.
+async fn keep_members(shared: Arc<Shared>, tasks: TaskTracker) {
+    let mut reading: Vec<String> = Vec::new();
+    let mut pause = shared.pace.backoff.0;
+    loop {
+        let wait = match connect::partition_ids(&shared).await {
+            Ok(ids) => {
+                pause = shared.pace.backoff.0;
+                let new: Vec<String> = ids.into_iter().filter(|id| !reading.contains(id)).collect();
+                let readers: Vec<Reader> =
+                    new.iter().map(|id| Reader::new(Arc::clone(&shared), id)).collect();
+                let members = readers.iter().map(|reader| reader.key().clone()).collect();
+                if !new.is_empty() && shared.tell.send(Told::Members(members)).await.is_err() {
+                    return;
+                }
+                for reader in readers {
+                    tasks.spawn(reader.run());
+                }
+                reading.extend(new);
+                MEMBERS_EVERY.min(shared.pace.probe * 6)
+            }
+            Err(error) => {
+                if error.is_hopeless() {
+                    let hub = shared.settings.name.clone();
+                    let refused = SourceError::Hub { hub, reason: error.to_string() };
+                    drop(shared.tell.send(Told::Refused(refused)).await);
+                    return;
+                }
+                tracing::warn!(hub = shared.settings.name, %error, "cannot ask the hub");
+                pause = (pause * 2).min(shared.pace.backoff.1);
+                pause
+            }
+        };
+        tokio::select! {
+            () = shared.stop.cancelled() => return,
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! One partition: attach at our position, read, notice silence, begin again after any error.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use azure_core_amqp::message::AmqpMessageBody;
+use azure_messaging_eventhubs::models::ReceivedEventData;
+use azure_messaging_eventhubs::{
+    ConsumerClient, EventReceiver, OpenReceiverOptions, StartLocation, StartPosition,
+};
+use futures_util::StreamExt as _;
+use tokio::time::{Instant, timeout};
+
+use super::connect::{self, ConnectError};
+use super::{ANSWER_WITHIN, Shared, Start, Told};
+use crate::event::{Arrival, PartitionKey};
+use crate::failpoint;
+use crate::time::ArrivalTime;
+
+/// Reads one partition until told to stop.
+pub(super) struct Reader {
+    shared: Arc<Shared>,
+    key: PartitionKey,
+    /// First sequence number not yet handed over; `None` before the first event.
+    next: Option<i64>,
+    /// Last time the partition was read or found idle.
+    alive: Instant,
+    stall_told: bool,
+}
+
+/// Why one attachment ended.
+enum Ended {
+    /// We were told to stop, or nobody listens.
+    Stopped,
+    /// Begin again after a pause.
+    Broken(ConnectError),
+    /// The hub's sequence numbers began again.
+    Recreated,
+    /// Unread events lie there and none comes: a frozen peer.
+    Frozen,
+}
+
+/// What a partition says of itself.
+struct Held {
+    begin: i64,
+    last: i64,
+    empty: bool,
+}
+
+impl Reader {
+    /// A reader at the position the database has, in the newest incarnation it knows.
+    pub(super) fn new(shared: Arc<Shared>, id: &str) -> Self {
+        let of_partition = |key: &&PartitionKey| key.partition == id;
+        let newest = shared.known.keys().map(|key| key.incarnation).max().unwrap_or(0);
+        let known = shared.known.keys().filter(of_partition).max_by_key(|key| key.incarnation);
+        let key = known.cloned().unwrap_or_else(|| PartitionKey {
+            hub: shared.settings.name.clone(),
+            incarnation: newest,
+            partition: id.to_owned(),
+        });
+        let next = shared.known.get(&key).copied().flatten();
+        Self { shared, key, next, alive: Instant::now(), stall_told: false }
+    }
+
+    pub(super) const fn key(&self) -> &PartitionKey {
+        &self.key
+    }
+
+    pub(super) async fn run(mut self) {
+        let (first, longest) = self.shared.pace.backoff;
+        let mut pause = first;
+        loop {
+            let before = self.next;
+            let stop = self.shared.stop.clone();
+            let ended = tokio::select! {
+                () = stop.cancelled() => return,
+                ended = self.attach() => ended,
+            };
+            match ended {
+                Ended::Stopped => return,
+                Ended::Recreated => {
+                    self.key.incarnation += 1;
+                    self.next = None;
+                    if self.tell(Told::Members(vec![self.key.clone()])).await.is_err() {
+                        return;
+                    }
+                    continue;
+                }
+                Ended::Frozen => {
+                    tracing::warn!(
+                        hub = self.key.hub,
+                        partition = self.key.partition,
+                        "no events although some are unread: connecting again"
+                    );
+                }
+                Ended::Broken(error) => {
+                    tracing::warn!(hub = self.key.hub, partition = self.key.partition, %error, "reading again");
+                }
+            }
+            if self.tell_stall().await.is_err() {
+                return;
+            }
+            pause = if self.next == before { (pause * 2).min(longest) } else { first };
+            let jittered = pause.mul_f64(0.5 + fastrand::f64() / 2.0);
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(jittered) => {}
+            }
+        }
+    }
+
+    async fn tell(&self, told: Told) -> Result<(), ()> {
+        self.shared.tell.send(told).await.map_err(drop)
+    }
+
+    /// Says once that windows should no longer wait for this partition.
+    async fn tell_stall(&mut self) -> Result<(), ()> {
+        if !self.stall_told && self.alive.elapsed() > self.shared.pace.stalled {
+            self.stall_told = true;
+            return self.tell(Told::Stalled(self.key.clone())).await;
+        }
+        Ok(())
+    }
+
+    /// One client from opening to closing.
+    async fn attach(&mut self) -> Ended {
+        let client = match connect::client(&self.shared).await {
+            Ok(client) => client,
+            Err(error) => return Ended::Broken(error),
+        };
+        failpoint::reached("attach");
+        let ended = self.read(&client).await;
+        connect::close(client).await;
+        ended
+    }
+
+    async fn read(&mut self, client: &ConsumerClient) -> Ended {
+        let held = match self.ask(client).await {
+            Ok(held) => held,
+            Err(error) => return Ended::Broken(error),
+        };
+        if self.next.is_some_and(|next| held.last < next - 1) {
+            return Ended::Recreated;
+        }
+        let position = self.position(&held);
+        let options = OpenReceiverOptions {
+            owner_level: Some(self.shared.epoch),
+            prefetch: Some(self.shared.settings.prefetch),
+            start_position: Some(position),
+            ..OpenReceiverOptions::default()
+        };
+        let opening = client.open_receiver_on_partition(self.key.partition.clone(), Some(options));
+        let receiver = match timeout(ANSWER_WITHIN, opening).await {
+            Ok(Ok(receiver)) => receiver,
+            Ok(Err(error)) => return Ended::Broken(ConnectError::of(&error)),
+            Err(_) => return Ended::Broken(ConnectError::TimedOut { what: "attach" }),
+        };
+        let ended = self.follow(client, &receiver).await;
+        // Dropping a receiver does not detach it; the next attachment must find the link free.
+        if timeout(Duration::from_secs(1), receiver.close()).await.is_err() {
+            tracing::trace!(partition = self.key.partition, "receiver did not close in time");
+        }
+        ended
+    }
+
+    /// Where to attach; `Latest` is made a number first, because the client would lose what comes
+    /// between a broken link and the next.
+    fn position(&mut self, held: &Held) -> StartPosition {
+        if self.next.is_none() && self.shared.settings.start == Start::Latest && !held.empty {
+            self.next = Some(held.last + 1);
+        }
+        // A position older than what is held would be refused by some services: begin at the
+        // oldest, and let the engine see the gap.
+        let from = self.next.map(|next| next.max(held.begin));
+        match from {
+            Some(from) if from > 0 && !held.empty => StartPosition {
+                location: StartLocation::SequenceNumber(from - 1),
+                inclusive: false,
+            },
+            Some(_) | None => StartPosition { location: StartLocation::Earliest, inclusive: false },
+        }
+    }
+
+    async fn follow(&mut self, client: &ConsumerClient, receiver: &EventReceiver) -> Ended {
+        let mut events = receiver.stream_events();
+        let mut unanswered = 0;
+        loop {
+            match timeout(self.shared.pace.probe, events.next()).await {
+                Ok(Some(Ok(event))) => {
+                    unanswered = 0;
+                    if self.hand_over(&event).await.is_err() {
+                        return Ended::Stopped;
+                    }
+                }
+                Ok(Some(Err(error))) => return Ended::Broken(ConnectError::of(&error)),
+                Ok(None) => {
+                    return Ended::Broken(ConnectError::Passing("the link has ended".to_owned()));
+                }
+                Err(_) => match self.probe(client).await {
+                    Ok(Probed::Idle) => unanswered = 0,
+                    Ok(Probed::Behind) if unanswered < 1 => unanswered += 1,
+                    Ok(Probed::Behind) => return Ended::Frozen,
+                    Ok(Probed::Recreated) => return Ended::Recreated,
+                    Ok(Probed::Gone) => return Ended::Stopped,
+                    Err(error) => return Ended::Broken(error),
+                },
+            }
+        }
+    }
+
+    /// Silence: is there nothing, or does nothing come?
+    async fn probe(&mut self, client: &ConsumerClient) -> Result<Probed, ConnectError> {
+        // Taken before the question, so that whatever the answer does not know is enqueued later.
+        let asked_at = self.shared.clock.now();
+        let held = self.ask(client).await?;
+        let next = self.next.unwrap_or(held.begin);
+        if self.next.is_some() && held.last < next - 1 {
+            return Ok(Probed::Recreated);
+        }
+        if !held.empty && held.last >= next {
+            return Ok(if self.tell_stall().await.is_err() {
+                Probed::Gone
+            } else {
+                Probed::Behind
+            });
+        }
+        self.alive = Instant::now();
+        self.stall_told = false;
+        let Some(until) = asked_at else { return Ok(Probed::Idle) };
+        Ok(match self.tell(Told::Idle(self.key.clone(), until)).await {
+            Ok(()) => Probed::Idle,
+            Err(()) => Probed::Gone,
+        })
+    }
+
+    async fn ask(&self, client: &ConsumerClient) -> Result<Held, ConnectError> {
+        let asking = client.get_partition_properties(&self.key.partition);
+        match timeout(ANSWER_WITHIN, asking).await {
+            Ok(Ok(held)) => {
+                if !held.is_empty
+                    && let Some(at) = held.last_enqueued_time_utc
+                {
+                    self.shared.clock.saw(arrival_of(at));
+                }
+                Ok(Held {
+                    begin: held.beginning_sequence_number,
+                    last: held.last_enqueued_sequence_number,
+                    empty: held.is_empty,
+                })
+            }
+            Ok(Err(error)) => Err(ConnectError::of(&error)),
+            Err(_) => Err(ConnectError::TimedOut { what: "the partition's properties" }),
+        }
+    }
+
+    async fn hand_over(&mut self, event: &ReceivedEventData) -> Result<(), ()> {
+        let Some(sequence) = event.sequence_number() else {
+            tracing::warn!(partition = self.key.partition, "event without a sequence number");
+            return Ok(());
+        };
+        if self.next.is_some_and(|next| sequence < next) {
+            return Ok(());
+        }
+        let body = body_of(event);
+        let kib = u32::try_from(body.len() / 1024 + 1).unwrap_or(u32::MAX).min(4096);
+        let room = Arc::clone(&self.shared.room).acquire_many_owned(kib).await.map_err(drop)?;
+        let enqueued = event.enqueued_time().map_or(ArrivalTime(0), arrival_of);
+        self.shared.clock.saw(enqueued);
+        let arrival = Arrival { partition: self.key.clone(), sequence, enqueued, body };
+        self.tell(Told::Event(arrival, room)).await?;
+        self.next = Some(sequence + 1);
+        self.alive = Instant::now();
+        self.stall_told = false;
+        Ok(())
+    }
+}
+
+/// What silence meant.
+enum Probed {
+    /// Nothing unread.
+    Idle,
+    /// Something unread does not come.
+    Behind,
+    /// The hub began again.
+    Recreated,
+    /// Nobody listens any more.
+    Gone,
+}
+
+/// The bytes of an event; a body that is no bytes becomes an empty one, which is quarantined.
+fn body_of(event: &ReceivedEventData) -> Vec<u8> {
+    match &event.raw_amqp_message().body {
+        AmqpMessageBody::Binary(parts) => parts.concat(),
+        AmqpMessageBody::Sequence(_) | AmqpMessageBody::Value(_) | AmqpMessageBody::Empty => {
+            Vec::new()
+        }
+    }
+}
+
+fn arrival_of(at: SystemTime) -> ArrivalTime {
+    let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    ArrivalTime(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
