@@ -12,6 +12,7 @@ pub mod engine;
 pub mod source;
 pub mod store;
 pub mod notify;
+pub mod simulate;
 pub mod emulator;
 pub mod telemetry;
 pub mod pipeline;

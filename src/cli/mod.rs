@@ -2,6 +2,7 @@
 
 mod incidents;
 mod replay;
+mod simulate;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -28,6 +29,7 @@ struct Cli {
 enum Command {
     Replay(replay::Args),
     Incidents(incidents::Args),
+    Simulate(simulate::Args),
 }
 
 /// Form of printed data.
@@ -74,6 +76,7 @@ async fn run(command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Replay(args) => replay::run(args).await,
         Command::Incidents(args) => incidents::run(args).await,
+        Command::Simulate(args) => simulate::run(&args),
     }
 }
 

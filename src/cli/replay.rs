@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -231,13 +230,4 @@ fn to_table(totals: &Totals) -> String {
 /// Text for a terminal: whatever a record says, nothing but visible characters.
 pub(super) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
-}
-
-/// Opens the totals of a database, for other commands.
-///
-/// # Errors
-/// What the database says.
-pub(super) async fn totals_of(db: &std::path::Path) -> anyhow::Result<serde_json::Value> {
-    let mut reader = Reader::open(db).await?;
-    Ok(to_json(&reader.totals().await.context("cannot read totals")?))
 }
