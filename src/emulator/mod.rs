@@ -33,6 +33,7 @@ mod position;
 mod reader;
 mod request;
 mod server;
+mod shape;
 mod stream;
 mod writer;
 
