@@ -122,9 +122,10 @@ fn content(message: Message<Body<Value>>, envelope_key: Option<&str>) -> Content
 }
 
 fn partition_key(annotations: Option<&MessageAnnotations>) -> Option<String> {
-    match annotations?.0.get(&OwnedKey::from("x-opt-partition-key"))? {
-        Value::String(key) => Some(key.clone()),
-        Value::Symbol(key) => Some(key.as_str().to_owned()),
-        _ => None,
+    let key = annotations?.0.get(&OwnedKey::from("x-opt-partition-key"))?;
+    if let Value::Symbol(key) = key {
+        return Some(key.as_str().to_owned());
     }
+    let Value::String(key) = key else { return None };
+    Some(key.clone())
 }
