@@ -20,8 +20,11 @@ use super::partition::{Content, Partition};
 /// Message format of a batch: every data section of the body is an encoded message.
 const BATCH_FORMAT: u32 = 0x8001_3700;
 
-/// Senders of the Rust client's AMQP library up to 0.18.1 miss a disposition that comes at once.
-pub(super) const DISPOSITION_DELAY: Duration = Duration::from_millis(3);
+/// How long a delivery waits for its disposition.
+///
+/// Senders of the Rust client 0.16 miss a disposition that comes before they have noted the
+/// delivery, and then wait for ever. On two busy cores 3 ms were too short in one run of seven.
+pub(super) const DISPOSITION_DELAY: Duration = Duration::from_millis(10);
 
 /// Deliveries that may wait for their disposition; the link credit keeps it far below.
 const WAITING_DELIVERIES: usize = 1_024;
