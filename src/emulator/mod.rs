@@ -11,6 +11,7 @@
 //! broker ── partition (log, epochs, faults)
 //! ```
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
@@ -127,6 +128,12 @@ pub enum EmulatorError {
         /// The name.
         name: String,
     },
+    /// Names are compared without case.
+    #[error("hub `{name}` is specified twice")]
+    HubTwice {
+        /// The name.
+        name: String,
+    },
     /// Too few, too many, or not a number.
     #[error("partition count `{text}` is not a number from 1 to {MAX_PARTITIONS}")]
     PartitionCount {
@@ -170,8 +177,12 @@ impl Emulator {
         if !listen.ip().is_loopback() {
             return Err(EmulatorError::NotLoopback { address: listen });
         }
+        let mut names = BTreeSet::new();
         for hub in &hubs {
             hub.check()?;
+            if !names.insert(hub.name.to_lowercase()) {
+                return Err(EmulatorError::HubTwice { name: hub.name.clone() });
+            }
         }
         let failed = |source| EmulatorError::Listen { address: listen, source };
         let listener = TcpListener::bind(listen).await.map_err(failed)?;

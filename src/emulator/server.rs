@@ -36,6 +36,9 @@ const MAX_MESSAGE_BYTES: u64 = 1_048_576;
 /// A peer silent for longer is gone; what the service tells its clients.
 const IDLE_TIMEOUT_MS: u32 = 240_000;
 
+/// Highest link handle of a session; clients open a handful of links.
+const MAX_HANDLE: u32 = 8_191;
+
 /// How long a peer may take for the handshake, and to answer a closing detach.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(5);
 
@@ -72,10 +75,13 @@ pub(super) async fn listen(listener: TcpListener, broker: Arc<Broker>) {
 
 async fn serve_connection(socket: TcpStream, cut: CancellationToken, broker: Arc<Broker>) {
     let Some(mut connection) = shake_hands(socket, cut.clone()).await else { return };
-    // Without an upper bound the library sends session-only flow frames, which the Python client
-    // cannot read.
-    let sessions =
-        SessionAcceptor::builder().incoming_window(u32::MAX).outgoing_window(u32::MAX).build();
+    // For the Python client, which reads neither the flow frames of a session with a small window
+    // nor a handle limit that is left at its default.
+    let sessions = SessionAcceptor::builder()
+        .incoming_window(u32::MAX)
+        .outgoing_window(u32::MAX)
+        .handle_max(MAX_HANDLE)
+        .build();
     while let Some(incoming) =
         cut.run_until_cancelled(connection.next_incoming_session()).await.flatten()
     {

@@ -74,6 +74,17 @@ impl CutStream {
     }
 }
 
+/// Clients leave Nagle's algorithm on: a request in two frames would otherwise wait 40 ms for the
+/// acknowledgement of the first. The system forgets the setting now and then.
+fn acknowledge_at_once(socket: &TcpStream) {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = socket.set_quickack(true) {
+        tracing::trace!(%error, "cannot acknowledge at once");
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = socket;
+}
+
 fn reset() -> io::Error {
     io::ErrorKind::ConnectionReset.into()
 }
@@ -92,7 +103,13 @@ impl AsyncRead for CutStream {
     ) -> Poll<io::Result<()>> {
         self.poll_cut(cx);
         match &mut self.socket {
-            Some(socket) => Pin::new(socket).poll_read(cx, buffer),
+            Some(socket) => {
+                let read = Pin::new(&mut *socket).poll_read(cx, buffer);
+                if read.is_ready() {
+                    acknowledge_at_once(socket);
+                }
+                read
+            }
             None => Poll::Ready(Err(reset())),
         }
     }

@@ -12,7 +12,7 @@ use azure_messaging_eventhubs::{
     RetryOptions, SendEventOptions, StartLocation, StartPosition,
 };
 use futures_util::{Stream, StreamExt as _};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::*;
 
@@ -120,6 +120,10 @@ async fn only_loopback_is_served() {
     let listen = "0.0.0.0:0".parse().unwrap();
     let started = Emulator::start(listen, vec![], EmulatorClock::real()).await;
     assert!(matches!(started, Err(EmulatorError::NotLoopback { .. })));
+    let hubs = vec![HubSpec::new("logs", 1), HubSpec::new("Logs", 1)];
+    let started =
+        Emulator::start("127.0.0.1:0".parse().unwrap(), hubs, EmulatorClock::real()).await;
+    assert!(matches!(started, Err(EmulatorError::HubTwice { .. })));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -387,6 +391,31 @@ async fn many_events_arrive_in_order_and_fast() {
     for sequence in 0..COUNT {
         assert_eq!(take(&mut events, 1).await, [sequence]);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn closed_clients_leave_no_task() {
+    let emulator = emulator(1).await;
+    fill(&emulator, 1);
+    let idle = emulator.broker.tasks.len();
+    for _ in 0..3 {
+        let client = consumer(&emulator).await;
+        let reader = receiver(&client, after(-1)).await;
+        let mut events: Events<'_> = Box::pin(reader.stream_events());
+        assert_eq!(take(&mut events, 1).await, [0]);
+        drop(events);
+        within("close", reader.close()).await.unwrap();
+        within("close", client.close()).await.unwrap();
+        let producer = producer(&emulator).await;
+        within("send", producer.send_event("one", None)).await.unwrap();
+        within("close", producer.close()).await.unwrap();
+    }
+    within("the end of the tasks", async {
+        while emulator.broker.tasks.len() > idle {
+            sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
