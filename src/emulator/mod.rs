@@ -9,6 +9,7 @@
 //!                                           ├─ writer    events in
 //!                                           └─ request   $cbs and $management
 //! broker ── partition (log, epochs, faults)
+//! stream (cuts the socket) ── shape (pads frames, holds back detaches)
 //! ```
 
 use std::collections::BTreeSet;

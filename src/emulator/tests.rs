@@ -380,8 +380,8 @@ async fn a_recreated_hub_starts_at_zero_and_refuses_old_positions() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_events_arrive_in_order_and_fast() {
-    const COUNT: i64 = 20_000;
+async fn many_events_arrive_in_order() {
+    const COUNT: i64 = 10_000;
     let emulator = emulator(1).await;
     let bodies = (0..COUNT).map(|number| (vec![b'x'; 200], number)).collect();
     emulator.control().append_many("logs", 0, bodies).unwrap();
@@ -391,6 +391,26 @@ async fn many_events_arrive_in_order_and_fast() {
     for sequence in 0..COUNT {
         assert_eq!(take(&mut events, 1).await, [sequence]);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_does_not_exist_is_refused() {
+    let emulator = emulator(1).await;
+    let producer = producer(&emulator).await;
+    let options = SendEventOptions { partition_id: Some("1".to_owned()) };
+    let error = within("send", producer.send_event("lost", Some(options))).await.unwrap_err();
+    assert!(format!("{error:?}").contains("no partition 1"), "{error:?}");
+    let client = consumer(&emulator).await;
+    let opened = client.open_receiver_on_partition("1".to_owned(), Some(after(-1)));
+    let reader = within("open", opened).await.unwrap();
+    let mut events: Events<'_> = Box::pin(reader.stream_events());
+    let error = failure(&mut events).await;
+    assert!(error.contains("no partition 1"), "{error}");
+    let control = emulator.control();
+    assert!(control.append("other", 0, vec![]).is_err());
+    assert!(control.append_many("logs", 1, vec![]).is_err());
+    assert!(control.received("other").is_empty());
+    assert_eq!(control.received("LOGS"), [0]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
