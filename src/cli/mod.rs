@@ -1,5 +1,7 @@
 //! The commands. Standard output is data, standard error is the rest.
 
+mod demo;
+mod emulator;
 mod incidents;
 mod replay;
 mod simulate;
@@ -27,9 +29,11 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(demo::Args),
     Replay(replay::Args),
     Incidents(incidents::Args),
     Simulate(simulate::Args),
+    Emulator(emulator::Args),
 }
 
 /// Form of printed data.
@@ -74,6 +78,8 @@ pub fn main() -> ExitCode {
 
 async fn run(command: Command) -> anyhow::Result<Exit> {
     match command {
+        Command::Demo(args) => demo::run(args).await,
+        Command::Emulator(args) => emulator::run(args).await,
         Command::Replay(args) => replay::run(args).await,
         Command::Incidents(args) => incidents::run(args).await,
         Command::Simulate(args) => simulate::run(&args),
