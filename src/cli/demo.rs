@@ -76,7 +76,8 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
 fn told(verdict: &Verdict) -> String {
     let mut text = String::new();
     if let Some(day) = &verdict.day {
-        let scale = day.expected.iter().chain(&day.observed).copied().fold(0.0, f64::max);
+        // The attack may tower over everything; the usual rhythm shall stay visible.
+        let scale = 1.5 * day.expected.iter().copied().fold(0.0, f64::max);
         text.push_str(&format!(
             "\ntokens an hour of {}, last 48 hours, against the seasonal curve (MSTL):\n  observed  {}\n  \
              expected  {}\n",
@@ -208,9 +209,14 @@ fn block(incident: &Incident) -> String {
 fn caller_line(caller: &CallerShare) -> String {
     let identity =
         if caller.identity.is_empty() { "API key (no identity)" } else { &caller.identity };
+    let network = if caller.network.is_empty() {
+        "network not known yet (its RequestResponse row comes later)"
+    } else {
+        &caller.network
+    };
     format!(
         "{} · {} · {} tokens{}",
-        printable(&caller.network),
+        printable(network),
         printable(identity),
         Grouped(caller.tokens),
         if caller.new { " · new here" } else { "" }

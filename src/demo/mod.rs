@@ -282,7 +282,7 @@ impl Parts {
             // Idle partitions pass what was seen on any other, not more: the history's clock leaps.
             time_scale: 0.0,
             flush: Duration::from_millis(200),
-            probe: Duration::from_millis(250),
+            probe: Duration::from_secs(1),
             ..Pace::default()
         };
         let source = EventHubs::start(vec![hub], HashMap::new(), core.store.epoch, pace);
