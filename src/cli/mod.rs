@@ -25,6 +25,14 @@ struct Cli {
     /// More log (twice: everything the libraries say).
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
+    /// Crash tests: stop at the n-th time a point is reached, as POINT:N.
+    #[cfg(feature = "sabotage")]
+    #[arg(long, global = true, hide = true, default_value = ":0")]
+    stop_at: String,
+    /// Crash tests: run this wrong variant.
+    #[cfg(feature = "sabotage")]
+    #[arg(long, global = true, hide = true, default_value = "")]
+    sabotage: String,
 }
 
 #[derive(Debug, Subcommand)]
@@ -67,6 +75,10 @@ pub fn main() -> ExitCode {
     // One TLS stack for everything; a second call in one process (tests) changes nothing.
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
     telemetry::start(cli.log_format, cli.verbose);
+    #[cfg(feature = "sabotage")]
+    if let Some((point, at)) = cli.stop_at.split_once(':') {
+        crate::failpoint::plan(point, at.parse().unwrap_or(0), &cli.sabotage);
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return finish(Err(error.into())),

@@ -9,6 +9,7 @@ use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 use super::sql::{SPLIT_COLUMNS, series_parts, split_at};
 use super::{Store, StoreError, open_error, sql_error};
 use crate::aggregate::rollup::{Amount, Split};
+use crate::event::PartitionKey;
 use crate::incident::Incident;
 
 /// Life-time sums of one deployment and model.
@@ -120,6 +121,16 @@ impl Reader {
         };
         let read = rows.and_then(|rows| rows.iter().map(read).collect());
         read.map_err(|source| sql_error(&self.path, source))
+    }
+
+    /// The next sequence number of every partition.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub async fn positions(&mut self) -> Result<Vec<(PartitionKey, Option<i64>)>, StoreError> {
+        let read = super::load::partitions(&mut self.connection).await;
+        let read = read.map_err(|source| sql_error(&self.path, source))?;
+        Ok(read.into_iter().map(|(key, next, _)| (key, next)).collect())
     }
 
     /// Outbox rows as (key, destination, kind, state, body).
