@@ -1,5 +1,6 @@
 //! The commands. Standard output is data, standard error is the rest.
 
+mod check;
 mod incidents;
 mod replay;
 mod simulate;
@@ -27,6 +28,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Check(check::Args),
     Replay(replay::Args),
     Incidents(incidents::Args),
     Simulate(simulate::Args),
@@ -74,6 +76,7 @@ pub fn main() -> ExitCode {
 
 async fn run(command: Command) -> anyhow::Result<Exit> {
     match command {
+        Command::Check(args) => check::run(&args),
         Command::Replay(args) => replay::run(args).await,
         Command::Incidents(args) => incidents::run(args).await,
         Command::Simulate(args) => simulate::run(&args),
