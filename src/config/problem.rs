@@ -107,11 +107,10 @@ impl<'a> Findings<'a> {
     /// Everything found, in the order of the file.
     pub(super) fn finish(mut self) -> Problems {
         self.found.sort_by_key(|found| found.span.start);
-        let found = std::mem::take(&mut self.found);
-        Problems(found.into_iter().map(|found| self.problem(found)).collect())
+        Problems(self.found.iter().map(|found| self.problem(found)).collect())
     }
 
-    fn problem(&self, found: Found) -> Problem {
+    fn problem(&self, found: &Found) -> Problem {
         let before = self.text.get(..found.span.start).unwrap_or(self.text);
         let start = before.rfind('\n').map_or(0, |at| at + 1);
         let rest = self.text.get(start..).unwrap_or_default();
@@ -150,8 +149,8 @@ impl<'a> Findings<'a> {
     }
 }
 
-/// The places of a text that does not parse which may hold a value: all but a bare key at the
-/// start of a line, headers and comments of lines that hold nothing else.
+/// The places of a text that does not parse which may hold a value: every letter and digit but
+/// those of a header and of a short word in lower case at the start of a line.
 pub(super) fn unparsed_values(text: &str) -> Vec<Range<usize>> {
     /// A longer word is more likely a key of a cipher than of a table.
     const WORD_MAX: usize = 24;

@@ -1,6 +1,7 @@
 //! Configurations, good and bad.
 
 use super::*;
+use crate::source::event_hubs::Start;
 
 const HUB: &str = "[[hub]]\nname = \"a\"\nnamespace = \"n.servicebus.windows.net\"\nhub = \"h\"\n";
 const SECRET: &str = "hunter2hunter2";
@@ -81,8 +82,6 @@ fn every_setting_arrives() {
     let Some(Destination::EmlFolder(eml)) = config.destinations.last() else { panic!("no eml") };
     assert_eq!(eml.folder, Path::new("conf/f"));
 }
-
-use crate::source::event_hubs::Start;
 
 #[test]
 fn each_rule_of_a_hub_names_place_and_mend() {
