@@ -88,8 +88,14 @@ fn namespace(section: &Section<'_>, walk: &mut Walk<'_>) -> String {
         (true, false) => format!("add {PUBLIC_CLOUD}: namespace = \"{bare}{PUBLIC_CLOUD}\""),
         (false, _) => format!("write namespace = \"NAME{PUBLIC_CLOUD}\""),
     };
-    let message = format!("`namespace`: {text:?} is not the host name of a namespace");
-    walk.findings.report(section.value_at("namespace"), message, mend);
+    // Somebody who pastes a connection string here must not find its key in a log.
+    let (at, shown) = if text.contains(['=', ';', '@']) {
+        (section.key_at("namespace"), "its value".to_owned())
+    } else {
+        (section.value_at("namespace"), format!("{text:?}"))
+    };
+    let message = format!("`namespace`: {shown} is not the host name of a namespace");
+    walk.findings.report(at, message, mend);
     text
 }
 

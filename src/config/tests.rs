@@ -210,6 +210,7 @@ fn secrets_never_stand_in_what_is_printed() {
             "{HUB}auth = \"connection-string\"\nconnection_string = {{ env = \"{SECRET}\" }}\n"
         ),
         format!("{HUB}custom_endpoint = \"amqp://u:{SECRET}@127.0.0.1\"\n"),
+        format!("[[hub]]\nnamespace = \"Endpoint=sb://n.example/;SharedAccessKey={SECRET}\"\n"),
         format!("hub = [{{ connection_string = \"{SECRET}\", prefetch = 0 }}]\n"),
         format!("{HUB}connection_string = \"{SECRET}\n"),
         format!("{HUB}connection_string = \"\"\"\n{SECRET}\"\"\" x\n"),
