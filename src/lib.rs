@@ -14,6 +14,7 @@ pub mod store;
 pub mod notify;
 pub mod simulate;
 pub mod emulator;
+pub mod config;
 pub mod telemetry;
 pub mod pipeline;
 pub mod demo;

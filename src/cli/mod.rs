@@ -2,9 +2,12 @@
 
 mod demo;
 mod emulator;
+mod check;
 mod incidents;
 mod replay;
+mod run;
 mod simulate;
+mod test_alert;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -38,6 +41,9 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Demo(demo::Args),
+    Run(run::Args),
+    Check(check::Args),
+    TestAlert(test_alert::Args),
     Replay(replay::Args),
     Incidents(incidents::Args),
     Simulate(simulate::Args),
@@ -83,15 +89,18 @@ pub fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return finish(Err(error.into())),
     };
-    let result = runtime.block_on(run(cli.command));
+    let result = runtime.block_on(execute(cli.command));
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     finish(result)
 }
 
-async fn run(command: Command) -> anyhow::Result<Exit> {
+async fn execute(command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Demo(args) => demo::run(args).await,
         Command::Emulator(args) => emulator::run(args).await,
+        Command::Run(args) => run::run(args).await,
+        Command::Check(args) => check::run(&args),
+        Command::TestAlert(args) => test_alert::run(args).await,
         Command::Replay(args) => replay::run(args).await,
         Command::Incidents(args) => incidents::run(args).await,
         Command::Simulate(args) => simulate::run(&args),

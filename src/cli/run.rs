@@ -18,8 +18,10 @@ use crate::store::Store;
 
 /// Reads the hubs of a configuration until it is told to stop (Ctrl-C, SIGTERM).
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  tokenwatch check --config tokenwatch.toml && tokenwatch run --config tokenwatch.toml\n  \
-    tokenwatch run --config tokenwatch.toml --capture events.jsonl   # for `replay` later")]
+#[command(
+    after_help = "Examples:\n  tokenwatch check --config tokenwatch.toml && tokenwatch run --config tokenwatch.toml\n  \
+    tokenwatch run --config tokenwatch.toml --capture events.jsonl   # for `replay` later"
+)]
 pub(super) struct Args {
     /// Configuration file.
     #[arg(long, env = "TOKENWATCH_CONFIG", default_value = "tokenwatch.toml")]
@@ -58,8 +60,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
         "running"
     );
     let source = EventHubs::start(config.hubs, positions, core.store.epoch, pace);
-    let service =
-        Service { core, source, destinations: config.destinations, clock: wall_clock() };
+    let service = Service { core, source, destinations: config.destinations, clock: wall_clock() };
     let mut watch = Watcher { capture };
     let source = service.run(&stop, &mut watch).await?;
     source.close().await;
@@ -112,7 +113,8 @@ struct Capture {
 
 impl Capture {
     fn create(path: &std::path::Path) -> anyhow::Result<Self> {
-        let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+        let file =
+            File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
         Ok(Self { out: BufWriter::new(file) })
     }
 

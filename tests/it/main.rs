@@ -3,6 +3,7 @@
 
 #[cfg(feature = "sabotage")]
 mod crash;
+mod check;
 mod smtp_peer;
 mod webhook_tls;
 mod wire;

@@ -1,0 +1,81 @@
+//! `tokenwatch check`: everything wrong with a configuration, before anything starts.
+
+use std::path::PathBuf;
+
+use super::replay::printable;
+use super::{Exit, Format, print};
+use crate::config::{self, Config};
+use crate::notify::Destination;
+
+/// Checks a configuration and prints everything that is wrong with it.
+///
+/// Nothing is started and no network is used. Exit code 3 when something is wrong.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  tokenwatch check --config tokenwatch.toml\n  \
+    tokenwatch check --config tokenwatch.toml --without-secrets   # where the secrets are not")]
+pub(super) struct Args {
+    /// The configuration.
+    #[arg(long, env = "TOKENWATCH_CONFIG")]
+    config: PathBuf,
+    /// Form of the problems; JSON is a list, empty when all is well.
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+    /// Look no secret or certificate up, only check that it is named.
+    #[arg(long)]
+    without_secrets: bool,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
+    let secrets = if args.without_secrets { config::placeholder } else { config::look_up };
+    let checked = config::load_with(&args.config, &secrets);
+    let (text, exit) = match (checked, args.format) {
+        (Ok(config), Format::Table) => (summary(&config), Exit::Ok),
+        (Ok(_), Format::Json) => ("[]\n".to_owned(), Exit::Ok),
+        (Err(error), Format::Table) => (error.problems().to_string(), Exit::Configuration),
+        (Err(error), Format::Json) => {
+            let list = serde_json::to_string(&error.problems().0)?;
+            (format!("{list}\n"), Exit::Configuration)
+        }
+    };
+    print(&text)?;
+    Ok(exit)
+}
+
+/// The configuration for a command that runs it; `None` after its problems have been told.
+pub(super) fn load_or_tell(path: &std::path::Path) -> anyhow::Result<Option<Config>> {
+    match config::load(path) {
+        Ok(config) => Ok(Some(config)),
+        Err(error) => {
+            print(&error.problems().to_string())?;
+            Ok(None)
+        }
+    }
+}
+
+/// What would run.
+fn summary(config: &Config) -> String {
+    let mut text = format!("database     {}\n", printable(&config.database.display().to_string()));
+    let mut line = |label: &str, what: &str| {
+        text.push_str(&format!("{label:<13}{}\n", printable(what)));
+    };
+    for hub in &config.hubs {
+        let namespace = if hub.namespace.is_empty() { "(secret)" } else { &hub.namespace };
+        let what = format!("{}: {namespace}/{}, group {}", hub.name, hub.hub, hub.consumer_group);
+        line("hub", &what);
+    }
+    for destination in &config.destinations {
+        let kind = match destination {
+            Destination::Email(_) => "email",
+            Destination::Webhook(_) => "webhook",
+            Destination::EmlFolder(_) => "eml",
+        };
+        let (name, least) = (destination.name(), destination.min_severity());
+        line("destination", &format!("{name}: {kind}, from severity {least}"));
+    }
+    if config.destinations.is_empty() {
+        line("destination", "none: incidents are kept, nobody is told");
+    }
+    let prices = config.prices.as_ref().map(|path| path.display().to_string());
+    line("prices", prices.as_deref().unwrap_or("built in"));
+    text
+}

@@ -1,0 +1,333 @@
+//! The configuration: one TOML file, read as a whole, with every problem told at once.
+//!
+//! The tree keeps the place of each key and value, small typed readers walk it by hand, and each
+//! reports what it cannot read and goes on. Secrets are named by the file and looked up elsewhere.
+
+mod hub;
+mod limits;
+mod notify;
+mod problem;
+mod secret;
+mod section;
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use secrecy::SecretString;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::engine::{EngineSettings, Env};
+use crate::notify::Destination;
+use crate::price::{PriceBook, PriceError};
+use crate::source::event_hubs::HubSettings;
+use problem::Findings;
+pub use problem::{Problem, Problems};
+pub use secret::{SecretRef, look_up, placeholder};
+use section::{Lookup, Section, Walk};
+
+/// Largest configuration or price book that is read, in bytes.
+const LONGEST: u64 = 4 * 1024 * 1024;
+
+/// A checked configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The database.
+    pub database: PathBuf,
+    /// Hubs to read, at least one, with unique names.
+    pub hubs: Vec<HubSettings>,
+    /// Settings of the engine.
+    pub engine: EngineSettings,
+    /// Where announcements go, with unique names.
+    pub destinations: Vec<Destination>,
+    /// A price book in place of the built-in one.
+    pub prices: Option<PathBuf>,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read {file}: {reason}")]
+    Read {
+        /// The file.
+        file: String,
+        /// What the system says.
+        reason: String,
+    },
+    /// It can be read and is wrong.
+    #[error("the configuration is wrong\n{0}")]
+    Wrong(Problems),
+}
+
+impl ConfigError {
+    /// As a list; a file that cannot be read is one problem at its beginning.
+    #[must_use]
+    pub fn problems(self) -> Problems {
+        match self {
+            Self::Wrong(problems) => problems,
+            Self::Read { file, reason } => Problems(vec![Problem {
+                file,
+                line: 1,
+                column: 1,
+                message: format!("cannot read the file: {reason}"),
+                mend: "name the configuration with --config or TOKENWATCH_CONFIG".to_owned(),
+                source: String::new(),
+                width: 1,
+            }]),
+        }
+    }
+}
+
+/// Why the price book of a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BookError {
+    /// The file cannot be read.
+    #[error("cannot read {file}: {reason}")]
+    Read {
+        /// The file.
+        file: String,
+        /// What the system says.
+        reason: String,
+    },
+    /// It is no price book.
+    #[error(transparent)]
+    Price(#[from] PriceError),
+}
+
+impl Config {
+    /// What the engine works with: settings and prices.
+    ///
+    /// # Errors
+    /// A price book that has gone or changed since the configuration was checked.
+    pub fn env(&self) -> Result<Env, BookError> {
+        let book = match &self.prices {
+            None => PriceBook::built_in()?,
+            Some(path) => book(path)?,
+        };
+        Ok(Env { settings: self.engine.clone(), book })
+    }
+}
+
+/// Reads and checks a configuration file, and looks its secrets up.
+///
+/// # Errors
+/// The file cannot be read, or everything that is wrong with it.
+pub fn load(path: &Path) -> Result<Config, ConfigError> {
+    load_with(path, &look_up)
+}
+
+/// Reads and checks a configuration file with another way to look secrets up.
+///
+/// # Errors
+/// The file cannot be read, or everything that is wrong with it.
+pub fn load_with(
+    path: &Path,
+    secrets: &dyn Fn(&SecretRef) -> Result<SecretString, String>,
+) -> Result<Config, ConfigError> {
+    let file = path.display().to_string();
+    let text = match read(path) {
+        Ok(text) => text,
+        Err(reason) => return Err(ConfigError::Read { file, reason }),
+    };
+    parse(&text, &file, secrets).map_err(ConfigError::Wrong)
+}
+
+/// Checks the text of a configuration. `file` is for messages and for the folder that relative
+/// paths start from; `secrets` is also asked whether the files that the text names can be read.
+///
+/// # Errors
+/// Everything that is wrong, in the order of the text.
+pub fn parse(text: &str, file: &str, secrets: Lookup<'_>) -> Result<Config, Problems> {
+    let mut findings = Findings::new(file, text);
+    let tree = match DeTable::parse(text) {
+        Ok(tree) => tree,
+        Err(error) => {
+            findings.mask(problem::unparsed_values(text));
+            let span = error.span().unwrap_or(0..0);
+            let mend = "the rest of the file is checked once it is TOML (https://toml.io)";
+            findings.report(span, format!("not TOML: {}", error.message()), mend);
+            return Err(findings.finish());
+        }
+    };
+    let mut values = Vec::new();
+    tree.get_ref().values().for_each(|value| collect_values(value, &mut values));
+    findings.mask(values);
+    let folder = Path::new(file).parent().map(Path::to_path_buf).unwrap_or_default();
+    let mut walk = Walk { findings, folder, lookup: secrets };
+    let config = root(tree.get_ref(), &mut walk);
+    if walk.findings.is_empty() { Ok(config) } else { Err(walk.findings.finish()) }
+}
+
+fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
+    const KEYS: &[&str] = &["database", "prices", "hub", "engine", "join", "detect", "notify"];
+    const NOTIFY: &[&str] = &["email", "webhook", "eml"];
+    let top = Section::open(tree, 0..0, "the top of the file", KEYS, walk);
+    let database = top.path("database", walk).unwrap_or_else(|| walk.folder.join("tokenwatch.db"));
+    let prices = prices(&top, walk);
+    let mut hubs = Vec::new();
+    let mut seen = Seen::default();
+    for section in tables(&top, "hub", ("[[hub]]", hub::KEYS), walk) {
+        let settings = hub::read(&section, walk);
+        seen.name(&settings.name, &section, walk);
+        seen.reader(&settings, &section, walk);
+        hubs.push(settings);
+    }
+    if !top.has("hub") {
+        let mend = "add a table [[hub]] with name, namespace and hub";
+        walk.findings.report(0..0, "no hub to read", mend);
+    }
+    let mut engine =
+        limits::engine(table(&top, "engine", ("[engine]", limits::ENGINE), walk), walk);
+    engine.join = limits::join(table(&top, "join", ("[join]", limits::JOIN), walk), walk);
+    engine.detect = limits::detect(table(&top, "detect", ("[detect]", limits::DETECT), walk), walk);
+    let mut destinations = Vec::new();
+    if let Some(notify) = table(&top, "notify", ("[notify]", NOTIFY), walk) {
+        let mut seen = Seen::default();
+        for (key, label, known, read) in KINDS {
+            for section in tables(&notify, key, (label, known), walk) {
+                let destination = read(&section, walk);
+                seen.name(destination.name(), &section, walk);
+                destinations.push(destination);
+            }
+        }
+    }
+    Config { database, hubs, engine, destinations, prices }
+}
+
+type ReadDestination = fn(&Section<'_>, &mut Walk<'_>) -> Destination;
+
+/// Every kind of destination: key, header, keys of the table, reader.
+const KINDS: &[(&str, &str, &[&str], ReadDestination)] = &[
+    ("email", "[[notify.email]]", notify::EMAIL, notify::email),
+    ("webhook", "[[notify.webhook]]", notify::WEBHOOK, notify::webhook),
+    ("eml", "[[notify.eml]]", notify::EML, notify::eml),
+];
+
+/// What must not occur twice.
+#[derive(Default)]
+struct Seen {
+    names: HashMap<String, usize>,
+    readers: HashMap<(String, String, String), usize>,
+}
+
+impl Seen {
+    fn name(&mut self, name: &str, section: &Section<'_>, walk: &mut Walk<'_>) {
+        let line = walk.findings.line(section.value_at("name").start);
+        if name.is_empty() {
+            return;
+        }
+        if let Some(first) = self.names.get(name) {
+            let message = format!("`name`: {name:?} is taken by line {first}");
+            walk.findings.report(section.value_at("name"), message, "choose another name");
+            return;
+        }
+        self.names.insert(name.to_owned(), line);
+    }
+
+    /// Two readers of one consumer group would take the partitions from each other.
+    fn reader(&mut self, hub: &HubSettings, section: &Section<'_>, walk: &mut Walk<'_>) {
+        if hub.namespace.is_empty() || hub.hub.is_empty() {
+            return;
+        }
+        let key = [&hub.namespace, &hub.hub, &hub.consumer_group].map(|s| s.to_ascii_lowercase());
+        let line = walk.findings.line(section.span().start);
+        let first = *self.readers.entry(key.into()).or_insert(line);
+        if first != line {
+            let message = format!("line {first} reads this hub with the same consumer group");
+            let mend = "remove one of them, or give it a consumer group of its own";
+            walk.findings.report(section.span(), message, mend);
+        }
+    }
+}
+
+/// The one table at `key`, when it is there.
+fn table<'t>(
+    parent: &Section<'t>,
+    key: &str,
+    kind: (&'static str, &[&str]),
+    walk: &mut Walk<'_>,
+) -> Option<Section<'t>> {
+    let value = parent.value(key)?;
+    let Some(table) = value.get_ref().as_table() else {
+        let message = format!("`{key}` is {}, not a table", value.get_ref().type_str());
+        walk.findings.report(value.span(), message, format!("begin it with {}", kind.0));
+        return None;
+    };
+    Some(Section::open(table, value.span(), kind.0, kind.1, walk))
+}
+
+/// The tables of the list at `key`, none when it is not there.
+fn tables<'t>(
+    parent: &Section<'t>,
+    key: &str,
+    kind: (&'static str, &[&str]),
+    walk: &mut Walk<'_>,
+) -> Vec<Section<'t>> {
+    let Some(value) = parent.value(key) else { return Vec::new() };
+    let wrong = |value: &Spanned<DeValue<'_>>, walk: &mut Walk<'_>| {
+        let message = format!("`{key}` is {}, not a list of tables", value.get_ref().type_str());
+        let mend = format!("begin each with {} in double brackets", kind.0);
+        walk.findings.report(value.span(), message, mend);
+    };
+    let Some(list) = value.get_ref().as_array() else {
+        wrong(value, walk);
+        return Vec::new();
+    };
+    let mut sections = Vec::new();
+    for item in list.iter() {
+        match item.get_ref().as_table() {
+            Some(table) => {
+                sections.push(Section::open(table, item.span(), kind.0, kind.1, walk));
+            }
+            None => wrong(item, walk),
+        }
+    }
+    sections
+}
+
+fn prices(top: &Section<'_>, walk: &mut Walk<'_>) -> Option<PathBuf> {
+    let path = top.path("prices", walk)?;
+    if let Err(error) = book(&path) {
+        let reason = match &error {
+            BookError::Price(PriceError::Toml(error)) => error.message().to_owned(),
+            BookError::Price(PriceError::Amount { .. }) | BookError::Read { .. } => {
+                error.to_string()
+            }
+        };
+        let mend = "remove the line to use the built-in prices, or copy models/prices.toml";
+        walk.findings.report(top.value_at("prices"), format!("`prices`: {reason}"), mend);
+    }
+    Some(path)
+}
+
+fn book(path: &Path) -> Result<PriceBook, BookError> {
+    let file = || path.display().to_string();
+    let text = read(path).map_err(|reason| BookError::Read { file: file(), reason })?;
+    Ok(PriceBook::parse(&text)?)
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    let length = std::fs::metadata(path).map_err(|error| error.to_string())?.len();
+    if length > LONGEST {
+        return Err(format!("larger than {LONGEST} bytes"));
+    }
+    std::fs::read_to_string(path).map_err(|error| error.to_string())
+}
+
+/// Where scalar values stand, at any depth.
+fn collect_values(value: &Spanned<DeValue<'_>>, into: &mut Vec<Range<usize>>) {
+    match value.get_ref() {
+        DeValue::Array(list) => list.iter().for_each(|item| collect_values(item, into)),
+        DeValue::Table(table) => table.values().for_each(|item| collect_values(item, into)),
+        DeValue::String(_)
+        | DeValue::Integer(_)
+        | DeValue::Float(_)
+        | DeValue::Boolean(_)
+        | DeValue::Datetime(_) => into.push(value.span()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,171 @@
+//! `[[notify.email]]`, `[[notify.webhook]]` and `[[notify.eml]]`: who hears of incidents.
+
+use std::ops::Range;
+
+use super::section::{Section, Walk};
+use crate::incident::Severity;
+use crate::notify::{Destination, EmailSettings, EmlSettings, Problem, Tls, WebhookSettings};
+
+pub(super) const EMAIL: &[&str] = &[
+    "name",
+    "from",
+    "to",
+    "host",
+    "port",
+    "tls",
+    "username",
+    "password",
+    "ca_file",
+    "min_severity",
+];
+pub(super) const WEBHOOK: &[&str] =
+    &["name", "url", "secret", "previous_secret", "ca_file", "min_severity"];
+pub(super) const EML: &[&str] = &["name", "folder", "from", "to", "min_severity"];
+
+const TLS: &[(&str, Tls)] =
+    &[("implicit", Tls::Implicit), ("starttls", Tls::StartTls), ("none", Tls::None)];
+
+/// Reads a mail destination.
+pub(super) fn email(section: &Section<'_>, walk: &mut Walk<'_>) -> Destination {
+    section.require("name", "\"oncall\"", walk);
+    section.require("from", "\"tokenwatch <alerts@contoso.example>\"", walk);
+    section.require("to", "[\"oncall@contoso.example\"]", walk);
+    section.require("host", "\"smtp.contoso.example\"", walk);
+    let tls = section.choice("tls", TLS, walk).unwrap_or(Tls::Implicit);
+    // The registered ports: RFC 8314 (465), RFC 6409 (587), RFC 5321 (25).
+    let usual = match tls {
+        Tls::Implicit => 465,
+        Tls::StartTls => 587,
+        Tls::None => 25,
+    };
+    let port = section.whole("port", 1..=65_535, walk);
+    let destination = Destination::Email(EmailSettings {
+        name: section.text("name", walk).unwrap_or_default(),
+        min_severity: severity(section, Severity::Medium, walk),
+        from: section.text("from", walk).unwrap_or_default(),
+        to: section.texts("to", walk).unwrap_or_default(),
+        host: section.text("host", walk).unwrap_or_default(),
+        port: port.and_then(|port| u16::try_from(port).ok()).unwrap_or(usual),
+        tls,
+        username: section.text("username", walk),
+        password: section.secret("password", walk),
+        ca_file: section.file("ca_file", walk),
+    });
+    validate(&destination, section, walk);
+    destination
+}
+
+/// Reads a webhook.
+pub(super) fn webhook(section: &Section<'_>, walk: &mut Walk<'_>) -> Destination {
+    section.require("name", "\"siem\"", walk);
+    section.require("url", "\"https://siem.contoso.example/hook\"", walk);
+    section.require("secret", "{ env = \"TOKENWATCH_WEBHOOK\" }", walk);
+    let settings = WebhookSettings {
+        name: section.text("name", walk).unwrap_or_default(),
+        min_severity: severity(section, Severity::Low, walk),
+        url: section.text("url", walk).unwrap_or_default(),
+        secret: section.secret("secret", walk).unwrap_or_default(),
+        previous_secret: section.secret("previous_secret", walk),
+        ca_file: section.file("ca_file", walk),
+    };
+    let destination = Destination::Webhook(settings);
+    validate(&destination, section, walk);
+    destination
+}
+
+/// Reads a folder of mails.
+pub(super) fn eml(section: &Section<'_>, walk: &mut Walk<'_>) -> Destination {
+    section.require("name", "\"folder\"", walk);
+    section.require("folder", "\"mails\"", walk);
+    section.require("from", "\"tokenwatch <alerts@contoso.example>\"", walk);
+    section.require("to", "[\"oncall@contoso.example\"]", walk);
+    let destination = Destination::EmlFolder(EmlSettings {
+        name: section.text("name", walk).unwrap_or_default(),
+        min_severity: severity(section, Severity::Low, walk),
+        folder: section.path("folder", walk).unwrap_or_default(),
+        from: section.text("from", walk).unwrap_or_default(),
+        to: section.texts("to", walk).unwrap_or_default(),
+    });
+    validate(&destination, section, walk);
+    destination
+}
+
+fn severity(section: &Section<'_>, usual: Severity, walk: &mut Walk<'_>) -> Severity {
+    let choices = Severity::ALL.map(|severity| (severity.word(), severity));
+    section.choice("min_severity", &choices, walk).unwrap_or(usual)
+}
+
+/// Puts what the destination itself finds wrong where it stands in the file.
+fn validate(destination: &Destination, section: &Section<'_>, walk: &mut Walk<'_>) {
+    let Err(invalid) = destination.validate() else { return };
+    // A missing or unreadable field has been reported and now only looks empty.
+    let known: Vec<Problem> = invalid
+        .problems
+        .into_iter()
+        .filter(|problem| {
+            let key = key(problem, section);
+            let at = section.key_at(key);
+            let whole = at.start..section.value_at(key).end.max(at.end);
+            section.has(key) && !walk.findings.is_reported(&whole)
+        })
+        .collect();
+    for problem in known {
+        let at = place(&problem, section);
+        walk.findings.report(at, problem.to_string(), mend(&problem));
+    }
+}
+
+/// The key a problem is about.
+fn key(problem: &Problem, section: &Section<'_>) -> &'static str {
+    match problem {
+        Problem::Name => "name",
+        Problem::Address { field, .. } => field,
+        Problem::NoRecipient => "to",
+        Problem::Host => "host",
+        Problem::PlainMail { .. } => "tls",
+        Problem::HalfLogin if section.has("username") => "username",
+        Problem::HalfLogin => "password",
+        Problem::Url | Problem::PlainHttp | Problem::ForbiddenHost { .. } => "url",
+        // The check does not say which of the two; the older one is the likelier leftover.
+        Problem::Secret if section.has("previous_secret") => "previous_secret",
+        Problem::Secret => "secret",
+        Problem::Folder => "folder",
+        Problem::CaFile { .. } => "ca_file",
+        Problem::Client { .. } => "name",
+    }
+}
+
+/// Where a problem stands: its value, but the key of what may hold a secret.
+fn place(problem: &Problem, section: &Section<'_>) -> Range<usize> {
+    let key = key(problem, section);
+    if matches!(key, "url" | "secret" | "previous_secret" | "password") {
+        return section.key_at(key);
+    }
+    if let Problem::Address { field: "to", text } = problem {
+        let list = section.value("to").and_then(|value| value.get_ref().as_array());
+        let same =
+            list.and_then(|list| list.iter().find(|item| item.get_ref().as_str() == Some(text)));
+        if let Some(item) = same {
+            return item.span();
+        }
+    }
+    section.value_at(key)
+}
+
+const fn mend(problem: &Problem) -> &'static str {
+    match problem {
+        Problem::Name => "choose such a name; it is part of what receivers see",
+        Problem::Address { .. } => "write \"name@host.example\" or \"Name <name@host.example>\"",
+        Problem::NoRecipient => "write to = [\"oncall@contoso.example\"]",
+        Problem::Host => "write the name of the mail server alone, such as smtp.contoso.example",
+        Problem::PlainMail { .. } => "write tls = \"implicit\" (port 465) or \"starttls\" (587)",
+        Problem::HalfLogin => "write both username and password, or neither",
+        Problem::Url => "write https://host/path without a login",
+        Problem::PlainHttp => "write https://",
+        Problem::ForbiddenHost { .. } => "write the address of the receiver",
+        Problem::Secret => "make one with: echo whsec_$(openssl rand -base64 32)",
+        Problem::Folder => "write folder = \"mails\"",
+        Problem::CaFile { .. } => "name a PEM file with certificates",
+        Problem::Client { .. } => "check the settings of this destination",
+    }
+}

@@ -1,0 +1,246 @@
+//! Configurations, good and bad.
+
+use super::*;
+use crate::source::event_hubs::Start;
+
+const HUB: &str = "[[hub]]\nname = \"a\"\nnamespace = \"n.servicebus.windows.net\"\nhub = \"h\"\n";
+const SECRET: &str = "hunter2hunter2";
+
+fn secrets(secret: &SecretRef) -> Result<SecretString, String> {
+    match secret {
+        SecretRef::Env(name) if name == "BAD" => Ok(SecretString::from(SECRET)),
+        SecretRef::Env(name) if name == "GOOD" => placeholder(secret),
+        SecretRef::Env(_) => look_up(secret),
+        SecretRef::File(path) if path.ends_with("there.pem") => placeholder(secret),
+        SecretRef::File(path) => Err(format!("cannot read {}", path.display())),
+    }
+}
+
+#[track_caller]
+fn good(text: &str) -> Config {
+    match parse(text, "conf/t.toml", &secrets) {
+        Ok(config) => config,
+        Err(problems) => panic!("{problems}"),
+    }
+}
+
+/// `expected`: line, column, part of message and mend.
+#[track_caller]
+fn bad(text: &str, expected: &[(usize, usize, &str)]) -> Problems {
+    let problems = parse(text, "t.toml", &secrets).map(|_| ()).unwrap_err();
+    let places: Vec<_> = problems.0.iter().map(|found| (found.line, found.column)).collect();
+    let wanted: Vec<_> = expected.iter().map(|(line, column, _)| (*line, *column)).collect();
+    assert_eq!(places, wanted, "{problems}");
+    for (found, (_, _, part)) in problems.0.iter().zip(expected) {
+        let said = format!("{}; {}", found.message, found.mend);
+        assert!(said.contains(part), "{said:?} does not contain {part:?}");
+    }
+    problems
+}
+
+/// One line appended to a table that is good without it.
+#[track_caller]
+fn bad_line(table: &str, line: &str, column: usize, part: &str) {
+    bad(&format!("{table}{line}\n"), &[(table.lines().count() + 1, column, part)]);
+}
+
+#[test]
+fn a_hub_alone_is_enough_and_the_rest_has_defaults() {
+    let config = good(HUB);
+    assert_eq!(config.database, Path::new("conf/tokenwatch.db"));
+    assert_eq!(config.engine, EngineSettings::default());
+    let hub = config.hubs.first().unwrap();
+    assert_eq!((hub.consumer_group.as_str(), hub.prefetch), ("tokenwatch", 64));
+    assert!(config.env().is_ok());
+}
+
+#[test]
+fn every_setting_arrives() {
+    let text = format!(
+        "database = \"/x.db\"\n{HUB}start = \"latest\"\nprefetch = 0x10\n\
+         custom_endpoint = \"amqp://[::1]:5672\"\nauth = \"cli\"\n\
+         [engine]\nlateness = \"90s\"\ncallers_per_hour = 7\nmax_accounts = 3\n\
+         [join]\nattribution = \"1m\"\nhorizon = \"1d\"\nmax_open = 1\nmax_known = 2\n\
+         [detect]\nscore = 2\nceiling_usd_per_hour = 1_000.5\n\
+         [[notify.email]]\nname = \"m\"\nfrom = \"a@b.example\"\nto = [\"c@d.example\"]\n\
+         host = \"h.example\"\ntls = \"starttls\"\nusername = \"u\"\npassword = {{ env = \"GOOD\" }}\n\
+         ca_file = \"there.pem\"\n\
+         [[notify.webhook]]\nname = \"w\"\nurl = \"https://w.example\"\nsecret = {{ env = \"GOOD\" }}\n\
+         [[notify.eml]]\nname = \"e\"\nfolder = \"f\"\nfrom = \"a@b.example\"\nto = [\"c@d.example\"]\n"
+    );
+    let config = good(&text);
+    assert_eq!(config.database, Path::new("/x.db"));
+    assert_eq!((config.engine.lateness_ms, config.engine.callers_per_hour), (90_000, 7));
+    assert_eq!((config.engine.join.horizon_ms, config.engine.join.max_known), (86_400_000, 2));
+    assert!((config.engine.detect.score - 2.0).abs() < 1e-9);
+    assert!((config.engine.detect.ceiling_usd_per_hour - 1000.5).abs() < 1e-9);
+    let hub = config.hubs.first().unwrap();
+    assert_eq!((hub.start, hub.prefetch), (Start::Latest, 16));
+    let Some(Destination::Email(mail)) = config.destinations.first() else { panic!("no mail") };
+    assert_eq!((mail.port, mail.min_severity.word()), (587, "medium"));
+    assert_eq!(mail.ca_file.as_deref(), Some(Path::new("conf/there.pem")));
+    let Some(Destination::EmlFolder(eml)) = config.destinations.last() else { panic!("no eml") };
+    assert_eq!(eml.folder, Path::new("conf/f"));
+}
+
+#[test]
+fn each_rule_of_a_hub_names_place_and_mend() {
+    let rules = [
+        ("consumer_gruop = \"x\"", 1, "did you mean `consumer_group`?"),
+        ("lateness = \"5m\"", 1, "`lateness` belongs to [engine]"),
+        ("zebra = 1", 1, "known here: name, namespace"),
+        ("consumer_group = \"$Default\"", 18, "share it with nobody: create one called tokenwatch"),
+        ("auth = \"key\"", 8, "\"managed\", \"workload\", \"cli\", \"connection-string\""),
+        ("start = 1", 9, "`start` is integer"),
+        ("prefetch = 0", 12, "write 1 to 5000"),
+        ("custom_endpoint = \"amqp://10.0.0.1:5672\"", 1, "not an amqp address of this machine"),
+        ("custom_endpoint = \"amqp://127.0.0.1@x.example\"", 1, "not an amqp address"),
+        ("connection_string = { env = \"GOOD\" }", 1, "write auth = \"connection-string\""),
+        ("auth = \"connection-string\"", 1, "add connection_string = { env ="),
+    ];
+    for (line, column, part) in rules {
+        if line == "auth = \"connection-string\"" {
+            bad(&format!("{HUB}{line}\n"), &[(1, column, part)]);
+        } else {
+            bad_line(HUB, line, column, part);
+        }
+    }
+}
+
+#[test]
+fn a_namespace_without_its_domain_is_completed() {
+    let with = |namespace: &str| {
+        format!("[[hub]]\nname = \"a\"\nnamespace = \"{namespace}\"\nhub = \"h\"\n")
+    };
+    let full = "namespace = \"contoso-logs.servicebus.windows.net\"";
+    bad(&with("contoso-logs"), &[(3, 13, full)]);
+    bad(&with("sb://contoso-logs.servicebus.windows.net/"), &[(3, 13, full)]);
+    bad(&with("a b"), &[(3, 13, "is not the host name")]);
+}
+
+#[test]
+fn numbers_and_spans_have_ranges() {
+    let rules = [
+        ("[engine]", "lateness = \"2h\"", 12, "\"0s\" to \"1h\""),
+        ("[engine]", "lateness = \"5 minutes\"", 12, "ms, s, m, h or d"),
+        ("[engine]", "callers_per_hour = -1", 20, "write 1 to"),
+        ("[join]", "horizon = \"9m\"", 11, "\"10m\" to \"24h\""),
+        ("[join]", "attribution = \"5h\"", 15, "longer than `horizon`"),
+        ("[join]", "max_open = 3_000_000", 12, "more than `max_known`"),
+        ("[detect]", "score = 0", 9, "above 0"),
+        ("[detect]", "new_network_usd = nan", 19, "finite"),
+        ("[detect]", "new_network_usd = inf", 19, "finite"),
+        ("[detect]", "silence_min_calls = \"x\"", 21, "a number such as 1.5"),
+    ];
+    for (table, line, column, part) in rules {
+        bad_line(&format!("{HUB}{table}\n"), line, column, part);
+    }
+}
+
+#[test]
+fn what_a_destination_finds_stands_at_its_field() {
+    let mail = format!(
+        "{HUB}[[notify.email]]\nname = \"m\"\nfrom = \"nobody\"\nto = [\"a@b.example\", \"c\"]\n\
+         host = \"h.example\"\ntls = \"none\"\nusername = \"u\"\nca_file = \"gone.pem\"\n"
+    );
+    let expected = [
+        (7, 8, "\"nobody\" is not an address"),
+        (8, 22, "\"c\" is not an address"),
+        (10, 7, "without encryption only to a loopback host"),
+        (11, 12, "one without the other"),
+        (12, 11, "cannot read gone.pem"),
+    ];
+    bad(&mail, &expected);
+    let hook = format!(
+        "{HUB}[[notify.webhook]]\nname = \"w\"\nurl = \"http://x.example/{SECRET}\"\n\
+         secret = {{ env = \"BAD\" }}\n"
+    );
+    let problems = bad(&hook, &[(7, 1, "http only to a loopback"), (8, 1, "whsec_")]);
+    assert!(!problems.to_string().contains(SECRET), "{problems}");
+}
+
+#[test]
+fn all_problems_are_told_at_once_in_the_order_of_the_file() {
+    let text = "databse = \"x.db\"\n[engine]\nlateness = \"1y\"\n[[hub]]\nname = \"a\"\n\
+                namespace = \"contoso\"\nprefetch = 9999\n[[hub]]\nname = \"a\"\nhub = \"h\"\n\
+                namespace = \"n.example\"\nconsumer_group = \"$Default\"\n[notify.email]\n\
+                [[notify.eml]]\nname = \"b c\"\nmin_severity = \"loud\"\n";
+    let expected = [
+        (1, 1, "did you mean `database`?"),
+        (3, 12, "is not a span of time"),
+        (4, 1, "no `hub`"),
+        (6, 13, ".servicebus.windows.net"),
+        (7, 12, "out of range"),
+        (9, 8, "taken by line 5"),
+        (12, 18, "$Default"),
+        (13, 1, "[[notify.email]]"),
+        (14, 1, "no `folder`"),
+        (14, 1, "no `from`"),
+        (14, 1, "no `to`"),
+        (15, 8, "name: 1 to 64"),
+        (16, 16, "\"info\", \"low\", \"medium\""),
+    ];
+    bad(text, &expected);
+}
+
+#[test]
+fn an_empty_file_lacks_a_hub() {
+    bad("", &[(1, 1, "no hub to read")]);
+    bad("[hub]\nname = \"a\"\n", &[(1, 1, "begin each with [[hub]]")]);
+}
+
+#[test]
+fn two_readers_of_one_consumer_group_are_refused() {
+    let second = HUB.replace("\"a\"", "\"b\"");
+    bad(&format!("{HUB}{second}"), &[(5, 1, "line 1 reads this hub")]);
+}
+
+#[test]
+fn a_file_that_is_not_toml_is_one_problem_with_its_place() {
+    bad("database = \"x\"\nname == 1\n", &[(2, 7, "not TOML")]);
+}
+
+#[test]
+fn secrets_never_stand_in_what_is_printed() {
+    let texts = [
+        format!("{HUB}auth = \"connection-string\"\nconnection_string = \"{SECRET}\"\n"),
+        format!("{HUB}conection_string = \"{SECRET}\"\n"),
+        format!("{HUB}auth = \"connection-string\"\nconnection_string = {{ env = \"BAD\" }}\n"),
+        format!(
+            "{HUB}auth = \"connection-string\"\nconnection_string = {{ env = \"{SECRET}\" }}\n"
+        ),
+        format!("{HUB}custom_endpoint = \"amqp://u:{SECRET}@127.0.0.1\"\n"),
+        format!("[[hub]]\nnamespace = \"Endpoint=sb://n.example/;SharedAccessKey={SECRET}\"\n"),
+        format!("hub = [{{ connection_string = \"{SECRET}\", prefetch = 0 }}]\n"),
+        format!("{HUB}connection_string = \"{SECRET}\n"),
+        format!("{HUB}connection_string = \"\"\"\n{SECRET}\"\"\" x\n"),
+        format!("{HUB}connection_string \"{SECRET}\"\n"),
+    ];
+    for text in texts {
+        let problems = parse(&text, "t.toml", &secrets).map(|_| ()).unwrap_err();
+        let printed = format!("{problems}{problems:?}");
+        assert!(!printed.contains(SECRET), "{printed}");
+    }
+    let config = good(&format!(
+        "{HUB}[[notify.webhook]]\nname = \"w\"\nurl = \"https://w.example/{SECRET}\"\n\
+         secret = {{ env = \"GOOD\" }}\n"
+    ));
+    let printed = format!("{config:?}");
+    assert!(!printed.contains(SECRET) && !printed.contains("whsec_"), "{printed}");
+}
+
+#[test]
+fn a_missing_secret_is_a_problem_with_the_name_to_set() {
+    let text = format!(
+        "{HUB}auth = \"connection-string\"\nconnection_string = {{ env = \"TW_NOT_SET\" }}\n"
+    );
+    bad(&text, &[(6, 1, "set TW_NOT_SET for this process")]);
+}
+
+#[test]
+fn a_problem_is_underlined() {
+    let problems = bad(&format!("{HUB}prefetch = 0 # é\n"), &[(5, 12, "1 to 5000")]);
+    let expected = "t.toml:5:12: `prefetch` = 0 is out of range\n    prefetch = 0 …\n    \
+                    \u{20}          ^\n    mend: write 1 to 5000\n";
+    assert_eq!(problems.to_string(), expected);
+}
