@@ -1,5 +1,6 @@
 //! Features, seen from outside: one binary.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+mod registry;
 mod smtp_peer;
 mod webhook_tls;
