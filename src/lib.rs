@@ -85,4 +85,5 @@ pub mod simulate;
 pub mod emulator;
 pub mod telemetry;
 pub mod pipeline;
+pub mod demo;
 pub mod cli;

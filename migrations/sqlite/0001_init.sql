@@ -175,6 +175,7 @@ create table outbox (
     state text not null default 'pending',
     attempt integer not null default 0,
     not_before_ms integer not null default 0,
+    first_failed_ms integer,
     sent_ms integer,
     reason text
 ) strict;

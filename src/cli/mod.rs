@@ -1,5 +1,7 @@
 //! The commands. Standard output is data, standard error is the rest.
 
+mod demo;
+mod emulator;
 mod incidents;
 mod replay;
 mod simulate;
@@ -23,13 +25,23 @@ struct Cli {
     /// More log (twice: everything the libraries say).
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
+    /// Crash tests: stop at the n-th time a point is reached, as POINT:N.
+    #[cfg(feature = "sabotage")]
+    #[arg(long, global = true, hide = true, default_value = ":0")]
+    stop_at: String,
+    /// Crash tests: run this wrong variant.
+    #[cfg(feature = "sabotage")]
+    #[arg(long, global = true, hide = true, default_value = "")]
+    sabotage: String,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(demo::Args),
     Replay(replay::Args),
     Incidents(incidents::Args),
     Simulate(simulate::Args),
+    Emulator(emulator::Args),
 }
 
 /// Form of printed data.
@@ -63,6 +75,10 @@ pub fn main() -> ExitCode {
     // One TLS stack for everything; a second call in one process (tests) changes nothing.
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
     telemetry::start(cli.log_format, cli.verbose);
+    #[cfg(feature = "sabotage")]
+    if let Some((point, at)) = cli.stop_at.split_once(':') {
+        crate::failpoint::plan(point, at.parse().unwrap_or(0), &cli.sabotage);
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return finish(Err(error.into())),
@@ -74,6 +90,8 @@ pub fn main() -> ExitCode {
 
 async fn run(command: Command) -> anyhow::Result<Exit> {
     match command {
+        Command::Demo(args) => demo::run(args).await,
+        Command::Emulator(args) => emulator::run(args).await,
         Command::Replay(args) => replay::run(args).await,
         Command::Incidents(args) => incidents::run(args).await,
         Command::Simulate(args) => simulate::run(&args),

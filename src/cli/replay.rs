@@ -87,16 +87,40 @@ fn progress(bytes: u64) -> ProgressBar {
     bar
 }
 
-/// A token that fires at Ctrl-C, so that the batch in hand is finished first.
+/// A token that fires at Ctrl-C or SIGTERM, so that the batch in hand is finished first. A second
+/// signal ends the process at once.
 pub(super) fn stop_on_interrupt() -> CancellationToken {
     let stop = CancellationToken::new();
     let fired = stop.clone();
     tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
+        loop {
+            if !signalled().await {
+                return;
+            }
+            if fired.is_cancelled() {
+                std::process::abort();
+            }
             fired.cancel();
         }
     });
     stop
+}
+
+/// Waits for a signal to end; false when none can come.
+#[cfg(unix)]
+async fn signalled() -> bool {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return false };
+    tokio::select! {
+        interrupt = tokio::signal::ctrl_c() => interrupt.is_ok(),
+        terminated = terminate.recv() => terminated.is_some(),
+    }
+}
+
+/// Waits for Ctrl-C; false when none can come.
+#[cfg(not(unix))]
+async fn signalled() -> bool {
+    tokio::signal::ctrl_c().await.is_ok()
 }
 
 /// Sums of one deployment over its models.

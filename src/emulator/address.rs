@@ -57,8 +57,8 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(address: &str, node: Option<Node>) {
-        assert_eq!(Node::parse(address), node, "{address}");
+    fn check(address: &str, node: Option<&Node>) {
+        assert_eq!(Node::parse(address).as_ref(), node, "{address}");
     }
 
     #[test]
@@ -68,14 +68,14 @@ mod tests {
             group: Some("$default".to_owned()),
             partition: 3,
         };
-        check("logs/ConsumerGroups/$Default/Partitions/3", Some(reader.clone()));
-        check("amqps://host:5671/logs/consumergroups/%24Default/partitions/3", Some(reader));
-        check("amqps://host/logs", Some(Node::Hub { hub: "logs".to_owned() }));
+        check("logs/ConsumerGroups/$Default/Partitions/3", Some(&reader));
+        check("amqps://host:5671/logs/consumergroups/%24Default/partitions/3", Some(&reader));
+        check("amqps://host/logs", Some(&Node::Hub { hub: "logs".to_owned() }));
         let writer = Node::Partition { hub: "logs".to_owned(), group: None, partition: 0 };
-        check("sb://host/logs/Partitions/0", Some(writer));
-        check("$cbs", Some(Node::Cbs));
-        check("$management", Some(Node::Management));
-        check("logs/$management", Some(Node::Management));
+        check("sb://host/logs/Partitions/0", Some(&writer));
+        check("$cbs", Some(&Node::Cbs));
+        check("$management", Some(&Node::Management));
+        check("logs/$management", Some(&Node::Management));
     }
 
     #[test]

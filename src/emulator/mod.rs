@@ -9,8 +9,10 @@
 //!                                           ├─ writer    events in
 //!                                           └─ request   $cbs and $management
 //! broker ── partition (log, epochs, faults)
+//! stream (cuts the socket) ── shape (pads frames, holds back detaches)
 //! ```
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
@@ -33,6 +35,7 @@ mod position;
 mod reader;
 mod request;
 mod server;
+mod shape;
 mod stream;
 mod writer;
 
@@ -126,6 +129,12 @@ pub enum EmulatorError {
         /// The name.
         name: String,
     },
+    /// Names are compared without case.
+    #[error("hub `{name}` is specified twice")]
+    HubTwice {
+        /// The name.
+        name: String,
+    },
     /// Too few, too many, or not a number.
     #[error("partition count `{text}` is not a number from 1 to {MAX_PARTITIONS}")]
     PartitionCount {
@@ -169,8 +178,12 @@ impl Emulator {
         if !listen.ip().is_loopback() {
             return Err(EmulatorError::NotLoopback { address: listen });
         }
+        let mut names = BTreeSet::new();
         for hub in &hubs {
             hub.check()?;
+            if !names.insert(hub.name.to_lowercase()) {
+                return Err(EmulatorError::HubTwice { name: hub.name.clone() });
+            }
         }
         let failed = |source| EmulatorError::Listen { address: listen, source };
         let listener = TcpListener::bind(listen).await.map_err(failed)?;

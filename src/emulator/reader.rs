@@ -62,6 +62,9 @@ impl Reader {
     }
 
     async fn replay(&self, sender: &mut Sender) -> Result<(), SendError> {
+        if self.partition.is_frozen() {
+            return Ok(());
+        }
         let (count, Some(first)) = (self.link.take_replay(), self.first) else { return Ok(()) };
         for event in self.partition.read_back(first, self.next, count) {
             send(sender, &event).await?;

@@ -133,9 +133,9 @@ impl Requests {
     }
 
     fn properties(&self, request: Option<&ApplicationProperties>) -> Outcome {
-        let text = |key: &str| match request?.0.get(key)? {
-            SimpleValue::String(text) => Some(text.as_str()),
-            _ => None,
+        let text = |key: &str| {
+            let SimpleValue::String(text) = request?.0.get(key)? else { return None };
+            Some(text.as_str())
         };
         let name = text("name").unwrap_or_default();
         let found = match (text("operation"), text("type")) {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use fe2o3_amqp::acceptor::sasl_acceptor::SaslServerFrame;
 use fe2o3_amqp::acceptor::{
-    ConnectionAcceptor, LinkAcceptor, LinkEndpoint, ListenerSessionHandle, SaslAcceptor,
-    SessionAcceptor, SupportedReceiverSettleModes,
+    ConnectionAcceptor, LinkAcceptor, LinkEndpoint, ListenerConnectionHandle,
+    ListenerSessionHandle, SaslAcceptor, SessionAcceptor, SupportedReceiverSettleModes,
 };
 use fe2o3_amqp::{Receiver, Sender};
 use fe2o3_amqp_types::definitions::{Error as AmqpError, ReceiverSettleMode, Role};
@@ -35,6 +35,9 @@ const MAX_MESSAGE_BYTES: u64 = 1_048_576;
 
 /// A peer silent for longer is gone; what the service tells its clients.
 const IDLE_TIMEOUT_MS: u32 = 240_000;
+
+/// Highest link handle of a session; clients open a handful of links.
+const MAX_HANDLE: u32 = 8_191;
 
 /// How long a peer may take for the handshake, and to answer a closing detach.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(5);
@@ -71,6 +74,31 @@ pub(super) async fn listen(listener: TcpListener, broker: Arc<Broker>) {
 }
 
 async fn serve_connection(socket: TcpStream, cut: CancellationToken, broker: Arc<Broker>) {
+    let Some(mut connection) = shake_hands(socket, cut.clone()).await else { return };
+    // For the Python client, which reads neither the flow frames of a session with a small window
+    // nor a handle limit that is left at its default.
+    let sessions = SessionAcceptor::builder()
+        .incoming_window(u32::MAX)
+        .outgoing_window(u32::MAX)
+        .handle_max(MAX_HANDLE)
+        .build();
+    while let Some(incoming) =
+        cut.run_until_cancelled(connection.next_incoming_session()).await.flatten()
+    {
+        match sessions.accept_incoming_session(incoming, &mut connection).await {
+            Ok(session) => {
+                let served = serve_session(session, cut.clone(), Arc::clone(&broker));
+                broker.tasks.spawn(served);
+            }
+            Err(error) => return tracing::debug!(%error, "session failed"),
+        }
+    }
+}
+
+async fn shake_hands(
+    socket: TcpStream,
+    cut: CancellationToken,
+) -> Option<ListenerConnectionHandle> {
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(%error, "cannot disable Nagle's algorithm");
     }
@@ -80,31 +108,13 @@ async fn serve_connection(socket: TcpStream, cut: CancellationToken, broker: Arc
         .idle_time_out(IDLE_TIMEOUT_MS)
         .sasl_acceptor(AnyCredential)
         .build();
-    let handshake = acceptor.accept(CutStream::new(socket, cut.clone()));
-    let mut connection = match tokio::time::timeout(HANDSHAKE_LIMIT, handshake).await {
-        Ok(Ok(connection)) => connection,
-        Ok(Err(error)) => return tracing::debug!(%error, "handshake failed"),
-        Err(_) => return tracing::debug!("handshake took too long"),
-    };
-    // Without an upper bound the library sends session-only flow frames, which the Python client
-    // cannot read.
-    let sessions =
-        SessionAcceptor::builder().incoming_window(u32::MAX).outgoing_window(u32::MAX).build();
-    loop {
-        let incoming = tokio::select! {
-            biased;
-            () = cut.cancelled() => return,
-            incoming = connection.next_incoming_session() => incoming,
-        };
-        let Some(incoming) = incoming else { return };
-        match sessions.accept_incoming_session(incoming, &mut connection).await {
-            Ok(session) => {
-                let served = serve_session(session, cut.clone(), Arc::clone(&broker));
-                broker.tasks.spawn(served);
-            }
-            Err(error) => return tracing::debug!(%error, "session failed"),
-        }
+    let accepted = acceptor.accept(CutStream::new(socket, cut));
+    match tokio::time::timeout(HANDSHAKE_LIMIT, accepted).await {
+        Ok(Ok(connection)) => return Some(connection),
+        Ok(Err(error)) => tracing::debug!(%error, "handshake failed"),
+        Err(_) => tracing::debug!("handshake took too long"),
     }
+    None
 }
 
 async fn serve_session(
@@ -122,21 +132,13 @@ async fn serve_session(
         .verify_incoming_target(false)
         .build();
     let replies = Replies::default();
-    loop {
-        let attach = tokio::select! {
-            biased;
-            () = cut.cancelled() => return,
-            attach = session.next_incoming_attach() => attach,
-        };
-        let Some(attach) = attach else { return };
+    while let Some(attach) = cut.run_until_cancelled(session.next_incoming_attach()).await.flatten()
+    {
         // What the link is for is read before the library takes the attach.
         let plan = plan(&attach, &broker, &replies);
         match links.accept_incoming_attach(attach, &mut session).await {
             Ok(endpoint) => start_link(endpoint, plan, &cut, &broker),
-            Err(error) => {
-                tracing::debug!(%error, "attach failed");
-                plan.abandon();
-            }
+            Err(error) => tracing::debug!(%error, "attach failed"),
         }
     }
 }
@@ -148,12 +150,6 @@ enum Plan {
     Answer(request::Requests),
     Reply(request::ReplyLink),
     Refuse(AmqpError),
-}
-
-impl Plan {
-    fn abandon(self) {
-        drop(self);
-    }
 }
 
 fn plan(attach: &Attach, broker: &Arc<Broker>, replies: &Replies) -> Plan {
@@ -213,12 +209,10 @@ fn position(attach: &Attach) -> Result<Position, AmqpError> {
     let filters = attach.source.as_ref().and_then(|source| source.filter.as_ref());
     let mut found = Position::LATEST;
     for (name, filter) in filters.into_iter().flat_map(|filters| filters.iter()) {
-        let described = match filter {
-            Value::Described(described) => &described.value,
-            plain => plain,
-        };
+        let value =
+            if let Value::Described(described) = filter { &described.value } else { filter };
         if name.as_str() == "apache.org:selector-filter:string"
-            && let Value::String(text) = described
+            && let Value::String(text) = value
         {
             found = text
                 .parse()
@@ -229,13 +223,19 @@ fn position(attach: &Attach) -> Result<Position, AmqpError> {
 }
 
 fn epoch(attach: &Attach) -> Option<i64> {
-    match attach.properties.as_ref()?.get(&Symbol::from(EPOCH_PROPERTY))? {
-        Value::Long(epoch) => Some(*epoch),
-        Value::Int(epoch) => Some(i64::from(*epoch)),
-        Value::Uint(epoch) => Some(i64::from(*epoch)),
-        Value::Ulong(epoch) => i64::try_from(*epoch).ok(),
-        _ => None,
+    let value = attach.properties.as_ref()?.get(&Symbol::from(EPOCH_PROPERTY))?;
+    // Rust and .NET write a long; JavaScript writes the smallest type that fits.
+    if let Value::Int(epoch) = value {
+        return Some(i64::from(*epoch));
     }
+    if let Value::Uint(epoch) = value {
+        return Some(i64::from(*epoch));
+    }
+    if let Value::Ulong(epoch) = value {
+        return i64::try_from(*epoch).ok();
+    }
+    let Value::Long(epoch) = value else { return None };
+    Some(*epoch)
 }
 
 fn target(attach: &Attach) -> Option<String> {

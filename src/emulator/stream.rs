@@ -1,30 +1,46 @@
-//! A TCP stream that can be cut from outside, as a failing network would.
+//! The TCP stream under the AMQP library: can be cut from outside, and shapes what leaves.
 
+use std::collections::VecDeque;
+use std::fmt;
 use std::future::Future as _;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::Sleep;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-/// Passes bytes through until its token fires; then the socket is closed with a reset.
+use super::shape::{Pace, Piece, Shaper};
+
+/// How long the answer to a detach is held back. The Rust client 0.16 drops its connection when
+/// the answers to the detaches of a session it is ending overtake its own clean-up; its tasks
+/// need microseconds for that, more on a busy machine.
+const DETACH_DELAY: Duration = Duration::from_millis(5);
+
+/// A socket that is closed with a reset as soon as its token fires.
 pub(super) struct CutStream {
     socket: Option<TcpStream>,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
+    shaper: Shaper,
+    waiting: VecDeque<Piece>,
+    hold: Option<Pin<Box<Sleep>>>,
 }
 
 impl CutStream {
     pub(super) fn new(socket: TcpStream, cut: CancellationToken) -> Self {
-        Self { socket: Some(socket), cut: Box::pin(cut.cancelled_owned()) }
+        Self {
+            socket: Some(socket),
+            cut: Box::pin(cut.cancelled_owned()),
+            shaper: Shaper::default(),
+            waiting: VecDeque::new(),
+            hold: None,
+        }
     }
 
-    /// The socket, unless it was cut. Only the reading side polls the token: it always waits.
-    fn socket(&mut self) -> io::Result<Pin<&mut TcpStream>> {
-        self.socket.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::ConnectionReset.into())
-    }
-
+    /// Closes the socket when the token has fired. Called where the library always waits.
     fn poll_cut(&mut self, cx: &mut Context<'_>) {
         if self.socket.is_some()
             && self.cut.as_mut().poll(cx).is_ready()
@@ -34,10 +50,47 @@ impl CutStream {
             tracing::debug!(%error, "connection is closed without a reset");
         }
     }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(socket) = &mut self.socket else { return Poll::Ready(Err(reset())) };
+        while let Some(piece) = self.waiting.front_mut() {
+            if piece.pace == Pace::HeldBack {
+                let hold =
+                    self.hold.get_or_insert_with(|| Box::pin(tokio::time::sleep(DETACH_DELAY)));
+                ready!(hold.as_mut().poll(cx));
+                self.hold = None;
+                piece.pace = Pace::AtOnce;
+            }
+            let sent = ready!(Pin::new(&mut *socket).poll_write(cx, &piece.bytes))?;
+            if sent == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            piece.bytes.drain(..sent);
+            if piece.bytes.is_empty() {
+                self.waiting.pop_front();
+            }
+        }
+        Pin::new(socket).poll_flush(cx)
+    }
 }
 
-impl std::fmt::Debug for CutStream {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+/// Clients leave Nagle's algorithm on: a request in two frames would otherwise wait 40 ms for the
+/// acknowledgement of the first. The system forgets the setting now and then.
+fn acknowledge_at_once(socket: &TcpStream) {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = socket.set_quickack(true) {
+        tracing::trace!(%error, "cannot acknowledge at once");
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = socket;
+}
+
+fn reset() -> io::Error {
+    io::ErrorKind::ConnectionReset.into()
+}
+
+impl fmt::Debug for CutStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CutStream").field("socket", &self.socket).finish_non_exhaustive()
     }
 }
@@ -49,7 +102,16 @@ impl AsyncRead for CutStream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.poll_cut(cx);
-        self.socket()?.poll_read(cx, buffer)
+        match &mut self.socket {
+            Some(socket) => {
+                let read = Pin::new(&mut *socket).poll_read(cx, buffer);
+                if read.is_ready() {
+                    acknowledge_at_once(socket);
+                }
+                read
+            }
+            None => Poll::Ready(Err(reset())),
+        }
     }
 }
 
@@ -59,14 +121,24 @@ impl AsyncWrite for CutStream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.socket()?.poll_write(cx, bytes)
+        // What was taken before leaves first, so that a slow peer slows the library down.
+        self.poll_cut(cx);
+        ready!(self.poll_send(cx))?;
+        let pieces = self.shaper.push(bytes);
+        self.waiting.extend(pieces);
+        Poll::Ready(Ok(bytes.len()))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.socket()?.poll_flush(cx)
+        self.poll_cut(cx);
+        self.poll_send(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.socket()?.poll_shutdown(cx)
+        ready!(self.poll_send(cx))?;
+        match &mut self.socket {
+            Some(socket) => Pin::new(socket).poll_shutdown(cx),
+            None => Poll::Ready(Err(reset())),
+        }
     }
 }

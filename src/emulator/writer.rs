@@ -20,8 +20,11 @@ use super::partition::{Content, Partition};
 /// Message format of a batch: every data section of the body is an encoded message.
 const BATCH_FORMAT: u32 = 0x8001_3700;
 
-/// Senders of the Rust client's AMQP library up to 0.18.1 miss a disposition that comes at once.
-pub(super) const DISPOSITION_DELAY: Duration = Duration::from_millis(3);
+/// How long a delivery waits for its disposition.
+///
+/// Senders of the Rust client 0.16 miss a disposition that comes before they have noted the
+/// delivery, and then wait for ever. On two busy cores 3 ms were too short in one run of seven.
+pub(super) const DISPOSITION_DELAY: Duration = Duration::from_millis(10);
 
 /// Deliveries that may wait for their disposition; the link credit keeps it far below.
 const WAITING_DELIVERIES: usize = 1_024;
@@ -122,9 +125,10 @@ fn content(message: Message<Body<Value>>, envelope_key: Option<&str>) -> Content
 }
 
 fn partition_key(annotations: Option<&MessageAnnotations>) -> Option<String> {
-    match annotations?.0.get(&OwnedKey::from("x-opt-partition-key"))? {
-        Value::String(key) => Some(key.clone()),
-        Value::Symbol(key) => Some(key.as_str().to_owned()),
-        _ => None,
+    let key = annotations?.0.get(&OwnedKey::from("x-opt-partition-key"))?;
+    if let Value::Symbol(key) = key {
+        return Some(key.as_str().to_owned());
     }
+    let Value::String(key) = key else { return None };
+    Some(key.clone())
 }

@@ -67,7 +67,7 @@ async fn load_all(connection: &mut SqliteConnection) -> Result<Saved, sqlx::Erro
     })
 }
 
-async fn partitions(
+pub(super) async fn partitions(
     connection: &mut SqliteConnection,
 ) -> Result<Vec<(PartitionKey, Option<i64>, ArrivalTime)>, sqlx::Error> {
     let rows =

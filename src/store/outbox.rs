@@ -16,6 +16,8 @@ pub struct Pending {
     pub attempt: u32,
     /// Not to be tried before this moment, in milliseconds of the sender's own clock.
     pub not_before_ms: i64,
+    /// When the first attempt failed, by the same clock; `None` before.
+    pub first_failed_ms: Option<i64>,
 }
 
 /// What became of an attempt.
@@ -28,6 +30,8 @@ pub enum Mark {
     },
     /// Try again later.
     Again {
+        /// When the attempt failed, by the sender's clock.
+        at_ms: i64,
         /// Sender's clock.
         not_before_ms: i64,
         /// Why it failed.
@@ -49,7 +53,7 @@ impl Store {
     pub async fn pending(&mut self, limit: u32) -> Result<Vec<Pending>, StoreError> {
         let mut connection = self.writer().await?;
         let rows = sqlx::query(
-            "select key, incident_key, destination, kind, created_ms, body, attempt, not_before_ms \
+            "select key, incident_key, destination, kind, created_ms, body, attempt, not_before_ms, first_failed_ms \
              from (select *, row_number() over (partition by destination order by created_ms, rowid) \
                as place from outbox where state = 'pending' and not exists (\
                  select 1 from outbox as earlier where earlier.state = 'pending' \
@@ -76,13 +80,14 @@ impl Store {
                     .bind(key)
                     .bind(*at_ms)
             }
-            Mark::Again { not_before_ms, reason } => sqlx::query(
-                "update outbox set attempt = attempt + 1, not_before_ms = $2, reason = $3 \
-                 where key = $1",
+            Mark::Again { at_ms, not_before_ms, reason } => sqlx::query(
+                "update outbox set attempt = attempt + 1, not_before_ms = $2, reason = $3, \
+                 first_failed_ms = coalesce(first_failed_ms, $4) where key = $1",
             )
             .bind(key)
             .bind(*not_before_ms)
-            .bind(reason),
+            .bind(reason)
+            .bind(*at_ms),
             Mark::Dead { reason } => sqlx::query(
                 "update outbox set state = 'dead', attempt = attempt + 1, reason = $2 where key = $1",
             )
@@ -90,6 +95,23 @@ impl Store {
             .bind(reason),
         };
         let done = query.execute(&mut connection).await.map(drop);
+        self.keep(connection, done)
+    }
+
+    /// Makes every waiting notification of a destination due: it has just taken one.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub async fn wake(&mut self, destination: &str) -> Result<(), StoreError> {
+        let mut connection = self.writer().await?;
+        let done = sqlx::query(
+            "update outbox set not_before_ms = 0 where destination = $1 and state = 'pending' \
+             and not_before_ms > 0",
+        )
+        .bind(destination)
+        .execute(&mut connection)
+        .await
+        .map(drop);
         self.keep(connection, done)
     }
 
@@ -129,5 +151,6 @@ fn pending(row: &SqliteRow) -> Result<Pending, sqlx::Error> {
         },
         attempt: row.try_get(6)?,
         not_before_ms: row.try_get(7)?,
+        first_failed_ms: row.try_get(8)?,
     })
 }

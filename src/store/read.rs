@@ -8,7 +8,8 @@ use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
 use super::sql::{SPLIT_COLUMNS, series_parts, split_at};
 use super::{Store, StoreError, open_error, sql_error};
-use crate::aggregate::rollup::Split;
+use crate::aggregate::rollup::{Amount, Split};
+use crate::event::PartitionKey;
 use crate::incident::Incident;
 
 /// Life-time sums of one deployment and model.
@@ -94,6 +95,42 @@ impl Reader {
         let damaged =
             || StoreError::Damaged { path: self.path.clone(), what: "an incident".to_owned() };
         rows.iter().map(|row| read(row).ok_or_else(damaged)).collect()
+    }
+
+    /// Hourly sums of one deployment, oldest first: hours since 1970 and amounts.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub async fn hours(
+        &mut self,
+        account: &str,
+        deployment: &str,
+    ) -> Result<Vec<(i64, Amount)>, StoreError> {
+        let rows = sqlx::query(AssertSqlSafe(format!(
+            "select start, {SPLIT_COLUMNS} from rollup_hour join name d on d.account = series >> 32 \
+             and d.id = series & 4294967295 join account a on a.id = d.account \
+             where caller = -1 and d.kind = 0 and d.text = $1 and a.resource like '%/' || $2 \
+             order by start"
+        )))
+        .bind(deployment)
+        .bind(account)
+        .fetch_all(&mut self.connection)
+        .await;
+        let read = |row: &SqliteRow| {
+            Ok((row.try_get::<i64, _>(0)?.div_euclid(60), split_at(row, 1)?.total()))
+        };
+        let read = rows.and_then(|rows| rows.iter().map(read).collect());
+        read.map_err(|source| sql_error(&self.path, source))
+    }
+
+    /// The next sequence number of every partition.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub async fn positions(&mut self) -> Result<Vec<(PartitionKey, Option<i64>)>, StoreError> {
+        let read = super::load::partitions(&mut self.connection).await;
+        let read = read.map_err(|source| sql_error(&self.path, source))?;
+        Ok(read.into_iter().map(|(key, next, _)| (key, next)).collect())
     }
 
     /// Outbox rows as (key, destination, kind, state, body).

@@ -1,6 +1,9 @@
 //! Features, seen from outside: one binary.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+#[cfg(feature = "sabotage")]
+mod crash;
 mod registry;
 mod smtp_peer;
 mod webhook_tls;
+mod wire;

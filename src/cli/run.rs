@@ -1,0 +1,169 @@
+//! `tokenwatch run`: the always-on service.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+
+use super::Exit;
+use super::check;
+use super::replay::stop_on_interrupt;
+use crate::engine::effects::Effects;
+use crate::event::{Arrival, Batch};
+use crate::pipeline::{Core, Service, Watch, wall_clock};
+use crate::source::event_hubs::{EventHubs, Pace};
+use crate::store::Store;
+
+/// Reads the hubs of a configuration until it is told to stop (Ctrl-C, SIGTERM).
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  tokenwatch check --config tokenwatch.toml && tokenwatch run --config tokenwatch.toml\n  \
+    tokenwatch run --config tokenwatch.toml --capture events.jsonl   # for `replay` later")]
+pub(super) struct Args {
+    /// Configuration file.
+    #[arg(long, env = "TOKENWATCH_CONFIG", default_value = "tokenwatch.toml")]
+    config: PathBuf,
+    /// Also write every event read, as lines for `replay`. Bodies are written as they come.
+    #[arg(long, value_name = "FILE")]
+    capture: Option<PathBuf>,
+    /// How many times faster than ours the hub's clock runs; for emulators.
+    #[arg(long, default_value_t = 1.0, hide = true)]
+    hub_time_scale: f64,
+    /// Milliseconds between flushes; for tests.
+    #[arg(long, default_value_t = 1000, hide = true)]
+    flush_ms: u64,
+}
+
+pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
+    let stop = stop_on_interrupt();
+    let Some(config) = check::load_or_tell(&args.config)? else { return Ok(Exit::Configuration) };
+    let capture = args.capture.as_deref().map(Capture::create).transpose()?;
+    let store = Store::open(&config.database).await?;
+    let (core, known) = Core::restore(store, config.env()?).await?;
+    let positions: HashMap<_, _> =
+        known.into_iter().map(|key| (key.clone(), core.next_sequence(&key))).collect();
+    let flush = std::time::Duration::from_millis(args.flush_ms.max(1));
+    let pace = Pace {
+        time_scale: args.hub_time_scale,
+        flush,
+        probe: if args.flush_ms < 1000 { flush * 5 } else { Pace::default().probe },
+        ..Pace::default()
+    };
+    tracing::info!(
+        hubs = config.hubs.len(),
+        destinations = config.destinations.len(),
+        epoch = core.store.epoch,
+        database = %config.database.display(),
+        "running"
+    );
+    let source = EventHubs::start(config.hubs, positions, core.store.epoch, pace);
+    let service =
+        Service { core, source, destinations: config.destinations, clock: wall_clock() };
+    let mut watch = Watcher { capture };
+    let source = service.run(&stop, &mut watch).await?;
+    source.close().await;
+    tracing::info!("stopped; everything read is saved");
+    Ok(Exit::Ok)
+}
+
+/// Logs incidents and writes the capture.
+struct Watcher {
+    capture: Option<Capture>,
+}
+
+impl Watch for Watcher {
+    fn arrived(&mut self, batch: &Batch) {
+        if let Some(capture) = &mut self.capture
+            && let Err(error) = capture.write(batch)
+        {
+            tracing::error!(%error, "cannot write the capture; it ends here");
+            self.capture = None;
+        }
+    }
+
+    fn saved(&mut self, effects: &Effects) {
+        for announcement in &effects.announcements {
+            let incident = &announcement.incident;
+            tracing::info!(
+                incident = incident.key,
+                severity = incident.severity.word(),
+                kind = announcement.kind.word(),
+                "{}",
+                incident.rule_name
+            );
+        }
+        for gap in &effects.gaps {
+            tracing::error!(
+                hub = gap.key.hub,
+                partition = gap.key.partition,
+                from = gap.from,
+                to = gap.to,
+                "events are missing"
+            );
+        }
+    }
+}
+
+/// A file of captured events.
+struct Capture {
+    out: BufWriter<File>,
+}
+
+impl Capture {
+    fn create(path: &std::path::Path) -> anyhow::Result<Self> {
+        let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(Self { out: BufWriter::new(file) })
+    }
+
+    fn write(&mut self, batch: &Batch) -> std::io::Result<()> {
+        for arrival in &batch.arrivals {
+            writeln!(self.out, "{}", line(arrival))?;
+        }
+        self.out.flush()
+    }
+}
+
+/// An event as one line that `replay` reads: JSON inline where the body is that and fits on a
+/// line, else as a string.
+fn line(arrival: &Arrival) -> String {
+    let text = String::from_utf8_lossy(&arrival.body);
+    let inline = !text.contains(['\n', '\r'])
+        && text.starts_with(['{', '['])
+        && serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok();
+    let body = if inline { text.into_owned() } else { serde_json::Value::from(text).to_string() };
+    format!(
+        "{{\"hub\":{},\"partition\":{},\"sequence\":{},\"enqueued\":\"{}\",\"body\":{body}}}",
+        serde_json::Value::from(arrival.partition.hub.as_str()),
+        serde_json::Value::from(arrival.partition.partition.as_str()),
+        arrival.sequence,
+        arrival.enqueued,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::PartitionKey;
+    use crate::time::ArrivalTime;
+
+    #[test]
+    fn captured_lines_are_json_whatever_the_body() {
+        for body in ["{\"records\":[]}", "{\n}", "not json", "\"\u{feff}", ""] {
+            let arrival = Arrival {
+                partition: PartitionKey {
+                    hub: "a\"b".to_owned(),
+                    incarnation: 0,
+                    partition: "0".to_owned(),
+                },
+                sequence: 7,
+                enqueued: ArrivalTime(0),
+                body: body.as_bytes().to_vec(),
+            };
+            let line = line(&arrival);
+            assert!(!line.contains('\n'));
+            let read: serde_json::Value = serde_json::from_str(&line).unwrap();
+            assert_eq!(read["sequence"], 7, "{line}");
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! `tokenwatch test-alert`: does a message reach every destination? The same path as a real one.
+
+use std::path::PathBuf;
+
+use super::{Exit, check, print};
+use crate::incident::{Announcement, Incident, Kind, Response, Severity, State};
+use crate::notify::{AnyChannel, deliver, render};
+use crate::pipeline::wall_clock;
+use crate::time::{ArrivalTime, EventTime};
+
+/// Sends a harmless message to every destination and says which took it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  tokenwatch test-alert --config tokenwatch.toml\n  \
+    tokenwatch test-alert --config tokenwatch.toml --destination oncall")]
+pub(super) struct Args {
+    /// Configuration file.
+    #[arg(long, env = "TOKENWATCH_CONFIG", default_value = "tokenwatch.toml")]
+    config: PathBuf,
+    /// Only this destination.
+    #[arg(long)]
+    destination: Option<String>,
+}
+
+pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
+    let Some(config) = check::load_or_tell(&args.config)? else { return Ok(Exit::Configuration) };
+    let wanted = |name: &str| args.destination.as_deref().is_none_or(|only| only == name);
+    let chosen: Vec<_> =
+        config.destinations.into_iter().filter(|destination| wanted(destination.name())).collect();
+    anyhow::ensure!(!chosen.is_empty(), "no such destination in {}", args.config.display());
+    let now_ms = wall_clock()();
+    let announcement = announcement(now_ms);
+    let mut failed = 0;
+    for destination in chosen {
+        let name = destination.name().to_owned();
+        for notification in render(&announcement, std::slice::from_ref(&destination))? {
+            let channel = AnyChannel::try_from(destination.clone())?;
+            let outcome = deliver::attempt(&channel, &notification, now_ms / 1000).await;
+            match outcome.result {
+                Ok(()) => print(&format!("{name}: delivered\n"))?,
+                Err(error) => {
+                    failed += 1;
+                    print(&format!("{name}: {error}\n"))?;
+                }
+            }
+        }
+    }
+    Ok(if failed == 0 { Exit::Ok } else { Exit::Failed })
+}
+
+fn announcement(now_ms: i64) -> Announcement {
+    let at = ArrivalTime(now_ms);
+    let incident = Incident {
+        key: format!("test-alert|{now_ms}"),
+        rule: "test-alert".to_owned(),
+        rule_name: "Test message".to_owned(),
+        account: "no account".to_owned(),
+        deployment: None,
+        resource_id: None,
+        model: None,
+        severity: Severity::Info,
+        state: State::Open,
+        first_window: EventTime(now_ms),
+        last_window: EventTime(now_ms),
+        opened_at: at,
+        resolved_at: None,
+        observed: 0.0,
+        expected: 0.0,
+        bound: 0.0,
+        unit: "nothing".to_owned(),
+        cost: None,
+        cost_per_day: None,
+        callers: Vec::new(),
+        evidence: vec!["Somebody asked whether this channel works. It does.".to_owned()],
+        response: vec![Response { what: "Nothing to do.".to_owned(), command: String::new() }],
+        confidence: 1.0,
+        delay_azure_s: None,
+    };
+    Announcement { kind: Kind::Test, step: 0, at, incident }
+}

@@ -1,0 +1,174 @@
+//! From the outbox to the destinations: one courier each, so that a slow one holds up nobody.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_util::task::TaskTracker;
+
+use super::Clock;
+use crate::failpoint;
+use crate::incident::Kind;
+use crate::notify::deliver::{self, Next, Outcome};
+use crate::notify::{AnyChannel, Destination, Invalid, Notification};
+use crate::store::outbox::{Mark, Pending};
+use crate::store::{Store, StoreError};
+
+/// Notifications in hand per destination; the rest waits in the database.
+const IN_HAND: u32 = 16;
+/// How long letters in hand may take at the end.
+const FINISH_WITHIN: Duration = Duration::from_secs(5);
+
+/// An attempt that has ended.
+pub(super) struct Delivered {
+    pending: Pending,
+    outcome: Outcome,
+}
+
+/// The couriers and what they carry.
+pub(super) struct Couriers {
+    desks: BTreeMap<String, mpsc::Sender<Pending>>,
+    delivered: mpsc::UnboundedReceiver<Delivered>,
+    in_hand: HashSet<String>,
+    tasks: TaskTracker,
+}
+
+impl Couriers {
+    /// One courier per destination.
+    pub(super) fn start(destinations: &[Destination], clock: &Clock) -> Result<Self, Invalid> {
+        let (tell, delivered) = mpsc::unbounded_channel();
+        let tasks = TaskTracker::new();
+        let mut desks = BTreeMap::new();
+        for destination in destinations {
+            let channel = AnyChannel::try_from(destination.clone())?;
+            let (desk, letters) = mpsc::channel(IN_HAND as usize * 2);
+            desks.insert(destination.name().to_owned(), desk);
+            tasks.spawn(carry(channel, letters, tell.clone(), clock.clone()));
+        }
+        Ok(Self { desks, delivered, in_hand: HashSet::new(), tasks })
+    }
+
+    /// Hands what is due to the couriers. A notification whose destination no longer exists stays.
+    pub(super) async fn dispatch(
+        &mut self,
+        store: &mut Store,
+        clock: &Clock,
+    ) -> Result<(), StoreError> {
+        if self.desks.is_empty() {
+            return Ok(());
+        }
+        let now_ms = clock();
+        for pending in store.pending(IN_HAND).await? {
+            let ready = pending.not_before_ms <= now_ms && !self.in_hand.contains(&pending.row.key);
+            let Some(desk) = self.desks.get(&pending.row.destination).filter(|_| ready) else {
+                continue;
+            };
+            failpoint::reached("before-send");
+            let key = pending.row.key.clone();
+            if desk.try_send(pending).is_ok() {
+                self.in_hand.insert(key);
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the end of an attempt; for ever when there is no courier. Cancel safe.
+    pub(super) async fn delivered(&mut self) -> Delivered {
+        match self.delivered.recv().await {
+            Some(delivered) => delivered,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Records how an attempt ended.
+    pub(super) async fn settle(
+        &mut self,
+        delivered: Delivered,
+        store: &mut Store,
+        clock: &Clock,
+    ) -> Result<(), StoreError> {
+        let Delivered { pending, outcome } = delivered;
+        let now_ms = clock();
+        self.in_hand.remove(&pending.row.key);
+        let destination = &pending.row.destination;
+        let mark = match outcome.result {
+            Ok(()) => {
+                failpoint::reached("before-mark");
+                tracing::info!(
+                    destination,
+                    key = outcome.key,
+                    kind = pending.row.kind,
+                    "delivered"
+                );
+                Mark::Sent { at_ms: now_ms }
+            }
+            Err(error) => {
+                let age_ms = now_ms - pending.first_failed_ms.unwrap_or(now_ms);
+                let reason = error.to_string();
+                match deliver::next(pending.attempt + 1, age_ms, &error, &outcome.key) {
+                    Next::Again { delay_ms } => {
+                        tracing::warn!(
+                            destination,
+                            reason,
+                            delay_ms,
+                            "not delivered, trying again"
+                        );
+                        Mark::Again { at_ms: now_ms, not_before_ms: now_ms + delay_ms, reason }
+                    }
+                    Next::Dead => {
+                        tracing::error!(destination, reason, key = outcome.key, "given up");
+                        Mark::Dead { reason }
+                    }
+                }
+            }
+        };
+        store.mark(&outcome.key, &mark).await?;
+        if matches!(mark, Mark::Sent { .. }) && pending.attempt > 0 {
+            store.wake(destination).await?;
+        }
+        Ok(())
+    }
+
+    /// Lets letters in hand arrive, for a while, and records what became of them.
+    pub(super) async fn finish(mut self, store: &mut Store, clock: &Clock) {
+        self.desks.clear();
+        self.tasks.close();
+        let tasks = self.tasks.clone();
+        if tokio::time::timeout(FINISH_WITHIN, tasks.wait()).await.is_err() {
+            tracing::warn!(
+                "letters in hand did not arrive in time; they leave again at the next start"
+            );
+        }
+        while let Ok(delivered) = self.delivered.try_recv() {
+            if let Err(error) = self.settle(delivered, store, clock).await {
+                tracing::warn!(%error, "a delivery is not recorded; it leaves again at the next start");
+                return;
+            }
+        }
+    }
+}
+
+/// Sends letters one after the other, so that no resolve overtakes its open.
+async fn carry(
+    channel: AnyChannel,
+    mut letters: mpsc::Receiver<Pending>,
+    tell: mpsc::UnboundedSender<Delivered>,
+    clock: Clock,
+) {
+    while let Some(pending) = letters.recv().await {
+        let row = &pending.row;
+        let kinds = [Kind::Open, Kind::Escalate, Kind::Resolve, Kind::Test];
+        let notification = Notification {
+            key: row.key.clone(),
+            incident_key: row.incident_key.clone(),
+            destination: row.destination.clone(),
+            kind: kinds.into_iter().find(|kind| kind.word() == row.kind).unwrap_or(Kind::Test),
+            created: row.created,
+            body: row.body.clone(),
+        };
+        let outcome = deliver::attempt(&channel, &notification, clock() / 1000).await;
+        if tell.send(Delivered { pending, outcome }).is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! The data path on one page: source, engine, store, notifications; the one place that knows all
+//! stages, joins them and reads the clock.
+
+pub mod courier;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::effects::Effects;
+use crate::engine::{Engine, Env};
+use crate::event::{Batch, PartitionKey};
+use crate::incident::Announcement;
+use crate::notify::{self, Destination};
+use crate::source::{Source, SourceError};
+use crate::store::commit::OutboxRow;
+use crate::store::{Store, StoreError};
+use courier::Couriers;
+
+/// Why the pipeline stopped before it was told to.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// The source cannot go on.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The database cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A destination's settings are wrong.
+    #[error(transparent)]
+    Destination(#[from] notify::Invalid),
+}
+
+/// Pauses before each new attempt at a failed transaction.
+const RETRY_AFTER: [Duration; 5] = [
+    Duration::from_millis(50),
+    Duration::from_millis(200),
+    Duration::from_secs(1),
+    Duration::from_secs(3),
+    Duration::from_secs(10),
+];
+
+/// Engine and store, in step with each other.
+pub struct Core {
+    /// The database.
+    pub store: Store,
+    engine: Engine,
+}
+
+impl Core {
+    /// The state the database holds.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn restore(
+        mut store: Store,
+        env: Env,
+    ) -> Result<(Self, Vec<PartitionKey>), StoreError> {
+        let saved = store.load().await?;
+        let known = saved.partitions.iter().map(|(key, _, _)| key.clone()).collect();
+        Ok((Self { store, engine: Engine::restore(saved, env) }, known))
+    }
+
+    /// The next sequence number to read of a partition.
+    #[must_use]
+    pub fn next_sequence(&self, key: &PartitionKey) -> Option<i64> {
+        self.engine.next_sequence(key)
+    }
+
+    /// One step: apply, render, save. `render` turns announcements into outbox rows.
+    ///
+    /// A failed transaction is tried again with the same effects on a new connection; after the
+    /// last attempt the process must end, and the next start resumes from the database.
+    ///
+    /// # Errors
+    /// The database refused for good.
+    pub async fn step(
+        &mut self,
+        batch: &Batch,
+        render: &(dyn Fn(&Effects) -> Vec<OutboxRow> + Send + Sync),
+    ) -> Result<Effects, StoreError> {
+        let effects = self.engine.apply(batch);
+        if effects.is_empty() {
+            return Ok(effects);
+        }
+        let rows = render(&effects);
+        let Err(mut error) = self.store.commit(&effects, &rows).await else { return Ok(effects) };
+        for pause in RETRY_AFTER {
+            if matches!(error, StoreError::Fenced { .. }) {
+                return Err(error);
+            }
+            tracing::warn!(%error, retry_ms = pause.as_millis(), "cannot save a step");
+            tokio::time::sleep(pause).await;
+            match self.store.recommit(&effects, &rows).await {
+                Ok(()) => return Ok(effects),
+                Err(again) => error = again,
+            }
+        }
+        Err(error)
+    }
+}
+
+/// Runs `source` to its end or until `stop`, calling `after` once a batch is saved.
+///
+/// # Errors
+/// The source or the database gave up.
+pub async fn drain<S: Source>(
+    core: &mut Core,
+    source: &mut S,
+    stop: &CancellationToken,
+    after: &mut (dyn FnMut(&S, &Effects) + Send),
+) -> Result<(), PipelineError> {
+    loop {
+        let batch = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(()),
+            batch = source.next_batch() => batch?,
+        };
+        let Some(batch) = batch else { return Ok(()) };
+        let effects = core.step(&batch, &|_| Vec::new()).await?;
+        after(source, &effects);
+    }
+}
+
+/// Wall clock in milliseconds since 1970; tests pass their own.
+pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// The wall clock of this machine. Used for pauses between attempts and for signatures, never for
+/// a window, a score or an incident.
+#[must_use]
+pub fn wall_clock() -> Clock {
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
+    let now = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    Arc::new(move || now().map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX)))
+}
+
+/// Announcements as rows of the outbox, rendered once for every destination.
+#[must_use]
+pub fn rendered(announcements: &[Announcement], destinations: &[Destination]) -> Vec<OutboxRow> {
+    let mut rows = Vec::new();
+    for announcement in announcements {
+        match notify::render(announcement, destinations) {
+            Ok(notifications) => rows.extend(notifications.into_iter().map(|n| OutboxRow {
+                key: n.key,
+                incident_key: n.incident_key,
+                destination: n.destination,
+                kind: n.kind.word().to_owned(),
+                created: n.created,
+                body: n.body,
+            })),
+            Err(error) => {
+                tracing::error!(incident = announcement.incident.key, %error, "cannot render");
+            }
+        }
+    }
+    rows
+}
+
+/// The always-on service: one source, one core, one courier per destination.
+pub struct Service<S> {
+    /// Engine and store.
+    pub core: Core,
+    /// Where events come from.
+    pub source: S,
+    /// Where announcements go.
+    pub destinations: Vec<Destination>,
+    /// Wall clock.
+    pub clock: Clock,
+}
+
+impl<S: Source> Service<S> {
+    /// Runs until `stop` fires or the source ends; then lets letters in hand arrive and closes the
+    /// database. `watch` sees every batch before it is applied and its effects once they are saved.
+    ///
+    /// # Errors
+    /// A destination that cannot be used, a source or a database that gave up.
+    pub async fn run(
+        mut self,
+        stop: &CancellationToken,
+        watch: &mut (dyn Watch + Send),
+    ) -> Result<S, PipelineError> {
+        let mut couriers = Couriers::start(&self.destinations, &self.clock)?;
+        let ended = self.follow(stop, watch, &mut couriers).await;
+        couriers.finish(&mut self.core.store, &self.clock).await;
+        self.core.store.close().await?;
+        ended.map(|()| self.source)
+    }
+
+    async fn follow(
+        &mut self,
+        stop: &CancellationToken,
+        watch: &mut (dyn Watch + Send),
+        couriers: &mut Couriers,
+    ) -> Result<(), PipelineError> {
+        couriers.dispatch(&mut self.core.store, &self.clock).await?;
+        loop {
+            let batch = tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(()),
+                delivered = couriers.delivered() => {
+                    couriers.settle(delivered, &mut self.core.store, &self.clock).await?;
+                    couriers.dispatch(&mut self.core.store, &self.clock).await?;
+                    continue;
+                }
+                batch = self.source.next_batch() => batch?, // cancel safe: see `Source`
+            };
+            let Some(batch) = batch else { return Ok(()) };
+            watch.arrived(&batch);
+            let destinations = &self.destinations;
+            let render = |effects: &Effects| rendered(&effects.announcements, destinations);
+            let effects = self.core.step(&batch, &render).await?;
+            watch.saved(&effects);
+            couriers.dispatch(&mut self.core.store, &self.clock).await?;
+        }
+    }
+}
+
+/// Somebody who looks on: the demo, a capture, tests.
+pub trait Watch {
+    /// A batch is about to be applied.
+    fn arrived(&mut self, batch: &Batch);
+    /// Its effects are safe.
+    fn saved(&mut self, effects: &Effects);
+}
+
+/// Nobody.
+pub struct Unwatched;
+
+impl Watch for Unwatched {
+    fn arrived(&mut self, _batch: &Batch) {}
+
+    fn saved(&mut self, _effects: &Effects) {}
+}
