@@ -26,7 +26,7 @@
 //! | [`engine`] | the pure whole: [`Account`](engine::account::Account) is the shard, [`Estate`](engine::estate::Estate) what spans accounts |
 //! | [`store`] | one SQLite file, one writer; the only truth about positions |
 //! | [`notify`] | renders once, signs, sends, retries: mail, webhook, folder of mails |
-//! | [`pipeline`] | joins source, engine, store and notifications |
+//! | [`pipeline`] | joins source, engine, store and notifications; the only reader of the clock |
 //!
 //! Around the path:
 //!
@@ -36,6 +36,7 @@
 //! | [`failpoint`] | named places where crash tests stop the process; empty in a release |
 //! | [`simulate`] | Azure's records with exact truth: test oracle and load |
 //! | [`emulator`] | an event hub on loopback that Microsoft's clients accept, and that misbehaves on request |
+//! | [`demo`] | the whole job on this machine: emulator, simulated fleet, service, alert, verdict |
 //! | [`telemetry`] | the program's own log |
 //! | [`cli`] | commands, output and exit codes |
 //!
