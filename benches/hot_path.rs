@@ -1,1 +1,465 @@
-fn main() {}
+//! Measures the hot path on simulated records: decode, engine step, commit, whole replay, memory.
+//!
+//! ```text
+//! cargo bench --bench hot_path                      48 simulated hours
+//! cargo bench --bench hot_path -- --quick           6 hours, one round: does it still run?
+//! cargo bench --bench hot_path -- --instructions    and instructions per record, under valgrind
+//! ```
+//!
+//! Times are wall-clock on one core, the median of the rounds; nothing is asserted about them.
+//! What needs a process of its own (peak memory, instruction counts) runs this program again.
+#![expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fs::File;
+use std::hint::black_box;
+use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use tempfile::TempDir;
+use tokenwatch::decode;
+use tokenwatch::engine::effects::{Effects, Saved};
+use tokenwatch::engine::{Engine, EngineSettings, Env};
+use tokenwatch::event::{Arrival, Batch, PartitionKey};
+use tokenwatch::pipeline::{self, Core};
+use tokenwatch::price::PriceBook;
+use tokenwatch::simulate::{self, HubEvent, Options, Scenario, Simulation};
+use tokenwatch::source::replay::Replay;
+use tokenwatch::store::Store;
+use tokenwatch::time::{ArrivalTime, MINUTE_MS};
+use tokio_util::sync::CancellationToken;
+
+/// Events of a full batch, as the live source hands over at most.
+const FULL_BATCH: usize = 5_000;
+/// Events of a small batch, such as one second of a busy hub.
+const SMALL_BATCH: usize = 100;
+/// Records whose instructions are counted; a counted program runs about fifty times slower.
+const COUNTED_RECORDS: usize = 400;
+/// Calls younger than this are all open: the join keeps them for ten minutes.
+const OPEN_SPAN_MS: i64 = 9 * MINUTE_MS;
+
+/// How much is measured.
+#[derive(Clone, Copy)]
+struct Size {
+    hours: u32,
+    calls_per_hour: f64,
+    rounds: usize,
+    /// Calls per hour of the input that counts open calls.
+    burst: f64,
+}
+
+const FULL: Size = Size { hours: 48, calls_per_hour: 240.0, rounds: 5, burst: 12_000.0 };
+const QUICK: Size = Size { hours: 6, calls_per_hour: 120.0, rounds: 1, burst: 3_000.0 };
+
+fn main() -> anyhow::Result<()> {
+    // `cargo bench` adds `--bench`; it says nothing new.
+    let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
+    if let [child, what, passes, file] = args.as_slice()
+        && child == "--child"
+    {
+        return measured_alone(what, passes, Path::new(file));
+    }
+    if let Some(unknown) = args.iter().find(|arg| !["--quick", "--instructions"].contains(&&***arg))
+    {
+        bail!("unknown argument {unknown}; there are --quick and --instructions");
+    }
+    let has = |name: &str| args.iter().any(|arg| arg == name);
+    let size = if has("--quick") { QUICK } else { FULL };
+    let input = Input::simulate(size)?;
+    let mut table = Table::new(&input);
+    measure_decode(&input, size, &mut table);
+    measure_engine(&input, size, &mut table)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    for events in [FULL_BATCH, SMALL_BATCH] {
+        runtime.block_on(measure_commit(&input, events, size, &mut table))?;
+    }
+    measure_replay(&input, &mut table)?;
+    measure_open_calls(&input, size, &mut table)?;
+    if has("--instructions") {
+        measure_instructions(&input, &mut table)?;
+    }
+    table.print()
+}
+
+/// Simulated records, in memory and as a file.
+struct Input {
+    events: Vec<HubEvent>,
+    bytes: usize,
+    records: usize,
+    folder: TempDir,
+    capture: PathBuf,
+}
+
+impl Input {
+    fn simulate(size: Size) -> anyhow::Result<Self> {
+        let simulation = Simulation::new(Options {
+            scenario: Scenario::Quiet,
+            history_hours: size.hours,
+            live_minutes: 0,
+            calls_per_hour: size.calls_per_hour,
+            ..Options::default()
+        });
+        let folder = tempfile::tempdir()?;
+        let capture = folder.path().join("events.jsonl");
+        let mut file = BufWriter::new(File::create(&capture)?);
+        simulate::write_file(&simulation, &mut file, &mut |_, _| {})?;
+        let events: Vec<HubEvent> = simulation.events().collect();
+        let bytes = events.iter().map(|event| event.body.len()).sum();
+        let records = events.iter().map(|event| records_in(&event.body)).sum();
+        Ok(Self { events, bytes, records, folder, capture })
+    }
+
+    /// The events in batches of `size`, as a source would hand them over.
+    fn batches(&self, size: usize) -> Vec<Batch> {
+        let mut sequences: BTreeMap<u32, i64> = BTreeMap::new();
+        let partitions: BTreeSet<u32> = self.events.iter().map(|event| event.partition).collect();
+        let mut members: Vec<PartitionKey> = partitions.into_iter().map(partition).collect();
+        let chunks = self.events.chunks(size).map(|chunk| {
+            let arrivals = chunk.iter().map(|event| {
+                let next = sequences.entry(event.partition).or_default();
+                *next += 1;
+                Arrival {
+                    partition: partition(event.partition),
+                    sequence: *next - 1,
+                    enqueued: ArrivalTime(event.enqueued_ms),
+                    body: event.body.clone(),
+                }
+            });
+            let arrivals = arrivals.collect();
+            Batch { members: std::mem::take(&mut members), arrivals, ..Batch::default() }
+        });
+        chunks.collect()
+    }
+}
+
+fn partition(number: u32) -> PartitionKey {
+    PartitionKey { hub: "bench".to_owned(), incarnation: 0, partition: number.to_string() }
+}
+
+fn records_in(body: &[u8]) -> usize {
+    let decoded = decode::decode(body);
+    decoded.rows.len() + decoded.rejected.len() + decoded.unknown.len()
+}
+
+fn env() -> anyhow::Result<Env> {
+    Ok(Env { settings: EngineSettings::default(), book: PriceBook::built_in()? })
+}
+
+fn engine(env: &Env) -> Engine {
+    Engine::restore(Saved { lineage: "bench".to_owned(), ..Saved::default() }, env.clone())
+}
+
+fn measure_decode(input: &Input, size: Size, table: &mut Table) {
+    let time = median(size.rounds, || {
+        let start = Instant::now();
+        for event in &input.events {
+            black_box(decode::decode(&event.body));
+        }
+        start.elapsed()
+    });
+    table.row("decode", "MB/s", per_second(input.bytes, time) / 1e6);
+    table.row("decode", "records/s", per_second(input.records, time));
+    table.row("decode", "ns/record", time.as_secs_f64() * 1e9 / float(input.records));
+}
+
+fn measure_engine(input: &Input, size: Size, table: &mut Table) -> anyhow::Result<()> {
+    let (env, batches) = (env()?, input.batches(FULL_BATCH));
+    let mut times = Vec::new();
+    for _ in 0..size.rounds {
+        let mut engine = engine(&env);
+        let start = Instant::now();
+        for batch in &batches {
+            black_box(engine.apply(batch));
+        }
+        times.push(start.elapsed());
+    }
+    let time = middle(times);
+    table.row("engine step, decode included", "events/s", per_second(input.events.len(), time));
+    table.row("engine step, decode included", "records/s", per_second(input.records, time));
+    Ok(())
+}
+
+async fn measure_commit(
+    input: &Input,
+    events: usize,
+    size: Size,
+    table: &mut Table,
+) -> anyhow::Result<()> {
+    let mut engine = engine(&env()?);
+    let steps: Vec<Effects> =
+        input.batches(events).iter().map(|batch| engine.apply(batch)).collect();
+    let rows: usize = steps.iter().map(rollup_rows).sum();
+    let mut times = Vec::new();
+    for round in 0..size.rounds {
+        let path = input.folder.path().join(format!("commit-{events}-{round}.db"));
+        let mut store = Store::open(&path).await?;
+        let start = Instant::now();
+        for effects in &steps {
+            store.commit(effects, &[]).await?;
+        }
+        times.push(start.elapsed());
+        store.close().await?;
+    }
+    let time = middle(times);
+    let what = format!("commit, steps of {events} events");
+    table.row(&what, "steps/s", per_second(steps.len(), time));
+    table.row(&what, "rollup rows/s", per_second(rows, time));
+    Ok(())
+}
+
+/// Rows a step adds to the three rollups.
+fn rollup_rows(effects: &Effects) -> usize {
+    let count = |size: i64| {
+        let keys = effects.accounts.iter().flat_map(|(account, saved)| {
+            let keys = saved.deltas.minutes.keys();
+            keys.map(move |key| {
+                (key.minute.window(size).start, account, key.deployment, key.caller)
+            })
+        });
+        keys.collect::<BTreeSet<_>>().len()
+    };
+    count(1) + count(5) + count(60)
+}
+
+fn measure_replay(input: &Input, table: &mut Table) -> anyhow::Result<()> {
+    let [nanos, peak_kib] = child("replay", 1, &input.capture)?;
+    let time = Duration::from_nanos(nanos);
+    let size = usize::try_from(std::fs::metadata(&input.capture)?.len())?;
+    table.row("replay of a file into a database", "MB/s", per_second(size, time) / 1e6);
+    table.row("replay of a file into a database", "records/s", per_second(input.records, time));
+    let peak = usize::try_from(peak_kib)?;
+    table.row("replay of a file into a database", "MiB peak memory", float(peak) / 1024.0);
+    Ok(())
+}
+
+/// Resident memory an open call adds: its rows, its share of the rollups and of the maps.
+fn measure_open_calls(input: &Input, size: Size, table: &mut Table) -> anyhow::Result<()> {
+    let simulation = Simulation::new(Options {
+        scenario: Scenario::Quiet,
+        history_hours: 1,
+        live_minutes: 0,
+        calls_per_hour: size.burst,
+        ..Options::default()
+    });
+    let until = simulation.span().0 + OPEN_SPAN_MS;
+    let file = input.folder.path().join("burst.jsonl");
+    write_bodies(&file, simulation.events().take_while(|event| event.enqueued_ms < until))?;
+    let [calls, bytes] = child("open", 1, &file)?;
+    let (calls, bytes) = (usize::try_from(calls)?, usize::try_from(bytes)?);
+    table.row("open calls", "calls", float(calls));
+    table.row("open calls", "bytes/call", float(bytes) / float(calls.max(1)));
+    Ok(())
+}
+
+fn measure_instructions(input: &Input, table: &mut Table) -> anyhow::Result<()> {
+    let found = Command::new("valgrind").arg("--version").output();
+    if !found.is_ok_and(|output| output.status.success()) {
+        table.note("instructions: not counted, valgrind is not installed");
+        return Ok(());
+    }
+    let file = input.folder.path().join("counted.jsonl");
+    let mut records = 0;
+    write_bodies(
+        &file,
+        input.events.iter().cloned().take_while(|event| {
+            let wanted = records < COUNTED_RECORDS;
+            records += if wanted { records_in(&event.body) } else { 0 };
+            wanted
+        }),
+    )?;
+    for (what, name) in [("decode", "decode"), ("engine", "engine step, decode included")] {
+        // The difference of two runs leaves out the start of the program and the reading.
+        let (one, three) = (instructions(what, 1, &file)?, instructions(what, 3, &file)?);
+        let each = usize::try_from(three.saturating_sub(one) / 2)?;
+        table.row(name, "instructions/record", float(each) / float(records.max(1)));
+    }
+    Ok(())
+}
+
+fn write_bodies(file: &Path, events: impl Iterator<Item = HubEvent>) -> anyhow::Result<()> {
+    let mut out = BufWriter::new(File::create(file)?);
+    for event in events {
+        out.write_all(&event.body)?;
+        out.write_all(b"\n")?;
+    }
+    Ok(out.flush()?)
+}
+
+/// Instructions of this program run as a child, as callgrind counts them.
+fn instructions(what: &str, passes: usize, file: &Path) -> anyhow::Result<u64> {
+    let output = Command::new("valgrind")
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .arg(std::env::current_exe()?)
+        .args(["--child", what, &passes.to_string()])
+        .arg(file)
+        .output()?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    let collected = text.lines().find_map(|line| line.split_once("Collected :"));
+    let (_, count) = collected.with_context(|| format!("valgrind counted nothing: {text}"))?;
+    Ok(count.trim().parse()?)
+}
+
+/// Runs this program once more for one measurement; its two numbers.
+fn child(what: &str, passes: usize, file: &Path) -> anyhow::Result<[u64; 2]> {
+    let output = Command::new(std::env::current_exe()?)
+        .args(["--child", what, &passes.to_string()])
+        .arg(file)
+        .output()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let mut numbers = text.split_whitespace().map(str::parse::<u64>);
+    match (output.status.success(), numbers.next(), numbers.next()) {
+        (true, Some(Ok(first)), Some(Ok(second))) => Ok([first, second]),
+        _ => bail!("measuring {what}: {}", String::from_utf8_lossy(&output.stderr)),
+    }
+}
+
+/// The other side of [`child`].
+fn measured_alone(what: &str, passes: &str, file: &Path) -> anyhow::Result<()> {
+    let passes: usize = passes.parse()?;
+    let numbers = match what {
+        "replay" => replay_alone(file)?,
+        "open" => open_calls_alone(file)?,
+        "decode" => {
+            let bodies = read_bodies(file)?;
+            for _ in 0..passes {
+                for body in &bodies {
+                    black_box(decode::decode(body));
+                }
+            }
+            [0, 0]
+        }
+        "engine" => {
+            let (env, batch) = (env()?, one_partition(read_bodies(file)?));
+            for _ in 0..passes {
+                black_box(engine(&env).apply(&batch));
+            }
+            [0, 0]
+        }
+        other => bail!("nothing to measure is called {other}"),
+    };
+    let [first, second] = numbers;
+    Ok(writeln!(std::io::stdout(), "{first} {second}")?)
+}
+
+/// Nanoseconds, and the peak of resident memory in KiB.
+fn replay_alone(file: &Path) -> anyhow::Result<[u64; 2]> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let start = Instant::now();
+    runtime.block_on(async {
+        let store = Store::open(&file.with_extension("db")).await?;
+        let (mut core, known) = Core::restore(store, env()?).await?;
+        let mut source = Replay::open(&[file.to_owned()], known)?;
+        let stop = CancellationToken::new();
+        pipeline::drain(&mut core, &mut source, &stop, &mut |_, _| {}).await?;
+        core.store.close().await?;
+        anyhow::Ok(())
+    })?;
+    let time = u64::try_from(start.elapsed().as_nanos())?;
+    Ok([time, memory_kib("VmHWM:")?])
+}
+
+/// Open calls, and the bytes of resident memory they added.
+fn open_calls_alone(file: &Path) -> anyhow::Result<[u64; 2]> {
+    let mut engine = engine(&env()?);
+    let (mut calls, mut start) = (HashSet::new(), None);
+    let arrivals = one_partition(read_bodies(file)?).arrivals;
+    for arrival in &arrivals {
+        calls.extend(decode::decode(&arrival.body).rows.iter().map(|row| row.call));
+    }
+    // `arrivals` outlives the loop, so that its memory is not handed to the calls unseen.
+    for arrival in &arrivals {
+        let batch = Batch { arrivals: vec![arrival.clone()], ..Batch::default() };
+        black_box(engine.apply(&batch));
+        // The first event brings what every process has once, such as the names.
+        if start.is_none() {
+            start = Some(memory_kib("VmRSS:")?);
+        }
+    }
+    let grown = memory_kib("VmRSS:")?.saturating_sub(start.unwrap_or_default());
+    Ok([u64::try_from(calls.len())?, grown * 1024])
+}
+
+fn read_bodies(file: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
+    Ok(BufReader::new(File::open(file)?).split(b'\n').collect::<Result<_, _>>()?)
+}
+
+/// Bodies as events of one partition that arrive as soon as their calls end.
+fn one_partition(bodies: Vec<Vec<u8>>) -> Batch {
+    let mut newest = ArrivalTime(0);
+    let arrivals = bodies.into_iter().zip(0..).map(|(body, sequence)| {
+        let end = decode::decode(&body).rows.iter().map(|row| row.end.0).max();
+        newest = newest.max(ArrivalTime(end.unwrap_or(0)));
+        Arrival { partition: partition(0), sequence, enqueued: newest, body }
+    });
+    let arrivals = arrivals.collect();
+    Batch { members: vec![partition(0)], arrivals, ..Batch::default() }
+}
+
+/// A line of `/proc/self/status` in KiB.
+fn memory_kib(name: &str) -> anyhow::Result<u64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let size = line.and_then(|line| line.split_whitespace().next());
+    Ok(size.with_context(|| format!("the system does not say {name}"))?.parse()?)
+}
+
+fn median(rounds: usize, mut round: impl FnMut() -> Duration) -> Duration {
+    middle((0..rounds).map(|_| round()).collect())
+}
+
+fn middle(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}
+
+fn per_second(count: usize, time: Duration) -> f64 {
+    float(count) / time.as_secs_f64().max(f64::MIN_POSITIVE)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "shown to people")]
+const fn float(count: usize) -> f64 {
+    count as f64
+}
+
+/// What was measured, for people.
+struct Table {
+    table: comfy_table::Table,
+    notes: Vec<String>,
+}
+
+impl Table {
+    fn new(input: &Input) -> Self {
+        let mut table = comfy_table::Table::new();
+        table.load_style(comfy_table::presets::NOTHING);
+        table.set_header(["what", "value", "unit"]);
+        let mut new = Self { table, notes: Vec::new() };
+        new.row("input", "events", float(input.events.len()));
+        new.row("input", "records", float(input.records));
+        new.row("input", "MB", float(input.bytes) / 1e6);
+        new
+    }
+
+    fn row(&mut self, what: &str, unit: &str, value: f64) {
+        let digits = if value < 10.0 { 2 } else { 0 };
+        self.table.add_row([what.to_owned(), format!("{value:.digits$}"), unit.to_owned()]);
+    }
+
+    fn note(&mut self, text: &str) {
+        self.notes.push(text.to_owned());
+    }
+
+    fn print(mut self) -> anyhow::Result<()> {
+        if let Some(column) = self.table.column_mut(1) {
+            column.set_cell_alignment(comfy_table::CellAlignment::Right);
+        }
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{}", self.table)?;
+        for note in &self.notes {
+            writeln!(out, "{note}")?;
+        }
+        Ok(())
+    }
+}

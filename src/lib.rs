@@ -1,4 +1,74 @@
-//! tokenwatch
+//! tokenwatch reads what Azure Monitor exports about AI endpoints and says within a minute of a
+//! record reaching the hub when somebody else is spending the money.
+//!
+//! This page is the map. [`pipeline`] is the data path in code; everything below is named there.
+//!
+//! ```text
+//! source → decode → aggregate → detect → incident → store → notify
+//!          └──────────── pure: engine ──────────┘   └── edges ──┘
+//! ```
+//!
+//! A [batch](event::Batch) of events enters one pure step, [`Engine::apply`](engine::Engine::apply).
+//! Everything to save and to tell comes back as data, [`Effects`](engine::effects::Effects). One
+//! transaction, [`Store::commit`](store::Store::commit), saves positions, rollups, open calls,
+//! detector state, incidents and outbox together or not at all.
+//!
+//! # Modules, along the path of a record
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | [`source`] | where batches come from: event hubs, or files of what one once delivered |
+//! | [`decode`] | from bytes to rows; a category is one entry of [`DECODERS`](decode::DECODERS) |
+//! | [`price`] | what tokens cost, or that nobody knows |
+//! | [`aggregate`] | rows become calls, once each; calls become sums per minute, deployment, caller |
+//! | [`detect`] | sums against the past; a detector is one entry of [`DETECTORS`](detect::DETECTORS) |
+//! | [`incident`] | findings of one cause become one incident, with evidence, money and a life |
+//! | [`engine`] | the pure whole: [`Account`](engine::account::Account) is the shard, [`Estate`](engine::estate::Estate) what spans accounts |
+//! | [`store`] | one SQLite file, one writer; the only truth about positions |
+//! | [`notify`] | renders once, signs, sends, retries: mail, webhook, folder of mails |
+//! | [`pipeline`] | joins source, engine, store and notifications; the only reader of the clock |
+//!
+//! Around the path:
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | [`event`], [`time`], [`money`] | the words all others use: rows, batches, event and arrival time, nano-USD |
+//! | [`failpoint`] | named places where crash tests stop the process; empty in a release |
+//! | [`simulate`] | Azure's records with exact truth: test oracle and load |
+//! | [`emulator`] | an event hub on loopback that Microsoft's clients accept, and that misbehaves on request |
+//! | [`demo`] | the whole job on this machine: emulator, simulated fleet, service, alert, verdict |
+//! | [`telemetry`] | the program's own log |
+//! | [`cli`] | commands, output and exit codes |
+//!
+//! # Layers
+//!
+//! A module imports leftwards only; the edges do not know each other. `incident` stands left of
+//! `detect`, although findings come first, because a detector states its severity.
+//!
+//! ```text
+//! event, time, money, failpoint ← decode ← price ← aggregate ← incident ← detect ← engine
+//!   ← source, store, notify, simulate, emulator ← telemetry, config, pipeline, demo, cli
+//! ```
+//!
+//! # What always holds
+//!
+//! - **Exactly once in effect.** A transaction begins by comparing every position with the stored
+//!   one, so a batch read again after a crash changes nothing, and a second process ends itself
+//!   ([`StoreError::Fenced`](store::StoreError::Fenced)).
+//! - **Notifications at least once, with a deterministic key.** The outbox row is saved with its
+//!   incident; every attempt sends the same bytes under the same
+//!   [key](notify::idempotency_key), by which receivers drop repetitions.
+//! - **Nothing is lost silently.** What cannot be read is in quarantine, what cannot be counted in a
+//!   ledger, what the hub no longer has is a [gap](engine::effects::Gap) and an incident.
+//! - **Unknown is never zero.** A token count, price or identity that is absent is `None` and shown
+//!   as unknown.
+//! - **No prompt is kept.** Decoding takes counts, names, network and status from a record, and
+//!   [`redact`](decode::redact) leaves only the shape of what could not be read.
+//! - **The core is pure.** Between `decode` and `engine` there is no clock, no I/O, no task and no
+//!   randomness; the same batches in the same order give the same effects, and however they are cut,
+//!   the same state.
+//! - **Everything a caller controls has a bound**, and a counter for when it is hit.
+
 pub mod event;
 pub mod time;
 pub mod money;

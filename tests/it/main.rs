@@ -4,6 +4,7 @@
 #[cfg(feature = "sabotage")]
 mod crash;
 mod check;
+mod registry;
 mod smtp_peer;
 mod webhook_tls;
 mod wire;
