@@ -59,7 +59,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
         database = %config.database.display(),
         "running"
     );
-    let source = EventHubs::start(config.hubs, positions, core.store.epoch, pace);
+    let source = EventHubs::start(config.hubs, &positions, core.store.epoch, pace);
     let service = Service { core, source, destinations: config.destinations, clock: wall_clock() };
     let mut watch = Watcher { capture };
     let source = service.run(&stop, &mut watch).await?;

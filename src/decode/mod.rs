@@ -10,6 +10,7 @@ pub mod usage;
 
 use std::borrow::Cow;
 
+use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
 use crate::event::{Rejected, Row, RowKind};
@@ -87,7 +88,7 @@ fn one_record(text: &str, decoded: &mut Decoded) {
 }
 
 fn read_record(text: &str, fields: Fields<'_>, decode: Decode) -> Result<Row, FieldError> {
-    let held: Cow<'_, str> = match fields.raw("properties").map(|raw| raw.get()) {
+    let held: Cow<'_, str> = match fields.raw("properties").map(RawValue::get) {
         Some(raw) if raw.starts_with('"') => unquote(raw).unwrap_or_default(),
         Some(raw) => Cow::Borrowed(raw),
         None => Cow::Borrowed("{}"),

@@ -43,7 +43,7 @@ pub fn decode(record: &Record<'_>) -> Result<Row, FieldError> {
 /// today, the second 1.8 × 10¹⁶.
 fn from_ticks(ticks: i64) -> Option<EventTime> {
     let since_1970 = if ticks > UNIX_EPOCH_TICKS { ticks - UNIX_EPOCH_TICKS } else { ticks };
-    (since_1970 > 0).then(|| EventTime(since_1970 / 10_000))
+    (since_1970 > 0).then_some(EventTime(since_1970 / 10_000))
 }
 
 #[cfg(test)]

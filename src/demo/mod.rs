@@ -173,7 +173,7 @@ pub async fn run(
         let stop = service_stop.clone();
         tokio::spawn(async move { service.run(&stop, &mut spectator).await })
     };
-    let shown = show(options, &parts, &stage, &seen, history, stop).await;
+    let shown = show(options, &parts, &stage, (&seen, history), stop).await;
     service_stop.cancel();
     if let Ok(source) = running.await {
         source?.close().await;
@@ -193,10 +193,10 @@ async fn show(
     options: &DemoOptions,
     parts: &Parts,
     stage: &Arc<dyn Stage>,
-    seen: &Arc<Mutex<Seen>>,
-    history: u64,
+    told: (&Arc<Mutex<Seen>>, u64),
     stop: &CancellationToken,
 ) -> Result<Truth, DemoError> {
+    let (seen, history) = told;
     until(stop, SETTLE_WITHIN * 5, || applied(seen) >= history).await?;
     stage.say(&format!(
         "live traffic, {} times faster than real{}",
@@ -253,7 +253,7 @@ impl Parts {
         let mails = folder.join("mails");
         std::fs::create_dir_all(&mails)
             .map_err(|source| DemoError::Folder { path: folder.clone(), source })?;
-        let simulation = Simulation::new(options.simulation.clone());
+        let simulation = Simulation::new(options.simulation);
         let (start, _, _) = simulation.span();
         let clock = EmulatorClock::fixed(start);
         let hub = HubSpec::new(HUB, options.simulation.partitions);
@@ -285,7 +285,7 @@ impl Parts {
             probe: Duration::from_secs(1),
             ..Pace::default()
         };
-        let source = EventHubs::start(vec![hub], HashMap::new(), core.store.epoch, pace);
+        let source = EventHubs::start(vec![hub], &HashMap::new(), core.store.epoch, pace);
         let destinations = self.destinations.clone();
         Ok(Service { core, source, destinations, clock: wall_clock() })
     }

@@ -1,3 +1,5 @@
+#![expect(clippy::cast_possible_truncation, reason = "small numbers of a test")]
+
 use super::seasonal::{curve, forecast_day};
 use super::series::{Frozen, SLOTS_PER_DAY, SLOTS_PER_HOUR, Signal};
 use super::*;

@@ -132,7 +132,12 @@ impl Account {
         let mut touched = BTreeSet::new();
         for row in rows {
             let mut bookings = Vec::new();
-            self.take(row, env, &mut bookings, &mut outcome.effects, &mut blob);
+            let fresh = self.take(row, env, &mut bookings, &mut outcome.effects);
+            if let Some(facts) = fresh {
+                join::write_row(row.row.call, &facts, &mut blob.0);
+                let needed = facts.end.0 + env.settings.join.horizon_ms;
+                blob.1 = blob.1.max(Minute(needed.div_euclid(MINUTE_MS) + 1));
+            }
             let tokens = bookings.iter().map(|booking| booking.amount.tokens()).sum();
             outcome.row_tokens.push(tokens);
             for booking in bookings {
@@ -183,14 +188,14 @@ impl Account {
         }
     }
 
+    /// Joins one row; returns it as facts when it is new and must be saved.
     fn take(
         &mut self,
         row: &AccountRow,
         env: &Env,
         bookings: &mut Vec<Booking>,
         effects: &mut AccountEffects,
-        blob: &mut (Vec<u8>, Minute),
-    ) {
+    ) -> Option<RowFacts> {
         let facts = self.facts(row, env, effects);
         let terms = Lookup {
             names: &self.names,
@@ -198,15 +203,12 @@ impl Account {
             lateness_ms: env.settings.lateness_ms,
         };
         match self.calls.take(row.row.call, facts, &terms, bookings) {
-            Taken::New => {
-                join::write_row(row.row.call, &facts, &mut blob.0);
-                let needed = facts.end.0 + env.settings.join.horizon_ms;
-                blob.1 = blob.1.max(Minute(needed.div_euclid(MINUTE_MS) + 1));
-            }
-            Taken::Copy => {}
+            Taken::New => Some(facts),
+            Taken::Copy => None,
             Taken::BeyondHorizon => {
                 let tokens = facts.tokens.unwrap_or_default().total();
                 add(effects, "beyond_dedupe", facts.deployment, tokens);
+                None
             }
         }
     }

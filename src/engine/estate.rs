@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::effects::Gap;
 use crate::event::PartitionKey;
-use crate::incident::tracker::{Cause, Changes, Hearing, Tracked, Tracker, Verdict};
+use crate::incident::tracker::{Cause, Changes, Hearing, Sighting, Tracked, Tracker, Verdict};
 use crate::incident::{Incident, Severity, State};
 use crate::time::{ArrivalTime, DAY_MS, EventTime, HOUR_MS};
 
@@ -184,7 +184,8 @@ impl Estate {
             confidence: 1.0,
             delay_azure_s: None,
         };
-        self.tracker.found(&cause, incident, 1.0, Verdict::Closing, Hearing::Announce)
+        let (verdict, hearing) = (Verdict::Closing, Hearing::Announce);
+        self.tracker.found(&cause, Sighting { incident, score: 1.0, verdict, hearing })
     }
 
     fn resolve(&mut self, now: ArrivalTime) -> Changes {

@@ -7,7 +7,7 @@ use super::account::{Account, Moment, closed_before};
 use crate::aggregate::rollup::{Amount, Caller};
 use crate::detect::series::{Frozen, SLOTS_PER_DAY, SLOTS_PER_HOUR, Series, Signal, Slot, values};
 use crate::detect::{DETECTORS, Detector, Finding, Judge, Phase, network, seasonal};
-use crate::incident::tracker::{self, Cause, Changes, Hearing, Verdict, Weight};
+use crate::incident::tracker::{self, Cause, Changes, Hearing, Sighting, Verdict, Weight};
 use crate::incident::{CallerShare, Incident, State, respond};
 use crate::money::NanoUsd;
 use crate::time::{ArrivalTime, MINUTE_MS};
@@ -143,7 +143,8 @@ fn report(
     let spoken_for = detector.profile().about_cost
         && parent.is_some_and(|parent| parent != cause && account.tracker.open(&parent).is_some());
     let hearing = if spoken_for { Hearing::Inhibited } else { Hearing::Announce };
-    account.tracker.found(&cause, seen, finding.score, verdict, hearing)
+    let sighting = Sighting { incident: seen, score: finding.score, verdict, hearing };
+    account.tracker.found(&cause, sighting)
 }
 
 fn describe(
@@ -225,8 +226,7 @@ fn forecast(series: &Series, slot: Slot, per_day: Option<NanoUsd>) -> Option<Str
     let usual = NanoUsd::from_usd(usual);
     Some(match per_day {
         Some(extra) => format!(
-            "these 24 hours were forecast to cost {usual}; at this pace they cost {} more",
-            extra
+            "these 24 hours were forecast to cost {usual}; at this pace they cost {extra} more"
         ),
         None => format!("these 24 hours were forecast to cost {usual}"),
     })

@@ -74,6 +74,20 @@ pub struct Tracked {
     pub banked_usd: f64,
 }
 
+/// A finding on its way into an incident.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sighting {
+    /// The incident as seen now: without key, times of opening and resolution, and with the
+    /// severity of this moment.
+    pub incident: Incident,
+    /// How far outside the band.
+    pub score: f64,
+    /// Whether the window may still change.
+    pub verdict: Verdict,
+    /// Whether destinations hear of it.
+    pub hearing: Hearing,
+}
+
 /// Whether a verdict may still change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -144,16 +158,9 @@ impl Tracker {
         self.open.iter()
     }
 
-    /// A finding: opens an incident or goes on with the open one. `seen` comes without key, times
-    /// of opening and resolution, and with the severity of this moment.
-    pub fn found(
-        &mut self,
-        cause: &Cause,
-        seen: Incident,
-        score: f64,
-        verdict: Verdict,
-        hearing: Hearing,
-    ) -> Changes {
+    /// A finding: opens an incident or goes on with the open one.
+    pub fn found(&mut self, cause: &Cause, sighting: Sighting) -> Changes {
+        let Sighting { incident: seen, score, verdict, hearing } = sighting;
         let at = seen.opened_at;
         let mut changes = Changes::default();
         let tracked = match self.open.get_mut(cause) {
@@ -288,6 +295,10 @@ mod tests {
         }
     }
 
+    fn sighting(severity: Severity, verdict: Verdict, hearing: Hearing) -> Sighting {
+        Sighting { incident: incident(severity), score: 1.0, verdict, hearing }
+    }
+
     fn kinds(changes: &Changes) -> Vec<(Kind, u32)> {
         changes.announcements.iter().map(|a| (a.kind, a.step)).collect()
     }
@@ -297,7 +308,7 @@ mod tests {
         let mut tracker = Tracker::new("lineage");
         let cause = Cause { rule: "TW-C01", scope: "a/d".to_owned() };
         let mut find = |severity, verdict| {
-            tracker.found(&cause, incident(severity), 1.0, verdict, Hearing::Announce)
+            tracker.found(&cause, sighting(severity, verdict, Hearing::Announce))
         };
         let first = find(Severity::Medium, Verdict::Early);
         assert_eq!(kinds(&first), [(Kind::Open, 0)]);
@@ -311,13 +322,8 @@ mod tests {
         assert_eq!(kinds(&over), [(Kind::Resolve, 0)]);
         assert_eq!(over.incidents[0].1.closing_severity, Some(Severity::Critical));
         assert_eq!(kinds(&tracker.quiet(&cause, 2, ArrivalTime(11))), []);
-        let again = tracker.found(
-            &cause,
-            incident(Severity::Low),
-            1.0,
-            Verdict::Closing,
-            Hearing::Announce,
-        );
+        let again =
+            tracker.found(&cause, sighting(Severity::Low, Verdict::Closing, Hearing::Announce));
         assert_eq!(again.incidents[0].1.incident.key, "TW-C01|a/d|2|lineage");
     }
 
@@ -326,7 +332,7 @@ mod tests {
         let mut tracker = Tracker::new("l");
         let cause = Cause { rule: "TW-C04", scope: "a/d".to_owned() };
         let found = |tracker: &mut Tracker, hearing| {
-            tracker.found(&cause, incident(Severity::High), 1.0, Verdict::Closing, hearing)
+            tracker.found(&cause, sighting(Severity::High, Verdict::Closing, hearing))
         };
         assert_eq!(kinds(&found(&mut tracker, Hearing::Inhibited)), []);
         assert_eq!(kinds(&found(&mut tracker, Hearing::Announce)), [(Kind::Open, 0)]);

@@ -10,7 +10,7 @@ use super::Clock;
 use crate::failpoint;
 use crate::incident::Kind;
 use crate::notify::deliver::{self, Next, Outcome};
-use crate::notify::{AnyChannel, Destination, Invalid, Notification};
+use crate::notify::{AnyChannel, Destination, Invalid, Notification, SendError};
 use crate::store::outbox::{Mark, Pending};
 use crate::store::{Store, StoreError};
 
@@ -91,7 +91,7 @@ impl Couriers {
         let now_ms = clock();
         self.in_hand.remove(&pending.row.key);
         let destination = &pending.row.destination;
-        let mark = match outcome.result {
+        let mark = match &outcome.result {
             Ok(()) => {
                 failpoint::reached("before-mark");
                 tracing::info!(
@@ -102,25 +102,7 @@ impl Couriers {
                 );
                 Mark::Sent { at_ms: now_ms }
             }
-            Err(error) => {
-                let age_ms = now_ms - pending.first_failed_ms.unwrap_or(now_ms);
-                let reason = error.to_string();
-                match deliver::next(pending.attempt + 1, age_ms, &error, &outcome.key) {
-                    Next::Again { delay_ms } => {
-                        tracing::warn!(
-                            destination,
-                            reason,
-                            delay_ms,
-                            "not delivered, trying again"
-                        );
-                        Mark::Again { at_ms: now_ms, not_before_ms: now_ms + delay_ms, reason }
-                    }
-                    Next::Dead => {
-                        tracing::error!(destination, reason, key = outcome.key, "given up");
-                        Mark::Dead { reason }
-                    }
-                }
-            }
+            Err(error) => after_failure(&pending, error, now_ms),
         };
         store.mark(&outcome.key, &mark).await?;
         if matches!(mark, Mark::Sent { .. }) && pending.attempt > 0 {
@@ -144,6 +126,23 @@ impl Couriers {
                 tracing::warn!(%error, "a delivery is not recorded; it leaves again at the next start");
                 return;
             }
+        }
+    }
+}
+
+/// When to try again, if ever.
+fn after_failure(pending: &Pending, error: &SendError, now_ms: i64) -> Mark {
+    let destination = &pending.row.destination;
+    let age_ms = now_ms - pending.first_failed_ms.unwrap_or(now_ms);
+    let reason = error.to_string();
+    match deliver::next(pending.attempt + 1, age_ms, error, &pending.row.key) {
+        Next::Again { delay_ms } => {
+            tracing::warn!(destination, reason, delay_ms, "not delivered, trying again");
+            Mark::Again { at_ms: now_ms, not_before_ms: now_ms + delay_ms, reason }
+        }
+        Next::Dead => {
+            tracing::error!(destination, reason, key = pending.row.key, "given up");
+            Mark::Dead { reason }
         }
     }
 }

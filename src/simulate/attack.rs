@@ -119,18 +119,17 @@ impl Attack {
         1.0 + 4.0 * ((at_ms - self.start_ms) as f64 / (72 * HOUR_MS) as f64).min(1.0)
     }
 
-    /// Adds the attack's own calls of an hour.
+    /// Adds the attack's own calls of the hour that begins at `hour_ms`.
     #[expect(clippy::cast_precision_loss, reason = "milliseconds of an hour")]
     pub fn calls(
         &self,
-        hour: i64,
-        origin_ms: i64,
+        hour_ms: i64,
         deployment: &Deployment,
         random: &mut fastrand::Rng,
         calls: &mut Vec<Call>,
     ) {
-        let begin = (origin_ms + hour * HOUR_MS).max(self.start_ms);
-        let end = (origin_ms + (hour + 1) * HOUR_MS).min(self.end_ms);
+        let begin = hour_ms.max(self.start_ms);
+        let end = (hour_ms + HOUR_MS).min(self.end_ms);
         let here = deployment.name == self.deployment && deployment.account == self.account;
         if !here || begin >= end || self.calls_per_hour <= 0.0 {
             return;

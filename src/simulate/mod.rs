@@ -72,7 +72,7 @@ impl FromStr for Scenario {
 }
 
 /// What to simulate.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Options {
     /// What happens in the live part.
     pub scenario: Scenario,
@@ -139,7 +139,8 @@ impl Simulation {
     #[must_use]
     pub fn new(options: Options) -> Self {
         let start_ms = options.start_ms.div_euclid(HOUR_MS) * HOUR_MS;
-        let options = Options { start_ms, partitions: options.partitions.max(1), ..options };
+        let partitions = options.partitions.max(1);
+        let options = Options { start_ms, partitions, ..options };
         let fleet = Fleet::new(&options);
         let attack = Attack::plan(&options, &fleet);
         Self { options, fleet, attack }
@@ -201,7 +202,8 @@ impl Simulation {
             self.usual_calls(hour, deployment, &mut random, &mut calls);
             if let Some(attack) = &self.attack {
                 let mut random = self.random("attack calls", place << 8 | number);
-                attack.calls(hour, self.options.start_ms, deployment, &mut random, &mut calls);
+                let hour_ms = self.options.start_ms + hour * HOUR_MS;
+                attack.calls(hour_ms, deployment, &mut random, &mut calls);
             }
         }
         let (_, _, end) = self.span();

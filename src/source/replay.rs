@@ -7,7 +7,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Seek as _, SeekFrom};
+use std::io::{BufRead, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -230,7 +230,7 @@ impl Input {
         let short: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         self.partition = format!("file:{short}");
         let opening = first.split(|byte| *byte == b'\n').find(|line| !line.trim_ascii().is_empty());
-        let by_line = opening.is_none_or(|line| is_json(line));
+        let by_line = opening.is_none_or(is_json);
         self.shape = if !by_line && is_json(&first) { Shape::Documents } else { Shape::Lines };
         Ok(())
     }

@@ -137,7 +137,7 @@ impl Store {
     async fn connect(&self) -> Result<SqliteConnection, StoreError> {
         let options = Self::options(&self.path);
         let connected = SqliteConnection::connect_with(&options).await;
-        connected.map_err(|source| open_error(&self.path, source))
+        connected.map_err(|source| open_error(&self.path, &source))
     }
 
     /// The writer's connection, a new one after an error.
@@ -177,8 +177,8 @@ fn is_busy(error: &sqlx::Error) -> bool {
     code.is_some_and(|code| code & 0xFF == 5)
 }
 
-fn open_error(path: &Path, source: sqlx::Error) -> StoreError {
-    if is_busy(&source) {
+fn open_error(path: &Path, source: &sqlx::Error) -> StoreError {
+    if is_busy(source) {
         return StoreError::Locked { path: path.to_owned() };
     }
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -197,7 +197,7 @@ async fn migrate(path: &Path, connection: &mut SqliteConnection) -> Result<(), S
         Err(MigrateError::VersionMissing(schema) | MigrateError::VersionTooNew(schema, _)) => {
             Err(StoreError::NewerSchema { path: path.to_owned(), schema })
         }
-        Err(MigrateError::Execute(source)) => Err(open_error(path, source)),
+        Err(MigrateError::Execute(source)) => Err(open_error(path, &source)),
         Err(other) => Err(StoreError::Open { path: path.to_owned(), reason: other.to_string() }),
     }
 }

@@ -58,7 +58,7 @@ impl Reader {
         let options = Store::options(path).create_if_missing(false).read_only(true);
         let connection = SqliteConnection::connect_with(&options)
             .await
-            .map_err(|source| open_error(path, source))?;
+            .map_err(|source| open_error(path, &source))?;
         let mut reader = Self { connection, path: path.to_owned() };
         let known = sqlx::query("select value from meta where key = 'lineage'")
             .fetch_optional(&mut reader.connection)

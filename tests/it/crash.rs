@@ -4,6 +4,13 @@
 //! compared with that of a run that was never disturbed. The negative control saves positions in a
 //! second transaction and must be caught, or this harness proves nothing.
 
+#![expect(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    reason = "a harness measures time, is told its size by the environment and prints its counts"
+)]
+
 use std::collections::{BTreeMap, HashMap};
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -299,7 +306,6 @@ impl Storm {
 }
 
 fn kills() -> u32 {
-    #[expect(clippy::disallowed_methods, reason = "the number of kills is the test's argument")]
     let set = std::env::var("TOKENWATCH_KILLS");
     set.ok().and_then(|text| text.parse().ok()).unwrap_or(40)
 }

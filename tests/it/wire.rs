@@ -104,7 +104,7 @@ impl World {
             backoff: (Duration::from_millis(20), Duration::from_millis(200)),
             stalled: Duration::from_mins(15),
         };
-        let source = EventHubs::start(vec![hub], positions, core.store.epoch, pace);
+        let source = EventHubs::start(vec![hub], &positions, core.store.epoch, pace);
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let task = tokio::spawn(async move {

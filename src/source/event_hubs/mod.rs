@@ -128,7 +128,7 @@ impl EventHubs {
     #[must_use]
     pub fn start(
         hubs: Vec<HubSettings>,
-        known: HashMap<PartitionKey, Option<i64>>,
+        known: &HashMap<PartitionKey, Option<i64>>,
         epoch: i64,
         pace: Pace,
     ) -> Self {
@@ -137,9 +137,12 @@ impl EventHubs {
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
         for settings in hubs {
-            let of_hub = |(key, _): &(PartitionKey, _)| key.hub == settings.name;
             let shared = Arc::new(Shared {
-                known: known.clone().into_iter().filter(of_hub).collect(),
+                known: known
+                    .iter()
+                    .filter(|(key, _)| key.hub == settings.name)
+                    .map(|(key, next)| (key.clone(), *next))
+                    .collect(),
                 settings,
                 pace,
                 epoch,

@@ -86,16 +86,8 @@ impl Reader {
                     }
                     continue;
                 }
-                Ended::Frozen => {
-                    tracing::warn!(
-                        hub = self.key.hub,
-                        partition = self.key.partition,
-                        "no events although some are unread: connecting again"
-                    );
-                }
-                Ended::Broken(error) => {
-                    tracing::warn!(hub = self.key.hub, partition = self.key.partition, %error, "reading again");
-                }
+                Ended::Frozen => self.warn(&"no events although some are unread"),
+                Ended::Broken(error) => self.warn(&error),
             }
             if self.tell_stall().await.is_err() {
                 return;
@@ -107,6 +99,11 @@ impl Reader {
                 () = tokio::time::sleep(jittered) => {}
             }
         }
+    }
+
+    fn warn(&self, reason: &dyn std::fmt::Display) {
+        let PartitionKey { hub, partition, .. } = &self.key;
+        tracing::warn!(hub, partition, %reason, "connecting again");
     }
 
     async fn tell(&self, told: Told) -> Result<(), ()> {
