@@ -1,5 +1,8 @@
 //! Features, seen from outside: one binary.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+mod harness;
+mod interleaving;
+mod replay;
 mod smtp_peer;
 mod webhook_tls;
