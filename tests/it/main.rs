@@ -4,5 +4,7 @@
 mod harness;
 mod interleaving;
 mod replay;
+mod tidy;
+mod traces;
 mod smtp_peer;
 mod webhook_tls;
