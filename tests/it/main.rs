@@ -1,7 +1,9 @@
 //! Features, seen from outside: one binary.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+mod bad_input;
 mod canary;
+mod commit_faults;
 mod harness;
 mod interleaving;
 mod replay;
