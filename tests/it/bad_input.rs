@@ -153,9 +153,16 @@ fn forged_numbers_have_a_defined_outcome_and_siblings_live() {
     for tokens in ["null", "[]", "[null]"] {
         check_number(tokens, [3, 20, 0]);
     }
-    for tokens in
-        ["1e400", "-1", "18446744073709551616", "9007199254740993", "\"NaN\"", "\"1e400\"", "1.5", "{}"]
-    {
+    for tokens in [
+        "1e400",
+        "-1",
+        "18446744073709551616",
+        "9007199254740993",
+        "\"NaN\"",
+        "\"1e400\"",
+        "1.5",
+        "{}",
+    ] {
         check_number(tokens, [2, 20, 1]);
     }
     // A bare NaN is no JSON: the body cannot be taken apart, but the next one lives.
@@ -166,7 +173,8 @@ fn forged_numbers_have_a_defined_outcome_and_siblings_live() {
 
 #[test]
 fn deep_nesting_costs_one_record_at_most() {
-    let deep = |open: &str, close: &str| format!("{}1{}", open.repeat(100_000), close.repeat(100_000));
+    let deep =
+        |open: &str, close: &str| format!("{}1{}", open.repeat(100_000), close.repeat(100_000));
     for nested in [deep("[", "]"), deep("{\"a\":", "}")] {
         check_number(&nested, [2, 20, 1]);
         let next = usage("d", "next", "10");
@@ -211,10 +219,10 @@ async fn floods_of_names_are_bounded_and_their_totals_exact() {
     assert!(rows <= 2_001 + 2_000 + 701, "{rows}");
 }
 
-/// A call with its own deployment, network and identity, and a record of its own category.
+/// A call with its own deployment and network, and a record of its own category.
 fn flood(n: usize) -> String {
     let (a, b, c) = (n / 65_536 + 1, n / 256 % 256, n % 256);
     format!(
-        r#"{{"category":"RequestResponse","correlationId":"{n}","time":"2026-10-01T10:00:00Z","resourceId":"/S/R/ACCOUNTS/A","callerIpAddress":"{a}.{b}.{c}.*","properties":{{"modelDeploymentName":"d{n}","modelName":"gpt-4o","promptTokens":7,"completionTokens":3,"objectId":"o{n}"}}}},{{"category":"C{n}"}},"#
+        r#"{{"category":"RequestResponse","correlationId":"{n}","time":"2026-10-01T10:00:00Z","resourceId":"/S/R/ACCOUNTS/A","callerIpAddress":"{a}.{b}.{c}.*","properties":{{"modelDeploymentName":"d{n}","modelName":"gpt-4o","promptTokens":7,"completionTokens":3}}}},{{"category":"C{n}"}},"#
     )
 }

@@ -136,7 +136,8 @@ async fn interleavings_change_nothing() {
 
 #[tokio::test]
 async fn batches_delivered_twice_change_nothing() {
-    let twice = |order, seed| Handing { order, batch: 500, tail_batch: 20, twice: 2, seed, ..PLAIN };
+    let twice =
+        |order, seed| Handing { order, batch: 500, tail_batch: 20, twice: 2, seed, ..PLAIN };
     let handings = [twice(Order::Arrival, 5), twice(Order::Runs(30), 6)];
     check(long(Scenario::StolenKey, 4), &handings).await;
 }
