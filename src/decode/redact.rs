@@ -82,9 +82,10 @@ fn clean_text(name: &str, text: &mut String) {
     }
     let kept = KEPT_NAMES.contains(&name.to_ascii_lowercase().as_str());
     let path = text.split('/').all(is_identifier);
-    if !is_number(text) && !(kept && path) {
-        *text = stand_in(text);
+    if is_number(text) || (kept && path) {
+        return;
     }
+    *text = stand_in(text);
 }
 
 /// Prose has spaces, addresses have queries, keys are long; names, times and identifiers are not so.
