@@ -137,7 +137,7 @@ fn file() -> Vec<u8> {
     for chunk in records.chunks(40) {
         lines.push(json!({ "records": chunk }).to_string().into_bytes());
     }
-    for chunk in records.chunks(211) {
+    for chunk in records.chunks(499) {
         lines.extend(envelopes(chunk.get(..2).unwrap_or(chunk)));
     }
     lines.join(&b'\n')
