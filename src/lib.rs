@@ -32,21 +32,21 @@
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | [`event`], [`time`], [`money`] | the words all others use: rows, batches, event and arrival time, nano-USD |
+//! | [`event`], [`time`], [`money`], [`severity`] | the words all others use: rows, batches, event and arrival time, nano-USD |
 //! | [`failpoint`] | named places where crash tests stop the process; empty in a release |
 //! | [`simulate`] | Azure's records with exact truth: test oracle and load |
 //! | [`emulator`] | an event hub on loopback that Microsoft's clients accept, and that misbehaves on request |
+//! | [`config`] | one TOML file, checked as a whole before anything starts |
 //! | [`demo`] | the whole job on this machine: emulator, simulated fleet, service, alert, verdict |
 //! | [`telemetry`] | the program's own log |
 //! | [`cli`] | commands, output and exit codes |
 //!
 //! # Layers
 //!
-//! A module imports leftwards only; the edges do not know each other. `incident` stands left of
-//! `detect`, although findings come first, because a detector states its severity.
+//! A module imports leftwards only; the edges do not know each other. A test holds them to it.
 //!
 //! ```text
-//! event, time, money, failpoint ← decode ← price ← aggregate ← incident ← detect ← engine
+//! event, time, money, severity, failpoint ← decode ← price ← aggregate ← detect ← incident ← engine
 //!   ← source, store, notify, simulate, emulator ← telemetry, config, pipeline, demo, cli
 //! ```
 //!
@@ -72,6 +72,7 @@
 pub mod event;
 pub mod time;
 pub mod money;
+pub mod severity;
 pub mod failpoint;
 pub mod decode;
 pub mod price;

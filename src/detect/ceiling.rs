@@ -2,8 +2,8 @@
 
 use super::series::{SLOTS_PER_HOUR, Series, Slot, values};
 use super::{Detector, EARLY_MARGIN, Finding, Judge, Phase, Profile};
-use crate::incident::Severity;
 use crate::money::NanoUsd;
+use crate::severity::Severity;
 
 /// The hard ceiling in USD per hour and deployment.
 pub struct Ceiling;

@@ -14,7 +14,7 @@ pub mod series;
 pub mod silence;
 pub mod usage;
 
-use crate::incident::Severity;
+use crate::severity::Severity;
 use series::{Series, Slot};
 
 /// Thresholds a user may change; the defaults hold where nothing is said.

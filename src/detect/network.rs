@@ -2,8 +2,8 @@
 
 use super::series::{SLOTS_PER_HOUR, Series, Slot, values};
 use super::{Detector, Finding, Judge, Phase, Profile};
-use crate::incident::Severity;
 use crate::money::NanoUsd;
+use crate::severity::Severity;
 use crate::time::Minute;
 
 /// New networks carrying money.

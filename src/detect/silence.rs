@@ -2,7 +2,7 @@
 
 use super::series::{Series, Slot};
 use super::{Detector, Finding, Judge, Phase, Profile};
-use crate::incident::Severity;
+use crate::severity::Severity;
 
 /// Silence of a busy deployment.
 pub struct Silence;

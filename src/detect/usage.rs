@@ -5,8 +5,8 @@ use super::baseline::as_float;
 use super::calibration::{Residuals, SIGNALS, WINDOWS};
 use super::series::{SLOTS_PER_HOUR, Series, Signal, Slot, values};
 use super::{Detector, EARLY_MARGIN, Finding, Judge, Phase, Profile};
-use crate::incident::Severity;
 use crate::money::{Grouped, NanoUsd};
+use crate::severity::Severity;
 
 /// Volume and spend against the seasonal baseline.
 pub struct UsageSpike;

@@ -80,12 +80,11 @@ struct Captured<'a> {
 }
 
 impl Replay {
-    /// Prepares `paths` (`-` is standard input, kept in a temporary file meanwhile). `known` are
-    /// the partitions of the database: those not in these files hold nothing to wait for.
+    /// Prepares `paths` (`-` is standard input, kept in a temporary file meanwhile).
     ///
     /// # Errors
     /// The first file that cannot be read.
-    pub fn open(paths: &[PathBuf], known: Vec<PartitionKey>) -> Result<Self, SourceError> {
+    pub fn open(paths: &[PathBuf]) -> Result<Self, SourceError> {
         let mut replay = Self {
             files: Vec::new(),
             heap: BinaryHeap::new(),
@@ -107,12 +106,18 @@ impl Replay {
             replay.scan(place)?;
         }
         replay.members = replay.remaining.keys().cloned().collect();
-        replay.elsewhere =
-            known.into_iter().filter(|key| !replay.remaining.contains_key(key)).collect();
         for place in 0..replay.files.len() {
             replay.advance(place)?;
         }
         Ok(replay)
+    }
+
+    /// Says which partitions the database knows: those not in these files hold nothing to wait for.
+    #[must_use]
+    pub fn with_known(mut self, known: Vec<PartitionKey>) -> Self {
+        let elsewhere = known.into_iter().filter(|key| !self.remaining.contains_key(key));
+        self.elsewhere = elsewhere.collect();
+        self
     }
 
     /// Uses batches of at most `events` events (tests cut the stream everywhere).

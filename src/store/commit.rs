@@ -127,33 +127,45 @@ impl Store {
     ) -> Result<(), StoreError> {
         let moved = effects.positions.iter().find(|position| position.from != position.to);
         if let Some(position) = moved {
-            let stored = self.next_sequence(position).await?;
-            if stored == position.to {
-                return Ok(());
+            match self.stored(position).await? {
+                Some((_, epoch)) if epoch != self.epoch => {
+                    return Err(StoreError::Fenced { partition: name_of(position) });
+                }
+                Some((next, _)) if next == position.to => return Ok(()),
+                Some(_) | None => {}
             }
         }
         self.commit(effects, outbox).await
     }
 
-    async fn next_sequence(&mut self, position: &PositionMove) -> Result<Option<i64>, StoreError> {
+    /// The next sequence number and the owner that the database holds for a partition.
+    async fn stored(
+        &mut self,
+        position: &PositionMove,
+    ) -> Result<Option<(Option<i64>, i64)>, StoreError> {
         let mut connection = self.writer().await?;
         let found = sqlx::query(
-            "select next_seq from partition_state where hub = $1 and incarnation = $2 and partition = $3",
+            "select next_seq, epoch from partition_state \
+             where hub = $1 and incarnation = $2 and partition = $3",
         )
         .bind(&position.key.hub)
         .bind(position.key.incarnation)
         .bind(&position.key.partition)
         .fetch_optional(&mut connection)
         .await
-        .and_then(|row| row.map_or(Ok(None), |row| row.try_get(0)));
+        .and_then(|row| row.map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).transpose());
         match found {
-            Ok(next) => {
+            Ok(stored) => {
                 self.writer = Some(connection);
-                Ok(next)
+                Ok(stored)
             }
             Err(source) => Err(self.sql_error(source)),
         }
     }
+}
+
+fn name_of(position: &PositionMove) -> String {
+    format!("{}/{}", position.key.hub, position.key.partition)
 }
 
 async fn save(
@@ -163,6 +175,9 @@ async fn save(
     epoch: i64,
 ) -> Result<(), Failed> {
     sqlx::query("begin immediate").execute(&mut *connection).await?;
+    if effects.positions.is_empty() {
+        check_owner(connection, epoch).await?;
+    }
     for position in &effects.positions {
         move_position(connection, position, epoch).await?;
     }
@@ -190,6 +205,16 @@ async fn save_in_two(
     }
     sqlx::query("commit").execute(&mut *connection).await?;
     Ok(())
+}
+
+/// Without positions to compare, the epoch alone says whose database it is.
+async fn check_owner(connection: &mut SqliteConnection, epoch: i64) -> Result<(), Failed> {
+    let ours =
+        sqlx::query("select 1 from meta where key = 'epoch' and cast(value as integer) = $1")
+            .bind(epoch)
+            .fetch_optional(&mut *connection)
+            .await?;
+    ours.map(drop).ok_or_else(|| Failed::Fenced("none read yet".to_owned()))
 }
 
 /// Compare and swap: exactly one row must still hold what this process believes.
@@ -238,7 +263,7 @@ async fn move_position(
     .await?;
     match made.rows_affected() {
         1 => Ok(()),
-        _ => Err(Failed::Fenced(format!("{}/{}", key.hub, key.partition))),
+        _ => Err(Failed::Fenced(name_of(position))),
     }
 }
 

@@ -8,6 +8,7 @@ use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
 use super::sql::{SPLIT_COLUMNS, series_parts, split_at};
 use super::{Store, StoreError, open_error, sql_error};
+use crate::aggregate::names::{OTHER, OTHER_TEXT};
 use crate::aggregate::rollup::{Amount, Split};
 use crate::event::PartitionKey;
 use crate::incident::Incident;
@@ -186,8 +187,9 @@ impl Reader {
 
 async fn totals(connection: &mut SqliteConnection) -> Result<Totals, sqlx::Error> {
     let mut totals = Totals::default();
+    let (deployment, model) = (name_of("d", "t.series & 4294967295"), name_of("m", "t.model"));
     let rows = sqlx::query(AssertSqlSafe(format!(
-        "select a.resource, coalesce(d.text, ''), coalesce(m.text, ''), {SPLIT_COLUMNS} from total t \
+        "select a.resource, {deployment}, {model}, {SPLIT_COLUMNS} from total t \
          join account a on a.id = t.series >> 32 \
          left join name d on d.account = a.id and d.id = t.series & 4294967295 \
          left join name m on m.account = a.id and m.id = t.model order by 1, 2, 3"
@@ -213,11 +215,12 @@ async fn totals(connection: &mut SqliteConnection) -> Result<Totals, sqlx::Error
             totals.quarantined = row.try_get(2)?;
         }
     }
-    let rows = sqlx::query(
-        "select a.resource, coalesce(d.text, ''), l.reason, l.records, l.tokens from ledger l \
+    let deployment = name_of("d", "l.series & 4294967295");
+    let rows = sqlx::query(AssertSqlSafe(format!(
+        "select a.resource, {deployment}, l.reason, l.records, l.tokens from ledger l \
          join account a on a.id = l.series >> 32 \
-         left join name d on d.account = a.id and d.id = l.series & 4294967295 order by 1, 2, 3",
-    )
+         left join name d on d.account = a.id and d.id = l.series & 4294967295 order by 1, 2, 3"
+    )))
     .fetch_all(&mut *connection)
     .await?;
     for row in rows {
@@ -227,6 +230,11 @@ async fn totals(connection: &mut SqliteConnection) -> Result<Totals, sqlx::Error
         totals.ledger.push(entry);
     }
     Ok(totals)
+}
+
+/// The text of a joined name; the two reserved numbers have no row.
+fn name_of(joined: &str, number: &str) -> String {
+    format!("case {number} when {OTHER} then '{OTHER_TEXT}' else coalesce({joined}.text, '') end")
 }
 
 fn short(resource: &str) -> String {

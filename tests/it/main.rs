@@ -5,6 +5,14 @@
 mod crash;
 mod check;
 mod registry;
+mod bad_input;
+mod canary;
+mod commit_faults;
+mod harness;
+mod interleaving;
+mod replay;
+mod tidy;
+mod traces;
 mod smtp_peer;
 mod webhook_tls;
 mod wire;

@@ -1,0 +1,209 @@
+//! The program and its parts as the tests use them: folders, runs, steps and dumps.
+
+use std::collections::{BTreeMap, HashSet};
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
+use tokenwatch::engine::effects::Effects;
+use tokenwatch::engine::{EngineSettings, Env};
+use tokenwatch::event::{Arrival, Batch, PartitionKey};
+use tokenwatch::pipeline::Core;
+use tokenwatch::price::PriceBook;
+use tokenwatch::simulate::{Options, Scenario, Simulation, Truth};
+use tokenwatch::store::Store;
+use tokenwatch::store::read::Reader;
+use tokenwatch::time::ArrivalTime;
+
+/// A temporary folder; paths are text, because that is what a command line takes.
+pub(crate) struct Folder(tempfile::TempDir);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub(crate) fn path(&self, name: &str) -> String {
+        self.0.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    pub(crate) fn write(&self, name: &str, content: &[u8]) -> String {
+        let path = self.path(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+}
+
+/// What a run of the program left.
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+/// Runs the real program with `input` on standard input.
+pub(crate) fn run_with(args: &[&str], input: &[u8]) -> Ran {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_tokenwatch"))
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            // A program that fails early does not read to the end.
+            drop(stdin.write_all(input));
+        });
+        let output = child.wait_with_output().unwrap();
+        Ran {
+            code: output.status.code(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    })
+}
+
+/// Runs the real program without input.
+pub(crate) fn run(args: &[&str]) -> Ran {
+    run_with(args, b"")
+}
+
+/// `replay` of `files` into `db`, which must succeed; its JSON.
+#[track_caller]
+pub(crate) fn replay(files: &[&str], db: &str) -> serde_json::Value {
+    let mut args = vec!["replay", "--db", db, "--format", "json"];
+    args.extend(files);
+    let ran = run(&args);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    serde_json::from_str(&ran.out).unwrap()
+}
+
+/// A short simulation; everything not named is as in the program.
+pub(crate) fn short(scenario: Scenario, seed: u64) -> Options {
+    Options {
+        scenario,
+        seed,
+        history_hours: 24,
+        live_minutes: 90,
+        calls_per_hour: 30.0,
+        ..Options::default()
+    }
+}
+
+/// The events of a simulation as a capture file, and its truth.
+pub(crate) fn capture(options: Options) -> (Vec<u8>, Truth) {
+    let simulation = Simulation::new(options);
+    let mut file = Vec::new();
+    tokenwatch::simulate::write_file(&simulation, &mut file, &mut |_, _| {}).unwrap();
+    (file, simulation.truth())
+}
+
+/// The events of a simulation, partition by partition as a hub numbers them.
+pub(crate) fn arrivals(options: Options) -> Vec<Arrival> {
+    let simulation = Simulation::new(options);
+    let mut next = BTreeMap::new();
+    let numbered = simulation.events().map(|event| {
+        let sequence = next.entry(event.partition).or_insert(0_i64);
+        *sequence += 1;
+        Arrival {
+            partition: partition(event.partition),
+            sequence: *sequence - 1,
+            enqueued: ArrivalTime(event.enqueued_ms),
+            body: event.body,
+        }
+    });
+    numbered.collect()
+}
+
+pub(crate) fn partition(number: u32) -> PartitionKey {
+    PartitionKey { hub: "hub".to_owned(), incarnation: 0, partition: number.to_string() }
+}
+
+pub(crate) fn env() -> Env {
+    Env { settings: EngineSettings::default(), book: PriceBook::built_in().unwrap() }
+}
+
+/// Engine and store on the database at `path`, as after a start.
+pub(crate) async fn open(path: &str) -> Core {
+    let store = Store::open(Path::new(path)).await.unwrap();
+    Core::restore(store, env()).await.unwrap().0
+}
+
+/// One step without notifications.
+pub(crate) async fn step(core: &mut Core, batch: &Batch) -> Effects {
+    core.step(batch, &|_| Vec::new()).await.unwrap()
+}
+
+/// What the first batch says: these partitions are read from now on.
+pub(crate) fn members(arrivals: &[Arrival]) -> Batch {
+    let mut members: Vec<_> = arrivals.iter().map(|arrival| arrival.partition.clone()).collect();
+    members.sort();
+    members.dedup();
+    Batch { members, ..Batch::default() }
+}
+
+/// What the last batch says: nothing unread is left in any partition.
+pub(crate) fn idle(arrivals: &[Arrival]) -> Batch {
+    let newest = arrivals.iter().map(|arrival| arrival.enqueued).max().unwrap();
+    let idle = members(arrivals).members.into_iter().map(|key| (key, newest)).collect();
+    Batch { idle, ..Batch::default() }
+}
+
+pub(crate) async fn digest(path: &str) -> Vec<String> {
+    Reader::open(Path::new(path)).await.unwrap().digest().await.unwrap()
+}
+
+/// The two sides of the double entry.
+pub(crate) async fn double_entry(path: &str) -> (i64, i64) {
+    Reader::open(Path::new(path)).await.unwrap().double_entry().await.unwrap()
+}
+
+/// Another process at the same database.
+pub(crate) async fn connect(path: &str) -> SqliteConnection {
+    SqliteConnectOptions::new().filename(path).disable_statement_logging().connect().await.unwrap()
+}
+
+/// Every table with every value of every row, as SQL literals.
+pub(crate) async fn dump(path: &str) -> Vec<String> {
+    let mut connection = connect(path).await;
+    let tables = sqlx::query("select name from sqlite_master where type = 'table' order by name")
+        .fetch_all(&mut connection)
+        .await
+        .unwrap();
+    let mut lines = Vec::new();
+    for table in tables {
+        let table: String = table.get(0);
+        let columns = sqlx::query("select name from pragma_table_info($1)")
+            .bind(&table)
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
+        let quoted = columns.iter().map(|column| {
+            let column: String = column.get(0);
+            format!("quote(\"{column}\")")
+        });
+        let row = quoted.collect::<Vec<_>>().join(" || ',' || ");
+        let rows = sqlx::query(AssertSqlSafe(format!("select {row} from \"{table}\"")))
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
+        lines.extend(rows.iter().map(|row| format!("{table} {}", row.get::<String, _>(0))));
+    }
+    connection.close().await.unwrap();
+    lines.sort_unstable();
+    lines
+}
+
+/// Fails on the first difference, without printing thousands of equal lines.
+#[track_caller]
+pub(crate) fn same(what: &str, expected: &[String], found: &[String]) {
+    let [before, after] = [expected, found].map(|lines| lines.iter().collect::<HashSet<_>>());
+    let lost: Vec<_> = before.difference(&after).take(3).collect();
+    let new: Vec<_> = after.difference(&before).take(3).collect();
+    assert!(lost.is_empty() && new.is_empty(), "{what}: lost {lost:#?}, new {new:#?}");
+    assert_eq!(expected.len(), found.len(), "{what}");
+}
