@@ -5,10 +5,11 @@ use std::time::Duration;
 use azure_messaging_eventhubs::models::EventData;
 use azure_messaging_eventhubs::{ProducerClient, RetryOptions, SendEventOptions};
 use tokio::sync::mpsc;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{HUB, Parts};
+use crate::detect::baseline::as_float;
 use crate::emulator::{Control, EmulatorClock, EmulatorError};
 use crate::simulate::Simulation;
 
@@ -43,8 +44,9 @@ pub(super) fn history(
     Ok(count)
 }
 
-/// Sends the live part through Microsoft's producer, each event when the hub's clock reaches its
-/// time; returns how many were sent.
+/// Sends the live part through Microsoft's producer, each event in its time at `speed`; returns how
+/// many were sent. The hub's clock is moved along with the events, so that a slow machine makes the
+/// demo slower and no event late.
 pub(super) async fn live(
     parts: &Parts,
     speed: f64,
@@ -53,18 +55,21 @@ pub(super) async fn live(
     let mut lanes = Vec::new();
     let mut senders = Vec::new();
     for partition in 0..parts.simulation.options().partitions {
-        let (lane, events) = mpsc::channel::<Vec<u8>>(64);
+        let (lane, events) = mpsc::channel::<Vec<u8>>(1);
         let producer = producer(parts).await?;
         senders.push(tokio::spawn(send(producer, partition.to_string(), events)));
         lanes.push(lane);
     }
     let (_, live, _) = parts.simulation.span();
+    let began = Instant::now();
     let mut count = 0;
     for event in parts.simulation.events().skip_while(|event| event.enqueued_ms < live) {
-        wait_for(&parts.clock, event.enqueued_ms, speed, stop).await;
-        if stop.is_cancelled() {
-            break;
+        let since_s = as_float(event.enqueued_ms - live) / 1000.0 / speed;
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = sleep_until(began + Duration::from_secs_f64(since_s)) => {}
         }
+        parts.clock.set(event.enqueued_ms);
         let place = usize::try_from(event.partition).unwrap_or(0);
         if let Some(lane) = lanes.get(place) {
             let gone = |_| FeedError::Producer("the sender has ended".to_owned());
@@ -77,20 +82,6 @@ pub(super) async fn live(
         sender.await.map_err(|error| FeedError::Producer(error.to_string()))??;
     }
     Ok(count)
-}
-
-/// Waits until the hub's clock shows `at_ms`.
-async fn wait_for(clock: &EmulatorClock, at_ms: i64, speed: f64, stop: &CancellationToken) {
-    let mut left_ms = at_ms - clock.now_ms();
-    while left_ms > 0 {
-        let real_s = crate::detect::baseline::as_float(left_ms) / 1000.0 / speed.max(0.001);
-        let pause = Duration::from_secs_f64(real_s.clamp(0.001, 0.5));
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = sleep(pause) => {}
-        }
-        left_ms = at_ms - clock.now_ms();
-    }
 }
 
 async fn producer(parts: &Parts) -> Result<ProducerClient, FeedError> {

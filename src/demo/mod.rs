@@ -2,7 +2,7 @@
 //! that verifies signatures.
 //!
 //! Two weeks of history lie in the emulator and cross AMQP to the service; then the live part is
-//! sent by Microsoft's own producer on the emulator's scaled clock, with the attack in it.
+//! sent by Microsoft's own producer on the emulator's faster clock, with the attack in it.
 
 pub mod chart;
 mod feed;
@@ -207,7 +207,6 @@ async fn show(
             None => "; nothing should happen".to_owned(),
         }
     ));
-    parts.clock.set_speed(options.speed);
     let live = feed::live(parts, options.speed, stop).await?;
     until(stop, SETTLE_WITHIN, || applied(seen) >= history + live).await?;
     let letters = || {

@@ -1,6 +1,8 @@
 //! TW-C01: more tokens or money than the hour of the week, the level of the last days and the
 //! deployment's own restlessness explain.
 
+use statrs::distribution::{ContinuousCDF as _, StudentsT};
+
 use super::baseline::as_float;
 use super::calibration::{Residuals, SIGNALS, WINDOWS};
 use super::series::{SLOTS_PER_HOUR, Series, Signal, Slot, values};
@@ -126,7 +128,7 @@ fn describe(series: &Series, best: &Scored, judge: &Judge<'_>) -> Finding {
         bound,
         unit: format!("{unit} in {span}"),
         score: best.score / judge.settings.score,
-        confidence: (1.0 - (-0.6 * best.score).exp()).clamp(0.0, 0.99),
+        confidence: confidence(best.score),
         evidence: vec![
             format!(
                 "{} in {span} where {} were expected for this hour of the week: {ratio:.1} times",
@@ -141,6 +143,12 @@ fn describe(series: &Series, best: &Scored, judge: &Judge<'_>) -> Finding {
             ),
         ],
     }
+}
+
+/// Share of ordinary residuals below this score, if they are as heavy-tailed as Student's t with two
+/// degrees of freedom: traffic has outliers that a normal distribution would call impossible.
+fn confidence(score: f64) -> f64 {
+    StudentsT::new(0.0, 1.0, 2.0).map_or(0.5, |tail| tail.cdf(score))
 }
 
 /// A value of a signal for people.

@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 
 use super::*;
 
-const LIMIT: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(30);
 
 type Events<'a> =
     Pin<Box<dyn Stream<Item = azure_messaging_eventhubs::Result<ReceivedEventData>> + Send + 'a>>;

@@ -138,13 +138,19 @@ fn report(
         Phase::Open => Verdict::Early,
         Phase::Closed => Verdict::Closing,
     };
-    // A spike of the same deployment already tells the story of the ceiling.
+    // A spike of the same deployment already tells the story of the ceiling; it only grows worse.
     let parent = DETECTORS.first().map(|first| cause_of(account, *first, scene.deployment));
-    let spoken_for = detector.profile().about_cost
-        && parent.is_some_and(|parent| parent != cause && account.tracker.open(&parent).is_some());
-    let hearing = if spoken_for { Hearing::Inhibited } else { Hearing::Announce };
+    let parent = parent.filter(|parent| {
+        detector.profile().about_cost && *parent != cause && account.tracker.open(parent).is_some()
+    });
+    let hearing = if parent.is_some() { Hearing::Inhibited } else { Hearing::Announce };
     let sighting = Sighting { incident: seen, score: finding.score, verdict, hearing };
-    account.tracker.found(&cause, sighting)
+    let mut changes = Changes::default();
+    if let Some(parent) = parent.filter(|_| verdict == Verdict::Closing) {
+        changes.extend(account.tracker.confirm(&parent, &sighting));
+    }
+    changes.extend(account.tracker.found(&cause, sighting));
+    changes
 }
 
 fn describe(

@@ -208,6 +208,27 @@ impl Tracker {
         self.open.entry(cause.clone()).or_insert(tracked)
     }
 
+    /// Another rule found the same: the open incident of `cause` takes its severity and says so.
+    pub fn confirm(&mut self, cause: &Cause, by: &Sighting) -> Changes {
+        let mut changes = Changes::default();
+        let Some(tracked) = self.open.get_mut(cause) else { return changes };
+        let raised = by.incident.severity;
+        if raised <= tracked.incident.severity {
+            return changes;
+        }
+        let incident = &mut tracked.incident;
+        incident.severity = raised;
+        incident.evidence.extend(by.incident.evidence.iter().take(1).cloned());
+        tracked.closing_severity = tracked.closing_severity.max(Some(raised));
+        tracked.announced = raised;
+        let (step, at) = (tracked.escalations, by.incident.opened_at);
+        tracked.escalations += 1;
+        let incident = tracked.incident.clone();
+        changes.announcements.push(Announcement { kind: Kind::Escalate, step, at, incident });
+        changes.incidents.push((cause.clone(), tracked.clone()));
+        changes
+    }
+
     /// Adds the excess of a slot that has closed.
     pub fn bank(&mut self, cause: &Cause, usd: f64) {
         if let Some(tracked) = self.open.get_mut(cause) {
@@ -336,6 +357,19 @@ mod tests {
         };
         assert_eq!(kinds(&found(&mut tracker, Hearing::Inhibited)), []);
         assert_eq!(kinds(&found(&mut tracker, Hearing::Announce)), [(Kind::Open, 0)]);
+    }
+
+    #[test]
+    fn a_confirmation_raises_the_parent_once() {
+        let mut tracker = Tracker::new("l");
+        let cause = Cause { rule: "TW-C01", scope: "a/d".to_owned() };
+        let high = sighting(Severity::Critical, Verdict::Closing, Hearing::Inhibited);
+        assert_eq!(kinds(&tracker.confirm(&cause, &high)), []);
+        let first = sighting(Severity::High, Verdict::Closing, Hearing::Announce);
+        assert_eq!(kinds(&tracker.found(&cause, first)), [(Kind::Open, 0)]);
+        assert_eq!(kinds(&tracker.confirm(&cause, &high)), [(Kind::Escalate, 0)]);
+        assert_eq!(kinds(&tracker.confirm(&cause, &high)), []);
+        assert_eq!(tracker.open(&cause).unwrap().closing_severity, Some(Severity::Critical));
     }
 
     #[test]

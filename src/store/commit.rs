@@ -6,6 +6,7 @@ use sqlx::{Connection as _, Row as _};
 use super::sql::{add_splits, series};
 use super::{Store, StoreError};
 use crate::aggregate::rollup::{Caller, Deltas, Split};
+use crate::detect::series::Slot;
 use crate::engine::effects::{AccountEffects, Effects, PositionMove};
 use crate::failpoint;
 use crate::incident::tracker::{Cause, Tracked};
@@ -357,7 +358,8 @@ async fn save_account(
             .bind(clock.watermark.0.div_euclid(60_000))
             .execute(&mut *connection)
             .await?;
-        forget_old(connection, Minute(clock.watermark.0.div_euclid(60_000))).await?;
+        // By the judged slot, which every batching reaches alike.
+        forget_old(connection, Slot(clock.judged_to).start()).await?;
     }
     for (cause, tracked) in &saved.incidents {
         save_incident(connection, account, cause, tracked).await?;

@@ -13,6 +13,7 @@ mod interleaving;
 mod replay;
 mod tidy;
 mod traces;
+mod run;
 mod smtp_peer;
 mod webhook_tls;
 mod wire;
