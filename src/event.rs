@@ -116,4 +116,6 @@ pub struct Batch {
     /// Partitions that could neither be read nor found idle for too long: windows no longer wait
     /// for them.
     pub stalled: Vec<PartitionKey>,
+    /// Destinations that will never take a notification they were sent.
+    pub undeliverable: Vec<String>,
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::effects::Gap;
+use crate::detect::baseline::as_float;
 use crate::event::PartitionKey;
 use crate::incident::tracker::{Cause, Changes, Hearing, Sighting, Tracked, Tracker, Verdict};
 use crate::incident::{Incident, Severity, State};
@@ -18,6 +19,8 @@ pub struct News {
     pub recreated: Vec<String>,
     /// Partitions windows no longer wait for.
     pub stalled: Vec<PartitionKey>,
+    /// Destinations that refused a notification for good.
+    pub undeliverable: Vec<String>,
     /// Tokens used by models without a price, by account and model.
     pub unpriced: BTreeMap<(String, String), i64>,
 }
@@ -54,7 +57,17 @@ const UNPRICED: Rule = Rule {
     severity: Severity::Low,
     resolves_after_ms: DAY_MS,
 };
-const RULES: [&Rule; 4] = [&LOST, &RECREATED, &STALLED, &UNPRICED];
+const UNDELIVERABLE: Rule = Rule {
+    id: UNDELIVERABLE_ID,
+    name: "Notification undeliverable",
+    severity: Severity::High,
+    resolves_after_ms: HOUR_MS,
+};
+const RULES: [&Rule; 5] = [&LOST, &RECREATED, &STALLED, &UNPRICED, &UNDELIVERABLE];
+
+/// The rule about destinations that refuse for good; its account is the destination, which need not
+/// be told.
+pub const UNDELIVERABLE_ID: &str = "TW-S05";
 
 /// Identifiers of the rules of the service itself.
 pub fn rule_ids() -> impl Iterator<Item = &'static str> {
@@ -92,60 +105,8 @@ impl Estate {
     /// Takes the news of one step and lets time pass to `now`.
     pub fn apply(&mut self, news: &News, now: ArrivalTime) -> Changes {
         let mut changes = Changes::default();
-        for gap in &news.gaps {
-            let missing = gap.to - gap.from;
-            changes.extend(self.report(now, &Report {
-                rule: &LOST,
-                scope: format!("{}/{}", gap.key.hub, gap.key.partition),
-                account: &gap.key.hub,
-                observed: crate::detect::baseline::as_float(missing),
-                unit: "events missing",
-                evidence: format!(
-                    "partition {} of hub {} gave no events {} to {}: they were removed before they \
-                     were read, or never written",
-                    gap.key.partition, gap.key.hub, gap.from, gap.to - 1
-                ),
-            }));
-        }
-        for hub in &news.recreated {
-            changes.extend(self.report(now, &Report {
-                rule: &RECREATED,
-                scope: hub.clone(),
-                account: hub,
-                observed: 1.0,
-                unit: "times",
-                evidence: format!(
-                    "the sequence numbers of hub {hub} began again: it was deleted and created, and \
-                     is now read from its first event"
-                ),
-            }));
-        }
-        for key in &news.stalled {
-            changes.extend(self.report(now, &Report {
-                rule: &STALLED,
-                scope: format!("{}/{}", key.hub, key.partition),
-                account: &key.hub,
-                observed: 15.0,
-                unit: "min without an answer",
-                evidence: format!(
-                    "partition {} of hub {} could neither be read nor found idle: its windows close \
-                     without it, and what comes later counts as late",
-                    key.partition, key.hub
-                ),
-            }));
-        }
-        for ((account, model), tokens) in &news.unpriced {
-            changes.extend(self.report(now, &Report {
-                rule: &UNPRICED,
-                scope: format!("{account}/{model}"),
-                account,
-                observed: crate::detect::baseline::as_float(*tokens),
-                unit: "tokens without a price",
-                evidence: format!(
-                    "the price book does not know the model {model:?}: its tokens are counted, its \
-                     cost is unknown"
-                ),
-            }));
+        for report in reports(news) {
+            changes.extend(self.report(now, &report));
         }
         changes.extend(self.resolve(now));
         changes
@@ -155,7 +116,7 @@ impl Estate {
         let cause = Cause { rule: report.rule.id, scope: report.scope.clone() };
         let known = self.tracker.open(&cause);
         // Once an hour is often enough to say that it still goes on.
-        if known.is_some_and(|t| now.0 - t.incident.last_window.0 < HOUR_MS / 2) {
+        if known.is_some_and(|t| now.0.saturating_sub(t.incident.last_window.0) < HOUR_MS / 2) {
             return Changes::default();
         }
         let incident = Incident {
@@ -191,7 +152,7 @@ impl Estate {
     fn resolve(&mut self, now: ArrivalTime) -> Changes {
         let over = |cause: &Cause, tracked: &Tracked| {
             let rule = RULES.iter().find(|rule| rule.id == cause.rule);
-            let age = now.0 - tracked.incident.last_window.0;
+            let age = now.0.saturating_sub(tracked.incident.last_window.0);
             rule.is_some_and(|rule| age >= rule.resolves_after_ms)
         };
         let ripe = self.tracker.all_open().filter(|(cause, tracked)| over(cause, tracked));
@@ -201,5 +162,73 @@ impl Estate {
             changes.extend(self.tracker.quiet(&cause, 1, now));
         }
         changes
+    }
+}
+
+/// The news as reports, each with one sentence that says what happened and what follows.
+fn reports(news: &News) -> Vec<Report<'_>> {
+    let gaps = news.gaps.iter().map(about_gap);
+    let recreated = news.recreated.iter().map(|hub| Report {
+        rule: &RECREATED,
+        scope: hub.clone(),
+        account: hub,
+        observed: 1.0,
+        unit: "times",
+        evidence: format!(
+            "the sequence numbers of hub {hub} began again: it was deleted and created, and is now \
+             read from its first event"
+        ),
+    });
+    let stalled = news.stalled.iter().map(|key| Report {
+        rule: &STALLED,
+        scope: format!("{}/{}", key.hub, key.partition),
+        account: &key.hub,
+        observed: 15.0,
+        unit: "min without an answer",
+        evidence: format!(
+            "partition {} of hub {} could neither be read nor found idle: its windows close without \
+             it, and what comes later counts as late",
+            key.partition, key.hub
+        ),
+    });
+    let undeliverable = news.undeliverable.iter().map(|destination| Report {
+        rule: &UNDELIVERABLE,
+        scope: destination.clone(),
+        account: destination,
+        observed: 1.0,
+        unit: "notifications given up",
+        evidence: format!(
+            "destination {destination} refused a notification for good; it stays in the outbox as \
+             dead. Try `tokenwatch test-alert --destination {destination}`"
+        ),
+    });
+    let unpriced = news.unpriced.iter().map(|((account, model), tokens)| Report {
+        rule: &UNPRICED,
+        scope: format!("{account}/{model}"),
+        account,
+        observed: as_float(*tokens),
+        unit: "tokens without a price",
+        evidence: format!(
+            "the price book does not know the model {model:?}: its tokens are counted, its cost is \
+             unknown"
+        ),
+    });
+    gaps.chain(recreated).chain(stalled).chain(undeliverable).chain(unpriced).collect()
+}
+
+fn about_gap(gap: &Gap) -> Report<'_> {
+    let (hub, partition) = (&gap.key.hub, &gap.key.partition);
+    Report {
+        rule: &LOST,
+        scope: format!("{hub}/{partition}"),
+        account: hub,
+        observed: as_float(gap.to - gap.from),
+        unit: "events missing",
+        evidence: format!(
+            "partition {partition} of hub {hub} gave no events {} to {}: they were removed before \
+             they were read, or never written",
+            gap.from,
+            gap.to - 1
+        ),
     }
 }

@@ -160,6 +160,7 @@ impl Engine {
                 news.stalled.push(key.clone());
             }
         }
+        news.undeliverable.clone_from(&batch.undeliverable);
         self.move_watermarks();
         self.step_accounts(&rows, &mut effects, &mut news);
         news.gaps.clone_from(&effects.gaps);

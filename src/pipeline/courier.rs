@@ -31,6 +31,8 @@ pub(super) struct Couriers {
     delivered: mpsc::UnboundedReceiver<Delivered>,
     in_hand: HashSet<String>,
     tasks: TaskTracker,
+    /// Destinations that refused something for good since the last look.
+    pub(super) given_up: Vec<String>,
 }
 
 impl Couriers {
@@ -45,7 +47,7 @@ impl Couriers {
             desks.insert(destination.name().to_owned(), desk);
             tasks.spawn(carry(channel, letters, tell.clone(), clock.clone()));
         }
-        Ok(Self { desks, delivered, in_hand: HashSet::new(), tasks })
+        Ok(Self { desks, delivered, in_hand: HashSet::new(), tasks, given_up: Vec::new() })
     }
 
     /// Hands what is due to the couriers. A notification whose destination no longer exists stays.
@@ -105,6 +107,9 @@ impl Couriers {
             Err(error) => after_failure(&pending, error, now_ms),
         };
         store.mark(&outcome.key, &mark).await?;
+        if matches!(mark, Mark::Dead { .. }) {
+            self.given_up.push(destination.clone());
+        }
         if matches!(mark, Mark::Sent { .. }) && pending.attempt > 0 {
             store.wake(destination).await?;
         }

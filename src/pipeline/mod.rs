@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::effects::Effects;
+use crate::engine::estate::UNDELIVERABLE_ID;
 use crate::engine::{Engine, Env};
 use crate::event::{Batch, PartitionKey};
 use crate::incident::Announcement;
@@ -140,7 +141,11 @@ pub fn wall_clock() -> Clock {
 pub fn rendered(announcements: &[Announcement], destinations: &[Destination]) -> Vec<OutboxRow> {
     let mut rows = Vec::new();
     for announcement in announcements {
-        match notify::render(announcement, destinations) {
+        // That a destination refuses everything is told to all others.
+        let incident = &announcement.incident;
+        let deaf = |name: &str| incident.rule == UNDELIVERABLE_ID && incident.account == name;
+        let told: Vec<_> = destinations.iter().filter(|d| !deaf(d.name())).cloned().collect();
+        match notify::render(announcement, &told) {
             Ok(notifications) => rows.extend(notifications.into_iter().map(|n| OutboxRow {
                 key: n.key,
                 incident_key: n.incident_key,
@@ -205,7 +210,8 @@ impl<S: Source> Service<S> {
                 }
                 batch = self.source.next_batch() => batch?, // cancel safe: see `Source`
             };
-            let Some(batch) = batch else { return Ok(()) };
+            let Some(mut batch) = batch else { return Ok(()) };
+            batch.undeliverable = std::mem::take(&mut couriers.given_up);
             watch.arrived(&batch);
             let destinations = &self.destinations;
             let render = |effects: &Effects| rendered(&effects.announcements, destinations);
@@ -231,4 +237,36 @@ impl Watch for Unwatched {
     fn arrived(&mut self, _batch: &Batch) {}
 
     fn saved(&mut self, _effects: &Effects) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::EngineSettings;
+    use crate::engine::effects::Saved;
+    use crate::incident::Severity;
+    use crate::notify::EmlSettings;
+    use crate::price::PriceBook;
+
+    #[test]
+    fn that_a_destination_is_deaf_is_told_to_the_others_once() {
+        let env = Env { settings: EngineSettings::default(), book: PriceBook::built_in().unwrap() };
+        let mut engine = Engine::restore(Saved::default(), env);
+        let batch = Batch { undeliverable: vec!["siem".to_owned()], ..Batch::default() };
+        let effects = engine.apply(&batch);
+        let destinations = ["siem", "oncall"].map(|name| {
+            Destination::EmlFolder(EmlSettings {
+                name: name.to_owned(),
+                min_severity: Severity::Low,
+                folder: "mails".into(),
+                from: "a@example.com".to_owned(),
+                to: vec!["b@example.com".to_owned()],
+            })
+        });
+        let rows = rendered(&effects.announcements, &destinations);
+        let told: Vec<&str> = rows.iter().map(|row| row.destination.as_str()).collect();
+        assert_eq!(told, ["oncall"]);
+        assert!(rows[0].incident_key.starts_with("TW-S05|siem|1|"), "{}", rows[0].incident_key);
+        assert!(engine.apply(&batch).announcements.is_empty());
+    }
 }
