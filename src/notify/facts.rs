@@ -169,7 +169,10 @@ fn subject(announcement: &Announcement) -> String {
 /// `tokens 14× expected`, or the nearest to it that can be said.
 fn what(incident: &Incident) -> String {
     let unit = clean::untrusted(&incident.unit, 40);
-    let thing = unit.split_once(" in ").map_or(unit.as_str(), |(thing, _)| thing);
+    let thing = match unit.split_once(" in ").map_or(unit.as_str(), |(thing, _)| thing) {
+        "USD" => "spend",
+        thing => thing,
+    };
     if let Some(ratio) = number::ratio(incident.observed, incident.expected) {
         return format!("{thing} {ratio} expected");
     }
