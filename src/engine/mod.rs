@@ -187,7 +187,10 @@ impl Engine {
                 partition.waited_for = false;
             }
         }
-        self.partitions.insert(key.clone(), Partition::at(None, ArrivalTime(i64::MIN)));
+        // Saved with the next step even if nothing has been read from it: after a restart windows
+        // must wait for it before the source has named it again.
+        let fresh = Partition { moved: true, ..Partition::at(None, ArrivalTime(i64::MIN)) };
+        self.partitions.insert(key.clone(), fresh);
     }
 
     fn read(

@@ -244,9 +244,32 @@ mod tests {
     use super::*;
     use crate::engine::EngineSettings;
     use crate::engine::effects::Saved;
+    use crate::event::Arrival;
     use crate::incident::Severity;
     use crate::notify::EmlSettings;
     use crate::price::PriceBook;
+    use crate::time::ArrivalTime;
+
+    #[test]
+    fn a_partition_nothing_was_read_from_is_remembered() {
+        let env = Env { settings: EngineSettings::default(), book: PriceBook::built_in().unwrap() };
+        let mut engine = Engine::restore(Saved::default(), env);
+        let key = |partition: &str| PartitionKey {
+            hub: "east".to_owned(),
+            incarnation: 0,
+            partition: partition.to_owned(),
+        };
+        engine.apply(&Batch { members: vec![key("0"), key("1")], ..Batch::default() });
+        let arrival = Arrival {
+            partition: key("0"),
+            sequence: 0,
+            enqueued: ArrivalTime(60_000),
+            body: b"{}".to_vec(),
+        };
+        let effects = engine.apply(&Batch { arrivals: vec![arrival], ..Batch::default() });
+        let saved: Vec<_> = effects.positions.iter().map(|p| (&*p.key.partition, p.to)).collect();
+        assert_eq!(saved, [("0", Some(1)), ("1", None)]);
+    }
 
     #[test]
     fn that_a_destination_is_deaf_is_told_to_the_others_once() {

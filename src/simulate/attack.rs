@@ -39,7 +39,8 @@ impl Attack {
         let mut random = random(options.seed, "attack", 0);
         let live_ms = options.start_ms + i64::from(options.history_hours) * HOUR_MS;
         let end_ms = live_ms + i64::from(options.live_minutes) * MINUTE_MS;
-        let latest = (i64::from(options.live_minutes) - 45).max(21);
+        // Early enough to last, and to be seen by somebody who waits for it.
+        let latest = (i64::from(options.live_minutes) - 45).clamp(21, 75);
         let start_ms = live_ms + random.i64(20 * MINUTE_MS..latest * MINUTE_MS);
         let dear = |d: &&Deployment| matches!(d.model, 0 | 2);
         let candidates: Vec<&Deployment> = fleet.deployments.iter().filter(dear).collect();
