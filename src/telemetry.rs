@@ -12,12 +12,13 @@ pub enum LogFormat {
     Json,
 }
 
-/// Sends the log to standard error. The client's own libraries speak only from warnings up.
+/// Sends the log to standard error. The hub client's libraries are silent:
+/// what matters of their errors stands in our own lines.
 pub fn start(format: LogFormat, verbosity: u8) {
     let level = match verbosity {
         0 => {
-            "tokenwatch=info,warn,fe2o3_amqp=error,azure_core=error,azure_core_amqp=error,\
-              azure_messaging_eventhubs=error"
+            "tokenwatch=info,warn,fe2o3_amqp=off,azure_core=off,azure_core_amqp=off,\
+              azure_messaging_eventhubs=off"
         }
         1 => "tokenwatch=debug,warn",
         _ => "debug",

@@ -4,18 +4,19 @@
 //! Everything is read twice: first to learn which partitions there are and where each ends, so that
 //! no window closes too soon, then in order of arrival.
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
 use super::{Source, SourceError};
 use crate::decode;
+use crate::decode::field::Fields;
 use crate::event::{Arrival, Batch, PartitionKey};
 use crate::time::{self, ArrivalTime};
 
@@ -67,17 +68,6 @@ enum Shape {
 }
 
 type Lines = Box<dyn Iterator<Item = Result<Vec<u8>, std::io::Error>> + Send>;
-
-#[derive(Deserialize)]
-struct Captured<'a> {
-    hub: Option<String>,
-    #[serde(borrow)]
-    partition: &'a RawValue,
-    sequence: i64,
-    enqueued: String,
-    #[serde(borrow)]
-    body: &'a RawValue,
-}
 
 impl Replay {
     /// Prepares `paths` (`-` is standard input, kept in a temporary file meanwhile).
@@ -279,19 +269,8 @@ impl Input {
     }
 
     fn arrival(&mut self, line: Vec<u8>, place: &str) -> Result<Arrival, SourceError> {
-        if let Ok(captured) = serde_json::from_slice::<Captured<'_>>(&line) {
-            let enqueued = time::parse(&captured.enqueued).map(ArrivalTime);
-            let enqueued = enqueued.ok_or_else(|| failed(place, &"\"enqueued\" is not a time"))?;
-            return Ok(Arrival {
-                partition: PartitionKey {
-                    hub: captured.hub.unwrap_or_else(|| HUB.to_owned()),
-                    incarnation: 0,
-                    partition: captured.partition.get().trim_matches('"').to_owned(),
-                },
-                sequence: captured.sequence,
-                enqueued,
-                body: body_of(captured.body),
-            });
+        if let Some(captured) = captured(&line, place)? {
+            return Ok(captured);
         }
         // Without an arrival time the records' own times stand for it, as a running maximum.
         let newest = decode::decode(&line).rows.iter().map(|row| row.end.0).max();
@@ -307,6 +286,31 @@ impl Input {
             body: line,
         })
     }
+}
+
+/// The line as a captured event; `None` when it is a bare body.
+fn captured(line: &[u8], place: &str) -> Result<Option<Arrival>, SourceError> {
+    let fields = std::str::from_utf8(line).ok().and_then(|text| Fields::read(text.trim()));
+    let Some(fields) = fields else { return Ok(None) };
+    let Some((body, partition)) = fields.raw("body").zip(fields.text("partition")) else {
+        return Ok(None);
+    };
+    let wrong = |what: &str| failed(place, &format!("{what} of the captured event"));
+    let sequence = fields.integer("sequence").ok_or_else(|| wrong("no \"sequence\""))?;
+    let enqueued = fields.text("enqueued").ok_or_else(|| wrong("no \"enqueued\""))?;
+    // RFC 3339, or milliseconds since 1970 as some tools write them.
+    let enqueued = time::parse(&enqueued).or_else(|| enqueued.parse().ok());
+    let enqueued = enqueued.ok_or_else(|| wrong("\"enqueued\" is not a time, that"))?;
+    Ok(Some(Arrival {
+        partition: PartitionKey {
+            hub: fields.text("hub").map_or_else(|| HUB.to_owned(), Cow::into_owned),
+            incarnation: 0,
+            partition: partition.into_owned(),
+        },
+        sequence,
+        enqueued: ArrivalTime(enqueued),
+        body: body_of(body),
+    }))
 }
 
 /// The bytes of a captured body: JSON inline, or any text as a string.
@@ -364,4 +368,21 @@ fn spool() -> Result<PathBuf, SourceError> {
 
 fn failed(file: &str, reason: &dyn std::fmt::Display) -> SourceError {
     SourceError::File { file: file.to_owned(), reason: reason.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn captured_lines_of_other_tools_are_read() {
+        let line = br#"{"partition":3,"sequence":"7","enqueued":1790812800000,"body":"{}"}"#;
+        let arrival = captured(line, "x line 1").unwrap().unwrap();
+        assert_eq!((arrival.sequence, &*arrival.partition.partition), (7, "3"));
+        assert_eq!(arrival.enqueued.to_string(), "2026-10-01T00:00:00Z");
+        assert_eq!(arrival.body, b"{}");
+        assert!(captured(br#"{"records":[]}"#, "x line 1").unwrap().is_none());
+        let error = captured(br#"{"partition":"0","body":{}}"#, "x line 9").unwrap_err();
+        assert!(error.to_string().contains("x line 9"), "{error}");
+    }
 }
