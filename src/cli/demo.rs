@@ -207,8 +207,11 @@ fn block(incident: &Incident) -> String {
 }
 
 fn caller_line(caller: &CallerShare) -> String {
-    let identity =
-        if caller.identity.is_empty() { "API key (no identity)" } else { &caller.identity };
+    let identity = match (caller.network.is_empty(), caller.identity.is_empty()) {
+        (true, true) => "identity not known yet",
+        (false, true) => "API key (no identity)",
+        (_, false) => &caller.identity,
+    };
     let network = if caller.network.is_empty() {
         "network not known yet (its RequestResponse row comes later)"
     } else {
