@@ -1,6 +1,6 @@
 //! What goes wrong in the live part: who, where, when and how much, chosen by the seed.
 
-use super::fleet::{Deployment, Fleet, MODELS, guid};
+use super::fleet::{Deployment, Fleet, MODELS};
 use super::record::{Call, CallKind};
 use super::{Options, Scenario, poisson, random};
 use crate::time::{HOUR_MS, MINUTE_MS};
@@ -154,7 +154,5 @@ impl Attack {
                 ..Call::of(deployment, end_ms, network, identity, random)
             });
         }
-        // Keeps the stream of random numbers independent of the number of callers.
-        drop(guid(random));
     }
 }

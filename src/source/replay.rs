@@ -28,6 +28,8 @@ const BATCH_BYTES: usize = 16 * 1024 * 1024;
 const MAX_LINE_BYTES: u64 = 8 * 1024 * 1024;
 /// A file whose lines are not JSON but which is JSON as a whole is taken up to this size.
 const MAX_DOCUMENT_BYTES: usize = 64 * 1024 * 1024;
+/// The last millisecond of the year 9999, which RFC 3339 can still write.
+const LATEST_MS: i64 = 253_402_300_799_999;
 /// Name of the hub of lines that do not say theirs.
 const HUB: &str = "replay";
 
@@ -296,10 +298,12 @@ fn captured(line: &[u8], place: &str) -> Result<Option<Arrival>, SourceError> {
         return Ok(None);
     };
     let wrong = |what: &str| failed(place, &format!("{what} of the captured event"));
-    let sequence = fields.integer("sequence").ok_or_else(|| wrong("no \"sequence\""))?;
+    let sequence = fields.integer("sequence").filter(|sequence| *sequence >= 0);
+    let sequence = sequence.ok_or_else(|| wrong("no \"sequence\" from 0 up, that"))?;
     let enqueued = fields.text("enqueued").ok_or_else(|| wrong("no \"enqueued\""))?;
     // RFC 3339, or milliseconds since 1970 as some tools write them.
-    let enqueued = time::parse(&enqueued).or_else(|| enqueued.parse().ok());
+    let in_ms = || enqueued.parse().ok().filter(|ms| (0..=LATEST_MS).contains(ms));
+    let enqueued = time::parse(&enqueued).or_else(in_ms);
     let enqueued = enqueued.ok_or_else(|| wrong("\"enqueued\" is not a time, that"))?;
     Ok(Some(Arrival {
         partition: PartitionKey {
@@ -382,7 +386,15 @@ mod tests {
         assert_eq!(arrival.enqueued.to_string(), "2026-10-01T00:00:00Z");
         assert_eq!(arrival.body, b"{}");
         assert!(captured(br#"{"records":[]}"#, "x line 1").unwrap().is_none());
-        let error = captured(br#"{"partition":"0","body":{}}"#, "x line 9").unwrap_err();
-        assert!(error.to_string().contains("x line 9"), "{error}");
+        for numbers in [
+            "",
+            r#","sequence":-1,"enqueued":0"#,
+            r#","sequence":1,"enqueued":-9223372036854775808"#,
+            r#","sequence":1,"enqueued":9223372036854775807"#,
+        ] {
+            let line = format!(r#"{{"partition":"0","body":{{}}{numbers}}}"#);
+            let error = captured(line.as_bytes(), "x line 9").unwrap_err().to_string();
+            assert!(error.contains("x line 9"), "{error}");
+        }
     }
 }
