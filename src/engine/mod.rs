@@ -160,11 +160,14 @@ impl Engine {
                 news.stalled.push(key.clone());
             }
         }
+        news.troubles.clone_from(&batch.troubles);
         news.undeliverable.clone_from(&batch.undeliverable);
         self.move_watermarks();
         self.step_accounts(&rows, &mut effects, &mut news);
         news.gaps.clone_from(&effects.gaps);
-        let changes = self.estate.apply(&news, self.now);
+        let told_by_hubs = self.now > ArrivalTime(i64::MIN);
+        let now = if told_by_hubs { self.now } else { batch.clock.unwrap_or(self.now) };
+        let changes = self.estate.apply(&news, now);
         effects.incidents = changes.incidents;
         effects.announcements.extend(changes.announcements);
         if !effects.is_empty() || self.partitions.values().any(|p| p.next != p.saved_next) {

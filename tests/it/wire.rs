@@ -101,7 +101,10 @@ impl World {
             time_scale: 0.0,
             flush: Duration::from_millis(20),
             probe: Duration::from_millis(150),
+            answer: Duration::from_secs(5),
             backoff: (Duration::from_millis(20), Duration::from_millis(200)),
+            busy: Duration::from_millis(50),
+            trouble: Duration::from_mins(1),
             stalled: Duration::from_mins(15),
         };
         let source = EventHubs::start(vec![hub], &positions, core.store.epoch, pace);

@@ -1,6 +1,7 @@
 //! Opening clients: identity or connection string, and what an error means for the next attempt.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use azure_core::credentials::TokenCredential;
 use azure_identity::{
@@ -11,7 +12,9 @@ use azure_messaging_eventhubs::{ConsumerClient, RetryOptions};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::timeout;
 
-use super::{ANSWER_WITHIN, Shared};
+use super::Shared;
+use super::answer::{self, Answer};
+use crate::event::TroubleKind;
 
 /// How to prove who we are.
 #[derive(Debug, Clone)]
@@ -33,10 +36,12 @@ pub enum Auth {
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// No answer in time.
-    #[error("no answer to {what} within {}s", ANSWER_WITHIN.as_secs())]
+    #[error("no answer to {what} within {}s", within.as_secs())]
     TimedOut {
         /// What was asked.
         what: &'static str,
+        /// How long was waited.
+        within: Duration,
     },
     /// The credential itself is unusable.
     #[error("cannot use the identity: {0}")]
@@ -45,6 +50,18 @@ pub enum ConnectError {
     #[error("{reason}")]
     Refused {
         /// The hub's words and the mend.
+        reason: String,
+    },
+    /// Another reader of our consumer group has the same or a higher owner level.
+    #[error("{reason}")]
+    Taken {
+        /// The hub's words.
+        reason: String,
+    },
+    /// The hub asks for patience.
+    #[error("{reason}")]
+    Busy {
+        /// The hub's words.
         reason: String,
     },
     /// Anything that may pass.
@@ -58,26 +75,45 @@ impl ConnectError {
     pub const fn is_hopeless(&self) -> bool {
         match self {
             Self::Identity(_) => true,
-            Self::TimedOut { .. } | Self::Refused { .. } | Self::Passing(_) => false,
+            Self::TimedOut { .. }
+            | Self::Refused { .. }
+            | Self::Taken { .. }
+            | Self::Busy { .. }
+            | Self::Passing(_) => false,
+        }
+    }
+
+    /// What an incident calls it.
+    pub(super) const fn kind(&self) -> TroubleKind {
+        match self {
+            Self::Identity(_) | Self::Refused { .. } => TroubleKind::Refused,
+            Self::Taken { .. } => TroubleKind::Taken,
+            Self::TimedOut { .. } | Self::Busy { .. } | Self::Passing(_) => {
+                TroubleKind::Unreachable
+            }
         }
     }
 
     /// An error of the client, with a mend where there is one. The text holds no secret: the
     /// client names hosts and conditions only.
     pub(super) fn of(error: &azure_messaging_eventhubs::EventHubsError) -> Self {
-        let text = error.to_string();
-        let lower = text.to_lowercase();
-        if lower.contains("unauthorized") || lower.contains("401") {
-            let reason = format!(
-                "{text} (does the identity have the role Azure Event Hubs Data Receiver on the hub?)"
-            );
-            return Self::Refused { reason };
+        let (answer, text) = answer::read(error);
+        match answer {
+            Answer::Unauthorized => Self::Refused {
+                reason: format!(
+                    "{text} (does the identity have the role Azure Event Hubs Data Receiver on \
+                     the hub?)"
+                ),
+            },
+            Answer::NotFound => Self::Refused {
+                reason: format!("{text} (are the names of hub and consumer group right?)"),
+            },
+            Answer::Taken => Self::Taken {
+                reason: format!("{text} (does anything else read with our consumer group?)"),
+            },
+            Answer::Busy => Self::Busy { reason: text },
+            Answer::Other => Self::Passing(text),
         }
-        if lower.contains("not-found") || lower.contains("not found") || lower.contains("404") {
-            let reason = format!("{text} (are the names of hub and consumer group right?)");
-            return Self::Refused { reason };
-        }
-        Self::Passing(text)
     }
 }
 
@@ -107,8 +143,7 @@ pub(super) async fn client(shared: &Shared) -> Result<ConsumerClient, ConnectErr
         }
         .map_err(|error| ConnectError::of(&error))
     };
-    let opened = timeout(ANSWER_WITHIN, opening).await;
-    opened.unwrap_or(Err(ConnectError::TimedOut { what: "connect" }))
+    shared.answered("connect", opening).await?
 }
 
 fn credential(auth: &Auth) -> Result<Arc<dyn TokenCredential>, ConnectError> {
@@ -130,18 +165,15 @@ fn credential(auth: &Auth) -> Result<Arc<dyn TokenCredential>, ConnectError> {
 /// Ids of the hub's partitions.
 pub(super) async fn partition_ids(shared: &Shared) -> Result<Vec<String>, ConnectError> {
     let client = client(shared).await?;
-    let asked = timeout(ANSWER_WITHIN, client.get_eventhub_properties()).await;
+    let asked = shared.answered("the hub's properties", client.get_eventhub_properties()).await;
     close(client).await;
-    match asked {
-        Ok(Ok(properties)) => Ok(properties.partition_ids),
-        Ok(Err(error)) => Err(ConnectError::of(&error)),
-        Err(_) => Err(ConnectError::TimedOut { what: "the hub's properties" }),
-    }
+    let properties = asked?.map_err(|error| ConnectError::of(&error))?;
+    Ok(properties.partition_ids)
 }
 
 /// Closes a client whatever state it is in.
 pub(super) async fn close(client: ConsumerClient) {
-    match timeout(std::time::Duration::from_secs(1), client.close()).await {
+    match timeout(Duration::from_secs(1), client.close()).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::trace!(%error, "client closed with an error"),
         Err(_) => tracing::trace!("client did not close in time"),

@@ -12,8 +12,8 @@ use futures_util::StreamExt as _;
 use tokio::time::{Instant, timeout};
 
 use super::connect::{self, ConnectError};
-use super::{ANSWER_WITHIN, Shared, Start, Told};
-use crate::event::{Arrival, PartitionKey};
+use super::{Closed, Pauses, Shared, Start, Told};
+use crate::event::{Arrival, PartitionKey, TroubleKind};
 use crate::failpoint;
 use crate::time::ArrivalTime;
 
@@ -26,6 +26,8 @@ pub(super) struct Reader {
     /// Last time the partition was read or found idle.
     alive: Instant,
     stall_told: bool,
+    /// First failure of a series; one ends when an attachment holds for `Pace::trouble`.
+    failing_since: Option<Instant>,
 }
 
 /// Why one attachment ended.
@@ -36,8 +38,6 @@ enum Ended {
     Broken(ConnectError),
     /// The hub's sequence numbers began again.
     Recreated,
-    /// Unread events lie there and none comes: a frozen peer.
-    Frozen,
 }
 
 /// What a partition says of itself.
@@ -59,7 +59,7 @@ impl Reader {
             partition: id.to_owned(),
         });
         let next = shared.known.get(&key).copied().flatten();
-        Self { shared, key, next, alive: Instant::now(), stall_told: false }
+        Self { shared, key, next, alive: Instant::now(), stall_told: false, failing_since: None }
     }
 
     pub(super) const fn key(&self) -> &PartitionKey {
@@ -67,16 +67,15 @@ impl Reader {
     }
 
     pub(super) async fn run(mut self) {
-        let (first, longest) = self.shared.pace.backoff;
-        let mut pause = first;
+        let mut pauses = Pauses::new(&self.shared.pace);
         loop {
-            let before = self.next;
+            let (before, began) = (self.next, Instant::now());
             let stop = self.shared.stop.clone();
             let ended = tokio::select! {
                 () = stop.cancelled() => return,
                 ended = self.attach() => ended,
             };
-            match ended {
+            let error = match ended {
                 Ended::Stopped => return,
                 Ended::Recreated => {
                     self.key.incarnation += 1;
@@ -86,32 +85,45 @@ impl Reader {
                     }
                     continue;
                 }
-                Ended::Frozen => self.warn(&"no events although some are unread"),
-                Ended::Broken(error) => self.warn(&error),
-            }
-            if self.tell_stall().await.is_err() {
+                Ended::Broken(error) => error,
+            };
+            let PartitionKey { hub, partition, .. } = &self.key;
+            tracing::warn!(hub, partition, %error, "connecting again");
+            if self.tell_failure(&error, began).await.is_err() {
                 return;
             }
-            pause = if self.next == before { (pause * 2).min(longest) } else { first };
-            let jittered = pause.mul_f64(0.5 + fastrand::f64() / 2.0);
+            if self.next != before && error.kind() != TroubleKind::Taken {
+                pauses = Pauses::new(&self.shared.pace);
+            }
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(jittered) => {}
+                () = tokio::time::sleep(pauses.after(&error)) => {}
             }
         }
     }
 
-    fn warn(&self, reason: &dyn std::fmt::Display) {
-        let PartitionKey { hub, partition, .. } = &self.key;
-        tracing::warn!(hub, partition, %reason, "connecting again");
+    async fn tell(&self, told: Told) -> Result<(), Closed> {
+        self.shared.tell.send(told).await.map_err(|_| Closed)
     }
 
-    async fn tell(&self, told: Told) -> Result<(), ()> {
-        self.shared.tell.send(told).await.map_err(drop)
+    /// An attachment that began at `began` has failed: says so once that goes on for too long.
+    async fn tell_failure(&mut self, error: &ConnectError, began: Instant) -> Result<(), Closed> {
+        if began.elapsed() >= self.shared.pace.trouble {
+            self.failing_since = None;
+        }
+        let since = *self.failing_since.get_or_insert_with(Instant::now);
+        match error.kind() {
+            TroubleKind::Refused | TroubleKind::Taken => {
+                self.shared.tell_trouble(Some(&self.key.partition), error, since).await?;
+            }
+            // Said as a stall, when windows stop to wait; and by the watch over the whole hub.
+            TroubleKind::Unreachable => {}
+        }
+        self.tell_stall().await
     }
 
     /// Says once that windows should no longer wait for this partition.
-    async fn tell_stall(&mut self) -> Result<(), ()> {
+    async fn tell_stall(&mut self) -> Result<(), Closed> {
         if !self.stall_told && self.alive.elapsed() > self.shared.pace.stalled {
             self.stall_told = true;
             return self.tell(Told::Stalled(self.key.clone())).await;
@@ -147,10 +159,10 @@ impl Reader {
             ..OpenReceiverOptions::default()
         };
         let opening = client.open_receiver_on_partition(self.key.partition.clone(), Some(options));
-        let receiver = match timeout(ANSWER_WITHIN, opening).await {
+        let receiver = match self.shared.answered("attach", opening).await {
             Ok(Ok(receiver)) => receiver,
             Ok(Err(error)) => return Ended::Broken(ConnectError::of(&error)),
-            Err(_) => return Ended::Broken(ConnectError::TimedOut { what: "attach" }),
+            Err(error) => return Ended::Broken(error),
         };
         let ended = self.follow(client, &receiver).await;
         // Dropping a receiver does not detach it; the next attachment must find the link free.
@@ -196,7 +208,10 @@ impl Reader {
                 Err(_) => match self.probe(client).await {
                     Ok(Probed::Idle) => unanswered = 0,
                     Ok(Probed::Behind) if unanswered < 1 => unanswered += 1,
-                    Ok(Probed::Behind) => return Ended::Frozen,
+                    Ok(Probed::Behind) => {
+                        let reason = "no events although some are unread".to_owned();
+                        return Ended::Broken(ConnectError::Passing(reason));
+                    }
                     Ok(Probed::Recreated) => return Ended::Recreated,
                     Ok(Probed::Gone) => return Ended::Stopped,
                     Err(error) => return Ended::Broken(error),
@@ -226,31 +241,27 @@ impl Reader {
         let Some(until) = asked_at else { return Ok(Probed::Idle) };
         Ok(match self.tell(Told::Idle(self.key.clone(), until)).await {
             Ok(()) => Probed::Idle,
-            Err(()) => Probed::Gone,
+            Err(Closed) => Probed::Gone,
         })
     }
 
     async fn ask(&self, client: &ConsumerClient) -> Result<Held, ConnectError> {
         let asking = client.get_partition_properties(&self.key.partition);
-        match timeout(ANSWER_WITHIN, asking).await {
-            Ok(Ok(held)) => {
-                if !held.is_empty
-                    && let Some(at) = held.last_enqueued_time_utc
-                {
-                    self.shared.clock.saw(arrival_of(at));
-                }
-                Ok(Held {
-                    begin: held.beginning_sequence_number,
-                    last: held.last_enqueued_sequence_number,
-                    empty: held.is_empty,
-                })
-            }
-            Ok(Err(error)) => Err(ConnectError::of(&error)),
-            Err(_) => Err(ConnectError::TimedOut { what: "the partition's properties" }),
+        let asked = self.shared.answered("the partition's properties", asking).await?;
+        let held = asked.map_err(|error| ConnectError::of(&error))?;
+        if !held.is_empty
+            && let Some(at) = held.last_enqueued_time_utc
+        {
+            self.shared.clock.saw(arrival_of(at));
         }
+        Ok(Held {
+            begin: held.beginning_sequence_number,
+            last: held.last_enqueued_sequence_number,
+            empty: held.is_empty,
+        })
     }
 
-    async fn hand_over(&mut self, event: &ReceivedEventData) -> Result<(), ()> {
+    async fn hand_over(&mut self, event: &ReceivedEventData) -> Result<(), Closed> {
         let Some(sequence) = event.sequence_number() else {
             tracing::warn!(partition = self.key.partition, "event without a sequence number");
             return Ok(());
@@ -260,7 +271,8 @@ impl Reader {
         }
         let body = body_of(event);
         let kib = u32::try_from(body.len() / 1024 + 1).unwrap_or(u32::MAX).min(4096);
-        let room = Arc::clone(&self.shared.room).acquire_many_owned(kib).await.map_err(drop)?;
+        let room =
+            Arc::clone(&self.shared.room).acquire_many_owned(kib).await.map_err(|_| Closed)?;
         let enqueued = event.enqueued_time().map_or(ArrivalTime(0), arrival_of);
         self.shared.clock.saw(enqueued);
         let arrival = Arrival { partition: self.key.clone(), sequence, enqueued, body };
