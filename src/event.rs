@@ -102,6 +102,20 @@ pub struct PartitionKey {
     pub partition: String,
 }
 
+/// How far a partition was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// The next sequence number; `None` before the first event.
+    pub next: Option<i64>,
+    /// Everything enqueued up to here has been seen.
+    pub passed: ArrivalTime,
+}
+
+impl Position {
+    /// Nothing has been read.
+    pub const UNREAD: Self = Self { next: None, passed: ArrivalTime(i64::MIN) };
+}
+
 /// What a source hands over at once: the unit of one step and one transaction.
 ///
 /// Empty ones come every second, so that time passes where nothing arrives.

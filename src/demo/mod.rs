@@ -266,7 +266,7 @@ impl Parts {
 
     async fn service(&self) -> Result<Service<EventHubs>, DemoError> {
         let env = Env { settings: EngineSettings::default(), book: PriceBook::built_in()? };
-        let (core, _) = Core::restore(Store::open(&self.database).await?, env).await?;
+        let core = Core::restore(Store::open(&self.database).await?, env).await?;
         let hub = HubSettings {
             name: NAME.to_owned(),
             namespace: "localhost".to_owned(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio_util::sync::CancellationToken;
@@ -15,7 +15,7 @@ use super::{EmulatorClock, EmulatorError, HubSpec};
 #[derive(Debug)]
 pub(super) struct Hub {
     pub(super) name: String,
-    pub(super) created_ms: i64,
+    created_ms: AtomicI64,
     retention: usize,
     partitions: RwLock<Vec<Arc<Partition>>>,
     turn: AtomicUsize,
@@ -25,13 +25,25 @@ impl Hub {
     fn new(spec: HubSpec, created_ms: i64) -> Self {
         let hub = Self {
             name: spec.name,
-            created_ms,
+            created_ms: AtomicI64::new(created_ms),
             retention: spec.retention,
             partitions: RwLock::new(Vec::new()),
             turn: AtomicUsize::new(0),
         };
         hub.grow(spec.partitions);
         hub
+    }
+
+    pub(super) fn created_ms(&self) -> i64 {
+        self.created_ms.load(Ordering::Relaxed)
+    }
+
+    /// As if deleted and created again at `created_ms`: partitions are empty and begin at 0.
+    pub(super) fn recreate(&self, created_ms: i64) {
+        self.created_ms.store(created_ms, Ordering::Relaxed);
+        for partition in self.partitions() {
+            partition.clear();
+        }
     }
 
     pub(super) fn partitions(&self) -> Vec<Arc<Partition>> {

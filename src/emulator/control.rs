@@ -119,8 +119,8 @@ impl Control {
     pub fn recreate(&self, hub: &str) {
         let Some(hub) = self.found(self.broker.hub(hub)) else { return };
         let error = fault::error(fault::NOT_FOUND, "the hub was deleted");
+        hub.recreate(self.broker.clock.now_ms());
         for partition in hub.partitions() {
-            partition.clear();
             partition.detach(&error);
         }
     }

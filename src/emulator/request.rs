@@ -155,7 +155,7 @@ impl Requests {
         Ok(Outcome::found([
             ("name", Value::String(hub.name.clone())),
             ("type", Value::String("com.microsoft:eventhub".to_owned())),
-            ("created_at", Value::Timestamp(Timestamp::from_milliseconds(hub.created_ms))),
+            ("created_at", Value::Timestamp(Timestamp::from_milliseconds(hub.created_ms()))),
             ("partition_count", Value::Int(i32::try_from(count).unwrap_or(i32::MAX))),
             ("partition_ids", Value::Array(Array(ids))),
         ]))

@@ -3,6 +3,7 @@
 
 pub mod courier;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::engine::effects::Effects;
 use crate::engine::estate::UNDELIVERABLE_ID;
 use crate::engine::{Engine, Env};
-use crate::event::{Batch, PartitionKey, TroubleKind};
+use crate::event::{Batch, PartitionKey, Position, TroubleKind};
 use crate::incident::Announcement;
 use crate::notify::{self, Destination};
 use crate::source::{Source, SourceError};
@@ -55,19 +56,15 @@ impl Core {
     ///
     /// # Errors
     /// What the database says.
-    pub async fn restore(
-        mut store: Store,
-        env: Env,
-    ) -> Result<(Self, Vec<PartitionKey>), StoreError> {
+    pub async fn restore(mut store: Store, env: Env) -> Result<Self, StoreError> {
         let saved = store.load().await?;
-        let known = saved.partitions.iter().map(|(key, _, _)| key.clone()).collect();
-        Ok((Self { store, engine: Engine::restore(saved, env) }, known))
+        Ok(Self { store, engine: Engine::restore(saved, env) })
     }
 
-    /// The next sequence number to read of a partition.
+    /// Where a source goes on.
     #[must_use]
-    pub fn next_sequence(&self, key: &PartitionKey) -> Option<i64> {
-        self.engine.next_sequence(key)
+    pub fn positions(&self) -> HashMap<PartitionKey, Position> {
+        self.engine.positions()
     }
 
     /// One step: apply, render, save. `render` turns announcements into outbox rows.

@@ -130,7 +130,7 @@ pub(crate) fn env() -> Env {
 /// Engine and store on the database at `path`, as after a start.
 pub(crate) async fn open(path: &str) -> Core {
     let store = Store::open(Path::new(path)).await.unwrap();
-    Core::restore(store, env()).await.unwrap().0
+    Core::restore(store, env()).await.unwrap()
 }
 
 /// One step without notifications.

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{Source, SourceError};
-use crate::event::{Arrival, Batch, PartitionKey, Trouble, TroubleKind};
+use crate::event::{Arrival, Batch, PartitionKey, Position, Trouble, TroubleKind};
 use crate::time::ArrivalTime;
 use clock::HubClock;
 pub use connect::{Auth, ConnectError};
@@ -115,7 +115,7 @@ struct Shared {
     pace: Pace,
     /// Owner level of the receivers: the epoch of our database.
     epoch: i64,
-    known: HashMap<PartitionKey, Option<i64>>,
+    known: HashMap<PartitionKey, Position>,
     clock: HubClock,
     tell: mpsc::Sender<Told>,
     room: Arc<Semaphore>,
@@ -134,12 +134,11 @@ pub struct EventHubs {
 }
 
 impl EventHubs {
-    /// Starts reading `hubs` at the positions `known` (the next sequence number of each partition),
-    /// as the owner with number `epoch`. Returns at once; errors arrive with the batches.
+    /// Starts reading `hubs` at the positions `known`, as the owner with number `epoch`. Returns at once; errors arrive with the batches.
     #[must_use]
     pub fn start(
         hubs: Vec<HubSettings>,
-        known: &HashMap<PartitionKey, Option<i64>>,
+        known: &HashMap<PartitionKey, Position>,
         epoch: i64,
         pace: Pace,
     ) -> Self {
@@ -152,7 +151,7 @@ impl EventHubs {
                 known: known
                     .iter()
                     .filter(|(key, _)| key.hub == settings.name)
-                    .map(|(key, next)| (key.clone(), *next))
+                    .map(|(key, position)| (key.clone(), *position))
                     .collect(),
                 settings,
                 pace,

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 
 use super::connect::{self, ConnectError};
 use super::{Closed, Pauses, Shared, Start, Told};
-use crate::event::{Arrival, PartitionKey, TroubleKind};
+use crate::event::{Arrival, PartitionKey, Position, TroubleKind};
 use crate::failpoint;
 use crate::time::ArrivalTime;
 
@@ -23,9 +23,13 @@ pub(super) struct Reader {
     key: PartitionKey,
     /// First sequence number not yet handed over; `None` before the first event.
     next: Option<i64>,
+    /// Newest time at which the hub we read was seen alive.
+    passed: ArrivalTime,
     /// Last time the partition was read or found idle.
     alive: Instant,
     stall_told: bool,
+    /// Where to begin without a position.
+    start: Start,
     /// First failure of a series; one ends when an attachment holds for `Pace::trouble`.
     failing_since: Option<Instant>,
 }
@@ -58,8 +62,9 @@ impl Reader {
             incarnation: newest,
             partition: id.to_owned(),
         });
-        let next = shared.known.get(&key).copied().flatten();
-        Self { shared, key, next, alive: Instant::now(), stall_told: false, failing_since: None }
+        let Position { next, passed } = shared.known.get(&key).copied().unwrap_or(Position::UNREAD);
+        let (alive, start) = (Instant::now(), shared.settings.start);
+        Self { shared, key, next, passed, alive, stall_told: false, start, failing_since: None }
     }
 
     pub(super) const fn key(&self) -> &PartitionKey {
@@ -79,7 +84,7 @@ impl Reader {
                 Ended::Stopped => return,
                 Ended::Recreated => {
                     self.key.incarnation += 1;
-                    self.next = None;
+                    (self.next, self.start) = (None, Start::Earliest);
                     if self.tell(Told::Members(vec![self.key.clone()])).await.is_err() {
                         return;
                     }
@@ -148,7 +153,12 @@ impl Reader {
             Ok(held) => held,
             Err(error) => return Ended::Broken(error),
         };
-        if self.next.is_some_and(|next| held.last < next - 1) {
+        let created = match self.created(client).await {
+            Ok(created) => created,
+            Err(error) => return Ended::Broken(error),
+        };
+        // Younger than what we have read of it, or shorter: another hub of the same name.
+        if self.next.is_some_and(|next| held.last < next - 1 || created > self.passed) {
             return Ended::Recreated;
         }
         let position = self.position(&held);
@@ -175,7 +185,7 @@ impl Reader {
     /// Where to attach; `Latest` is made a number first, because the client would lose what comes
     /// between a broken link and the next.
     fn position(&mut self, held: &Held) -> StartPosition {
-        if self.next.is_none() && self.shared.settings.start == Start::Latest && !held.empty {
+        if self.next.is_none() && self.start == Start::Latest && !held.empty {
             self.next = Some(held.last + 1);
         }
         // A position older than what is held would be refused by some services: begin at the
@@ -261,6 +271,14 @@ impl Reader {
         })
     }
 
+    /// When the hub was created; long ago where it does not say.
+    async fn created(&self, client: &ConsumerClient) -> Result<ArrivalTime, ConnectError> {
+        let asking = client.get_eventhub_properties();
+        let asked = self.shared.answered("the hub's properties", asking).await?;
+        let hub = asked.map_err(|error| ConnectError::of(&error))?;
+        Ok(hub.created_on.map_or(ArrivalTime(i64::MIN), arrival_of))
+    }
+
     async fn hand_over(&mut self, event: &ReceivedEventData) -> Result<(), Closed> {
         let Some(sequence) = event.sequence_number() else {
             tracing::warn!(partition = self.key.partition, "event without a sequence number");
@@ -278,6 +296,7 @@ impl Reader {
         let arrival = Arrival { partition: self.key.clone(), sequence, enqueued, body };
         self.tell(Told::Event(arrival, room)).await?;
         self.next = Some(sequence + 1);
+        self.passed = self.passed.max(enqueued);
         self.alive = Instant::now();
         self.stall_told = false;
         Ok(())
