@@ -10,6 +10,7 @@ mod canary;
 mod commit_faults;
 mod harness;
 mod interleaving;
+mod reconnect;
 mod replay;
 mod tidy;
 mod traces;

@@ -75,12 +75,7 @@ impl Reader {
         let mut pauses = Pauses::new(&self.shared.pace);
         loop {
             let (before, began) = (self.next, Instant::now());
-            let stop = self.shared.stop.clone();
-            let ended = tokio::select! {
-                () = stop.cancelled() => return,
-                ended = self.attach() => ended,
-            };
-            let error = match ended {
+            let error = match self.attach().await {
                 Ended::Stopped => return,
                 Ended::Recreated => {
                     self.key.incarnation += 1;
@@ -100,9 +95,9 @@ impl Reader {
             if self.next != before && error.kind() != TroubleKind::Taken {
                 pauses = Pauses::new(&self.shared.pace);
             }
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(pauses.after(&error)) => {}
+            let pause = tokio::time::sleep(pauses.after(&error));
+            if self.shared.stop.run_until_cancelled(pause).await.is_none() {
+                return;
             }
         }
     }
@@ -138,14 +133,17 @@ impl Reader {
 
     /// One client from opening to closing.
     async fn attach(&mut self) -> Ended {
-        let client = match connect::client(&self.shared).await {
-            Ok(client) => client,
-            Err(error) => return Ended::Broken(error),
+        let stop = self.shared.stop.clone();
+        let client = match stop.run_until_cancelled(connect::client(&self.shared)).await {
+            Some(Ok(client)) => client,
+            Some(Err(error)) => return Ended::Broken(error),
+            None => return Ended::Stopped,
         };
         failpoint::reached("attach");
-        let ended = self.read(&client).await;
+        let read = stop.run_until_cancelled(self.read(&client)).await;
+        // Also when told to stop: a client that is only dropped goes on refreshing its token.
         connect::close(client).await;
-        ended
+        read.unwrap_or(Ended::Stopped)
     }
 
     async fn read(&mut self, client: &ConsumerClient) -> Ended {
