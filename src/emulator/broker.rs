@@ -2,13 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 
+use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::partition::Partition;
+use super::partition::{MaxAge, Partition};
+use super::standing::Faults;
+use super::token::Expiry;
 use super::{EmulatorClock, EmulatorError, HubSpec};
 
 /// A hub with its partitions.
@@ -17,6 +22,7 @@ pub(super) struct Hub {
     pub(super) name: String,
     created_ms: AtomicI64,
     retention: usize,
+    max_age: Mutex<Option<MaxAge>>,
     partitions: RwLock<Vec<Arc<Partition>>>,
     turn: AtomicUsize,
 }
@@ -27,6 +33,7 @@ impl Hub {
             name: spec.name,
             created_ms: AtomicI64::new(created_ms),
             retention: spec.retention,
+            max_age: Mutex::new(None),
             partitions: RwLock::new(Vec::new()),
             turn: AtomicUsize::new(0),
         };
@@ -60,8 +67,22 @@ impl Hub {
         let total = usize::try_from(total).unwrap_or(usize::MAX);
         let mut partitions = self.partitions.write().unwrap_or_else(PoisonError::into_inner);
         while partitions.len() < total {
-            partitions.push(Arc::new(Partition::new(self.retention)));
+            let partition = Partition::new(self.retention);
+            partition.retain(self.max_age().clone());
+            partitions.push(Arc::new(partition));
         }
+    }
+
+    /// How old events may get, in partitions to come too.
+    pub(super) fn retain(&self, max_age: Option<MaxAge>) {
+        self.max_age().clone_from(&max_age);
+        for partition in self.partitions() {
+            partition.retain(max_age.clone());
+        }
+    }
+
+    fn max_age(&self) -> MutexGuard<'_, Option<MaxAge>> {
+        self.max_age.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The partition for an event sent to the hub as a whole: by key, else each in turn.
@@ -87,8 +108,14 @@ pub(super) struct Broker {
     /// Ends everything.
     pub(super) stop: CancellationToken,
     pub(super) tasks: TaskTracker,
-    pub(super) refuses_connections: AtomicBool,
+    pub(super) faults: Faults,
+    /// When the tokens of a moment end.
+    pub(super) expiry: watch::Sender<Expiry>,
+    /// Fires when all connections are to be closed as idle ones.
+    pub(super) idle: watch::Sender<()>,
     pub(super) attaches: AtomicU64,
+    /// Connections accepted so far.
+    pub(super) accepted: AtomicU64,
     hubs: BTreeMap<String, Arc<Hub>>,
     connections: Mutex<CancellationToken>,
 }
@@ -106,8 +133,11 @@ impl Broker {
             clock,
             stop,
             tasks: TaskTracker::new(),
-            refuses_connections: AtomicBool::new(false),
+            faults: Faults::default(),
+            expiry: watch::Sender::new(Expiry { number: 0, at: None }),
+            idle: watch::Sender::default(),
             attaches: AtomicU64::new(0),
+            accepted: AtomicU64::new(0),
             hubs,
             connections,
         }
@@ -116,6 +146,10 @@ impl Broker {
     pub(super) fn hub(&self, name: &str) -> Result<Arc<Hub>, EmulatorError> {
         let found = self.hubs.get(&name.to_lowercase()).cloned();
         found.ok_or_else(|| EmulatorError::NoHub { hub: name.to_owned() })
+    }
+
+    pub(super) fn hubs(&self) -> impl Iterator<Item = &Arc<Hub>> {
+        self.hubs.values()
     }
 
     pub(super) fn partition(
@@ -135,5 +169,10 @@ impl Broker {
     pub(super) fn cut_connections(&self) {
         let mut current = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut *current, self.stop.child_token()).cancel();
+    }
+
+    pub(super) fn expire_tokens(&self, after: Duration) {
+        let at = Instant::now().checked_add(after);
+        self.expiry.send_modify(|expiry| *expiry = Expiry { number: expiry.number + 1, at });
     }
 }

@@ -2,14 +2,14 @@
 //!
 //! Speaks AMQP 1.0 without TLS on a loopback port and keeps events in memory. Microsoft's clients
 //! read, write and ask for properties; a [`Control`] appends events directly and makes the broker
-//! misbehave: cut connections, detach links, freeze, repeat, skip and drop events.
+//! misbehave by [`Action`]s: cut connections, detach links, freeze, repeat, skip and drop events.
 //!
 //! ```text
 //! server (connections, sessions, attaches) ─┬─ reader    events out, from a position on
 //!                                           ├─ writer    events in
 //!                                           └─ request   $cbs and $management
-//! broker ── partition (log, epochs, faults)
-//! stream (cuts the socket) ── shape (pads frames, holds back detaches)
+//! broker ── partition (log, epochs) ── standing (faults that stand for a time), token
+//! silence (half-open) ── stream (cuts the socket) ── shape (pads frames, holds back detaches)
 //! ```
 
 use std::collections::BTreeSet;
@@ -22,9 +22,11 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::DropGuard;
 
+pub use self::action::{Action, ClockChange, Lasts, Place, Reach};
 pub use self::clock::EmulatorClock;
 pub use self::control::{Control, Refuse};
 
+mod action;
 mod clock;
 mod control;
 mod address;
@@ -36,7 +38,10 @@ mod reader;
 mod request;
 mod server;
 mod shape;
+mod silence;
+mod standing;
 mod stream;
+mod token;
 mod writer;
 
 /// Events a partition keeps when the [`HubSpec`] does not say.

@@ -24,7 +24,9 @@ use super::fault;
 use super::position::Position;
 use super::reader::{self, Reader};
 use super::request::{self, Replies};
+use super::silence::{Line, SilentStream};
 use super::stream::CutStream;
+use super::token::{Grant, Tokens};
 use super::writer::{self, Writer};
 
 /// Largest frame taken; what the service offers.
@@ -56,14 +58,16 @@ pub(super) async fn listen(listener: TcpListener, broker: Arc<Broker>) {
             accepted = listener.accept() => accepted, // cancel safe
         };
         match accepted {
-            Ok((socket, peer)) if broker.refuses_connections.load(Ordering::Acquire) => {
+            Ok((socket, peer)) if broker.faults.refuse.is_on() => {
                 tracing::debug!(%peer, "connection refused");
                 drop(socket);
             }
             Ok((socket, _)) => {
-                // The token is taken here, so that a cut right after also reaches this connection.
+                // Number and token are taken here, so that a fault right after reaches it too.
+                let number = broker.accepted.fetch_add(1, Ordering::AcqRel);
                 let cut = broker.connection_token();
-                broker.tasks.spawn(serve_connection(socket, cut, Arc::clone(&broker)));
+                let line = Line { number, cut, broker: Arc::clone(&broker) };
+                broker.tasks.spawn(serve_connection(socket, line));
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
@@ -73,8 +77,11 @@ pub(super) async fn listen(listener: TcpListener, broker: Arc<Broker>) {
     }
 }
 
-async fn serve_connection(socket: TcpStream, cut: CancellationToken, broker: Arc<Broker>) {
-    let Some(mut connection) = shake_hands(socket, cut.clone()).await else { return };
+async fn serve_connection(socket: TcpStream, line: Line) {
+    let (cut, broker) = (line.cut.clone(), Arc::clone(&line.broker));
+    let mut idle = broker.idle.subscribe();
+    let Some(mut connection) = shake_hands(socket, line).await else { return };
+    let tokens = Arc::new(Tokens::new(Arc::clone(&broker)));
     // For the Python client, which reads neither the flow frames of a session with a small window
     // nor a handle limit that is left at its default.
     let sessions = SessionAcceptor::builder()
@@ -82,23 +89,36 @@ async fn serve_connection(socket: TcpStream, cut: CancellationToken, broker: Arc
         .outgoing_window(u32::MAX)
         .handle_max(MAX_HANDLE)
         .build();
-    while let Some(incoming) =
-        cut.run_until_cancelled(connection.next_incoming_session()).await.flatten()
-    {
+    loop {
+        let incoming = tokio::select! {
+            biased;
+            () = cut.cancelled() => return,
+            _ = idle.changed() => return close_connection(connection).await,
+            incoming = connection.next_incoming_session() => incoming, // cancel safe
+        };
+        let Some(incoming) = incoming else { return };
         match sessions.accept_incoming_session(incoming, &mut connection).await {
             Ok(session) => {
-                let served = serve_session(session, cut.clone(), Arc::clone(&broker));
-                broker.tasks.spawn(served);
+                broker.tasks.spawn(serve_session(session, cut.clone(), Arc::clone(&tokens)));
             }
             Err(error) => return tracing::debug!(%error, "session failed"),
         }
     }
 }
 
-async fn shake_hands(
-    socket: TcpStream,
-    cut: CancellationToken,
-) -> Option<ListenerConnectionHandle> {
+/// Closes a connection the service takes for idle.
+async fn close_connection(mut connection: ListenerConnectionHandle) {
+    let closed = connection.close_with_error(fault::idle());
+    match tokio::time::timeout(HANDSHAKE_LIMIT, closed).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "the peer closed first"),
+        Err(_) => tracing::debug!("the peer did not answer the close"),
+    }
+}
+
+async fn shake_hands(socket: TcpStream, line: Line) -> Option<ListenerConnectionHandle> {
+    // The handshake of a connection that is silent from the start begins when it no longer is.
+    line.clone().sound().await;
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(%error, "cannot disable Nagle's algorithm");
     }
@@ -108,7 +128,8 @@ async fn shake_hands(
         .idle_time_out(IDLE_TIMEOUT_MS)
         .sasl_acceptor(AnyCredential)
         .build();
-    let accepted = acceptor.accept(CutStream::new(socket, cut));
+    let stream = CutStream::new(socket, line.cut.clone());
+    let accepted = acceptor.accept(SilentStream::new(stream, line));
     match tokio::time::timeout(HANDSHAKE_LIMIT, accepted).await {
         Ok(Ok(connection)) => return Some(connection),
         Ok(Err(error)) => tracing::debug!(%error, "handshake failed"),
@@ -120,7 +141,7 @@ async fn shake_hands(
 async fn serve_session(
     mut session: ListenerSessionHandle,
     cut: CancellationToken,
-    broker: Arc<Broker>,
+    tokens: Arc<Tokens>,
 ) {
     // Python asks to settle second and then waits for a settled disposition, so the answer is
     // always that the receiver settles first.
@@ -135,9 +156,10 @@ async fn serve_session(
     while let Some(attach) = cut.run_until_cancelled(session.next_incoming_attach()).await.flatten()
     {
         // What the link is for is read before the library takes the attach.
-        let plan = plan(&attach, &broker, &replies);
+        let grant = grant(&attach, &tokens);
+        let plan = plan(&attach, &tokens, &grant, &replies);
         match links.accept_incoming_attach(attach, &mut session).await {
-            Ok(endpoint) => start_link(endpoint, plan, &cut, &broker),
+            Ok(endpoint) => start_link(endpoint, plan, &cut, grant),
             Err(error) => tracing::debug!(%error, "attach failed"),
         }
     }
@@ -152,7 +174,8 @@ enum Plan {
     Refuse(AmqpError),
 }
 
-fn plan(attach: &Attach, broker: &Arc<Broker>, replies: &Replies) -> Plan {
+fn plan(attach: &Attach, tokens: &Arc<Tokens>, grant: &Grant, replies: &Replies) -> Plan {
+    let broker = tokens.broker();
     match attach.role {
         // The peer receives.
         Role::Receiver => {
@@ -160,12 +183,15 @@ fn plan(attach: &Attach, broker: &Arc<Broker>, replies: &Replies) -> Plan {
             match address.and_then(Node::parse) {
                 Some(Node::Partition { hub, group: Some(group), partition }) => {
                     broker.attaches.fetch_add(1, Ordering::Relaxed);
-                    plan_reader(attach, broker, &(hub, partition, group))
+                    grant
+                        .admit()
+                        .and_then(|()| plan_reader(attach, broker, &(hub, partition, group)))
                         .map_or_else(Plan::Refuse, Plan::Read)
                 }
-                Some(node @ (Node::Cbs | Node::Management)) => {
-                    Plan::Reply(replies.register(node, attach.name.clone(), target(attach)))
-                }
+                Some(node @ (Node::Cbs | Node::Management)) => grant
+                    .admit()
+                    .map(|()| replies.register(node, attach.name.clone(), target(attach)))
+                    .map_or_else(Plan::Refuse, Plan::Reply),
                 Some(Node::Partition { group: None, .. } | Node::Hub { .. }) | None => {
                     Plan::Refuse(no_node(address))
                 }
@@ -174,22 +200,46 @@ fn plan(attach: &Attach, broker: &Arc<Broker>, replies: &Replies) -> Plan {
         Role::Sender => {
             let address = target(attach);
             match address.as_deref().and_then(Node::parse) {
-                Some(Node::Hub { hub }) => broker
-                    .hub(&hub)
+                Some(Node::Hub { hub }) => grant
+                    .admit()
+                    .and_then(|()| broker.hub(&hub).map_err(|error| not_found(&error)))
                     .map(|hub| Writer::to_hub(hub, Arc::clone(broker)))
-                    .map_or_else(|error| Plan::Refuse(not_found(&error)), Plan::Write),
-                Some(Node::Partition { hub, group: None, partition }) => broker
-                    .partition(&hub, partition)
+                    .map_or_else(Plan::Refuse, Plan::Write),
+                Some(Node::Partition { hub, group: None, partition }) => grant
+                    .admit()
+                    .and_then(|()| {
+                        broker.partition(&hub, partition).map_err(|error| not_found(&error))
+                    })
                     .map(|partition| Writer::to_partition(partition, Arc::clone(broker)))
-                    .map_or_else(|error| Plan::Refuse(not_found(&error)), Plan::Write),
-                Some(node @ (Node::Cbs | Node::Management)) => {
-                    Plan::Answer(replies.requests(node, Arc::clone(broker)))
-                }
+                    .map_or_else(Plan::Refuse, Plan::Write),
+                Some(node @ (Node::Cbs | Node::Management)) => grant
+                    .admit()
+                    .map(|()| replies.requests(node, Arc::clone(tokens)))
+                    .map_or_else(Plan::Refuse, Plan::Answer),
                 Some(Node::Partition { group: Some(_), .. }) | None => {
                     Plan::Refuse(no_node(address.as_deref()))
                 }
             }
         }
+    }
+}
+
+/// What a link needs tokens for.
+fn grant(attach: &Attach, tokens: &Arc<Tokens>) -> Grant {
+    let (claim, address) = match attach.role {
+        Role::Receiver => {
+            let source = attach.source.as_ref();
+            ("Listen", source.and_then(|source| source.address.clone()))
+        }
+        Role::Sender => ("Send", target(attach)),
+    };
+    let tokens = Arc::clone(tokens);
+    match address.as_deref().and_then(Node::parse) {
+        Some(Node::Hub { .. } | Node::Partition { .. }) => {
+            Grant::new(tokens, claim, address.as_deref())
+        }
+        Some(Node::Management) => Grant::new(tokens, claim, None),
+        Some(Node::Cbs) | None => Grant::open(tokens),
     }
 }
 
@@ -253,26 +303,26 @@ fn no_node(address: Option<&str>) -> AmqpError {
     fault::error(fault::NOT_FOUND, &format!("no node `{address}` to attach to"))
 }
 
-fn start_link(endpoint: LinkEndpoint, plan: Plan, cut: &CancellationToken, broker: &Broker) {
-    let cut = cut.clone();
+fn start_link(endpoint: LinkEndpoint, plan: Plan, cut: &CancellationToken, grant: Grant) {
+    let (cut, tasks) = (cut.clone(), grant.broker().tasks.clone());
     match (endpoint, plan) {
         (LinkEndpoint::Sender(sender), Plan::Read(reader)) => {
-            broker.tasks.spawn(cut.run_until_cancelled_owned(reader::serve(sender, reader)));
+            tasks.spawn(cut.run_until_cancelled_owned(reader::serve(sender, reader, grant)));
         }
         (LinkEndpoint::Sender(sender), Plan::Reply(link)) => {
-            broker.tasks.spawn(cut.run_until_cancelled_owned(request::reply(sender, link)));
+            tasks.spawn(cut.run_until_cancelled_owned(request::reply(sender, link, grant)));
         }
         (LinkEndpoint::Receiver(receiver), Plan::Write(writer)) => {
-            broker.tasks.spawn(cut.run_until_cancelled_owned(writer::serve(receiver, writer)));
+            tasks.spawn(cut.run_until_cancelled_owned(writer::serve(receiver, writer, grant)));
         }
         (LinkEndpoint::Receiver(receiver), Plan::Answer(requests)) => {
-            broker.tasks.spawn(cut.run_until_cancelled_owned(request::serve(receiver, requests)));
+            tasks.spawn(cut.run_until_cancelled_owned(request::serve(receiver, requests, grant)));
         }
         (LinkEndpoint::Sender(sender), Plan::Refuse(error)) => {
-            broker.tasks.spawn(cut.run_until_cancelled_owned(close_sender(sender, error)));
+            tasks.spawn(cut.run_until_cancelled_owned(close_sender(sender, error)));
         }
         (LinkEndpoint::Receiver(receiver), Plan::Refuse(error)) => {
-            broker.tasks.spawn(cut.run_until_cancelled_owned(close_receiver(receiver, error)));
+            tasks.spawn(cut.run_until_cancelled_owned(close_receiver(receiver, error)));
         }
         // The plan was made for the role the library also goes by.
         (LinkEndpoint::Sender(_), Plan::Write(_) | Plan::Answer(_))
@@ -292,7 +342,8 @@ pub(super) async fn close_sender(sender: Sender, error: AmqpError) {
     }
 }
 
-async fn close_receiver(receiver: Receiver, error: AmqpError) {
+/// Closes a link we receive on, likewise.
+pub(super) async fn close_receiver(receiver: Receiver, error: AmqpError) {
     tracing::debug!(%error, "closes a writer");
     match tokio::time::timeout(HANDSHAKE_LIMIT, receiver.close_with_error(error)).await {
         Ok(Ok(())) => {}

@@ -12,10 +12,13 @@ use fe2o3_amqp_types::messaging::{Body, Message, MessageAnnotations};
 use fe2o3_amqp_types::primitives::Value;
 use serde_amqp::read::SliceReader;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::broker::{Broker, Hub};
+use super::fault;
 use super::partition::{Content, Partition};
+use super::server;
+use super::token::Grant;
 
 /// Message format of a batch: every data section of the body is an encoded message.
 const BATCH_FORMAT: u32 = 0x8001_3700;
@@ -49,31 +52,47 @@ impl Writer {
         Self { destination: Destination::Partition(partition), broker }
     }
 
-    fn store(&self, format: Option<u32>, message: Message<Body<Value>>) {
+    /// Stores what a delivery holds, and returns where.
+    fn store(&self, format: Option<u32>, message: Message<Body<Value>>) -> Option<Arc<Partition>> {
         let key = partition_key(message.message_annotations.as_ref());
         let partition = match &self.destination {
             Destination::Hub(hub) => hub.choose(key.as_deref()),
             Destination::Partition(partition) => Some(Arc::clone(partition)),
         };
-        let Some(partition) = partition else { return };
+        let partition = partition?;
         let now_ms = self.broker.clock.now_ms();
         let contents = contents(format, message, key.as_deref());
         partition.append(contents.into_iter().map(|content| (content, now_ms)));
+        Some(partition)
     }
 }
 
-/// Serves a writer until it leaves or its connection ends.
-pub(super) async fn serve(mut receiver: Receiver, writer: Writer) {
+/// Serves a writer until it leaves, its connection ends or its token does.
+pub(super) async fn serve(mut receiver: Receiver, writer: Writer, grant: Grant) {
     let (waiting, due) = mpsc::channel(WAITING_DELIVERIES);
     writer.broker.tasks.spawn(accept_when_due(receiver.disposer(), due));
     loop {
-        let delivery: Delivery<Body<Value>> = match receiver.recv().await {
+        let received = tokio::select! {
+            biased;
+            error = grant.lost() => return server::close_receiver(receiver, error).await,
+            received = receiver.recv() => received, // cancel safe
+        };
+        let delivery: Delivery<Body<Value>> = match received {
             Ok(delivery) => delivery,
             Err(error) => return tracing::debug!(%error, "writer left"),
         };
         let format = *delivery.message_format();
         let (info, message) = delivery.into_parts();
-        writer.store(format, message);
+        if writer.broker.faults.busy.is_on() {
+            sleep(DISPOSITION_DELAY).await;
+            if let Err(error) = receiver.reject(info, fault::busy()).await {
+                return tracing::debug!(%error, "cannot reject a delivery");
+            }
+            continue;
+        }
+        if let Some(partition) = writer.store(format, message) {
+            partition.pace(Some(Instant::now())).await;
+        }
         if waiting.send((Instant::now() + DISPOSITION_DELAY, info)).await.is_err() {
             return;
         }
