@@ -1,5 +1,7 @@
 //! Connections, sessions and attaches: what comes in is handed to reader, writer or request.
 
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -15,7 +17,7 @@ use fe2o3_amqp_types::messaging::{Source, Target, TargetArchetype};
 use fe2o3_amqp_types::performatives::Attach;
 use fe2o3_amqp_types::primitives::{Array, Symbol, Value};
 use fe2o3_amqp_types::sasl::{SaslCode, SaslInit, SaslOutcome, SaslResponse};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use super::address::Node;
@@ -45,7 +47,25 @@ const HANDSHAKE_LIMIT: Duration = Duration::from_secs(5);
 /// The link property of a reader's owner level.
 const EPOCH_PROPERTY: &str = "com.microsoft:epoch";
 
+/// Receive buffer of a connection. The Python client sets the segment size that it has read from
+/// its socket; on loopback that is half the window, and Linux takes none above 32,767 bytes.
+const RECEIVE_BUFFER_BYTES: u32 = 49_152;
+
+/// Connections that may wait to be accepted.
+const BACKLOG: u32 = 1_024;
+
 type Links = LinkAcceptor<fn(Source) -> Option<Source>, fn(Target) -> Option<Target>>;
+
+/// Takes the port.
+pub(super) fn bind(listen: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if listen.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A stopped emulator's port can be taken again at once.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES)?;
+    socket.bind(listen)?;
+    socket.listen(BACKLOG)
+}
 
 /// Accepts connections until the broker stops.
 pub(super) async fn listen(listener: TcpListener, broker: Arc<Broker>) {
