@@ -6,11 +6,13 @@ use fe2o3_amqp::Sender;
 use fe2o3_amqp::link::SendError;
 use fe2o3_amqp::link::delivery::Sendable;
 use fe2o3_amqp_types::messaging::annotations::OwnedKey;
-use fe2o3_amqp_types::messaging::{Annotations, Body, Message, MessageAnnotations};
+use fe2o3_amqp_types::messaging::{
+    Annotations, Body, DeliveryAnnotations, Message, MessageAnnotations,
+};
 use fe2o3_amqp_types::primitives::{Timestamp, Value};
 
-use super::partition::{Partition, ReaderLink, StoredEvent};
-use super::server;
+use super::partition::{Partition, PartitionState, ReaderLink, StoredEvent};
+use super::{EmulatorClock, server};
 
 /// Events taken from the log at a time; the lock is held for as long as this takes.
 const READ_EVENTS: usize = 128;
@@ -23,11 +25,18 @@ pub(super) struct Reader {
     first: Option<i64>,
     /// Sequence number of the first event not yet given.
     next: i64,
+    /// For a reader that wants to be told with every event which one is the last: the clock.
+    metric: Option<EmulatorClock>,
 }
 
 impl Reader {
-    pub(super) const fn new(partition: Arc<Partition>, link: Arc<ReaderLink>, next: i64) -> Self {
-        Self { partition, link, first: None, next }
+    pub(super) const fn new(
+        partition: Arc<Partition>,
+        link: Arc<ReaderLink>,
+        next: i64,
+        metric: Option<EmulatorClock>,
+    ) -> Self {
+        Self { partition, link, first: None, next, metric }
     }
 
     /// Sends all there is and waits for more; returns when the link fails.
@@ -45,7 +54,7 @@ impl Reader {
                     idle = true;
                     break;
                 }
-                send(sender, &event).await?;
+                self.send(sender, &event).await?;
                 self.first.get_or_insert(event.sequence);
                 self.next = event.sequence.saturating_add(1);
             }
@@ -67,8 +76,26 @@ impl Reader {
         }
         let (count, Some(first)) = (self.link.take_replay(), self.first) else { return Ok(()) };
         for event in self.partition.read_back(first, self.next, count) {
-            send(sender, &event).await?;
+            self.send(sender, &event).await?;
         }
+        Ok(())
+    }
+
+    async fn send(&self, sender: &mut Sender, event: &StoredEvent) -> Result<(), SendError> {
+        let content = &event.content;
+        let metric = self.metric.as_ref();
+        let message: Message<&Body<Value>> = Message {
+            header: None,
+            delivery_annotations: metric.map(|clock| metric_of(&self.partition, clock)),
+            message_annotations: Some(MessageAnnotations(annotations(event))),
+            properties: content.properties.clone(),
+            application_properties: content.application_properties.clone(),
+            body: &content.body,
+            footer: None,
+        };
+        let sendable = Sendable { message, message_format: 0, settled: Some(true) };
+        // Should the peer insist on settling itself, its disposition interests nobody.
+        drop(sender.send_batchable_ref(&sendable).await?);
         Ok(())
     }
 }
@@ -96,23 +123,6 @@ pub(super) async fn serve(mut sender: Sender, mut reader: Reader) {
     server::close_sender(sender, error).await;
 }
 
-async fn send(sender: &mut Sender, event: &StoredEvent) -> Result<(), SendError> {
-    let content = &event.content;
-    let message: Message<&Body<Value>> = Message {
-        header: None,
-        delivery_annotations: None,
-        message_annotations: Some(MessageAnnotations(annotations(event))),
-        properties: content.properties.clone(),
-        application_properties: content.application_properties.clone(),
-        body: &content.body,
-        footer: None,
-    };
-    let sendable = Sendable { message, message_format: 0, settled: Some(true) };
-    // Should the peer insist on settling itself, its disposition interests nobody.
-    drop(sender.send_batchable_ref(&sendable).await?);
-    Ok(())
-}
-
 fn annotations(event: &StoredEvent) -> Annotations {
     let mut annotations = Annotations::with_capacity(4);
     let mut put = |key: &str, value: Value| annotations.insert(OwnedKey::from(key), value);
@@ -123,4 +133,17 @@ fn annotations(event: &StoredEvent) -> Annotations {
         put("x-opt-partition-key", Value::String(key.clone()));
     }
     annotations
+}
+
+/// What a reader that asked for it is told beside the event.
+fn metric_of(partition: &Partition, clock: &EmulatorClock) -> DeliveryAnnotations {
+    let PartitionState { last_sequence, last_offset, last_enqueued_ms, .. } = partition.state();
+    let time = |at_ms| Value::Timestamp(Timestamp::from_milliseconds(at_ms));
+    let mut annotations = Annotations::with_capacity(4);
+    let mut put = |key: &str, value: Value| annotations.insert(OwnedKey::from(key), value);
+    put("last_enqueued_sequence_number", Value::Long(last_sequence));
+    put("last_enqueued_offset", Value::String(last_offset.to_string()));
+    put("last_enqueued_time_utc", time(last_enqueued_ms));
+    put("runtime_info_retrieval_time_utc", time(clock.now_ms()));
+    DeliveryAnnotations(annotations)
 }

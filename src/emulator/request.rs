@@ -7,12 +7,13 @@ use fe2o3_amqp::{Receiver, Sender};
 use fe2o3_amqp_types::messaging::{
     AmqpValue, ApplicationProperties, Body, Message, MessageId, Properties,
 };
-use fe2o3_amqp_types::primitives::{Array, OrderedMap, SimpleValue, Timestamp, Value};
+use fe2o3_amqp_types::primitives::{Array, OrderedMap, SimpleValue, Symbol, Timestamp, Value};
 use tokio::sync::mpsc;
 
 use super::EmulatorError;
 use super::address::Node;
 use super::broker::Broker;
+use super::fault;
 use super::writer::DISPOSITION_DELAY;
 
 /// Answers that may wait for a peer's credit; clients have one or two requests on the way.
@@ -143,9 +144,9 @@ impl Requests {
             (Some("READ"), Some("com.microsoft:partition")) => {
                 self.partition(name, text("partition").unwrap_or_default())
             }
-            _ => return Outcome::new(400, "unknown operation or entity type"),
+            (operation, kind) => return Outcome::not_emulated(operation, kind),
         };
-        found.unwrap_or_else(|error| Outcome::new(404, &error.to_string()))
+        found.unwrap_or_else(|error| Outcome::refused(404, fault::NOT_FOUND, &error.to_string()))
     }
 
     fn hub(&self, name: &str) -> Result<Outcome, EmulatorError> {
@@ -186,12 +187,27 @@ impl Requests {
 struct Outcome {
     status_code: i32,
     status_description: String,
+    condition: Option<&'static str>,
     body: Value,
 }
 
 impl Outcome {
     fn new(status_code: i32, status_description: &str) -> Self {
-        Self { status_code, status_description: status_description.to_owned(), body: Value::Null }
+        let status_description = status_description.to_owned();
+        Self { status_code, status_description, condition: None, body: Value::Null }
+    }
+
+    fn refused(status_code: i32, condition: &'static str, description: &str) -> Self {
+        Self { condition: Some(condition), ..Self::new(status_code, description) }
+    }
+
+    fn not_emulated(operation: Option<&str>, kind: Option<&str>) -> Self {
+        let [operation, kind] = [operation, kind].map(|word| word.unwrap_or("(none)"));
+        let description = format!(
+            "the emulator does not offer {operation} of {kind}: its management reads properties \
+             of hubs and partitions"
+        );
+        Self::refused(501, fault::NOT_IMPLEMENTED, &description)
     }
 
     fn found<const N: usize>(entries: [(&str, Value); N]) -> Self {
@@ -203,10 +219,14 @@ impl Outcome {
     }
 
     fn into_message(self, correlation_id: Option<MessageId>) -> Answer {
-        let mut application = OrderedMap::with_capacity(2);
+        let mut application = OrderedMap::with_capacity(3);
         application.insert("status-code".to_owned(), SimpleValue::Int(self.status_code));
         application
             .insert("status-description".to_owned(), SimpleValue::String(self.status_description));
+        if let Some(condition) = self.condition {
+            let condition = SimpleValue::Symbol(Symbol::from(condition));
+            application.insert("error-condition".to_owned(), condition);
+        }
         Message {
             header: None,
             delivery_annotations: None,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use fe2o3_amqp::Receiver;
 use fe2o3_amqp::link::ReceiverDisposer;
 use fe2o3_amqp::link::delivery::{Delivery, DeliveryInfo};
+use fe2o3_amqp_types::definitions::Error as AmqpError;
 use fe2o3_amqp_types::messaging::annotations::OwnedKey;
 use fe2o3_amqp_types::messaging::message::DecodeIntoMessage as _;
 use fe2o3_amqp_types::messaging::{Body, Message, MessageAnnotations};
@@ -15,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::broker::{Broker, Hub};
+use super::fault;
 use super::partition::{Content, Partition};
 
 /// Message format of a batch: every data section of the body is an encoded message.
@@ -49,16 +51,19 @@ impl Writer {
         Self { destination: Destination::Partition(partition), broker }
     }
 
-    fn store(&self, format: Option<u32>, message: Message<Body<Value>>) {
+    /// Stores a message, or all events of a batch; of a batch with a broken event none.
+    fn store(&self, format: Option<u32>, message: Message<Body<Value>>) -> Result<(), AmqpError> {
         let key = partition_key(message.message_annotations.as_ref());
         let partition = match &self.destination {
             Destination::Hub(hub) => hub.choose(key.as_deref()),
             Destination::Partition(partition) => Some(Arc::clone(partition)),
         };
-        let Some(partition) = partition else { return };
-        let now_ms = self.broker.clock.now_ms();
-        let contents = contents(format, message, key.as_deref());
-        partition.append(contents.into_iter().map(|content| (content, now_ms)));
+        let contents = contents(format, message, key.as_deref())?;
+        if let Some(partition) = partition {
+            let now_ms = self.broker.clock.now_ms();
+            partition.append(contents.into_iter().map(|content| (content, now_ms)));
+        }
+        Ok(())
     }
 }
 
@@ -73,7 +78,14 @@ pub(super) async fn serve(mut receiver: Receiver, writer: Writer) {
         };
         let format = *delivery.message_format();
         let (info, message) = delivery.into_parts();
-        writer.store(format, message);
+        if let Err(error) = writer.store(format, message) {
+            tracing::debug!(%error, "a delivery is refused");
+            tokio::time::sleep(DISPOSITION_DELAY).await;
+            if let Err(error) = receiver.reject(info, error).await {
+                return tracing::debug!(%error, "cannot refuse a delivery");
+            }
+            continue;
+        }
         if waiting.send((Instant::now() + DISPOSITION_DELAY, info)).await.is_err() {
             return;
         }
@@ -96,22 +108,24 @@ fn contents(
     format: Option<u32>,
     message: Message<Body<Value>>,
     envelope_key: Option<&str>,
-) -> Vec<Content> {
+) -> Result<Vec<Content>, AmqpError> {
     if format != Some(BATCH_FORMAT) {
-        return vec![content(message, envelope_key)];
+        return Ok(vec![content(message, envelope_key)]);
     }
-    let sections = match message.body {
-        Body::Data(sections) => sections.into_inner(),
-        Body::Value(_) | Body::Sequence(_) | Body::Empty => Vec::new(),
+    let Body::Data(sections) = message.body else {
+        return Err(fault::error(fault::DECODE_ERROR, "the body of a batch is not data"));
     };
-    let mut contents = Vec::with_capacity(sections.len());
-    for section in sections {
-        match Body::<Value>::decode_message_from_reader(SliceReader::new(&section.0)) {
-            Ok(message) => contents.push(content(message, envelope_key)),
-            Err(error) => tracing::warn!(%error, "event of a batch is not a message; dropped"),
-        }
+    let mut contents = Vec::new();
+    for section in sections.into_inner() {
+        let message = Body::<Value>::decode_message_from_reader(SliceReader::new(&section.0))
+            .map_err(|error| {
+                let text =
+                    format!("event {} of the batch is not a message: {error}", contents.len());
+                fault::error(fault::DECODE_ERROR, &text)
+            })?;
+        contents.push(content(message, envelope_key));
     }
-    contents
+    Ok(contents)
 }
 
 fn content(message: Message<Body<Value>>, envelope_key: Option<&str>) -> Content {
