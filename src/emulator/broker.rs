@@ -1,7 +1,6 @@
 //! What all connections share: the hubs, the clock, and the switches of the fault injection.
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
@@ -11,6 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::key;
 use super::partition::{MaxAge, Partition};
 use super::standing::Faults;
 use super::token::Expiry;
@@ -88,15 +88,10 @@ impl Hub {
     /// The partition for an event sent to the hub as a whole: by key, else each in turn.
     pub(super) fn choose(&self, partition_key: Option<&str>) -> Option<Arc<Partition>> {
         let partitions = self.partitions();
-        let number = match partition_key {
-            Some(key) => {
-                let mut hasher = DefaultHasher::new();
-                key.hash(&mut hasher);
-                usize::try_from(hasher.finish() >> 32).unwrap_or_default()
-            }
-            None => self.turn.fetch_add(1, Ordering::Relaxed),
+        let index = match partition_key {
+            Some(key) => key::partition_of(key, partitions.len()),
+            None => self.turn.fetch_add(1, Ordering::Relaxed).checked_rem(partitions.len())?,
         };
-        let index = number.checked_rem(partitions.len())?;
         partitions.get(index).cloned()
     }
 }

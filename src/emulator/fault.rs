@@ -26,10 +26,19 @@ pub(super) const BAD_AUDIENCE: &str =
     "InvalidAudience: The authorization header contains a token with a wrong audience.";
 /// The link has no token, or none that allows what it is for.
 const UNAUTHORIZED: &str = "amqp:unauthorized-access";
+/// What is asked for is part of the service, not of the emulator.
+pub(super) const NOT_IMPLEMENTED: &str = "amqp:not-implemented";
+/// What was sent is not AMQP.
+pub(super) const DECODE_ERROR: &str = "amqp:decode-error";
 
 /// An error with any condition; the wire form does not depend on whether the library knows it.
 pub(super) fn error(condition: &str, description: &str) -> AmqpError {
     AmqpError::new(ErrorCondition::Custom(Symbol::from(condition)), description.to_owned(), None)
+}
+
+/// The answer to whoever asks for `feature`.
+pub(super) fn not_emulated(feature: &str) -> AmqpError {
+    error(NOT_IMPLEMENTED, &format!("the emulator does not offer {feature}"))
 }
 
 /// The link of epoch `loser` gives way to a reader of epoch `winner`.

@@ -19,7 +19,6 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio_util::sync::DropGuard;
 
 pub use self::action::{Action, ClockChange, Lasts, Place, Reach};
@@ -32,6 +31,7 @@ mod control;
 mod address;
 mod broker;
 mod fault;
+mod key;
 mod partition;
 mod position;
 mod reader;
@@ -191,7 +191,7 @@ impl Emulator {
             }
         }
         let failed = |source| EmulatorError::Listen { address: listen, source };
-        let listener = TcpListener::bind(listen).await.map_err(failed)?;
+        let listener = server::bind(listen).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let broker = Arc::new(broker::Broker::new(hubs, clock));
         broker.tasks.spawn(server::listen(listener, Arc::clone(&broker)));
@@ -216,8 +216,9 @@ impl Emulator {
     #[must_use]
     pub fn connection_string(&self, hub: &str) -> String {
         format!(
-            "Endpoint=sb://localhost;SharedAccessKeyName=emulator;\
-             SharedAccessKey=bm90LWEtc2VjcmV0LWtleQ==;UseDevelopmentEmulator=true;EntityPath={hub}"
+            "Endpoint=sb://localhost:{};SharedAccessKeyName=emulator;\
+             SharedAccessKey=bm90LWEtc2VjcmV0LWtleQ==;UseDevelopmentEmulator=true;EntityPath={hub}",
+            self.address.port(),
         )
     }
 

@@ -7,13 +7,15 @@ use fe2o3_amqp::Sender;
 use fe2o3_amqp::link::SendError;
 use fe2o3_amqp::link::delivery::Sendable;
 use fe2o3_amqp_types::messaging::annotations::OwnedKey;
-use fe2o3_amqp_types::messaging::{Annotations, Body, Message, MessageAnnotations};
+use fe2o3_amqp_types::messaging::{
+    Annotations, Body, DeliveryAnnotations, Message, MessageAnnotations,
+};
 use fe2o3_amqp_types::primitives::{Timestamp, Value};
 use tokio::time::Instant;
 
-use super::partition::{Partition, ReaderLink, StoredEvent};
-use super::server;
+use super::partition::{Partition, PartitionState, ReaderLink, StoredEvent};
 use super::token::Grant;
+use super::{EmulatorClock, server};
 
 /// Events taken from the log at a time; the lock is held for as long as this takes.
 const READ_EVENTS: usize = 128;
@@ -30,11 +32,18 @@ pub(super) struct Reader {
     again: VecDeque<Arc<StoredEvent>>,
     /// When an event was last given.
     last: Option<Instant>,
+    /// For a reader that wants to be told with every event which one is the last: the clock.
+    metric: Option<EmulatorClock>,
 }
 
 impl Reader {
-    pub(super) const fn new(partition: Arc<Partition>, link: Arc<ReaderLink>, next: i64) -> Self {
-        Self { partition, link, first: None, next, again: VecDeque::new(), last: None }
+    pub(super) const fn new(
+        partition: Arc<Partition>,
+        link: Arc<ReaderLink>,
+        next: i64,
+        metric: Option<EmulatorClock>,
+    ) -> Self {
+        Self { partition, link, first: None, next, again: VecDeque::new(), last: None, metric }
     }
 
     /// Sends all there is and waits for more; returns when the link fails.
@@ -79,15 +88,28 @@ impl Reader {
         }
     }
 
-    async fn send(&mut self, sender: &mut Sender, event: &StoredEvent) -> Result<(), SendError> {
-        send(sender, event).await?;
-        self.last = Some(Instant::now());
-        Ok(())
-    }
-
     fn take_replay(&mut self) {
         let (count, Some(first)) = (self.link.take_replay(), self.first) else { return };
         self.again.extend(self.partition.read_back(first, self.next, count));
+    }
+
+    async fn send(&mut self, sender: &mut Sender, event: &StoredEvent) -> Result<(), SendError> {
+        let content = &event.content;
+        let metric = self.metric.as_ref();
+        let message: Message<&Body<Value>> = Message {
+            header: None,
+            delivery_annotations: metric.map(|clock| metric_of(&self.partition, clock)),
+            message_annotations: Some(MessageAnnotations(annotations(event))),
+            properties: content.properties.clone(),
+            application_properties: content.application_properties.clone(),
+            body: &content.body,
+            footer: None,
+        };
+        let sendable = Sendable { message, message_format: 0, settled: Some(true) };
+        // Should the peer insist on settling itself, its disposition interests nobody.
+        drop(sender.send_batchable_ref(&sendable).await?);
+        self.last = Some(Instant::now());
+        Ok(())
     }
 }
 
@@ -115,23 +137,6 @@ pub(super) async fn serve(mut sender: Sender, mut reader: Reader, grant: Grant) 
     server::close_sender(sender, error).await;
 }
 
-async fn send(sender: &mut Sender, event: &StoredEvent) -> Result<(), SendError> {
-    let content = &event.content;
-    let message: Message<&Body<Value>> = Message {
-        header: None,
-        delivery_annotations: None,
-        message_annotations: Some(MessageAnnotations(annotations(event))),
-        properties: content.properties.clone(),
-        application_properties: content.application_properties.clone(),
-        body: &content.body,
-        footer: None,
-    };
-    let sendable = Sendable { message, message_format: 0, settled: Some(true) };
-    // Should the peer insist on settling itself, its disposition interests nobody.
-    drop(sender.send_batchable_ref(&sendable).await?);
-    Ok(())
-}
-
 fn annotations(event: &StoredEvent) -> Annotations {
     let mut annotations = Annotations::with_capacity(4);
     let mut put = |key: &str, value: Value| annotations.insert(OwnedKey::from(key), value);
@@ -142,4 +147,17 @@ fn annotations(event: &StoredEvent) -> Annotations {
         put("x-opt-partition-key", Value::String(key.clone()));
     }
     annotations
+}
+
+/// What a reader that asked for it is told beside the event.
+fn metric_of(partition: &Partition, clock: &EmulatorClock) -> DeliveryAnnotations {
+    let PartitionState { last_sequence, last_offset, last_enqueued_ms, .. } = partition.state();
+    let time = |at_ms| Value::Timestamp(Timestamp::from_milliseconds(at_ms));
+    let mut annotations = Annotations::with_capacity(4);
+    let mut put = |key: &str, value: Value| annotations.insert(OwnedKey::from(key), value);
+    put("last_enqueued_sequence_number", Value::Long(last_sequence));
+    put("last_enqueued_offset", Value::String(last_offset.to_string()));
+    put("last_enqueued_time_utc", time(last_enqueued_ms));
+    put("runtime_info_retrieval_time_utc", time(clock.now_ms()));
+    DeliveryAnnotations(annotations)
 }

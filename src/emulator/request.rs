@@ -133,7 +133,7 @@ impl Requests {
         let application = request.application_properties.as_ref();
         let outcome = match self.node {
             Node::Management if self.tokens.broker().faults.busy.is_on() => {
-                Outcome::failed(503, fault::BUSY_TEXT, fault::SERVER_BUSY)
+                Outcome::refused(503, fault::SERVER_BUSY, fault::BUSY_TEXT)
             }
             Node::Management => self.properties(application),
             Node::Cbs | Node::Hub { .. } | Node::Partition { .. } => {
@@ -153,7 +153,7 @@ impl Requests {
         };
         match self.tokens.put(text(request, "name").unwrap_or_default(), token) {
             Ok(()) => Outcome::new(202, "Accepted"),
-            Err(reason) => Outcome::failed(401, &reason, fault::AUTH_FAILED),
+            Err(reason) => Outcome::refused(401, fault::AUTH_FAILED, &reason),
         }
     }
 
@@ -165,9 +165,9 @@ impl Requests {
             (Some("READ"), Some("com.microsoft:partition")) => {
                 self.partition(name, text("partition").unwrap_or_default())
             }
-            _ => return Outcome::new(400, "unknown operation or entity type"),
+            (operation, kind) => return Outcome::not_emulated(operation, kind),
         };
-        found.unwrap_or_else(|error| Outcome::new(404, &error.to_string()))
+        found.unwrap_or_else(|error| Outcome::refused(404, fault::NOT_FOUND, &error.to_string()))
     }
 
     fn hub(&self, name: &str) -> Result<Outcome, EmulatorError> {
@@ -213,22 +213,27 @@ fn text<'a>(request: Option<&'a ApplicationProperties>, key: &str) -> Option<&'a
 struct Outcome {
     status_code: i32,
     status_description: String,
-    error_condition: Option<&'static str>,
+    condition: Option<&'static str>,
     body: Value,
 }
 
 impl Outcome {
     fn new(status_code: i32, status_description: &str) -> Self {
-        Self {
-            status_code,
-            status_description: status_description.to_owned(),
-            error_condition: None,
-            body: Value::Null,
-        }
+        let status_description = status_description.to_owned();
+        Self { status_code, status_description, condition: None, body: Value::Null }
     }
 
-    fn failed(status_code: i32, description: &str, condition: &'static str) -> Self {
-        Self { error_condition: Some(condition), ..Self::new(status_code, description) }
+    fn refused(status_code: i32, condition: &'static str, description: &str) -> Self {
+        Self { condition: Some(condition), ..Self::new(status_code, description) }
+    }
+
+    fn not_emulated(operation: Option<&str>, kind: Option<&str>) -> Self {
+        let [operation, kind] = [operation, kind].map(|word| word.unwrap_or("(none)"));
+        let description = format!(
+            "the emulator does not offer {operation} of {kind}: its management reads properties \
+             of hubs and partitions"
+        );
+        Self::refused(501, fault::NOT_IMPLEMENTED, &description)
     }
 
     fn found<const N: usize>(entries: [(&str, Value); N]) -> Self {
@@ -244,7 +249,7 @@ impl Outcome {
         application.insert("status-code".to_owned(), SimpleValue::Int(self.status_code));
         application
             .insert("status-description".to_owned(), SimpleValue::String(self.status_description));
-        if let Some(condition) = self.error_condition {
+        if let Some(condition) = self.condition {
             let condition = SimpleValue::Symbol(Symbol::from(condition));
             application.insert("error-condition".to_owned(), condition);
         }

@@ -1,5 +1,7 @@
 //! Connections, sessions and attaches: what comes in is handed to reader, writer or request.
 
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -15,7 +17,7 @@ use fe2o3_amqp_types::messaging::{Source, Target, TargetArchetype};
 use fe2o3_amqp_types::performatives::Attach;
 use fe2o3_amqp_types::primitives::{Array, Symbol, Value};
 use fe2o3_amqp_types::sasl::{SaslCode, SaslInit, SaslOutcome, SaslResponse};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use super::address::Node;
@@ -47,7 +49,31 @@ const HANDSHAKE_LIMIT: Duration = Duration::from_secs(5);
 /// The link property of a reader's owner level.
 const EPOCH_PROPERTY: &str = "com.microsoft:epoch";
 
+/// Receive buffer of a connection. The Python client sets the segment size that it has read from
+/// its socket; on loopback that is half the window, and Linux takes none above 32,767 bytes.
+const RECEIVE_BUFFER_BYTES: u32 = 49_152;
+
+/// Connections that may wait to be accepted.
+const BACKLOG: u32 = 1_024;
+
+/// The capability of telling a reader with every event which one is the last.
+const METRIC_CAPABILITY: &str = "com.microsoft:enable-receiver-runtime-metric";
+
+/// The capability of noticing events that are sent twice.
+const IDEMPOTENT_CAPABILITY: &str = "com.microsoft:idempotent-producer";
+
 type Links = LinkAcceptor<fn(Source) -> Option<Source>, fn(Target) -> Option<Target>>;
+
+/// Takes the port.
+pub(super) fn bind(listen: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if listen.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A stopped emulator's port can be taken again at once.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES)?;
+    socket.bind(listen)?;
+    socket.listen(BACKLOG)
+}
 
 /// Accepts connections until the broker stops.
 pub(super) async fn listen(listener: TcpListener, broker: Arc<Broker>) {
@@ -143,26 +169,41 @@ async fn serve_session(
     cut: CancellationToken,
     tokens: Arc<Tokens>,
 ) {
-    // Python asks to settle second and then waits for a settled disposition, so the answer is
-    // always that the receiver settles first.
-    let links: Links = LinkAcceptor::builder()
-        .max_message_size(MAX_MESSAGE_BYTES)
-        .supported_receiver_settle_modes(SupportedReceiverSettleModes::First)
-        .fallback_receiver_settle_mode(ReceiverSettleMode::First)
-        .verify_incoming_source(false)
-        .verify_incoming_target(false)
-        .build();
     let replies = Replies::default();
     while let Some(attach) = cut.run_until_cancelled(session.next_incoming_attach()).await.flatten()
     {
         // What the link is for is read before the library takes the attach.
         let grant = grant(&attach, &tokens);
         let plan = plan(&attach, &tokens, &grant, &replies);
-        match links.accept_incoming_attach(attach, &mut session).await {
+        match links(&attach).accept_incoming_attach(attach, &mut session).await {
             Ok(endpoint) => start_link(endpoint, plan, &cut, grant),
             Err(error) => tracing::debug!(%error, "attach failed"),
         }
     }
+}
+
+/// How an attach is answered.
+fn links(attach: &Attach) -> Links {
+    // Python asks to settle second and then waits for a settled disposition, so the answer is
+    // always that the receiver settles first.
+    let links = LinkAcceptor::builder()
+        .supported_receiver_settle_modes(SupportedReceiverSettleModes::First)
+        .fallback_receiver_settle_mode(ReceiverSettleMode::First)
+        .verify_incoming_source(false)
+        .verify_incoming_target(false);
+    match attach.role {
+        Role::Sender => links.max_message_size(MAX_MESSAGE_BYTES).build(),
+        // An event of the largest size leaves with what the broker adds to it.
+        Role::Receiver if desires(attach, METRIC_CAPABILITY) => {
+            links.add_offered_capabilities(METRIC_CAPABILITY).build()
+        }
+        Role::Receiver => links.build(),
+    }
+}
+
+fn desires(attach: &Attach, capability: &str) -> bool {
+    let desired = attach.desired_capabilities.as_ref();
+    desired.is_some_and(|desired| desired.0.iter().any(|one| one.as_str() == capability))
 }
 
 /// What becomes of a link.
@@ -196,6 +237,9 @@ fn plan(attach: &Attach, tokens: &Arc<Tokens>, grant: &Grant, replies: &Replies)
                     Plan::Refuse(no_node(address))
                 }
             }
+        }
+        Role::Sender if desires(attach, IDEMPOTENT_CAPABILITY) => {
+            Plan::Refuse(fault::not_emulated("idempotent publishing"))
         }
         Role::Sender => {
             let address = target(attach);
@@ -251,7 +295,8 @@ fn plan_reader(
     let partition = broker.partition(hub, *partition).map_err(|error| not_found(&error))?;
     let next = partition.resolve(&position(attach)?)?;
     let link = partition.register(group, epoch(attach))?;
-    Ok(Reader::new(partition, link, next))
+    let metric = desires(attach, METRIC_CAPABILITY).then(|| broker.clock.clone());
+    Ok(Reader::new(partition, link, next, metric))
 }
 
 /// The position in the selector filter; without one, the end.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use fe2o3_amqp::Receiver;
 use fe2o3_amqp::link::ReceiverDisposer;
 use fe2o3_amqp::link::delivery::{Delivery, DeliveryInfo};
+use fe2o3_amqp_types::definitions::Error as AmqpError;
 use fe2o3_amqp_types::messaging::annotations::OwnedKey;
 use fe2o3_amqp_types::messaging::message::DecodeIntoMessage as _;
 use fe2o3_amqp_types::messaging::{Body, Message, MessageAnnotations};
@@ -52,18 +53,27 @@ impl Writer {
         Self { destination: Destination::Partition(partition), broker }
     }
 
-    /// Stores what a delivery holds, and returns where.
-    fn store(&self, format: Option<u32>, message: Message<Body<Value>>) -> Option<Arc<Partition>> {
+    /// Stores a message, or all events of a batch; of a batch with a broken event none. Returns
+    /// where.
+    fn store(
+        &self,
+        format: Option<u32>,
+        message: Message<Body<Value>>,
+    ) -> Result<Option<Arc<Partition>>, AmqpError> {
+        if self.broker.faults.busy.is_on() {
+            return Err(fault::busy());
+        }
         let key = partition_key(message.message_annotations.as_ref());
         let partition = match &self.destination {
             Destination::Hub(hub) => hub.choose(key.as_deref()),
             Destination::Partition(partition) => Some(Arc::clone(partition)),
         };
-        let partition = partition?;
-        let now_ms = self.broker.clock.now_ms();
-        let contents = contents(format, message, key.as_deref());
-        partition.append(contents.into_iter().map(|content| (content, now_ms)));
-        Some(partition)
+        let contents = contents(format, message, key.as_deref())?;
+        if let Some(partition) = &partition {
+            let now_ms = self.broker.clock.now_ms();
+            partition.append(contents.into_iter().map(|content| (content, now_ms)));
+        }
+        Ok(partition)
     }
 }
 
@@ -83,15 +93,17 @@ pub(super) async fn serve(mut receiver: Receiver, writer: Writer, grant: Grant) 
         };
         let format = *delivery.message_format();
         let (info, message) = delivery.into_parts();
-        if writer.broker.faults.busy.is_on() {
-            sleep(DISPOSITION_DELAY).await;
-            if let Err(error) = receiver.reject(info, fault::busy()).await {
-                return tracing::debug!(%error, "cannot reject a delivery");
+        match writer.store(format, message) {
+            Ok(Some(partition)) => partition.pace(Some(Instant::now())).await,
+            Ok(None) => {}
+            Err(error) => {
+                tracing::debug!(%error, "a delivery is refused");
+                sleep(DISPOSITION_DELAY).await;
+                if let Err(error) = receiver.reject(info, error).await {
+                    return tracing::debug!(%error, "cannot refuse a delivery");
+                }
+                continue;
             }
-            continue;
-        }
-        if let Some(partition) = writer.store(format, message) {
-            partition.pace(Some(Instant::now())).await;
         }
         if waiting.send((Instant::now() + DISPOSITION_DELAY, info)).await.is_err() {
             return;
@@ -115,22 +127,24 @@ fn contents(
     format: Option<u32>,
     message: Message<Body<Value>>,
     envelope_key: Option<&str>,
-) -> Vec<Content> {
+) -> Result<Vec<Content>, AmqpError> {
     if format != Some(BATCH_FORMAT) {
-        return vec![content(message, envelope_key)];
+        return Ok(vec![content(message, envelope_key)]);
     }
-    let sections = match message.body {
-        Body::Data(sections) => sections.into_inner(),
-        Body::Value(_) | Body::Sequence(_) | Body::Empty => Vec::new(),
+    let Body::Data(sections) = message.body else {
+        return Err(fault::error(fault::DECODE_ERROR, "the body of a batch is not data"));
     };
-    let mut contents = Vec::with_capacity(sections.len());
-    for section in sections {
-        match Body::<Value>::decode_message_from_reader(SliceReader::new(&section.0)) {
-            Ok(message) => contents.push(content(message, envelope_key)),
-            Err(error) => tracing::warn!(%error, "event of a batch is not a message; dropped"),
-        }
+    let mut contents = Vec::new();
+    for section in sections.into_inner() {
+        let message = Body::<Value>::decode_message_from_reader(SliceReader::new(&section.0))
+            .map_err(|error| {
+                let text =
+                    format!("event {} of the batch is not a message: {error}", contents.len());
+                fault::error(fault::DECODE_ERROR, &text)
+            })?;
+        contents.push(content(message, envelope_key));
     }
-    contents
+    Ok(contents)
 }
 
 fn content(message: Message<Body<Value>>, envelope_key: Option<&str>) -> Content {
