@@ -13,7 +13,7 @@ use fe2o3_amqp::acceptor::{
 };
 use fe2o3_amqp::{Receiver, Sender};
 use fe2o3_amqp_types::definitions::{Error as AmqpError, ReceiverSettleMode, Role};
-use fe2o3_amqp_types::messaging::{Source, Target, TargetArchetype};
+use fe2o3_amqp_types::messaging::{Body, Source, Target, TargetArchetype};
 use fe2o3_amqp_types::performatives::Attach;
 use fe2o3_amqp_types::primitives::{Array, Symbol, Value};
 use fe2o3_amqp_types::sasl::{SaslCode, SaslInit, SaslOutcome, SaslResponse};
@@ -29,7 +29,7 @@ use super::request::{self, Replies};
 use super::silence::{Line, SilentStream};
 use super::stream::CutStream;
 use super::token::{Grant, Tokens};
-use super::writer::{self, Writer};
+use super::writer::{self, DISPOSITION_DELAY, Writer};
 
 /// Largest frame taken; what the service offers.
 const MAX_FRAME_BYTES: u32 = 65_536;
@@ -45,6 +45,10 @@ const MAX_HANDLE: u32 = 8_191;
 
 /// How long a peer may take for the handshake, and to answer a closing detach.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long the first transfer of a writer may take that is to be refused; it comes with the
+/// credit, which is granted at the attach.
+const FIRST_TRANSFER: Duration = Duration::from_millis(100);
 
 /// The link property of a reader's owner level.
 const EPOCH_PROPERTY: &str = "com.microsoft:epoch";
@@ -387,9 +391,19 @@ pub(super) async fn close_sender(sender: Sender, error: AmqpError) {
     }
 }
 
-/// Closes a link we receive on, likewise.
-pub(super) async fn close_receiver(receiver: Receiver, error: AmqpError) {
+/// Closes a link we receive on.
+///
+/// A sender of the Rust client 0.16 whose first transfer crosses the detach waits for ever, so that
+/// transfer is heard and rejected first.
+pub(super) async fn close_receiver(mut receiver: Receiver, error: AmqpError) {
     tracing::debug!(%error, "closes a writer");
+    let first = tokio::time::timeout(FIRST_TRANSFER, receiver.recv::<Body<Value>>()).await;
+    if let Ok(Ok(delivery)) = first {
+        tokio::time::sleep(DISPOSITION_DELAY).await;
+        if let Err(error) = receiver.reject(&delivery, error.clone()).await {
+            tracing::debug!(%error, "cannot reject a delivery");
+        }
+    }
     match tokio::time::timeout(HANDSHAKE_LIMIT, receiver.close_with_error(error)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!(%error, "the peer closed first"),
