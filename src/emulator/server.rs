@@ -15,7 +15,8 @@ use fe2o3_amqp_types::messaging::{Source, Target, TargetArchetype};
 use fe2o3_amqp_types::performatives::Attach;
 use fe2o3_amqp_types::primitives::{Array, Symbol, Value};
 use fe2o3_amqp_types::sasl::{SaslCode, SaslInit, SaslOutcome, SaslResponse};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::address::Node;
@@ -24,7 +25,8 @@ use super::fault;
 use super::position::Position;
 use super::reader::{self, Reader};
 use super::request::{self, Replies};
-use super::stream::CutStream;
+use super::stream::{CutStream, ShapedStream};
+use super::wire::{self, WireError};
 use super::writer::{self, Writer};
 
 /// Largest frame taken; what the service offers.
@@ -47,8 +49,8 @@ const EPOCH_PROPERTY: &str = "com.microsoft:epoch";
 
 type Links = LinkAcceptor<fn(Source) -> Option<Source>, fn(Target) -> Option<Target>>;
 
-/// Accepts connections until the broker stops.
-pub(super) async fn listen(listener: TcpListener, broker: Arc<Broker>) {
+/// Accepts connections until the broker stops; over TLS where there is a certificate.
+pub(super) async fn listen(listener: TcpListener, tls: Option<TlsAcceptor>, broker: Arc<Broker>) {
     loop {
         let accepted = tokio::select! {
             biased;
@@ -61,9 +63,14 @@ pub(super) async fn listen(listener: TcpListener, broker: Arc<Broker>) {
                 drop(socket);
             }
             Ok((socket, _)) => {
+                if let Err(error) = socket.set_nodelay(true) {
+                    tracing::debug!(%error, "cannot disable Nagle's algorithm");
+                }
                 // The token is taken here, so that a cut right after also reaches this connection.
                 let cut = broker.connection_token();
-                broker.tasks.spawn(serve_connection(socket, cut, Arc::clone(&broker)));
+                let socket = CutStream::new(socket, cut.clone());
+                let served = serve_connection(socket, tls.clone(), cut, Arc::clone(&broker));
+                broker.tasks.spawn(served);
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
@@ -73,8 +80,13 @@ pub(super) async fn listen(listener: TcpListener, broker: Arc<Broker>) {
     }
 }
 
-async fn serve_connection(socket: TcpStream, cut: CancellationToken, broker: Arc<Broker>) {
-    let Some(mut connection) = shake_hands(socket, cut.clone()).await else { return };
+async fn serve_connection(
+    socket: CutStream,
+    tls: Option<TlsAcceptor>,
+    cut: CancellationToken,
+    broker: Arc<Broker>,
+) {
+    let Some(mut connection) = shake_hands(socket, tls.as_ref()).await else { return };
     // For the Python client, which reads neither the flow frames of a session with a small window
     // nor a handle limit that is left at its default.
     let sessions = SessionAcceptor::builder()
@@ -96,25 +108,33 @@ async fn serve_connection(socket: TcpStream, cut: CancellationToken, broker: Arc
 }
 
 async fn shake_hands(
-    socket: TcpStream,
-    cut: CancellationToken,
+    socket: CutStream,
+    tls: Option<&TlsAcceptor>,
 ) -> Option<ListenerConnectionHandle> {
-    if let Err(error) = socket.set_nodelay(true) {
-        tracing::debug!(%error, "cannot disable Nagle's algorithm");
-    }
     let acceptor = ConnectionAcceptor::builder()
         .container_id("tokenwatch-emulator")
         .max_frame_size(MAX_FRAME_BYTES)
         .idle_time_out(IDLE_TIMEOUT_MS)
         .sasl_acceptor(AnyCredential)
         .build();
-    let accepted = acceptor.accept(CutStream::new(socket, cut));
-    match tokio::time::timeout(HANDSHAKE_LIMIT, accepted).await {
-        Ok(Ok(connection)) => return Some(connection),
-        Ok(Err(error)) => tracing::debug!(%error, "handshake failed"),
-        Err(_) => tracing::debug!("handshake took too long"),
-    }
-    None
+    let shaking = async {
+        match wire::open(socket, tls).await {
+            Ok(wire) => match acceptor.accept(ShapedStream::new(wire)).await {
+                Ok(connection) => return Some(connection),
+                Err(error) => tracing::debug!(%error, "handshake failed"),
+            },
+            Err(error @ WireError::Io(_)) => tracing::debug!(%error, "handshake failed"),
+            // Whoever set the client up wants to know.
+            Err(error @ (WireError::Tls(_) | WireError::NoTls | WireError::Http { .. })) => {
+                tracing::warn!(%error, "connection refused");
+            }
+        }
+        None
+    };
+    tokio::time::timeout(HANDSHAKE_LIMIT, shaking).await.unwrap_or_else(|_| {
+        tracing::debug!("handshake took too long");
+        None
+    })
 }
 
 async fn serve_session(

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use azure_core::credentials::TokenCredential;
+use azure_core_amqp::AmqpTransport;
 use azure_identity::{
     AzureCliCredential, ManagedIdentityCredential, ManagedIdentityCredentialOptions,
     UserAssignedId, WorkloadIdentityCredential,
@@ -11,7 +12,7 @@ use azure_messaging_eventhubs::{ConsumerClient, RetryOptions};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::timeout;
 
-use super::{ANSWER_WITHIN, Shared};
+use super::{ANSWER_WITHIN, Shared, Transport};
 
 /// How to prove who we are.
 #[derive(Debug, Clone)]
@@ -66,6 +67,9 @@ impl ConnectError {
     /// client names hosts and conditions only.
     pub(super) fn of(error: &azure_messaging_eventhubs::EventHubsError) -> Self {
         let text = error.to_string();
+        if let Some(reason) = distrust(&text) {
+            return Self::Refused { reason };
+        }
         let lower = text.to_lowercase();
         if lower.contains("unauthorized") || lower.contains("401") {
             let reason = format!(
@@ -81,12 +85,42 @@ impl ConnectError {
     }
 }
 
+/// What to do about a certificate that was not accepted; `None` when it is something else.
+fn distrust(text: &str) -> Option<String> {
+    /// Replaces what the system trusts, so what else is to be trusted must be named too.
+    const TRUST: &str = "set SSL_CERT_FILE to a PEM file of the authorities to trust (it takes the \
+                         place of the system's; SSL_CERT_DIR=/etc/ssl/certs beside it keeps them)";
+    if text.contains("CA certificates") {
+        return Some(format!(
+            "no certificate can be checked, because none is trusted here: {TRUST}"
+        ));
+    }
+    let (_, cause) = text.split_once("InvalidCertificate(")?;
+    let begins = |word: &str| cause.starts_with(word);
+    let (problem, mend) = if begins("UnknownIssuer") {
+        ("is by an authority that is not trusted here", TRUST)
+    } else if begins("NotValidForName") {
+        ("is for another host name", "connect by a name that it holds, or have one made for this")
+    } else if begins("Expired") {
+        ("has expired", "have it renewed; is the clock of this machine right?")
+    } else if begins("NotValidYet") {
+        ("is not valid yet", "is the clock of this machine right?")
+    } else {
+        ("is not accepted", "have another made")
+    };
+    Some(format!("the hub's certificate {problem}: {mend} ({text})"))
+}
+
 /// A client for one partition, without retries of its own.
 pub(super) async fn client(shared: &Shared) -> Result<ConsumerClient, ConnectError> {
     let settings = &shared.settings;
     let builder = ConsumerClient::builder()
         .with_application_id("tokenwatch".to_owned())
         .with_consumer_group(settings.consumer_group.clone())
+        .with_transport(match settings.transport {
+            Transport::Amqp => AmqpTransport::Tcp,
+            Transport::WebSocket => AmqpTransport::WebSocket,
+        })
         .with_retry_options(RetryOptions { max_retries: 0, ..RetryOptions::default() });
     let builder = match &settings.custom_endpoint {
         Some(endpoint) => builder.with_custom_endpoint(endpoint.clone()),
