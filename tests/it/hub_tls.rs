@@ -224,7 +224,7 @@ async fn a_certificate_that_is_not_accepted_is_named_with_its_mend() {
     let (ours, others) = (authority.file(), other.file());
     let cases: [(&str, i32, Option<&Path>, &[&str]); 4] = [
         ("localhost", 2099, None, &["certificate", "trusted here", "SSL_CERT_FILE"]),
-        ("localhost", 2099, Some(&others), &["not trusted here", "SSL_CERT_FILE"]),
+        ("localhost", 2099, Some(&others), &["not by the authority", "SSL_CERT_FILE"]),
         (
             "elsewhere.example",
             2099,
