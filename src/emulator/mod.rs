@@ -1,15 +1,17 @@
 //! An Event Hubs broker inside the process, for `demo` and as the fault-injecting peer of tests.
 //!
-//! Speaks AMQP 1.0 without TLS on a loopback port and keeps events in memory. Microsoft's clients
-//! read, write and ask for properties; a [`Control`] appends events directly and makes the broker
-//! misbehave by [`Action`]s: cut connections, detach links, freeze, repeat, skip and drop events.
+//! Speaks AMQP 1.0 on a loopback port, on TCP and in WebSockets, with TLS or without, and keeps
+//! events in memory. Microsoft's clients read, write and ask for properties; a [`Control`] appends
+//! events directly and makes the broker misbehave by [`Action`]s: cut connections, detach links,
+//! freeze, repeat, skip and drop events.
 //!
 //! ```text
 //! server (connections, sessions, attaches) ─┬─ reader    events out, from a position on
 //!                                           ├─ writer    events in
 //!                                           └─ request   $cbs and $management
 //! broker ── partition (log, epochs) ── standing (faults that stand for a time), token
-//! silence (half-open) ── stream (cuts the socket) ── shape (pads frames, holds back detaches)
+//! stream (cuts the socket) ── silence (half-open) ── wire (TLS) ── websocket ── shape (pads frames,
+//!                                                                    holds back detaches)
 //! ```
 
 use std::collections::BTreeSet;
@@ -22,6 +24,7 @@ use std::time::Duration;
 use tokio_util::sync::DropGuard;
 
 pub use self::action::{Action, ClockChange, Lasts, Place, Reach};
+pub use self::certificate::{CertificateError, EmulatorTls};
 pub use self::clock::EmulatorClock;
 pub use self::control::{Control, Refuse};
 
@@ -30,6 +33,7 @@ mod clock;
 mod control;
 mod address;
 mod broker;
+mod certificate;
 mod fault;
 mod key;
 mod partition;
@@ -42,6 +46,8 @@ mod silence;
 mod standing;
 mod stream;
 mod token;
+mod websocket;
+mod wire;
 mod writer;
 
 /// Events a partition keeps when the [`HubSpec`] does not say.
@@ -108,7 +114,7 @@ impl FromStr for HubSpec {
 /// Why the emulator does not start, or does not do what a [`Control`] asks.
 #[derive(Debug, thiserror::Error)]
 pub enum EmulatorError {
-    /// It has no TLS and takes any token, so nobody else may reach it.
+    /// It takes any token, so nobody else may reach it.
     #[error("address {address} is not on the loopback interface")]
     NotLoopback {
         /// The address asked for.
@@ -166,6 +172,7 @@ pub enum EmulatorError {
 #[derive(Debug)]
 pub struct Emulator {
     address: SocketAddr,
+    has_tls: bool,
     broker: Arc<broker::Broker>,
     _stop_on_drop: DropGuard,
 }
@@ -179,6 +186,28 @@ impl Emulator {
         listen: SocketAddr,
         hubs: Vec<HubSpec>,
         clock: EmulatorClock,
+    ) -> Result<Self, EmulatorError> {
+        Self::listen(listen, hubs, clock, None).await
+    }
+
+    /// Like [`start`](Self::start), with TLS from the first byte on, and nothing without.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub async fn start_with_tls(
+        listen: SocketAddr,
+        hubs: Vec<HubSpec>,
+        clock: EmulatorClock,
+        tls: EmulatorTls,
+    ) -> Result<Self, EmulatorError> {
+        Self::listen(listen, hubs, clock, Some(tls)).await
+    }
+
+    async fn listen(
+        listen: SocketAddr,
+        hubs: Vec<HubSpec>,
+        clock: EmulatorClock,
+        tls: Option<EmulatorTls>,
     ) -> Result<Self, EmulatorError> {
         if !listen.ip().is_loopback() {
             return Err(EmulatorError::NotLoopback { address: listen });
@@ -194,10 +223,11 @@ impl Emulator {
         let listener = server::bind(listen).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let broker = Arc::new(broker::Broker::new(hubs, clock));
-        broker.tasks.spawn(server::listen(listener, Arc::clone(&broker)));
+        let (has_tls, acceptor) = (tls.is_some(), tls.map(|tls| tls.acceptor));
+        broker.tasks.spawn(server::listen(listener, acceptor, Arc::clone(&broker)));
         tracing::debug!(%address, "event hubs emulator listens");
         let stop_on_drop = broker.stop.clone().drop_guard();
-        Ok(Self { address, broker, _stop_on_drop: stop_on_drop })
+        Ok(Self { address, has_tls, broker, _stop_on_drop: stop_on_drop })
     }
 
     /// Where it listens, with the real port.
@@ -206,18 +236,29 @@ impl Emulator {
         self.address
     }
 
-    /// The custom endpoint for a client: `amqp://127.0.0.1:PORT`.
+    /// The custom endpoint for a client: `amqp://127.0.0.1:PORT`, or `amqps://localhost:PORT`.
     #[must_use]
     pub fn endpoint(&self) -> String {
+        if self.has_tls {
+            return format!("amqps://localhost:{}", self.address.port());
+        }
         format!("amqp://{}", self.address)
+    }
+
+    /// Where AMQP over WebSocket is served, on the same port.
+    #[must_use]
+    pub fn websocket_endpoint(&self) -> String {
+        format!("{}{}", self.endpoint().replace("amqp", "ws"), websocket::PATH)
     }
 
     /// A connection string for a hub, with a key that is no secret: any token is taken.
     #[must_use]
     pub fn connection_string(&self, hub: &str) -> String {
+        // Python's and JavaScript's clients take this word for "without TLS".
+        let plain = if self.has_tls { "" } else { "UseDevelopmentEmulator=true;" };
         format!(
             "Endpoint=sb://localhost:{};SharedAccessKeyName=emulator;\
-             SharedAccessKey=bm90LWEtc2VjcmV0LWtleQ==;UseDevelopmentEmulator=true;EntityPath={hub}",
+             SharedAccessKey=bm90LWEtc2VjcmV0LWtleQ==;{plain}EntityPath={hub}",
             self.address.port(),
         )
     }

@@ -18,6 +18,7 @@ use fe2o3_amqp_types::performatives::Attach;
 use fe2o3_amqp_types::primitives::{Array, Symbol, Value};
 use fe2o3_amqp_types::sasl::{SaslCode, SaslInit, SaslOutcome, SaslResponse};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::address::Node;
@@ -27,8 +28,9 @@ use super::position::Position;
 use super::reader::{self, Reader};
 use super::request::{self, Replies};
 use super::silence::{Line, SilentStream};
-use super::stream::CutStream;
+use super::stream::{CutStream, ShapedStream};
 use super::token::{Grant, Tokens};
+use super::wire::{self, WireError};
 use super::writer::{self, DISPOSITION_DELAY, Writer};
 
 /// Largest frame taken; what the service offers.
@@ -79,8 +81,8 @@ pub(super) fn bind(listen: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Accepts connections until the broker stops.
-pub(super) async fn listen(listener: TcpListener, broker: Arc<Broker>) {
+/// Accepts connections until the broker stops; over TLS where there is a certificate.
+pub(super) async fn listen(listener: TcpListener, tls: Option<TlsAcceptor>, broker: Arc<Broker>) {
     loop {
         let accepted = tokio::select! {
             biased;
@@ -93,11 +95,14 @@ pub(super) async fn listen(listener: TcpListener, broker: Arc<Broker>) {
                 drop(socket);
             }
             Ok((socket, _)) => {
+                if let Err(error) = socket.set_nodelay(true) {
+                    tracing::debug!(%error, "cannot disable Nagle's algorithm");
+                }
                 // Number and token are taken here, so that a fault right after reaches it too.
                 let number = broker.accepted.fetch_add(1, Ordering::AcqRel);
                 let cut = broker.connection_token();
                 let line = Line { number, cut, broker: Arc::clone(&broker) };
-                broker.tasks.spawn(serve_connection(socket, line));
+                broker.tasks.spawn(serve_connection(socket, tls.clone(), line));
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
@@ -107,10 +112,10 @@ pub(super) async fn listen(listener: TcpListener, broker: Arc<Broker>) {
     }
 }
 
-async fn serve_connection(socket: TcpStream, line: Line) {
+async fn serve_connection(socket: TcpStream, tls: Option<TlsAcceptor>, line: Line) {
     let (cut, broker) = (line.cut.clone(), Arc::clone(&line.broker));
     let mut idle = broker.idle.subscribe();
-    let Some(mut connection) = shake_hands(socket, line).await else { return };
+    let Some(mut connection) = shake_hands(socket, tls.as_ref(), line).await else { return };
     let tokens = Arc::new(Tokens::new(Arc::clone(&broker)));
     // For the Python client, which reads neither the flow frames of a session with a small window
     // nor a handle limit that is left at its default.
@@ -146,26 +151,38 @@ async fn close_connection(mut connection: ListenerConnectionHandle) {
     }
 }
 
-async fn shake_hands(socket: TcpStream, line: Line) -> Option<ListenerConnectionHandle> {
+async fn shake_hands(
+    socket: TcpStream,
+    tls: Option<&TlsAcceptor>,
+    line: Line,
+) -> Option<ListenerConnectionHandle> {
     // The handshake of a connection that is silent from the start begins when it no longer is.
     line.clone().sound().await;
-    if let Err(error) = socket.set_nodelay(true) {
-        tracing::debug!(%error, "cannot disable Nagle's algorithm");
-    }
     let acceptor = ConnectionAcceptor::builder()
         .container_id("tokenwatch-emulator")
         .max_frame_size(MAX_FRAME_BYTES)
         .idle_time_out(IDLE_TIMEOUT_MS)
         .sasl_acceptor(AnyCredential)
         .build();
-    let stream = CutStream::new(socket, line.cut.clone());
-    let accepted = acceptor.accept(SilentStream::new(stream, line));
-    match tokio::time::timeout(HANDSHAKE_LIMIT, accepted).await {
-        Ok(Ok(connection)) => return Some(connection),
-        Ok(Err(error)) => tracing::debug!(%error, "handshake failed"),
-        Err(_) => tracing::debug!("handshake took too long"),
-    }
-    None
+    let socket = SilentStream::new(CutStream::new(socket, line.cut.clone()), line);
+    let shaking = async {
+        match wire::open(socket, tls).await {
+            Ok(wire) => match acceptor.accept(ShapedStream::new(wire)).await {
+                Ok(connection) => return Some(connection),
+                Err(error) => tracing::debug!(%error, "handshake failed"),
+            },
+            Err(error @ WireError::Io(_)) => tracing::debug!(%error, "handshake failed"),
+            // Whoever set the client up wants to know.
+            Err(error @ (WireError::Tls(_) | WireError::NoTls | WireError::Http { .. })) => {
+                tracing::warn!(%error, "connection refused");
+            }
+        }
+        None
+    };
+    tokio::time::timeout(HANDSHAKE_LIMIT, shaking).await.unwrap_or_else(|_| {
+        tracing::debug!("handshake took too long");
+        None
+    })
 }
 
 async fn serve_session(

@@ -153,6 +153,30 @@ pub(crate) fn idle(arrivals: &[Arrival]) -> Batch {
     Batch { idle, ..Batch::default() }
 }
 
+/// Calls and tokens (in, cached, out) of each deployment that had any.
+pub(crate) type Sums = BTreeMap<String, [i64; 4]>;
+
+/// What the database at `path` has counted.
+pub(crate) async fn stored_sums(path: &Path) -> Sums {
+    let mut sums = Sums::new();
+    for total in Reader::open(path).await.unwrap().totals().await.unwrap().deployments {
+        let amount = total.split.total();
+        let sum = sums.entry(total.deployment).or_default();
+        let values = [amount.calls, amount.input, amount.cached, amount.output];
+        sum.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+    }
+    sums.retain(|_, sum| *sum != [0; 4]);
+    sums
+}
+
+/// What a simulation really had.
+pub(crate) fn true_sums(truth: &Truth) -> Sums {
+    let deployments = truth.deployments.iter();
+    deployments
+        .map(|d| (d.deployment.clone(), [d.calls, d.tokens_in, d.tokens_cached, d.tokens_out]))
+        .collect()
+}
+
 pub(crate) async fn digest(path: &str) -> Vec<String> {
     Reader::open(Path::new(path)).await.unwrap().digest().await.unwrap()
 }

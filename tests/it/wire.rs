@@ -9,11 +9,13 @@ use tokenwatch::engine::{EngineSettings, Env};
 use tokenwatch::pipeline::{Core, Service, Unwatched, wall_clock};
 use tokenwatch::price::PriceBook;
 use tokenwatch::simulate::{HubEvent, Options, Scenario, Simulation, Truth};
-use tokenwatch::source::event_hubs::{Auth, EventHubs, HubSettings, Pace, Start};
+use tokenwatch::source::event_hubs::{Auth, EventHubs, HubSettings, Pace, Start, Transport};
 use tokenwatch::store::Store;
 use tokenwatch::store::read::Reader;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
+
+use crate::harness::{Sums, stored_sums, true_sums};
 
 const HUB: &str = "logs";
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -95,6 +97,7 @@ impl World {
             consumer_group: "tokenwatch".to_owned(),
             auth: Auth::ConnectionString(self.emulator.connection_string(HUB).into()),
             custom_endpoint: Some(self.emulator.endpoint()),
+            transport: Transport::Amqp,
             start: Start::Earliest,
             prefetch: 50,
         };
@@ -144,21 +147,8 @@ impl World {
     }
 
     /// Calls and tokens by deployment, as stored and as they were.
-    async fn sums(&self) -> (BTreeMap<String, [i64; 4]>, BTreeMap<String, [i64; 4]>) {
-        let mut reader = Reader::open(&self.database()).await.unwrap();
-        let mut stored: BTreeMap<String, [i64; 4]> = BTreeMap::new();
-        for total in reader.totals().await.unwrap().deployments {
-            let amount = total.split.total();
-            let sum = stored.entry(total.deployment).or_default();
-            let values = [amount.calls, amount.input, amount.cached, amount.output];
-            sum.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
-        }
-        stored.retain(|_, sum| *sum != [0; 4]);
-        let truth =
-            self.truth.deployments.iter().map(|d| {
-                (d.deployment.clone(), [d.calls, d.tokens_in, d.tokens_cached, d.tokens_out])
-            });
-        (stored, truth.collect())
+    async fn sums(&self) -> (Sums, Sums) {
+        (stored_sums(&self.database()).await, true_sums(&self.truth))
     }
 
     async fn assert_exact(&self) {
@@ -292,7 +282,7 @@ async fn events_removed_before_they_were_read_raise_an_incident() {
     running.stop().await;
     assert_eq!(world.rules().await, ["TW-S01"]);
     let (stored, truth) = world.sums().await;
-    let calls = |sums: &BTreeMap<String, [i64; 4]>| sums.values().map(|sum| sum[0]).sum::<i64>();
+    let calls = |sums: &Sums| sums.values().map(|sum| sum[0]).sum::<i64>();
     assert!(calls(&stored) < calls(&truth));
 }
 

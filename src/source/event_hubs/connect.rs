@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use azure_core::credentials::TokenCredential;
+use azure_core_amqp::AmqpTransport;
 use azure_identity::{
     AzureCliCredential, ManagedIdentityCredential, ManagedIdentityCredentialOptions,
     UserAssignedId, WorkloadIdentityCredential,
@@ -12,8 +13,8 @@ use azure_messaging_eventhubs::{ConsumerClient, RetryOptions};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::timeout;
 
-use super::Shared;
 use super::answer::{self, Answer};
+use super::{Shared, Transport};
 use crate::event::TroubleKind;
 
 /// How to prove who we are.
@@ -98,6 +99,9 @@ impl ConnectError {
     /// client names hosts and conditions only.
     pub(super) fn of(error: &azure_messaging_eventhubs::EventHubsError) -> Self {
         let (answer, text) = answer::read(error);
+        if let Some(reason) = distrust(&text) {
+            return Self::Refused { reason };
+        }
         match answer {
             Answer::Unauthorized => Self::Refused {
                 reason: format!(
@@ -117,12 +121,44 @@ impl ConnectError {
     }
 }
 
+/// What to do about a certificate that was not accepted; `None` when it is something else.
+fn distrust(text: &str) -> Option<String> {
+    /// Replaces what the system trusts, so what else is to be trusted must be named too.
+    const TRUST: &str = "set SSL_CERT_FILE to a PEM file of the authorities to trust (it takes the \
+                         place of the system's; SSL_CERT_DIR=/etc/ssl/certs beside it keeps them)";
+    if text.contains("CA certificates") {
+        return Some(format!(
+            "no certificate can be checked, because none is trusted here: {TRUST}"
+        ));
+    }
+    let (_, cause) = text.split_once("invalid peer certificate: ")?;
+    let (problem, mend) = if cause.starts_with("UnknownIssuer") {
+        ("is by an authority that is not trusted here", TRUST)
+    } else if cause.starts_with("BadSignature") {
+        // Two authorities of one name, such as one that was made anew.
+        ("is not by the authority of that name that is trusted here", TRUST)
+    } else if cause.starts_with("certificate not valid for name") {
+        ("is for another host name", "connect by a name that it holds, or have one made for this")
+    } else if cause.starts_with("certificate expired") {
+        ("has expired", "have it renewed; is the clock of this machine right?")
+    } else if cause.starts_with("certificate not valid yet") {
+        ("is not valid yet", "is the clock of this machine right?")
+    } else {
+        ("is not accepted", "have another made")
+    };
+    Some(format!("the hub's certificate {problem}: {mend} ({text})"))
+}
+
 /// A client for one partition, without retries of its own.
 pub(super) async fn client(shared: &Shared) -> Result<ConsumerClient, ConnectError> {
     let settings = &shared.settings;
     let builder = ConsumerClient::builder()
         .with_application_id("tokenwatch".to_owned())
         .with_consumer_group(settings.consumer_group.clone())
+        .with_transport(match settings.transport {
+            Transport::Amqp => AmqpTransport::Tcp,
+            Transport::WebSocket => AmqpTransport::WebSocket,
+        })
         .with_retry_options(RetryOptions { max_retries: 0, ..RetryOptions::default() });
     let builder = match &settings.custom_endpoint {
         Some(endpoint) => builder.with_custom_endpoint(endpoint.clone()),
@@ -177,5 +213,32 @@ pub(super) async fn close(client: ConsumerClient) {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::trace!(%error, "client closed with an error"),
         Err(_) => tracing::trace!("client did not close in time"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_certificate_is_said_with_its_mend() {
+        let said =
+            |cause: &str| distrust(&format!("AMQP Error: invalid peer certificate: {cause}"));
+        for (cause, problem, mend) in [
+            ("UnknownIssuer", "not trusted here", "SSL_CERT_FILE"),
+            ("certificate not valid for name \"a\"; certificate is", "another host name", "a name"),
+            ("certificate expired: verification time 1", "has expired", "renewed"),
+            ("certificate not valid yet: verification", "not valid yet", "clock"),
+            ("BadSignature", "that name that is trusted here", "SSL_CERT_FILE"),
+            ("Revoked", "not accepted", "another"),
+        ] {
+            let text = said(cause).unwrap();
+            assert!(text.contains(problem) && text.contains(mend), "{text}");
+        }
+        let text = distrust("General(\"No CA certificates were loaded from the system\")").unwrap();
+        assert!(text.contains("SSL_CERT_FILE"), "{text}");
+        for text in ["connection refused", "ExpiredToken", "com.microsoft:timeout"] {
+            assert_eq!(distrust(text), None);
+        }
     }
 }

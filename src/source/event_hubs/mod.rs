@@ -45,12 +45,24 @@ pub struct HubSettings {
     pub consumer_group: String,
     /// How to prove who we are.
     pub auth: Auth,
-    /// Another address for the same protocol, on loopback only.
+    /// Another address for the same protocol: an emulator, or a way around.
     pub custom_endpoint: Option<String>,
+    /// How AMQP is carried.
+    pub transport: Transport,
     /// Where a partition begins that was never read.
     pub start: Start,
     /// Events in flight per partition; each may have 1 MiB.
     pub prefetch: u32,
+}
+
+/// How AMQP is carried to the hub.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Transport {
+    /// On TCP: port 5671.
+    #[default]
+    Amqp,
+    /// In a WebSocket: port 443, always with TLS.
+    WebSocket,
 }
 
 /// Where a partition begins that was never read.
