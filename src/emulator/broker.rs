@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::partition::Partition;
-use super::{EmulatorClock, EmulatorError, HubSpec};
+use super::{DEFAULT_GROUP, EmulatorClock, EmulatorError, HubSpec};
 
 /// A hub with its partitions.
 #[derive(Debug)]
@@ -17,6 +17,7 @@ pub(super) struct Hub {
     pub(super) name: String,
     pub(super) created_ms: i64,
     retention: usize,
+    groups: Vec<String>,
     partitions: RwLock<Vec<Arc<Partition>>>,
     turn: AtomicUsize,
 }
@@ -27,11 +28,20 @@ impl Hub {
             name: spec.name,
             created_ms,
             retention: spec.retention,
+            groups: spec.consumer_groups,
             partitions: RwLock::new(Vec::new()),
             turn: AtomicUsize::new(0),
         };
         hub.grow(spec.partitions);
         hub
+    }
+
+    /// Whether readers of this consumer group are served.
+    pub(super) fn has_group(&self, group: &str) -> bool {
+        let mut listed = self.groups.iter();
+        self.groups.is_empty()
+            || group.eq_ignore_ascii_case(DEFAULT_GROUP)
+            || listed.any(|listed| listed.eq_ignore_ascii_case(group))
     }
 
     pub(super) fn partitions(&self) -> Vec<Arc<Partition>> {
@@ -104,6 +114,20 @@ impl Broker {
     pub(super) fn hub(&self, name: &str) -> Result<Arc<Hub>, EmulatorError> {
         let found = self.hubs.get(&name.to_lowercase()).cloned();
         found.ok_or_else(|| EmulatorError::NoHub { hub: name.to_owned() })
+    }
+
+    /// The partition for a reader of a consumer group.
+    pub(super) fn read_by(
+        &self,
+        group: &str,
+        hub: &str,
+        number: u32,
+    ) -> Result<Arc<Partition>, EmulatorError> {
+        if !self.hub(hub)?.has_group(group) {
+            let (hub, group) = (hub.to_owned(), group.to_owned());
+            return Err(EmulatorError::NoConsumerGroup { hub, group });
+        }
+        self.partition(hub, number)
     }
 
     pub(super) fn partition(
