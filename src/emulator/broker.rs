@@ -14,7 +14,7 @@ use super::key;
 use super::partition::{MaxAge, Partition};
 use super::standing::Faults;
 use super::token::Expiry;
-use super::{EmulatorClock, EmulatorError, HubSpec};
+use super::{DEFAULT_GROUP, EmulatorClock, EmulatorError, HubSpec};
 
 /// A hub with its partitions.
 #[derive(Debug)]
@@ -23,6 +23,7 @@ pub(super) struct Hub {
     created_ms: AtomicI64,
     retention: usize,
     max_age: Mutex<Option<MaxAge>>,
+    groups: Vec<String>,
     partitions: RwLock<Vec<Arc<Partition>>>,
     turn: AtomicUsize,
 }
@@ -34,6 +35,7 @@ impl Hub {
             created_ms: AtomicI64::new(created_ms),
             retention: spec.retention,
             max_age: Mutex::new(None),
+            groups: spec.consumer_groups,
             partitions: RwLock::new(Vec::new()),
             turn: AtomicUsize::new(0),
         };
@@ -51,6 +53,14 @@ impl Hub {
         for partition in self.partitions() {
             partition.clear();
         }
+    }
+
+    /// Whether readers of this consumer group are served.
+    pub(super) fn has_group(&self, group: &str) -> bool {
+        let mut listed = self.groups.iter();
+        self.groups.is_empty()
+            || group.eq_ignore_ascii_case(DEFAULT_GROUP)
+            || listed.any(|listed| listed.eq_ignore_ascii_case(group))
     }
 
     pub(super) fn partitions(&self) -> Vec<Arc<Partition>> {
@@ -145,6 +155,20 @@ impl Broker {
 
     pub(super) fn hubs(&self) -> impl Iterator<Item = &Arc<Hub>> {
         self.hubs.values()
+    }
+
+    /// The partition for a reader of a consumer group.
+    pub(super) fn read_by(
+        &self,
+        group: &str,
+        hub: &str,
+        number: u32,
+    ) -> Result<Arc<Partition>, EmulatorError> {
+        if !self.hub(hub)?.has_group(group) {
+            let (hub, group) = (hub.to_owned(), group.to_owned());
+            return Err(EmulatorError::NoConsumerGroup { hub, group });
+        }
+        self.partition(hub, number)
     }
 
     pub(super) fn partition(

@@ -27,6 +27,7 @@ pub use self::action::{Action, ClockChange, Lasts, Place, Reach};
 pub use self::certificate::{CertificateError, EmulatorTls};
 pub use self::clock::EmulatorClock;
 pub use self::control::{Control, Refuse};
+pub use self::entities::{Entities, EntityProblem};
 
 mod action;
 mod clock;
@@ -34,6 +35,7 @@ mod control;
 mod address;
 mod broker;
 mod certificate;
+mod entities;
 mod fault;
 mod key;
 mod partition;
@@ -56,6 +58,13 @@ const DEFAULT_RETENTION: usize = 1_000_000;
 /// Most partitions of a hub; the largest number the service sells.
 const MAX_PARTITIONS: u32 = 1024;
 
+/// Longest names of hubs and consumer groups; those of the service.
+const MAX_HUB_NAME: usize = 256;
+const MAX_GROUP_NAME: usize = 50;
+
+/// The consumer group that every hub has.
+const DEFAULT_GROUP: &str = "$Default";
+
 /// How long [`Emulator::stop`] waits for its tasks, which have nothing left to do.
 const STOP_LIMIT: Duration = Duration::from_secs(2);
 
@@ -68,24 +77,49 @@ pub struct HubSpec {
     pub partitions: u32,
     /// Events retained per partition; the oldest are dropped beyond.
     pub retention: usize,
+    /// Consumer groups that may read, beside `$Default`; compared without case. When none is
+    /// listed any group may.
+    pub consumer_groups: Vec<String>,
 }
 
 impl HubSpec {
-    /// A hub that retains a million events per partition.
+    /// A hub that retains a million events per partition and is read by any consumer group.
     pub fn new(name: impl Into<String>, partitions: u32) -> Self {
-        Self { name: name.into(), partitions, retention: DEFAULT_RETENTION }
+        Self {
+            name: name.into(),
+            partitions,
+            retention: DEFAULT_RETENTION,
+            consumer_groups: Vec::new(),
+        }
     }
 
     fn check(&self) -> Result<(), EmulatorError> {
-        let letters = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-        if self.name.is_empty() || !self.name.chars().all(letters) {
+        if !is_name(&self.name, MAX_HUB_NAME) {
             return Err(EmulatorError::HubName { name: self.name.clone() });
+        }
+        let mut groups = BTreeSet::new();
+        for group in &self.consumer_groups {
+            let fine = group.eq_ignore_ascii_case(DEFAULT_GROUP) || is_name(group, MAX_GROUP_NAME);
+            if !fine || !groups.insert(group.to_lowercase()) {
+                return Err(EmulatorError::ConsumerGroup { group: group.clone() });
+            }
         }
         if !(1..=MAX_PARTITIONS).contains(&self.partitions) {
             return Err(EmulatorError::PartitionCount { text: self.partitions.to_string() });
         }
         Ok(())
     }
+}
+
+/// What the service takes as a name: letters, digits, `.`, `-` and `_`, the first and the last a
+/// letter or a digit.
+fn is_name(name: &str, longest: usize) -> bool {
+    let ends = |c: char| c.is_ascii_alphanumeric();
+    let inside = |c: char| ends(c) || matches!(c, '.' | '-' | '_');
+    name.len() <= longest
+        && name.starts_with(ends)
+        && name.ends_with(ends)
+        && name.chars().all(inside)
 }
 
 impl fmt::Display for HubSpec {
@@ -135,10 +169,22 @@ pub enum EmulatorError {
         text: String,
     },
     /// A name the service would not take either.
-    #[error("hub name `{name}` is not made of letters, digits, `.`, `-` and `_`")]
+    #[error(
+        "hub name `{name}` is not made of up to {MAX_HUB_NAME} letters, digits, `.`, `-` and `_` \
+         with a letter or digit at both ends"
+    )]
     HubName {
         /// The name.
         name: String,
+    },
+    /// A name the service would not take either, or one that is there twice.
+    #[error(
+        "consumer group `{group}` is there twice, or is not made of up to {MAX_GROUP_NAME} letters, \
+         digits, `.`, `-` and `_` with a letter or digit at both ends"
+    )]
+    ConsumerGroup {
+        /// The name.
+        group: String,
     },
     /// Names are compared without case.
     #[error("hub `{name}` is specified twice")]
@@ -157,6 +203,14 @@ pub enum EmulatorError {
     NoHub {
         /// The name asked for.
         hub: String,
+    },
+    /// The hub lists its consumer groups, and this is none of them.
+    #[error("no consumer group `{group}` in hub `{hub}`")]
+    NoConsumerGroup {
+        /// The hub asked for.
+        hub: String,
+        /// The group asked for.
+        group: String,
     },
     /// The hub has fewer partitions.
     #[error("no partition {partition} in hub `{hub}`")]

@@ -313,7 +313,7 @@ fn plan_reader(
     broker: &Broker,
     (hub, partition, group): &(String, u32, String),
 ) -> Result<Reader, AmqpError> {
-    let partition = broker.partition(hub, *partition).map_err(|error| not_found(&error))?;
+    let partition = broker.read_by(group, hub, *partition).map_err(|error| not_found(&error))?;
     let next = partition.resolve(&position(attach)?)?;
     let link = partition.register(group, epoch(attach))?;
     let metric = desires(attach, METRIC_CAPABILITY).then(|| broker.clock.clone());
