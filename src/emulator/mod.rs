@@ -9,6 +9,7 @@
 //!                                           ├─ writer    events in
 //!                                           └─ request   $cbs and $management
 //! broker ── partition (log, epochs) ── standing (faults that stand for a time), token
+//! script (what goes wrong when) ── grammar ── action
 //! silence (half-open) ── stream (cuts the socket) ── shape (pads frames, holds back detaches)
 //! ```
 
@@ -25,6 +26,7 @@ use tokio_util::sync::DropGuard;
 pub use self::action::{Action, ClockChange, Lasts, Place, Reach};
 pub use self::clock::EmulatorClock;
 pub use self::control::{Control, Refuse};
+pub use self::script::{Script, ScriptError, Step, When};
 
 mod action;
 mod clock;
@@ -36,6 +38,8 @@ mod partition;
 mod position;
 mod reader;
 mod request;
+mod grammar;
+mod script;
 mod server;
 mod shape;
 mod silence;
@@ -71,8 +75,7 @@ impl HubSpec {
     }
 
     fn check(&self) -> Result<(), EmulatorError> {
-        let letters = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-        if self.name.is_empty() || !self.name.chars().all(letters) {
+        if !is_hub_name(&self.name) {
             return Err(EmulatorError::HubName { name: self.name.clone() });
         }
         if !(1..=MAX_PARTITIONS).contains(&self.partitions) {
@@ -80,6 +83,11 @@ impl HubSpec {
         }
         Ok(())
     }
+}
+
+fn is_hub_name(name: &str) -> bool {
+    let letters = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    !name.is_empty() && name.chars().all(letters)
 }
 
 impl fmt::Display for HubSpec {
