@@ -184,7 +184,8 @@ impl fmt::Display for Action {
             Self::Detach { at, condition } => write!(f, "detach {at} {condition}"),
             Self::ServerBusy { lasts } => write!(f, "server-busy{lasts}"),
             Self::Unauthorized { lasts } => write!(f, "unauthorized{lasts}"),
-            Self::ExpireTokens { after } => write!(f, "expire-tokens {}", Span(*after)),
+            Self::ExpireTokens { after: Duration::ZERO } => f.write_str("expire-tokens"),
+            Self::ExpireTokens { after } => write!(f, "expire-tokens in {}", Span(*after)),
             Self::EnforceTokens { lasts } => write!(f, "enforce-tokens{lasts}"),
             Self::Freeze { at, lasts } => write!(f, "freeze {at}{lasts}"),
             Self::Slow { at, events_per_s, lasts } => write!(f, "slow {at} {events_per_s}{lasts}"),
@@ -228,6 +229,7 @@ impl fmt::Display for ClockChange {
             Self::Back(span) => write!(f, "-{}", Span(*span)),
             Self::To(ms) => match Timestamp::from_millisecond(*ms) {
                 Ok(at) => write!(f, "{at}"),
+                // Beyond the year 9999, or before that of the year -9999.
                 Err(_) => write!(f, "{ms}"),
             },
         }

@@ -10,6 +10,7 @@
 //!                                           ├─ writer    events in
 //!                                           └─ request   $cbs and $management
 //! broker ── partition (log, epochs) ── standing (faults that stand for a time), token
+//! script (what goes wrong when) ── grammar ── action
 //! stream (cuts the socket) ── silence (half-open) ── wire (TLS) ── websocket ── shape (pads frames,
 //!                                                                    holds back detaches)
 //! ```
@@ -28,6 +29,7 @@ pub use self::certificate::{CertificateError, EmulatorTls};
 pub use self::clock::EmulatorClock;
 pub use self::control::{Control, Refuse};
 pub use self::entities::{Entities, EntityProblem};
+pub use self::script::{Script, ScriptError, Step, When};
 
 mod action;
 mod clock;
@@ -42,6 +44,8 @@ mod partition;
 mod position;
 mod reader;
 mod request;
+mod grammar;
+mod script;
 mod server;
 mod shape;
 mod silence;
@@ -94,7 +98,7 @@ impl HubSpec {
     }
 
     fn check(&self) -> Result<(), EmulatorError> {
-        if !is_name(&self.name, MAX_HUB_NAME) {
+        if !is_hub_name(&self.name) {
             return Err(EmulatorError::HubName { name: self.name.clone() });
         }
         let mut groups = BTreeSet::new();
@@ -120,6 +124,11 @@ fn is_name(name: &str, longest: usize) -> bool {
         && name.starts_with(ends)
         && name.ends_with(ends)
         && name.chars().all(inside)
+}
+
+/// What may name a hub.
+fn is_hub_name(name: &str) -> bool {
+    is_name(name, MAX_HUB_NAME)
 }
 
 impl fmt::Display for HubSpec {

@@ -123,3 +123,41 @@ impl<T: Copy> Standing<T> {
         }
     }
 }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_fault_ends_when_its_time_is_over() {
+        let fault = Standing::default();
+        assert!(!fault.is_on());
+        fault.over().await;
+        fault.begin(7, Lasts::For(Duration::from_secs(5)));
+        assert_eq!(fault.get(), Some(7));
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert_eq!(fault.remaining(), Some((7, Some(Duration::from_secs(3)))));
+        let began = Instant::now();
+        fault.over().await;
+        assert_eq!(began.elapsed().as_secs(), 3);
+        assert_eq!(fault.get(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_later_fault_replaces_the_earlier() {
+        let fault = Standing::default();
+        fault.begin(1, Lasts::UntilEnded);
+        assert_eq!(fault.remaining(), Some((1, None)));
+        fault.begin(2, Lasts::For(Duration::from_secs(1)));
+        assert_eq!(fault.get(), Some(2));
+        fault.begin(3, Lasts::OVER);
+        assert_eq!(fault.get(), None);
+        fault.begin(4, Lasts::UntilEnded);
+        let (began, over) = (Instant::now(), fault.over());
+        let end = async {
+            tokio::time::sleep(Duration::from_secs(9)).await;
+            fault.end();
+        };
+        tokio::join!(over, end);
+        assert_eq!(began.elapsed().as_secs(), 9);
+    }
+}
