@@ -126,6 +126,12 @@ impl Control {
         self.broker.attaches.load(Ordering::Relaxed)
     }
 
+    /// TCP connections accepted since the start.
+    #[must_use]
+    pub fn connection_count(&self) -> u64 {
+        self.broker.accepted.load(Ordering::Relaxed)
+    }
+
     /// The next sequence number of each partition, which is the number of events received while
     /// no sequence numbers were skipped. Empty for an unknown hub.
     #[must_use]

@@ -19,3 +19,4 @@ mod run;
 mod smtp_peer;
 mod webhook_tls;
 mod wire;
+mod world;
