@@ -247,3 +247,5 @@ impl Emulator {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod fault_tests;

@@ -383,9 +383,8 @@ mod tests {
             let hubs = vec![HubSpec::new("logs", 1)];
             Control::new(Arc::new(Broker::new(hubs, EmulatorClock::fixed(0))))
         };
-        let script: Script = "at 25 s: skip logs 100; every 10 s: skip logs 1; at 5 s: skip gone 1"
-            .parse()
-            .unwrap();
+        let script: Script =
+            "at 25 s: skip logs 100; every 10 s: skip logs 1; at 5 s: skip gone 1".parse().unwrap();
         for (until_s, next) in [(9, 0), (11, 1), (21, 2), (24, 2), (26, 102), (31, 103)] {
             let control = control();
             let run = timeout(Duration::from_secs(until_s), script.run(&control)).await;
