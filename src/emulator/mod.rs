@@ -9,7 +9,7 @@
 //!                                           ├─ writer    events in
 //!                                           └─ request   $cbs and $management
 //! broker ── partition (log, epochs) ── standing (faults that stand for a time), token
-//! script (what goes wrong when) ── grammar ── action
+//! http, script (what goes wrong when) ── grammar ── action
 //! silence (half-open) ── stream (cuts the socket) ── shape (pads frames, holds back detaches)
 //! ```
 
@@ -34,6 +34,7 @@ mod control;
 mod address;
 mod broker;
 mod fault;
+mod http;
 mod partition;
 mod position;
 mod reader;
@@ -44,6 +45,7 @@ mod server;
 mod shape;
 mod silence;
 mod standing;
+mod state;
 mod stream;
 mod token;
 mod writer;
@@ -154,6 +156,9 @@ pub enum EmulatorError {
         /// The count as written.
         text: String,
     },
+    /// Somebody starts scripts and does not end them.
+    #[error("too many scripts run; end them first")]
+    TooManyScripts,
     /// No hub of this name is served.
     #[error("no hub `{hub}`")]
     NoHub {
@@ -188,9 +193,6 @@ impl Emulator {
         hubs: Vec<HubSpec>,
         clock: EmulatorClock,
     ) -> Result<Self, EmulatorError> {
-        if !listen.ip().is_loopback() {
-            return Err(EmulatorError::NotLoopback { address: listen });
-        }
         let mut names = BTreeSet::new();
         for hub in &hubs {
             hub.check()?;
@@ -198,9 +200,7 @@ impl Emulator {
                 return Err(EmulatorError::HubTwice { name: hub.name.clone() });
             }
         }
-        let failed = |source| EmulatorError::Listen { address: listen, source };
-        let listener = TcpListener::bind(listen).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
+        let (listener, address) = bind(listen).await?;
         let broker = Arc::new(broker::Broker::new(hubs, clock));
         broker.tasks.spawn(server::listen(listener, Arc::clone(&broker)));
         tracing::debug!(%address, "event hubs emulator listens");
@@ -229,6 +229,19 @@ impl Emulator {
         )
     }
 
+    /// Serves the control over HTTP too, as long as the emulator runs, and says where. `GET /`
+    /// there tells the rest. Port 0 takes a free one.
+    ///
+    /// # Errors
+    /// When the address is not loopback or cannot be listened on.
+    pub async fn serve_control(&self, listen: SocketAddr) -> Result<SocketAddr, EmulatorError> {
+        let (listener, address) = bind(listen).await?;
+        let control = self.control();
+        control.spawn(http::listen(listener, self.control()));
+        tracing::debug!(%address, "emulator control listens");
+        Ok(address)
+    }
+
     /// The hand inside.
     #[must_use]
     pub fn control(&self) -> Control {
@@ -245,7 +258,21 @@ impl Emulator {
     }
 }
 
+/// Listens where only this machine reaches.
+async fn bind(listen: SocketAddr) -> Result<(TcpListener, SocketAddr), EmulatorError> {
+    if !listen.ip().is_loopback() {
+        return Err(EmulatorError::NotLoopback { address: listen });
+    }
+    let failed = |source| EmulatorError::Listen { address: listen, source };
+    let listener = TcpListener::bind(listen).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
+}
+
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod fault_tests;
+
+#[cfg(test)]
+mod http_tests;

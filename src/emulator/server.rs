@@ -79,6 +79,7 @@ pub(super) async fn listen(listener: TcpListener, broker: Arc<Broker>) {
 
 async fn serve_connection(socket: TcpStream, line: Line) {
     let (cut, broker) = (line.cut.clone(), Arc::clone(&line.broker));
+    let _open = broker.connections.ticket();
     let mut idle = broker.idle.subscribe();
     let Some(mut connection) = shake_hands(socket, line).await else { return };
     let tokens = Arc::new(Tokens::new(Arc::clone(&broker)));

@@ -64,7 +64,7 @@ fn at(position: StartPosition) -> OpenReceiverOptions {
     OpenReceiverOptions { start_position: Some(position), ..OpenReceiverOptions::default() }
 }
 
-fn owned(owner_level: i64) -> OpenReceiverOptions {
+pub(super) fn owned(owner_level: i64) -> OpenReceiverOptions {
     OpenReceiverOptions { owner_level: Some(owner_level), ..after(-1) }
 }
 

@@ -56,7 +56,7 @@ impl Writer {
     fn store(&self, format: Option<u32>, message: Message<Body<Value>>) -> Option<Arc<Partition>> {
         let key = partition_key(message.message_annotations.as_ref());
         let partition = match &self.destination {
-            Destination::Hub(hub) => hub.choose(key.as_deref()),
+            Destination::Hub(hub) => hub.choose(key.as_deref()).map(|(_, partition)| partition),
             Destination::Partition(partition) => Some(Arc::clone(partition)),
         };
         let partition = partition?;
