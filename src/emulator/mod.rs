@@ -10,7 +10,7 @@
 //!                                           ├─ writer    events in
 //!                                           └─ request   $cbs and $management
 //! broker ── partition (log, epochs) ── standing (faults that stand for a time), token
-//! script (what goes wrong when) ── grammar ── action
+//! http, script (what goes wrong when) ── grammar ── action
 //! stream (cuts the socket) ── silence (half-open) ── wire (TLS) ── websocket ── shape (pads frames,
 //!                                                                    holds back detaches)
 //! ```
@@ -22,6 +22,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::net::TcpListener;
 use tokio_util::sync::DropGuard;
 
 pub use self::action::{Action, ClockChange, Lasts, Place, Reach};
@@ -39,6 +40,7 @@ mod broker;
 mod certificate;
 mod entities;
 mod fault;
+mod http;
 mod key;
 mod partition;
 mod position;
@@ -50,6 +52,7 @@ mod server;
 mod shape;
 mod silence;
 mod standing;
+mod state;
 mod stream;
 mod token;
 mod websocket;
@@ -207,6 +210,9 @@ pub enum EmulatorError {
         /// The count as written.
         text: String,
     },
+    /// Somebody starts scripts and does not end them.
+    #[error("too many scripts run; end them first")]
+    TooManyScripts,
     /// No hub of this name is served.
     #[error("no hub `{hub}`")]
     NoHub {
@@ -250,7 +256,7 @@ impl Emulator {
         hubs: Vec<HubSpec>,
         clock: EmulatorClock,
     ) -> Result<Self, EmulatorError> {
-        Self::listen(listen, hubs, clock, None).await
+        Self::listen(listen, hubs, clock, None)
     }
 
     /// Like [`start`](Self::start), with TLS from the first byte on, and nothing without.
@@ -263,18 +269,15 @@ impl Emulator {
         clock: EmulatorClock,
         tls: EmulatorTls,
     ) -> Result<Self, EmulatorError> {
-        Self::listen(listen, hubs, clock, Some(tls)).await
+        Self::listen(listen, hubs, clock, Some(tls))
     }
 
-    async fn listen(
+    fn listen(
         listen: SocketAddr,
         hubs: Vec<HubSpec>,
         clock: EmulatorClock,
         tls: Option<EmulatorTls>,
     ) -> Result<Self, EmulatorError> {
-        if !listen.ip().is_loopback() {
-            return Err(EmulatorError::NotLoopback { address: listen });
-        }
         let mut names = BTreeSet::new();
         for hub in &hubs {
             hub.check()?;
@@ -282,9 +285,7 @@ impl Emulator {
                 return Err(EmulatorError::HubTwice { name: hub.name.clone() });
             }
         }
-        let failed = |source| EmulatorError::Listen { address: listen, source };
-        let listener = server::bind(listen).map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
+        let (listener, address) = bind(listen)?;
         let broker = Arc::new(broker::Broker::new(hubs, clock));
         let (has_tls, acceptor) = (tls.is_some(), tls.map(|tls| tls.acceptor));
         broker.tasks.spawn(server::listen(listener, acceptor, Arc::clone(&broker)));
@@ -326,6 +327,19 @@ impl Emulator {
         )
     }
 
+    /// Serves the control over HTTP too, as long as the emulator runs, and says where. `GET /`
+    /// there tells the rest. Port 0 takes a free one.
+    ///
+    /// # Errors
+    /// When the address is not loopback or cannot be listened on.
+    pub async fn serve_control(&self, listen: SocketAddr) -> Result<SocketAddr, EmulatorError> {
+        let (listener, address) = bind(listen)?;
+        let control = self.control();
+        control.spawn(http::listen(listener, self.control()));
+        tracing::debug!(%address, "emulator control listens");
+        Ok(address)
+    }
+
     /// The hand inside.
     #[must_use]
     pub fn control(&self) -> Control {
@@ -342,5 +356,21 @@ impl Emulator {
     }
 }
 
+/// Listens where only this machine reaches.
+fn bind(listen: SocketAddr) -> Result<(TcpListener, SocketAddr), EmulatorError> {
+    if !listen.ip().is_loopback() {
+        return Err(EmulatorError::NotLoopback { address: listen });
+    }
+    let failed = |source| EmulatorError::Listen { address: listen, source };
+    let listener = server::bind(listen).map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
+}
+
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod fault_tests;
+
+#[cfg(test)]
+mod http_tests;

@@ -68,6 +68,7 @@ pub(super) struct PartitionState {
     pub(super) last_offset: i64,
     pub(super) last_enqueued_ms: i64,
     pub(super) is_empty: bool,
+    pub(super) events: usize,
 }
 
 #[derive(Debug)]
@@ -258,6 +259,7 @@ impl Partition {
             last_offset,
             last_enqueued_ms,
             is_empty: log.events.is_empty(),
+            events: log.events.len(),
         }
     }
 
@@ -311,6 +313,11 @@ impl Partition {
     pub(super) fn retain(&self, max_age: Option<MaxAge>) {
         *self.max_age.lock().unwrap_or_else(PoisonError::into_inner) = max_age;
         drop(self.retained());
+    }
+
+    pub(super) fn max_age(&self) -> Option<Duration> {
+        let max_age = self.max_age.lock().unwrap_or_else(PoisonError::into_inner);
+        max_age.as_ref().map(|max_age| max_age.age)
     }
 
     fn drop_old(&self, log: &mut Log) {
@@ -385,6 +392,11 @@ impl Partition {
         });
         links.push(Arc::clone(&link));
         Ok(link)
+    }
+
+    /// Consumer group and epoch of each reader.
+    pub(super) fn readers(&self) -> Vec<(String, Option<i64>)> {
+        self.links().iter().map(|link| (link.group.clone(), link.epoch)).collect()
     }
 
     pub(super) fn deregister(&self, gone: &Arc<ReaderLink>) {

@@ -22,7 +22,7 @@ const MAX_STEPS: usize = 1_000;
 /// Shortest period of a repeated step; a shorter one would keep a core busy.
 const MIN_PERIOD: Duration = Duration::from_millis(10);
 
-/// Actions and when they happen; never empty. Times count from the start of the script.
+/// Actions and when they happen. Times count from the start of the script.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Script {
     steps: Vec<Step>,
@@ -65,6 +65,13 @@ impl Script {
     #[must_use]
     pub fn steps(&self) -> &[Step] {
         &self.steps
+    }
+
+    /// What is to be done at once, and the rest.
+    pub(super) fn split(self) -> (Vec<Action>, Self) {
+        let (now, later): (Vec<_>, Vec<_>) =
+            self.steps.into_iter().partition(|step| step.when == When::At(Duration::ZERO));
+        (now.into_iter().map(|step| step.action).collect(), Self { steps: later })
     }
 
     /// Does what the script says, beginning now. Ends after the last step, with a repeated one
