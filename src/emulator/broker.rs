@@ -77,6 +77,7 @@ pub(super) struct Broker {
     pub(super) tasks: TaskTracker,
     pub(super) refuses_connections: AtomicBool,
     pub(super) attaches: AtomicU64,
+    pub(super) websockets: AtomicU64,
     hubs: BTreeMap<String, Arc<Hub>>,
     connections: Mutex<CancellationToken>,
 }
@@ -96,6 +97,7 @@ impl Broker {
             tasks: TaskTracker::new(),
             refuses_connections: AtomicBool::new(false),
             attaches: AtomicU64::new(0),
+            websockets: AtomicU64::new(0),
             hubs,
             connections,
         }

@@ -90,8 +90,9 @@ impl EmulatorTls {
     /// # Errors
     /// A file that cannot be read or holds something else, or two that do not fit together.
     pub fn load(certificate: &Path, key: &Path) -> Result<Self, CertificateError> {
-        let chain: Vec<_> =
-            CertificateDer::pem_slice_iter(&read(certificate)?).filter_map(Result::ok).collect();
+        let chain: Vec<_> = CertificateDer::pem_slice_iter(&read(certificate)?)
+            .collect::<Result<_, _>>()
+            .unwrap_or_default();
         if chain.is_empty() {
             return Err(CertificateError::NoCertificate { file: certificate.to_owned() });
         }
@@ -204,11 +205,13 @@ mod tests {
             fs::write(path(name), text).unwrap();
         }
         fs::write(path("text"), "no PEM").unwrap();
+        fs::write(path("cut"), format!("{certificate}-----BEGIN CERTIFICATE-----\nAAA\n")).unwrap();
         assert!(EmulatorTls::load(&path("c"), &path("k")).is_ok());
         for (certificate, key, file, mend) in [
             ("gone", "k", "gone", "No such file"),
             ("c", "gone", "gone", "No such file"),
             ("text", "k", "text", "-----BEGIN CERTIFICATE-----"),
+            ("cut", "k", "cut", "-----BEGIN CERTIFICATE-----"),
             ("k", "k", "k", "-----BEGIN CERTIFICATE-----"),
             ("c", "c", "c", "-----BEGIN PRIVATE KEY-----"),
             ("c", "encrypted", "encrypted", "openssl pkey -in"),

@@ -86,7 +86,7 @@ async fn serve_connection(
     cut: CancellationToken,
     broker: Arc<Broker>,
 ) {
-    let Some(mut connection) = shake_hands(socket, tls.as_ref()).await else { return };
+    let Some(mut connection) = shake_hands(socket, tls.as_ref(), &broker).await else { return };
     // For the Python client, which reads neither the flow frames of a session with a small window
     // nor a handle limit that is left at its default.
     let sessions = SessionAcceptor::builder()
@@ -110,6 +110,7 @@ async fn serve_connection(
 async fn shake_hands(
     socket: CutStream,
     tls: Option<&TlsAcceptor>,
+    broker: &Broker,
 ) -> Option<ListenerConnectionHandle> {
     let acceptor = ConnectionAcceptor::builder()
         .container_id("tokenwatch-emulator")
@@ -118,7 +119,7 @@ async fn shake_hands(
         .sasl_acceptor(AnyCredential)
         .build();
     let shaking = async {
-        match wire::open(socket, tls).await {
+        match wire::open(socket, tls, &broker.websockets).await {
             Ok(wire) => match acceptor.accept(ShapedStream::new(wire)).await {
                 Ok(connection) => return Some(connection),
                 Err(error) => tracing::debug!(%error, "handshake failed"),

@@ -2,6 +2,7 @@
 //! and through WebSocket where the client asks for it, on one port.
 
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio_rustls::TlsAcceptor;
@@ -37,10 +38,11 @@ pub(super) enum WireError {
     },
 }
 
-/// Waits for the client's first bytes and does what they ask for.
+/// Waits for the client's first bytes and does what they ask for; counts the WebSockets.
 pub(super) async fn open(
     socket: CutStream,
     tls: Option<&TlsAcceptor>,
+    websockets: &AtomicU64,
 ) -> Result<Box<dyn Wire>, WireError> {
     let stream: Box<dyn Wire> = match tls {
         Some(acceptor) => Box::new(acceptor.accept(socket).await.map_err(tls_error)?),
@@ -50,7 +52,11 @@ pub(super) async fn open(
     match stream.fill_buf().await?.first() {
         Some(&AMQP) => Ok(Box::new(stream)),
         Some(&TLS) if tls.is_none() => Err(WireError::NoTls),
-        Some(_) => websocket::upgrade(stream).await,
+        Some(_) => {
+            let wire = websocket::upgrade(stream).await?;
+            websockets.fetch_add(1, Ordering::Relaxed);
+            Ok(wire)
+        }
         None => Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
     }
 }
