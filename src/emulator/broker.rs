@@ -145,6 +145,7 @@ pub(super) struct Broker {
     /// Scripts that have steps to come.
     pub(super) scripts: Gauge,
     script_end: Mutex<CancellationToken>,
+    pub(super) websockets: AtomicU64,
     hubs: BTreeMap<String, Arc<Hub>>,
     cut: Mutex<CancellationToken>,
 }
@@ -170,6 +171,7 @@ impl Broker {
             connections: Gauge::default(),
             scripts: Gauge::default(),
             script_end,
+            websockets: AtomicU64::new(0),
             hubs,
             cut,
         }

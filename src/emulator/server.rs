@@ -165,9 +165,10 @@ async fn shake_hands(
         .idle_time_out(IDLE_TIMEOUT_MS)
         .sasl_acceptor(AnyCredential)
         .build();
+    let broker = Arc::clone(&line.broker);
     let socket = SilentStream::new(CutStream::new(socket, line.cut.clone()), line);
     let shaking = async {
-        match wire::open(socket, tls).await {
+        match wire::open(socket, tls, &broker.websockets).await {
             Ok(wire) => match acceptor.accept(ShapedStream::new(wire)).await {
                 Ok(connection) => return Some(connection),
                 Err(error) => tracing::debug!(%error, "handshake failed"),
