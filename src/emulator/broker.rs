@@ -9,6 +9,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::partition::Partition;
+use super::segment::{Head, Mark};
+use super::storage::{DataFolder, StorageError};
 use super::{DEFAULT_GROUP, EmulatorClock, EmulatorError, HubSpec};
 
 /// A hub with its partitions.
@@ -18,22 +20,30 @@ pub(super) struct Hub {
     pub(super) created_ms: i64,
     retention: usize,
     groups: Vec<String>,
+    folder: Option<Arc<DataFolder>>,
     partitions: RwLock<Vec<Arc<Partition>>>,
     turn: AtomicUsize,
 }
 
 impl Hub {
-    fn new(spec: HubSpec, created_ms: i64) -> Self {
-        let hub = Self {
+    fn new(
+        spec: HubSpec,
+        created_ms: i64,
+        folder: Option<Arc<DataFolder>>,
+    ) -> Result<Self, StorageError> {
+        let mut hub = Self {
             name: spec.name,
             created_ms,
             retention: spec.retention,
             groups: spec.consumer_groups,
+            folder,
             partitions: RwLock::new(Vec::new()),
             turn: AtomicUsize::new(0),
         };
-        hub.grow(spec.partitions);
-        hub
+        hub.grow(spec.partitions)?;
+        let kept = hub.partition(0).and_then(|partition| partition.created_ms());
+        hub.created_ms = kept.unwrap_or(created_ms);
+        Ok(hub)
     }
 
     /// Whether readers of this consumer group are served.
@@ -54,12 +64,24 @@ impl Hub {
     }
 
     /// Adds partitions until there are `total`; there is no way back, as in the service.
-    pub(super) fn grow(&self, total: u32) {
-        let total = usize::try_from(total).unwrap_or(usize::MAX);
+    pub(super) fn grow(&self, total: u32) -> Result<(), StorageError> {
         let mut partitions = self.partitions.write().unwrap_or_else(PoisonError::into_inner);
-        while partitions.len() < total {
-            partitions.push(Arc::new(Partition::new(self.retention)));
+        for number in u32::try_from(partitions.len()).unwrap_or(u32::MAX)..total {
+            partitions.push(Arc::new(self.open(number)?));
         }
+        Ok(())
+    }
+
+    fn open(&self, partition: u32) -> Result<Partition, StorageError> {
+        let Some(folder) = &self.folder else { return Ok(Partition::new(self.retention)) };
+        let head = Head {
+            hub: self.name.clone(),
+            partition,
+            created_ms: self.created_ms,
+            anew: false,
+            mark: Mark::default(),
+        };
+        Partition::open(folder, head, self.retention)
     }
 
     /// The partition for an event sent to the hub as a whole: by key, else each in turn.
@@ -92,23 +114,35 @@ pub(super) struct Broker {
 }
 
 impl Broker {
-    pub(super) fn new(hubs: Vec<HubSpec>, clock: EmulatorClock) -> Self {
+    pub(super) fn new(
+        hubs: Vec<HubSpec>,
+        clock: EmulatorClock,
+        folder: Option<DataFolder>,
+    ) -> Result<Self, StorageError> {
         let created_ms = clock.now_ms();
-        let hubs = hubs
+        let folder = folder.map(Arc::new);
+        let hubs: Result<_, StorageError> = hubs
             .into_iter()
-            .map(|spec| (spec.name.to_lowercase(), Arc::new(Hub::new(spec, created_ms))))
+            .map(|spec| {
+                let name = spec.name.to_lowercase();
+                Ok((name, Arc::new(Hub::new(spec, created_ms, folder.clone())?)))
+            })
             .collect();
         let stop = CancellationToken::new();
         let connections = Mutex::new(stop.child_token());
-        Self {
+        Ok(Self {
             clock,
             stop,
             tasks: TaskTracker::new(),
             refuses_connections: AtomicBool::new(false),
             attaches: AtomicU64::new(0),
-            hubs,
+            hubs: hubs?,
             connections,
-        }
+        })
+    }
+
+    pub(super) fn hubs(&self) -> impl Iterator<Item = &Hub> {
+        self.hubs.values().map(|hub| &**hub)
     }
 
     pub(super) fn hub(&self, name: &str) -> Result<Arc<Hub>, EmulatorError> {

@@ -7,6 +7,7 @@ use super::EmulatorError;
 use super::broker::Broker;
 use super::fault;
 use super::partition::{Content, Partition};
+use super::storage::StorageError;
 
 /// What the emulator does with new TCP connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +34,7 @@ impl Control {
     /// Appends an event enqueued now, by the emulator's clock, and returns its sequence number.
     ///
     /// # Errors
-    /// When there is no such hub or partition.
+    /// When there is no such hub or partition, or the event cannot be kept.
     pub fn append(&self, hub: &str, partition: u32, body: Vec<u8>) -> Result<i64, EmulatorError> {
         self.append_at(hub, partition, body, self.broker.clock.now_ms())
     }
@@ -42,7 +43,7 @@ impl Control {
     /// event before it if that is later, and returns its sequence number.
     ///
     /// # Errors
-    /// When there is no such hub or partition.
+    /// When there is no such hub or partition, or the event cannot be kept.
     pub fn append_at(
         &self,
         hub: &str,
@@ -51,13 +52,13 @@ impl Control {
         enqueued_ms: i64,
     ) -> Result<i64, EmulatorError> {
         let partition = self.broker.partition(hub, partition)?;
-        Ok(partition.append([(Content::data(body), enqueued_ms)]))
+        Ok(partition.append([(Content::data(body), enqueued_ms)])?)
     }
 
     /// Appends many events, each a body and its enqueued time, under one lock.
     ///
     /// # Errors
-    /// When there is no such hub or partition.
+    /// When there is no such hub or partition, or the event cannot be kept.
     pub fn append_many(
         &self,
         hub: &str,
@@ -65,7 +66,7 @@ impl Control {
         events: Vec<(Vec<u8>, i64)>,
     ) -> Result<(), EmulatorError> {
         let partition = self.broker.partition(hub, partition)?;
-        partition.append(events.into_iter().map(|(body, at_ms)| (Content::data(body), at_ms)));
+        partition.append(events.into_iter().map(|(body, at_ms)| (Content::data(body), at_ms)))?;
         Ok(())
     }
 
@@ -105,12 +106,12 @@ impl Control {
 
     /// Leaves out `count` sequence numbers before the next event.
     pub fn skip_sequences(&self, hub: &str, partition: u32, count: i64) {
-        self.with(hub, partition, |partition| partition.skip_sequences(count));
+        self.with(hub, partition, |partition| kept(partition.skip_sequences(count)));
     }
 
     /// Drops the retained events with a sequence number below `up_to_sequence`.
     pub fn expire(&self, hub: &str, partition: u32, up_to_sequence: i64) {
-        self.with(hub, partition, |partition| partition.expire(up_to_sequence));
+        self.with(hub, partition, |partition| kept(partition.expire(up_to_sequence)));
     }
 
     /// Makes the hub as if deleted and created again: no events, sequence numbers from 0, readers
@@ -120,7 +121,7 @@ impl Control {
         let Some(hub) = self.found(self.broker.hub(hub)) else { return };
         let error = fault::error(fault::NOT_FOUND, "the hub was deleted");
         for partition in hub.partitions() {
-            partition.clear();
+            kept(partition.clear());
             partition.detach(&error);
         }
     }
@@ -128,7 +129,7 @@ impl Control {
     /// Grows the hub to `total` partitions; does nothing when it has that many.
     pub fn add_partitions(&self, hub: &str, total: u32) {
         if let Some(hub) = self.found(self.broker.hub(hub)) {
-            hub.grow(total);
+            kept(hub.grow(total));
         }
     }
 
@@ -154,5 +155,12 @@ impl Control {
 
     fn found<T>(&self, result: Result<T, EmulatorError>) -> Option<T> {
         result.inspect_err(|error| tracing::warn!(%error, "fault injection missed")).ok()
+    }
+}
+
+/// A fault is injected even if the folder of the data cannot be told of it.
+fn kept(result: Result<(), StorageError>) {
+    if let Err(error) = result {
+        tracing::error!(%error, "a restart will not know of an injected fault");
     }
 }

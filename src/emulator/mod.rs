@@ -1,6 +1,7 @@
 //! An Event Hubs broker inside the process, for `demo` and as the fault-injecting peer of tests.
 //!
-//! Speaks AMQP 1.0 without TLS on a loopback port and keeps events in memory. Microsoft's clients
+//! Speaks AMQP 1.0 without TLS on a loopback port and keeps events in memory,
+//! or also in a [`DataFolder`]. Microsoft's clients
 //! read, write and ask for properties; a [`Control`] appends events directly and makes the broker
 //! misbehave: cut connections, detach links, freeze, repeat, skip and drop events.
 //!
@@ -8,7 +9,7 @@
 //! server (connections, sessions, attaches) ─┬─ reader    events out, from a position on
 //!                                           ├─ writer    events in
 //!                                           └─ request   $cbs and $management
-//! broker ── partition (log, epochs, faults)
+//! broker ── partition (log, epochs, faults) ── storage ── segment   when events are kept
 //! stream (cuts the socket) ── shape (pads frames, holds back detaches)
 //! ```
 
@@ -25,6 +26,7 @@ use tokio_util::sync::DropGuard;
 pub use self::clock::EmulatorClock;
 pub use self::control::{Control, Refuse};
 pub use self::entities::{Entities, EntityProblem};
+pub use self::storage::{DataFolder, StorageError};
 
 mod clock;
 mod control;
@@ -36,8 +38,10 @@ mod partition;
 mod position;
 mod reader;
 mod request;
+mod segment;
 mod server;
 mod shape;
+mod storage;
 mod stream;
 mod writer;
 
@@ -201,6 +205,9 @@ pub enum EmulatorError {
         /// The group asked for.
         group: String,
     },
+    /// The folder of the data cannot be used, or not for these hubs.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
     /// The hub has fewer partitions.
     #[error("no partition {partition} in hub `{hub}`")]
     NoPartition {
@@ -211,11 +218,26 @@ pub enum EmulatorError {
     },
 }
 
-/// A running emulator. Dropping it ends it, [`stop`](Self::stop) also waits for the end.
+/// What an emulator is started with.
+#[derive(Debug)]
+pub struct Setup {
+    /// Where to listen, on loopback; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The hubs to serve.
+    pub hubs: Vec<HubSpec>,
+    /// Stamps the enqueued time.
+    pub clock: EmulatorClock,
+    /// Keeps the events across restarts.
+    pub folder: Option<DataFolder>,
+}
+
+/// An emulator. Dropping it ends it, [`stop`](Self::stop) also waits for the end.
 #[derive(Debug)]
 pub struct Emulator {
     address: SocketAddr,
     broker: Arc<broker::Broker>,
+    /// Taken by [`serve`](Self::serve).
+    listener: Option<TcpListener>,
     _stop_on_drop: DropGuard,
 }
 
@@ -229,6 +251,19 @@ impl Emulator {
         hubs: Vec<HubSpec>,
         clock: EmulatorClock,
     ) -> Result<Self, EmulatorError> {
+        let mut emulator = Self::prepare(Setup { listen, hubs, clock, folder: None }).await?;
+        emulator.serve();
+        Ok(emulator)
+    }
+
+    /// Takes the port and opens the hubs. Clients wait until [`serve`](Self::serve) is called, so
+    /// that events can be put in before anybody reads.
+    ///
+    /// # Errors
+    /// When the address is not loopback or cannot be listened on, a hub is ill-specified, or the
+    /// folder cannot be used for these hubs.
+    pub async fn prepare(setup: Setup) -> Result<Self, EmulatorError> {
+        let Setup { listen, hubs, clock, folder } = setup;
         if !listen.ip().is_loopback() {
             return Err(EmulatorError::NotLoopback { address: listen });
         }
@@ -239,14 +274,23 @@ impl Emulator {
                 return Err(EmulatorError::HubTwice { name: hub.name.clone() });
             }
         }
+        if let Some(folder) = &folder {
+            folder.check(&hubs)?;
+        }
         let failed = |source| EmulatorError::Listen { address: listen, source };
         let listener = TcpListener::bind(listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let broker = Arc::new(broker::Broker::new(hubs, clock));
-        broker.tasks.spawn(server::listen(listener, Arc::clone(&broker)));
-        tracing::debug!(%address, "event hubs emulator listens");
+        let broker = Arc::new(broker::Broker::new(hubs, clock, folder)?);
         let stop_on_drop = broker.stop.clone().drop_guard();
-        Ok(Self { address, broker, _stop_on_drop: stop_on_drop })
+        Ok(Self { address, broker, listener: Some(listener), _stop_on_drop: stop_on_drop })
+    }
+
+    /// Serves in the background; a second call changes nothing.
+    pub fn serve(&mut self) {
+        if let Some(listener) = self.listener.take() {
+            self.broker.tasks.spawn(server::listen(listener, Arc::clone(&self.broker)));
+            tracing::debug!(address = %self.address, "event hubs emulator listens");
+        }
     }
 
     /// Where it listens, with the real port.
@@ -288,3 +332,5 @@ impl Emulator {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod storage_tests;

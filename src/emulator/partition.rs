@@ -11,12 +11,14 @@ use tokio::sync::watch;
 
 use super::fault;
 use super::position::{Bound, Location, Position};
+use super::segment::{Entry, Head, Mark};
+use super::storage::{DataFolder, PartitionFiles, StorageError};
 
 /// Bytes an event takes beside its body, so that the offsets of empty events grow too.
 const EVENT_OVERHEAD_BYTES: i64 = 64;
 
 /// What a producer wrote, without what the broker adds.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Content {
     pub(super) body: Body<Value>,
     pub(super) properties: Option<Properties>,
@@ -46,7 +48,7 @@ impl Content {
 }
 
 /// An event in the log. Shared by all its readers.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct StoredEvent {
     pub(super) sequence: i64,
     pub(super) offset: i64,
@@ -65,28 +67,96 @@ pub(super) struct PartitionState {
     pub(super) is_empty: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Log {
     events: VecDeque<Arc<StoredEvent>>,
     next_sequence: i64,
     next_offset: i64,
     last: Option<(i64, i64, i64)>,
+    /// Where it is kept, if it is.
+    files: Option<PartitionFiles>,
 }
 
 impl Log {
-    const fn new() -> Self {
-        Self { events: VecDeque::new(), next_sequence: 0, next_offset: 0, last: None }
+    /// Gives events their numbers and times, writes them where they are kept, and takes them in.
+    fn push(
+        &mut self,
+        events: impl IntoIterator<Item = (Content, i64)>,
+    ) -> Result<i64, StorageError> {
+        let mut mark = self.mark();
+        let stamped: Vec<_> = events
+            .into_iter()
+            .map(|(content, at)| Arc::new(stamp(&mut mark, content, at)))
+            .collect();
+        let before = self.mark();
+        if let Some(files) = &mut self.files {
+            files.append(&stamped, before)?;
+        }
+        let last = stamped.last().map_or(-1, |event| event.sequence);
+        self.events.extend(stamped);
+        (self.next_sequence, self.next_offset, self.last) =
+            (mark.next_sequence, mark.next_offset, mark.last);
+        Ok(last)
     }
 
-    fn push(&mut self, content: Content, enqueued_ms: i64) -> i64 {
-        let (sequence, offset) = (self.next_sequence, self.next_offset);
-        let enqueued_ms = self.last.map_or(enqueued_ms, |(_, _, last)| last.max(enqueued_ms));
-        self.next_sequence += 1;
-        self.next_offset =
-            offset.saturating_add(content.size_bytes()).saturating_add(EVENT_OVERHEAD_BYTES);
-        self.last = Some((sequence, offset, enqueued_ms));
-        self.events.push_back(Arc::new(StoredEvent { sequence, offset, enqueued_ms, content }));
-        sequence
+    fn mark(&self) -> Mark {
+        Mark {
+            begin: self.first(|_| false),
+            next_sequence: self.next_sequence,
+            next_offset: self.next_offset,
+            last: self.last,
+        }
+    }
+
+    /// Drops the oldest events beyond so many.
+    fn keep_newest(&mut self, count: usize) {
+        let gone = self.events.len().saturating_sub(count);
+        if gone > 0 {
+            self.events.drain(..gone);
+            let begin = self.first(|_| false);
+            if let Some(files) = &mut self.files {
+                files.trim(begin);
+            }
+        }
+    }
+
+    /// Takes in what was kept; fails with what does not fit.
+    fn restore(&mut self, entry: Entry) -> Result<(), String> {
+        let mark = match entry {
+            Entry::Events(events) => {
+                for event in events {
+                    if event.sequence < self.next_sequence || event.offset < self.next_offset {
+                        return Err(format!("event {} is out of order", event.sequence));
+                    }
+                    self.next_sequence = event.sequence.saturating_add(1);
+                    self.next_offset = after(event.offset, &event.content);
+                    self.last = Some((event.sequence, event.offset, event.enqueued_ms));
+                    self.events.push_back(Arc::new(event));
+                }
+                return Ok(());
+            }
+            Entry::Mark(mark) => mark,
+            Entry::Head(Head { anew, mark, .. }) => {
+                if anew {
+                    *self = Self::default();
+                }
+                mark
+            }
+        };
+        if mark.next_sequence < self.next_sequence || mark.next_offset < self.next_offset {
+            return Err("it goes back to earlier sequence numbers".to_owned());
+        }
+        (self.next_sequence, self.next_offset, self.last) =
+            (mark.next_sequence, mark.next_offset, mark.last);
+        let gone = self.events.partition_point(|event| event.sequence < mark.begin);
+        self.events.drain(..gone);
+        Ok(())
+    }
+
+    /// Writes that the log has changed by something else than new events.
+    fn write_mark(&mut self) -> Result<(), StorageError> {
+        let mark = self.mark();
+        self.files.as_mut().map_or(Ok(()), |files| files.mark(&mark))
     }
 
     /// Sequence number of the first retained event that `wanted` does not refuse.
@@ -94,6 +164,20 @@ impl Log {
         let index = self.events.partition_point(|event| refused(event));
         self.events.get(index).map_or(self.next_sequence, |event| event.sequence)
     }
+}
+
+/// The event after those that `mark` tells of, and moves `mark` behind it.
+fn stamp(mark: &mut Mark, content: Content, enqueued_ms: i64) -> StoredEvent {
+    let (sequence, offset) = (mark.next_sequence, mark.next_offset);
+    let enqueued_ms = mark.last.map_or(enqueued_ms, |(_, _, last)| last.max(enqueued_ms));
+    mark.next_sequence += 1;
+    mark.next_offset = after(offset, &content);
+    mark.last = Some((sequence, offset, enqueued_ms));
+    StoredEvent { sequence, offset, enqueued_ms, content }
+}
+
+fn after(offset: i64, content: &Content) -> i64 {
+    offset.saturating_add(content.size_bytes()).saturating_add(EVENT_OVERHEAD_BYTES)
 }
 
 /// A reader's registration; the link task watches it.
@@ -147,8 +231,28 @@ pub(super) struct Partition {
 
 impl Partition {
     pub(super) fn new(retention: usize) -> Self {
+        Self::with_log(Log::default(), retention)
+    }
+
+    /// A partition that is kept in a folder, with what is kept there already.
+    pub(super) fn open(
+        folder: &DataFolder,
+        head: Head,
+        retention: usize,
+    ) -> Result<Self, StorageError> {
+        let mut log = Log::default();
+        let files = folder.partition(head, &mut |entry| {
+            log.restore(entry)?;
+            log.keep_newest(retention);
+            Ok(())
+        })?;
+        log.files = Some(files);
+        Ok(Self::with_log(log, retention))
+    }
+
+    fn with_log(log: Log, retention: usize) -> Self {
         Self {
-            log: Mutex::new(Log::new()),
+            log: Mutex::new(log),
             retention,
             changed: watch::Sender::new(()),
             frozen: AtomicBool::new(false),
@@ -156,19 +260,29 @@ impl Partition {
         }
     }
 
+    /// When the hub was created, where that is kept.
+    pub(super) fn created_ms(&self) -> Option<i64> {
+        self.log().files.as_ref().map(PartitionFiles::created_ms)
+    }
+
     /// Appends events in order and returns the last sequence number, -1 when there was none.
-    pub(super) fn append(&self, events: impl IntoIterator<Item = (Content, i64)>) -> i64 {
+    ///
+    /// Fails when they cannot be kept; then none is there.
+    pub(super) fn append(
+        &self,
+        events: impl IntoIterator<Item = (Content, i64)>,
+    ) -> Result<i64, StorageError> {
         let mut log = self.log();
-        let mut last = -1;
-        for (content, enqueued_ms) in events {
-            last = log.push(content, enqueued_ms);
-            if log.events.len() > self.retention {
-                log.events.pop_front();
-            }
-        }
+        let last = log.push(events)?;
+        log.keep_newest(self.retention);
         drop(log);
         self.changed.send_replace(());
-        last
+        Ok(last)
+    }
+
+    /// How many events are retained.
+    pub(super) fn event_count(&self) -> usize {
+        self.log().events.len()
     }
 
     /// Sequence number of the first event a reader at `position` wants.
@@ -268,19 +382,25 @@ impl Partition {
         self.changed.send_replace(());
     }
 
-    pub(super) fn skip_sequences(&self, count: i64) {
+    pub(super) fn skip_sequences(&self, count: i64) -> Result<(), StorageError> {
         let mut log = self.log();
         log.next_sequence = log.next_sequence.saturating_add(count.max(0));
+        log.write_mark()
     }
 
-    pub(super) fn expire(&self, up_to_sequence: i64) {
+    pub(super) fn expire(&self, up_to_sequence: i64) -> Result<(), StorageError> {
         let mut log = self.log();
         let gone = log.events.partition_point(|event| event.sequence < up_to_sequence);
         log.events.drain(..gone);
+        log.write_mark()
     }
 
-    pub(super) fn clear(&self) {
-        *self.log() = Log::new();
+    pub(super) fn clear(&self) -> Result<(), StorageError> {
+        let mut log = self.log();
+        let mut files = log.files.take();
+        let kept = files.as_mut().map_or(Ok(()), PartitionFiles::begin_anew);
+        *log = Log { files, ..Log::default() };
+        kept
     }
 
     /// Delivers the last `count` events once more on every link of the partition.
@@ -352,7 +472,8 @@ mod tests {
 
     fn filled(retention: usize, count: i64) -> Partition {
         let partition = Partition::new(retention);
-        partition.append((0..count).map(|at| (Content::data(vec![b'x'; 10]), at * 1_000)));
+        let events = (0..count).map(|at| (Content::data(vec![b'x'; 10]), at * 1_000));
+        partition.append(events).unwrap();
         partition
     }
 
@@ -403,7 +524,7 @@ mod tests {
     #[test]
     fn enqueued_times_never_go_back() {
         let partition = filled(6, 3);
-        partition.append([(Content::data(vec![]), 500)]);
+        partition.append([(Content::data(vec![]), 500)]).unwrap();
         assert_eq!(partition.state().last_enqueued_ms, 2_000);
     }
 

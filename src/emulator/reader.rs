@@ -113,7 +113,8 @@ async fn send(sender: &mut Sender, event: &StoredEvent) -> Result<(), SendError>
     Ok(())
 }
 
-fn annotations(event: &StoredEvent) -> Annotations {
+/// What the broker adds to an event.
+pub(super) fn annotations(event: &StoredEvent) -> Annotations {
     let mut annotations = Annotations::with_capacity(4);
     let mut put = |key: &str, value: Value| annotations.insert(OwnedKey::from(key), value);
     put("x-opt-sequence-number", Value::Long(event.sequence));

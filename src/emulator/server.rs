@@ -292,7 +292,8 @@ pub(super) async fn close_sender(sender: Sender, error: AmqpError) {
     }
 }
 
-async fn close_receiver(receiver: Receiver, error: AmqpError) {
+/// Closes a link we receive on; a peer that does not answer is left behind.
+pub(super) async fn close_receiver(receiver: Receiver, error: AmqpError) {
     tracing::debug!(%error, "closes a writer");
     match tokio::time::timeout(HANDSHAKE_LIMIT, receiver.close_with_error(error)).await {
         Ok(Ok(())) => {}

@@ -15,7 +15,10 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::broker::{Broker, Hub};
+use super::fault;
 use super::partition::{Content, Partition};
+use super::server;
+use super::storage::StorageError;
 
 /// Message format of a batch: every data section of the body is an encoded message.
 const BATCH_FORMAT: u32 = 0x8001_3700;
@@ -49,16 +52,22 @@ impl Writer {
         Self { destination: Destination::Partition(partition), broker }
     }
 
-    fn store(&self, format: Option<u32>, message: Message<Body<Value>>) {
+    /// Fails when the events cannot be kept: then their sender gets no acknowledgement.
+    fn store(
+        &self,
+        format: Option<u32>,
+        message: Message<Body<Value>>,
+    ) -> Result<(), StorageError> {
         let key = partition_key(message.message_annotations.as_ref());
         let partition = match &self.destination {
             Destination::Hub(hub) => hub.choose(key.as_deref()),
             Destination::Partition(partition) => Some(Arc::clone(partition)),
         };
-        let Some(partition) = partition else { return };
+        let Some(partition) = partition else { return Ok(()) };
         let now_ms = self.broker.clock.now_ms();
         let contents = contents(format, message, key.as_deref());
-        partition.append(contents.into_iter().map(|content| (content, now_ms)));
+        partition.append(contents.into_iter().map(|content| (content, now_ms)))?;
+        Ok(())
     }
 }
 
@@ -73,7 +82,11 @@ pub(super) async fn serve(mut receiver: Receiver, writer: Writer) {
         };
         let format = *delivery.message_format();
         let (info, message) = delivery.into_parts();
-        writer.store(format, message);
+        if let Err(error) = writer.store(format, message) {
+            tracing::error!(%error, "cannot keep what was sent");
+            let error = fault::error("amqp:internal-error", &error.to_string());
+            return server::close_receiver(receiver, error).await;
+        }
         if waiting.send((Instant::now() + DISPOSITION_DELAY, info)).await.is_err() {
             return;
         }
@@ -114,7 +127,8 @@ fn contents(
     contents
 }
 
-fn content(message: Message<Body<Value>>, envelope_key: Option<&str>) -> Content {
+/// The event in a message; the key of its batch holds where it has none of its own.
+pub(super) fn content(message: Message<Body<Value>>, envelope_key: Option<&str>) -> Content {
     let own_key = partition_key(message.message_annotations.as_ref());
     Content {
         body: message.body,
