@@ -141,10 +141,6 @@ impl Broker {
         })
     }
 
-    pub(super) fn hubs(&self) -> impl Iterator<Item = &Hub> {
-        self.hubs.values().map(|hub| &**hub)
-    }
-
     pub(super) fn hub(&self, name: &str) -> Result<Arc<Hub>, EmulatorError> {
         let found = self.hubs.get(&name.to_lowercase()).cloned();
         found.ok_or_else(|| EmulatorError::NoHub { hub: name.to_owned() })

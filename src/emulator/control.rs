@@ -147,6 +147,13 @@ impl Control {
         partitions.iter().map(|partition| partition.next_sequence()).collect()
     }
 
+    /// Events retained, of all partitions; 0 for an unknown hub.
+    #[must_use]
+    pub fn retained(&self, hub: &str) -> usize {
+        let partitions = self.broker.hub(hub).map(|hub| hub.partitions()).unwrap_or_default();
+        partitions.iter().map(|partition| partition.event_count()).sum()
+    }
+
     fn with(&self, hub: &str, partition: u32, act: impl FnOnce(&Partition)) {
         if let Some(partition) = self.found(self.broker.partition(hub, partition)) {
             act(&partition);

@@ -305,13 +305,20 @@ impl Emulator {
         format!("amqp://{}", self.address)
     }
 
-    /// A connection string for a hub, with a key that is no secret: any token is taken.
+    /// A connection string for the namespace, with a key that is no secret: any token is taken.
+    #[must_use]
+    pub fn namespace_connection_string(&self) -> String {
+        format!(
+            "Endpoint=sb://localhost:{};SharedAccessKeyName=emulator;\
+             SharedAccessKey=bm90LWEtc2VjcmV0LWtleQ==;UseDevelopmentEmulator=true;",
+            self.address.port(),
+        )
+    }
+
+    /// A connection string for a hub.
     #[must_use]
     pub fn connection_string(&self, hub: &str) -> String {
-        format!(
-            "Endpoint=sb://localhost;SharedAccessKeyName=emulator;\
-             SharedAccessKey=bm90LWEtc2VjcmV0LWtleQ==;UseDevelopmentEmulator=true;EntityPath={hub}"
-        )
+        format!("{}EntityPath={hub}", self.namespace_connection_string())
     }
 
     /// The hand inside.
