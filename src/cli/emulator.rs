@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 use super::replay::{progress, stop_on_interrupt};
 use super::{Exit, Format, print};
 use crate::emulator::{
-    Control, DataFolder, Emulator, EmulatorClock, Entities, EntityProblem, HubSpec, Setup,
+    Control, DataFolder, Emulator, EmulatorClock, EmulatorTls, Entities, EntityProblem, HubSpec,
+    Setup,
 };
 use crate::event::Batch;
 use crate::source::Source as _;
@@ -35,6 +36,7 @@ const MAX_CONFIG_BYTES: u64 = 4 * 1024 * 1024;
     tokenwatch emulator --hub orders=2 --hub logs=32\n  \
     tokenwatch emulator --config Config.json              # the file of Microsoft's emulator\n  \
     tokenwatch emulator --listen 127.0.0.1:0 --format json --ready-file ready.json   # for scripts\n  \
+    tokenwatch emulator --listen 127.0.0.1:5671 --tls-self-signed certs --hub a=2\n  \
     tokenwatch emulator --hub orders=2 --data orders.d    # keeps events across restarts\n  \
     tokenwatch emulator --hub logs=4 --load capture.jsonl # begins with captured events\n\n\
     docs/emulator.md has connection strings and clients in six languages.")]
@@ -57,6 +59,16 @@ pub(super) struct Args {
     /// `simulate --out` write them; .gz and .zst are opened. HUB= where there are several hubs.
     #[arg(long, value_name = "[HUB=]FILE")]
     load: Vec<String>,
+    /// Certificate chain to serve TLS with, PEM, the server's own first.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Private key of the certificate, PEM without a passphrase.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Serve TLS with a certificate for localhost, made in this folder if it has none; clients are
+    /// to trust its ca.pem.
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["tls_cert", "tls_key"])]
+    tls_self_signed: Option<PathBuf>,
     /// Form of what is printed at start; json is one line.
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
@@ -66,11 +78,22 @@ pub(super) struct Args {
     ready_file: Option<PathBuf>,
 }
 
+impl Args {
+    fn tls(&self) -> anyhow::Result<Option<EmulatorTls>> {
+        Ok(match (&self.tls_self_signed, &self.tls_cert, &self.tls_key) {
+            (Some(folder), _, _) => Some(EmulatorTls::self_signed(folder)?),
+            (None, Some(certificate), Some(key)) => Some(EmulatorTls::load(certificate, key)?),
+            (None, _, _) => None,
+        })
+    }
+}
+
 pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     let stop = stop_on_interrupt();
     if let Some(file) = args.ready_file.as_deref().filter(|file| file.exists()) {
         std::fs::remove_file(file).with_context(|| format!("cannot remove {}", file.display()))?;
     }
+    let tls = args.tls()?;
     let mut hubs = args.hubs;
     match args.config.as_deref().map(configured) {
         None => {}
@@ -90,8 +113,8 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     for (hub, files) in loads {
         sources.insert(hub, Replay::open(&files)?);
     }
-    let setup =
-        Setup { listen: args.listen, hubs: hubs.clone(), clock: EmulatorClock::real(), folder };
+    let (listen, clock) = (args.listen, EmulatorClock::real());
+    let setup = Setup { listen, hubs: hubs.clone(), clock, tls, folder };
     let mut emulator = Emulator::prepare(setup).await?;
     for (hub, mut source) in sources {
         Load { control: emulator.control(), hub: &hub }.run(&mut source, &stop).await?;
@@ -235,6 +258,7 @@ fn partition(name: &str, count: usize) -> anyhow::Result<u32> {
 #[derive(Serialize)]
 struct Facts {
     endpoint: String,
+    websocket_endpoint: String,
     host: String,
     port: u16,
     connection_string: String,
@@ -265,6 +289,7 @@ impl Facts {
         });
         Self {
             endpoint: emulator.endpoint(),
+            websocket_endpoint: emulator.websocket_endpoint(),
             host: emulator.address().ip().to_string(),
             port: emulator.address().port(),
             connection_string: emulator.namespace_connection_string(),
@@ -294,9 +319,9 @@ impl Facts {
         }
         let data = self.data.as_deref().unwrap_or("in memory; nothing is kept");
         let mut text = format!(
-            "{table}\n\n endpoint  {}\n data      {data}\n stop      Ctrl-C, or kill {}\n\n \
+            "{table}\n\n endpoint  {}\n websocket {}\n data      {data}\n stop      Ctrl-C, or kill {}\n\n \
              connection string of the namespace:\n {}\n",
-            self.endpoint, self.pid, self.connection_string
+            self.endpoint, self.websocket_endpoint, self.pid, self.connection_string
         );
         for hub in &self.hubs {
             let (name, secret) = (&hub.name, &hub.connection_string);

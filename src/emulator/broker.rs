@@ -1,24 +1,30 @@
 //! What all connections share: the hubs, the clock, and the switches of the fault injection.
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 
+use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::partition::Partition;
+use super::key;
+use super::partition::{MaxAge, Partition};
 use super::segment::{Head, Mark};
+use super::standing::Faults;
 use super::storage::{DataFolder, StorageError};
+use super::token::Expiry;
 use super::{DEFAULT_GROUP, EmulatorClock, EmulatorError, HubSpec};
 
 /// A hub with its partitions.
 #[derive(Debug)]
 pub(super) struct Hub {
     pub(super) name: String,
-    pub(super) created_ms: i64,
+    created_ms: AtomicI64,
     retention: usize,
+    max_age: Mutex<Option<MaxAge>>,
     groups: Vec<String>,
     folder: Option<Arc<DataFolder>>,
     partitions: RwLock<Vec<Arc<Partition>>>,
@@ -31,10 +37,11 @@ impl Hub {
         created_ms: i64,
         folder: Option<Arc<DataFolder>>,
     ) -> Result<Self, StorageError> {
-        let mut hub = Self {
+        let hub = Self {
             name: spec.name,
-            created_ms,
+            created_ms: AtomicI64::new(created_ms),
             retention: spec.retention,
+            max_age: Mutex::new(None),
             groups: spec.consumer_groups,
             folder,
             partitions: RwLock::new(Vec::new()),
@@ -42,8 +49,18 @@ impl Hub {
         };
         hub.grow(spec.partitions)?;
         let kept = hub.partition(0).and_then(|partition| partition.created_ms());
-        hub.created_ms = kept.unwrap_or(created_ms);
+        hub.created_ms.store(kept.unwrap_or(created_ms), Ordering::Relaxed);
         Ok(hub)
+    }
+
+    pub(super) fn created_ms(&self) -> i64 {
+        self.created_ms.load(Ordering::Relaxed)
+    }
+
+    /// As if deleted and created again at `created_ms`: partitions are empty and begin at 0.
+    pub(super) fn recreate(&self, created_ms: i64) -> Result<(), StorageError> {
+        self.created_ms.store(created_ms, Ordering::Relaxed);
+        self.partitions().iter().try_for_each(|partition| partition.clear(created_ms))
     }
 
     /// Whether readers of this consumer group are served.
@@ -67,7 +84,9 @@ impl Hub {
     pub(super) fn grow(&self, total: u32) -> Result<(), StorageError> {
         let mut partitions = self.partitions.write().unwrap_or_else(PoisonError::into_inner);
         for number in u32::try_from(partitions.len()).unwrap_or(u32::MAX)..total {
-            partitions.push(Arc::new(self.open(number)?));
+            let partition = self.open(number)?;
+            partition.retain(self.max_age().clone());
+            partitions.push(Arc::new(partition));
         }
         Ok(())
     }
@@ -77,25 +96,32 @@ impl Hub {
         let head = Head {
             hub: self.name.clone(),
             partition,
-            created_ms: self.created_ms,
+            created_ms: self.created_ms(),
             anew: false,
             mark: Mark::default(),
         };
         Partition::open(folder, head, self.retention)
     }
 
+    /// How old events may get, in partitions to come too.
+    pub(super) fn retain(&self, max_age: Option<MaxAge>) {
+        self.max_age().clone_from(&max_age);
+        for partition in self.partitions() {
+            partition.retain(max_age.clone());
+        }
+    }
+
+    fn max_age(&self) -> MutexGuard<'_, Option<MaxAge>> {
+        self.max_age.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The partition for an event sent to the hub as a whole: by key, else each in turn.
     pub(super) fn choose(&self, partition_key: Option<&str>) -> Option<Arc<Partition>> {
         let partitions = self.partitions();
-        let number = match partition_key {
-            Some(key) => {
-                let mut hasher = DefaultHasher::new();
-                key.hash(&mut hasher);
-                usize::try_from(hasher.finish() >> 32).unwrap_or_default()
-            }
-            None => self.turn.fetch_add(1, Ordering::Relaxed),
+        let index = match partition_key {
+            Some(key) => key::partition_of(key, partitions.len()),
+            None => self.turn.fetch_add(1, Ordering::Relaxed).checked_rem(partitions.len())?,
         };
-        let index = number.checked_rem(partitions.len())?;
         partitions.get(index).cloned()
     }
 }
@@ -107,8 +133,14 @@ pub(super) struct Broker {
     /// Ends everything.
     pub(super) stop: CancellationToken,
     pub(super) tasks: TaskTracker,
-    pub(super) refuses_connections: AtomicBool,
+    pub(super) faults: Faults,
+    /// When the tokens of a moment end.
+    pub(super) expiry: watch::Sender<Expiry>,
+    /// Fires when all connections are to be closed as idle ones.
+    pub(super) idle: watch::Sender<()>,
     pub(super) attaches: AtomicU64,
+    /// Connections accepted so far.
+    pub(super) accepted: AtomicU64,
     hubs: BTreeMap<String, Arc<Hub>>,
     connections: Mutex<CancellationToken>,
 }
@@ -134,8 +166,11 @@ impl Broker {
             clock,
             stop,
             tasks: TaskTracker::new(),
-            refuses_connections: AtomicBool::new(false),
+            faults: Faults::default(),
+            expiry: watch::Sender::new(Expiry { number: 0, at: None }),
+            idle: watch::Sender::default(),
             attaches: AtomicU64::new(0),
+            accepted: AtomicU64::new(0),
             hubs: hubs?,
             connections,
         })
@@ -144,6 +179,10 @@ impl Broker {
     pub(super) fn hub(&self, name: &str) -> Result<Arc<Hub>, EmulatorError> {
         let found = self.hubs.get(&name.to_lowercase()).cloned();
         found.ok_or_else(|| EmulatorError::NoHub { hub: name.to_owned() })
+    }
+
+    pub(super) fn hubs(&self) -> impl Iterator<Item = &Arc<Hub>> {
+        self.hubs.values()
     }
 
     /// The partition for a reader of a consumer group.
@@ -177,5 +216,10 @@ impl Broker {
     pub(super) fn cut_connections(&self) {
         let mut current = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut *current, self.stop.child_token()).cancel();
+    }
+
+    pub(super) fn expire_tokens(&self, after: Duration) {
+        let at = Instant::now().checked_add(after);
+        self.expiry.send_modify(|expiry| *expiry = Expiry { number: expiry.number + 1, at });
     }
 }

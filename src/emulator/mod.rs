@@ -1,16 +1,19 @@
 //! An Event Hubs broker inside the process, for `demo` and as the fault-injecting peer of tests.
 //!
-//! Speaks AMQP 1.0 without TLS on a loopback port and keeps events in memory,
-//! or also in a [`DataFolder`]. Microsoft's clients
-//! read, write and ask for properties; a [`Control`] appends events directly and makes the broker
-//! misbehave: cut connections, detach links, freeze, repeat, skip and drop events.
+//! Speaks AMQP 1.0 on a loopback port, on TCP and in WebSockets, with TLS or without, and keeps
+//! events in memory, or also in a [`DataFolder`]. Microsoft's clients read, write and ask for properties; a [`Control`] appends
+//! events directly and makes the broker misbehave by [`Action`]s: cut connections, detach links,
+//! freeze, repeat, skip and drop events.
 //!
 //! ```text
 //! server (connections, sessions, attaches) ─┬─ reader    events out, from a position on
 //!                                           ├─ writer    events in
 //!                                           └─ request   $cbs and $management
-//! broker ── partition (log, epochs, faults) ── storage ── segment   when events are kept
-//! stream (cuts the socket) ── shape (pads frames, holds back detaches)
+//! broker ── partition (log, epochs) ── standing (faults that stand for a time), token
+//! storage (a folder for the log) ── segment (entries as bytes)
+//! script (what goes wrong when) ── grammar ── action
+//! stream (cuts the socket) ── silence (half-open) ── wire (TLS) ── websocket ── shape (pads frames,
+//!                                                                    holds back detaches)
 //! ```
 
 use std::collections::BTreeSet;
@@ -23,26 +26,39 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::DropGuard;
 
+pub use self::action::{Action, ClockChange, Lasts, Place, Reach};
+pub use self::certificate::{CertificateError, EmulatorTls};
 pub use self::clock::EmulatorClock;
 pub use self::control::{Control, Refuse};
 pub use self::entities::{Entities, EntityProblem};
+pub use self::script::{Script, ScriptError, Step, When};
 pub use self::storage::{DataFolder, StorageError};
 
+mod action;
 mod clock;
 mod control;
 mod address;
 mod broker;
+mod certificate;
 mod entities;
 mod fault;
+mod key;
 mod partition;
 mod position;
 mod reader;
 mod request;
+mod grammar;
+mod script;
 mod segment;
 mod server;
 mod shape;
+mod silence;
+mod standing;
 mod storage;
 mod stream;
+mod token;
+mod websocket;
+mod wire;
 mod writer;
 
 /// Events a partition keeps when the [`HubSpec`] does not say.
@@ -87,7 +103,7 @@ impl HubSpec {
     }
 
     fn check(&self) -> Result<(), EmulatorError> {
-        if !is_name(&self.name, MAX_HUB_NAME) {
+        if !is_hub_name(&self.name) {
             return Err(EmulatorError::HubName { name: self.name.clone() });
         }
         let mut groups = BTreeSet::new();
@@ -113,6 +129,11 @@ fn is_name(name: &str, longest: usize) -> bool {
         && name.starts_with(ends)
         && name.ends_with(ends)
         && name.chars().all(inside)
+}
+
+/// What may name a hub.
+fn is_hub_name(name: &str) -> bool {
+    is_name(name, MAX_HUB_NAME)
 }
 
 impl fmt::Display for HubSpec {
@@ -141,7 +162,7 @@ impl FromStr for HubSpec {
 /// Why the emulator does not start, or does not do what a [`Control`] asks.
 #[derive(Debug, thiserror::Error)]
 pub enum EmulatorError {
-    /// It has no TLS and takes any token, so nobody else may reach it.
+    /// It takes any token, so nobody else may reach it.
     #[error("address {address} is not on the loopback interface")]
     NotLoopback {
         /// The address asked for.
@@ -227,6 +248,8 @@ pub struct Setup {
     pub hubs: Vec<HubSpec>,
     /// Stamps the enqueued time.
     pub clock: EmulatorClock,
+    /// TLS from the first byte on, and nothing without; `None` for plain TCP.
+    pub tls: Option<EmulatorTls>,
     /// Keeps the events across restarts.
     pub folder: Option<DataFolder>,
 }
@@ -235,9 +258,10 @@ pub struct Setup {
 #[derive(Debug)]
 pub struct Emulator {
     address: SocketAddr,
+    has_tls: bool,
     broker: Arc<broker::Broker>,
     /// Taken by [`serve`](Self::serve).
-    listener: Option<TcpListener>,
+    waiting: Option<(TcpListener, Option<EmulatorTls>)>,
     _stop_on_drop: DropGuard,
 }
 
@@ -251,7 +275,8 @@ impl Emulator {
         hubs: Vec<HubSpec>,
         clock: EmulatorClock,
     ) -> Result<Self, EmulatorError> {
-        let mut emulator = Self::prepare(Setup { listen, hubs, clock, folder: None }).await?;
+        let mut emulator =
+            Self::prepare(Setup { listen, hubs, clock, tls: None, folder: None }).await?;
         emulator.serve();
         Ok(emulator)
     }
@@ -263,7 +288,7 @@ impl Emulator {
     /// When the address is not loopback or cannot be listened on, a hub is ill-specified, or the
     /// folder cannot be used for these hubs.
     pub async fn prepare(setup: Setup) -> Result<Self, EmulatorError> {
-        let Setup { listen, hubs, clock, folder } = setup;
+        let Setup { listen, hubs, clock, tls, folder } = setup;
         if !listen.ip().is_loopback() {
             return Err(EmulatorError::NotLoopback { address: listen });
         }
@@ -278,17 +303,24 @@ impl Emulator {
             folder.check(&hubs)?;
         }
         let failed = |source| EmulatorError::Listen { address: listen, source };
-        let listener = TcpListener::bind(listen).await.map_err(failed)?;
+        let listener = server::bind(listen).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let broker = Arc::new(broker::Broker::new(hubs, clock, folder)?);
         let stop_on_drop = broker.stop.clone().drop_guard();
-        Ok(Self { address, broker, listener: Some(listener), _stop_on_drop: stop_on_drop })
+        Ok(Self {
+            address,
+            has_tls: tls.is_some(),
+            broker,
+            waiting: Some((listener, tls)),
+            _stop_on_drop: stop_on_drop,
+        })
     }
 
     /// Serves in the background; a second call changes nothing.
     pub fn serve(&mut self) {
-        if let Some(listener) = self.listener.take() {
-            self.broker.tasks.spawn(server::listen(listener, Arc::clone(&self.broker)));
+        if let Some((listener, tls)) = self.waiting.take() {
+            let acceptor = tls.map(|tls| tls.acceptor);
+            self.broker.tasks.spawn(server::listen(listener, acceptor, Arc::clone(&self.broker)));
             tracing::debug!(address = %self.address, "event hubs emulator listens");
         }
     }
@@ -299,18 +331,29 @@ impl Emulator {
         self.address
     }
 
-    /// The custom endpoint for a client: `amqp://127.0.0.1:PORT`.
+    /// The custom endpoint for a client: `amqp://127.0.0.1:PORT`, or `amqps://localhost:PORT`.
     #[must_use]
     pub fn endpoint(&self) -> String {
+        if self.has_tls {
+            return format!("amqps://localhost:{}", self.address.port());
+        }
         format!("amqp://{}", self.address)
+    }
+
+    /// Where AMQP over WebSocket is served, on the same port.
+    #[must_use]
+    pub fn websocket_endpoint(&self) -> String {
+        format!("{}{}", self.endpoint().replace("amqp", "ws"), websocket::PATH)
     }
 
     /// A connection string for the namespace, with a key that is no secret: any token is taken.
     #[must_use]
     pub fn namespace_connection_string(&self) -> String {
+        // Python's and JavaScript's clients take this word for "without TLS".
+        let plain = if self.has_tls { "" } else { "UseDevelopmentEmulator=true;" };
         format!(
             "Endpoint=sb://localhost:{};SharedAccessKeyName=emulator;\
-             SharedAccessKey=bm90LWEtc2VjcmV0LWtleQ==;UseDevelopmentEmulator=true;",
+             SharedAccessKey=bm90LWEtc2VjcmV0LWtleQ==;{plain}",
             self.address.port(),
         )
     }

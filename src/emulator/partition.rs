@@ -1,17 +1,22 @@
 //! One partition: its retained events, who reads them, and the faults injected into it.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use fe2o3_amqp_types::definitions::Error as AmqpError;
 use fe2o3_amqp_types::messaging::{ApplicationProperties, Body, Properties};
 use fe2o3_amqp_types::primitives::Value;
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 
+use super::EmulatorClock;
 use super::fault;
 use super::position::{Bound, Location, Position};
 use super::segment::{Entry, Head, Mark};
+use super::standing::Standing;
 use super::storage::{DataFolder, PartitionFiles, StorageError};
 
 /// Bytes an event takes beside its body, so that the offsets of empty events grow too.
@@ -219,13 +224,23 @@ impl ReaderLink {
     }
 }
 
+/// How old events may get, and by which clock.
+#[derive(Debug, Clone)]
+pub(super) struct MaxAge {
+    pub(super) clock: EmulatorClock,
+    pub(super) age: Duration,
+}
+
 /// A partition of a hub.
 #[derive(Debug)]
 pub(super) struct Partition {
     log: Mutex<Log>,
     retention: usize,
+    max_age: Mutex<Option<MaxAge>>,
     changed: watch::Sender<()>,
-    frozen: AtomicBool,
+    pub(super) freeze: Standing<()>,
+    /// Events a second and link.
+    pub(super) slow: Standing<NonZeroU32>,
     links: Mutex<Vec<Arc<ReaderLink>>>,
 }
 
@@ -254,8 +269,10 @@ impl Partition {
         Self {
             log: Mutex::new(log),
             retention,
+            max_age: Mutex::new(None),
             changed: watch::Sender::new(()),
-            frozen: AtomicBool::new(false),
+            freeze: Standing::default(),
+            slow: Standing::default(),
             links: Mutex::new(Vec::new()),
         }
     }
@@ -275,6 +292,7 @@ impl Partition {
         let mut log = self.log();
         let last = log.push(events)?;
         log.keep_newest(self.retention);
+        self.drop_old(&mut log);
         drop(log);
         self.changed.send_replace(());
         Ok(last)
@@ -290,7 +308,7 @@ impl Partition {
     /// A position before the retained events means the first retained one. One beyond the end is
     /// refused, as the service does: it belongs to a hub that was deleted and made again.
     pub(super) fn resolve(&self, position: &Position) -> Result<i64, AmqpError> {
-        let log = self.log();
+        let log = self.retained();
         let next = match (&position.location, position.bound) {
             (Location::Earliest, _) => log.first(|_| false),
             (Location::Latest, _) => log.next_sequence,
@@ -329,19 +347,16 @@ impl Partition {
         }
     }
 
-    /// At most `limit` events from sequence number `from` on; none while frozen.
+    /// At most `limit` events from sequence number `from` on.
     pub(super) fn read(&self, from: i64, limit: usize) -> Vec<Arc<StoredEvent>> {
-        if self.is_frozen() {
-            return Vec::new();
-        }
-        let log = self.log();
+        let log = self.retained();
         let start = log.events.partition_point(|event| event.sequence < from);
         log.events.range(start..).take(limit).cloned().collect()
     }
 
     /// The last `count` retained events with `first <= sequence < end`, oldest first.
     pub(super) fn read_back(&self, first: i64, end: i64, count: usize) -> Vec<Arc<StoredEvent>> {
-        let log = self.log();
+        let log = self.retained();
         let start = log.events.partition_point(|event| event.sequence < first);
         let stop = log.events.partition_point(|event| event.sequence < end);
         let start = start.max(stop.saturating_sub(count)).min(stop);
@@ -349,7 +364,7 @@ impl Partition {
     }
 
     pub(super) fn state(&self) -> PartitionState {
-        let log = self.log();
+        let log = self.retained();
         let (last_sequence, last_offset, last_enqueued_ms) = log.last.unwrap_or((-1, -1, 0));
         PartitionState {
             begin_sequence: log.first(|_| false),
@@ -369,22 +384,67 @@ impl Partition {
         self.changed.subscribe()
     }
 
-    pub(super) fn is_frozen(&self) -> bool {
-        self.frozen.load(Ordering::Acquire)
+    /// Waits until a link may be given an event that was given the one before at `last`: while
+    /// the partition is frozen, and between events while it is slow. Cancel safe.
+    pub(super) async fn may_deliver(&self, last: Option<Instant>) {
+        self.pace(last).await;
+        while self.freeze.is_on() {
+            self.freeze.over().await;
+            self.pace(last).await;
+        }
     }
 
-    pub(super) fn freeze(&self) {
-        self.frozen.store(true, Ordering::Release);
+    /// Waits while the partition is slow and the last event of the link, at `last`, too recent.
+    /// Cancel safe.
+    pub(super) async fn pace(&self, last: Option<Instant>) {
+        loop {
+            let (changed, slow) = (self.slow.changed(), self.slow.get());
+            let (Some(events_per_s), Some(last)) = (slow, last) else { return };
+            let due = last + Duration::from_secs(1) / events_per_s.get();
+            if due <= Instant::now() {
+                return;
+            }
+            tokio::select! {
+                () = sleep_until(due) => {}
+                () = changed => {}
+            }
+        }
     }
 
-    pub(super) fn thaw(&self) {
-        self.frozen.store(false, Ordering::Release);
-        self.changed.send_replace(());
+    /// Whether events go out one by one, each after [`may_deliver`](Self::may_deliver).
+    pub(super) fn holds_back(&self) -> bool {
+        self.freeze.is_on() || self.slow.is_on()
     }
 
-    pub(super) fn skip_sequences(&self, count: i64) -> Result<(), StorageError> {
+    pub(super) fn end_faults(&self) {
+        self.freeze.end();
+        self.slow.end();
+    }
+
+    /// Drops events as they reach an age, now and from now on; `None` ends it.
+    pub(super) fn retain(&self, max_age: Option<MaxAge>) {
+        *self.max_age.lock().unwrap_or_else(PoisonError::into_inner) = max_age;
+        drop(self.retained());
+    }
+
+    fn drop_old(&self, log: &mut Log) {
+        let max_age = self.max_age.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(MaxAge { clock, age }) = &*max_age else { return };
+        let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+        let oldest_ms = clock.now_ms().saturating_sub(age_ms);
+        let gone = log.events.partition_point(|event| event.enqueued_ms < oldest_ms);
+        if gone == 0 {
+            return;
+        }
+        log.events.drain(..gone);
+        if let Err(error) = log.write_mark() {
+            tracing::error!(%error, "after a restart events will be there that are too old");
+        }
+    }
+
+    pub(super) fn skip_sequences(&self, count: u32) -> Result<(), StorageError> {
         let mut log = self.log();
-        log.next_sequence = log.next_sequence.saturating_add(count.max(0));
+        log.next_sequence = log.next_sequence.saturating_add(i64::from(count));
         log.write_mark()
     }
 
@@ -395,10 +455,11 @@ impl Partition {
         log.write_mark()
     }
 
-    pub(super) fn clear(&self) -> Result<(), StorageError> {
+    /// Forgets everything; the hub is created again at `created_ms`.
+    pub(super) fn clear(&self, created_ms: i64) -> Result<(), StorageError> {
         let mut log = self.log();
         let mut files = log.files.take();
-        let kept = files.as_mut().map_or(Ok(()), PartitionFiles::begin_anew);
+        let kept = files.as_mut().map_or(Ok(()), |files| files.begin_anew(created_ms));
         *log = Log { files, ..Log::default() };
         kept
     }
@@ -455,6 +516,13 @@ impl Partition {
 
     pub(super) fn deregister(&self, gone: &Arc<ReaderLink>) {
         self.links().retain(|link| !Arc::ptr_eq(link, gone));
+    }
+
+    /// The log without what has become too old.
+    fn retained(&self) -> MutexGuard<'_, Log> {
+        let mut log = self.log();
+        self.drop_old(&mut log);
+        log
     }
 
     fn log(&self) -> MutexGuard<'_, Log> {
@@ -517,8 +585,6 @@ mod tests {
         assert_eq!(sequences(partition.read_back(0, 8, 2)), [6, 7]);
         assert_eq!(sequences(partition.read_back(7, 8, 5)), [7]);
         assert_eq!(sequences(partition.read_back(8, 2, 5)), [0_i64; 0]);
-        partition.freeze();
-        assert!(partition.read(2, 3).is_empty());
     }
 
     #[test]

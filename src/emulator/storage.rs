@@ -328,7 +328,8 @@ impl PartitionFiles {
     }
 
     /// Forgets everything: the hub is created again.
-    pub(super) fn begin_anew(&mut self) -> Result<(), StorageError> {
+    pub(super) fn begin_anew(&mut self, created_ms: i64) -> Result<(), StorageError> {
+        self.head.created_ms = created_ms;
         let begun = self.begin_segment(Mark::default(), true);
         // Without a new file the old one would be continued with numbers that go back.
         self.stuck = begun.is_err();

@@ -12,8 +12,8 @@ async fn open(folder: &Path, hubs: &[HubSpec]) -> Result<Emulator, EmulatorError
 
 async fn open_with(folder: DataFolder, hubs: &[HubSpec]) -> Result<Emulator, EmulatorError> {
     let listen = "127.0.0.1:0".parse().unwrap();
-    let clock = EmulatorClock::fixed(5_000);
-    Emulator::prepare(Setup { listen, hubs: hubs.to_vec(), clock, folder: Some(folder) }).await
+    let (hubs, clock) = (hubs.to_vec(), EmulatorClock::fixed(5_000));
+    Emulator::prepare(Setup { listen, hubs, clock, tls: None, folder: Some(folder) }).await
 }
 
 fn hub(partitions: u32) -> Vec<HubSpec> {
@@ -82,7 +82,7 @@ async fn a_hub_keeps_its_time_of_creation_and_may_grow() {
     let data = DataFolder::open(folder.path()).unwrap();
     assert_eq!(data.hubs().unwrap(), [HubSpec::new("logs", 2)]);
     let emulator = open_with(data, &[HubSpec::new("logs", 5)]).await.unwrap();
-    assert_eq!(emulator.broker.hub("logs").unwrap().created_ms, 5_000);
+    assert_eq!(emulator.broker.hub("logs").unwrap().created_ms(), 5_000);
     assert_eq!(emulator.control().received("logs").len(), 5);
 }
 
@@ -128,6 +128,7 @@ async fn a_hub_made_again_stays_empty_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let emulator = open(folder.path(), &hub(1)).await.unwrap();
     fill(&emulator, 5);
+    emulator.broker.clock.set(7_000);
     emulator.control().recreate("logs");
     assert_eq!(files(folder.path()).len(), 1);
     fill(&emulator, 2);
@@ -136,6 +137,7 @@ async fn a_hub_made_again_stays_empty_after_a_restart() {
     let again = open(folder.path(), &hub(1)).await.unwrap();
     assert_eq!(events(&again), kept);
     assert_eq!(again.control().received("logs"), [2]);
+    assert_eq!(again.broker.hub("logs").unwrap().created_ms(), 7_000);
 }
 
 #[tokio::test]

@@ -6,19 +6,20 @@ use std::time::Duration;
 use fe2o3_amqp::Receiver;
 use fe2o3_amqp::link::ReceiverDisposer;
 use fe2o3_amqp::link::delivery::{Delivery, DeliveryInfo};
+use fe2o3_amqp_types::definitions::Error as AmqpError;
 use fe2o3_amqp_types::messaging::annotations::OwnedKey;
 use fe2o3_amqp_types::messaging::message::DecodeIntoMessage as _;
 use fe2o3_amqp_types::messaging::{Body, Message, MessageAnnotations};
 use fe2o3_amqp_types::primitives::Value;
 use serde_amqp::read::SliceReader;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::broker::{Broker, Hub};
 use super::fault;
 use super::partition::{Content, Partition};
 use super::server;
-use super::storage::StorageError;
+use super::token::Grant;
 
 /// Message format of a batch: every data section of the body is an encoded message.
 const BATCH_FORMAT: u32 = 0x8001_3700;
@@ -52,40 +53,61 @@ impl Writer {
         Self { destination: Destination::Partition(partition), broker }
     }
 
-    /// Fails when the events cannot be kept: then their sender gets no acknowledgement.
+    /// Stores a message, or all events of a batch; of a batch with a broken event none. Returns
+    /// where.
     fn store(
         &self,
         format: Option<u32>,
         message: Message<Body<Value>>,
-    ) -> Result<(), StorageError> {
+    ) -> Result<Option<Arc<Partition>>, AmqpError> {
+        if self.broker.faults.busy.is_on() {
+            return Err(fault::busy());
+        }
         let key = partition_key(message.message_annotations.as_ref());
         let partition = match &self.destination {
             Destination::Hub(hub) => hub.choose(key.as_deref()),
             Destination::Partition(partition) => Some(Arc::clone(partition)),
         };
-        let Some(partition) = partition else { return Ok(()) };
-        let now_ms = self.broker.clock.now_ms();
-        let contents = contents(format, message, key.as_deref());
-        partition.append(contents.into_iter().map(|content| (content, now_ms)))?;
-        Ok(())
+        let contents = contents(format, message, key.as_deref())?;
+        if let Some(partition) = &partition {
+            let now_ms = self.broker.clock.now_ms();
+            let events = contents.into_iter().map(|content| (content, now_ms));
+            partition.append(events).map_err(|error| {
+                tracing::error!(%error, "cannot keep what was sent");
+                fault::error(fault::INTERNAL_ERROR, &error.to_string())
+            })?;
+        }
+        Ok(partition)
     }
 }
 
-/// Serves a writer until it leaves or its connection ends.
-pub(super) async fn serve(mut receiver: Receiver, writer: Writer) {
+/// Serves a writer until it leaves, its connection ends or its token does.
+pub(super) async fn serve(mut receiver: Receiver, writer: Writer, grant: Grant) {
     let (waiting, due) = mpsc::channel(WAITING_DELIVERIES);
     writer.broker.tasks.spawn(accept_when_due(receiver.disposer(), due));
     loop {
-        let delivery: Delivery<Body<Value>> = match receiver.recv().await {
+        let received = tokio::select! {
+            biased;
+            error = grant.lost() => return server::close_receiver(receiver, error).await,
+            received = receiver.recv() => received, // cancel safe
+        };
+        let delivery: Delivery<Body<Value>> = match received {
             Ok(delivery) => delivery,
             Err(error) => return tracing::debug!(%error, "writer left"),
         };
         let format = *delivery.message_format();
         let (info, message) = delivery.into_parts();
-        if let Err(error) = writer.store(format, message) {
-            tracing::error!(%error, "cannot keep what was sent");
-            let error = fault::error("amqp:internal-error", &error.to_string());
-            return server::close_receiver(receiver, error).await;
+        match writer.store(format, message) {
+            Ok(Some(partition)) => partition.pace(Some(Instant::now())).await,
+            Ok(None) => {}
+            Err(error) => {
+                tracing::debug!(%error, "a delivery is refused");
+                sleep(DISPOSITION_DELAY).await;
+                if let Err(error) = receiver.reject(info, error).await {
+                    return tracing::debug!(%error, "cannot refuse a delivery");
+                }
+                continue;
+            }
         }
         if waiting.send((Instant::now() + DISPOSITION_DELAY, info)).await.is_err() {
             return;
@@ -109,22 +131,24 @@ fn contents(
     format: Option<u32>,
     message: Message<Body<Value>>,
     envelope_key: Option<&str>,
-) -> Vec<Content> {
+) -> Result<Vec<Content>, AmqpError> {
     if format != Some(BATCH_FORMAT) {
-        return vec![content(message, envelope_key)];
+        return Ok(vec![content(message, envelope_key)]);
     }
-    let sections = match message.body {
-        Body::Data(sections) => sections.into_inner(),
-        Body::Value(_) | Body::Sequence(_) | Body::Empty => Vec::new(),
+    let Body::Data(sections) = message.body else {
+        return Err(fault::error(fault::DECODE_ERROR, "the body of a batch is not data"));
     };
-    let mut contents = Vec::with_capacity(sections.len());
-    for section in sections {
-        match Body::<Value>::decode_message_from_reader(SliceReader::new(&section.0)) {
-            Ok(message) => contents.push(content(message, envelope_key)),
-            Err(error) => tracing::warn!(%error, "event of a batch is not a message; dropped"),
-        }
+    let mut contents = Vec::new();
+    for section in sections.into_inner() {
+        let message = Body::<Value>::decode_message_from_reader(SliceReader::new(&section.0))
+            .map_err(|error| {
+                let text =
+                    format!("event {} of the batch is not a message: {error}", contents.len());
+                fault::error(fault::DECODE_ERROR, &text)
+            })?;
+        contents.push(content(message, envelope_key));
     }
-    contents
+    Ok(contents)
 }
 
 /// The event in a message; the key of its batch holds where it has none of its own.

@@ -5,12 +5,12 @@ pub mod effects;
 pub mod estate;
 pub mod watch;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::aggregate::join::JoinSettings;
 use crate::decode;
 use crate::detect::DetectSettings;
-use crate::event::{Arrival, Batch, PartitionKey};
+use crate::event::{Arrival, Batch, PartitionKey, Position};
 use crate::price::PriceBook;
 use crate::time::{ArrivalTime, MINUTE_MS};
 use account::{Account, AccountRow, Moment};
@@ -127,10 +127,11 @@ impl Engine {
         engine
     }
 
-    /// The next sequence number of a partition; `None` when nothing was read from it yet.
+    /// How far every partition was read.
     #[must_use]
-    pub fn next_sequence(&self, key: &PartitionKey) -> Option<i64> {
-        self.partitions.get(key)?.next
+    pub fn positions(&self) -> HashMap<PartitionKey, Position> {
+        let at = |p: &Partition| Position { next: p.next, passed: p.passed };
+        self.partitions.iter().map(|(key, partition)| (key.clone(), at(partition))).collect()
     }
 
     /// Applies one batch. Pure: no clock, no I/O, no randomness; the same batches in the same
@@ -160,11 +161,14 @@ impl Engine {
                 news.stalled.push(key.clone());
             }
         }
+        news.troubles.clone_from(&batch.troubles);
         news.undeliverable.clone_from(&batch.undeliverable);
         self.move_watermarks();
         self.step_accounts(&rows, &mut effects, &mut news);
         news.gaps.clone_from(&effects.gaps);
-        let changes = self.estate.apply(&news, self.now);
+        let told_by_hubs = self.now > ArrivalTime(i64::MIN);
+        let now = if told_by_hubs { self.now } else { batch.clock.unwrap_or(self.now) };
+        let changes = self.estate.apply(&news, now);
         effects.incidents = changes.incidents;
         effects.announcements.extend(changes.announcements);
         if !effects.is_empty() || self.partitions.values().any(|p| p.next != p.saved_next) {

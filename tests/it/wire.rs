@@ -1,6 +1,6 @@
 //! The service over real AMQP while the hub misbehaves: totals stay exact, and what is lost is said.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,11 +9,13 @@ use tokenwatch::engine::{EngineSettings, Env};
 use tokenwatch::pipeline::{Core, Service, Unwatched, wall_clock};
 use tokenwatch::price::PriceBook;
 use tokenwatch::simulate::{HubEvent, Options, Scenario, Simulation, Truth};
-use tokenwatch::source::event_hubs::{Auth, EventHubs, HubSettings, Pace, Start};
+use tokenwatch::source::event_hubs::{Auth, EventHubs, HubSettings, Pace, Start, Transport};
 use tokenwatch::store::Store;
 use tokenwatch::store::read::Reader;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
+
+use crate::harness::{Sums, stored_sums, true_sums};
 
 const HUB: &str = "logs";
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -21,6 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(40);
 struct World {
     folder: tempfile::TempDir,
     emulator: Emulator,
+    emulator_clock: EmulatorClock,
     events: Vec<HubEvent>,
     truth: Truth,
 }
@@ -53,10 +56,12 @@ impl World {
         let (start, _, _) = simulation.span();
         let listen = "127.0.0.1:0".parse().unwrap();
         let hubs = vec![HubSpec::new(HUB, 2)];
-        let emulator = Emulator::start(listen, hubs, EmulatorClock::fixed(start)).await.unwrap();
+        let clock = EmulatorClock::fixed(start);
+        let emulator = Emulator::start(listen, hubs, clock.clone()).await.unwrap();
         Self {
             folder: tempfile::tempdir().unwrap(),
             emulator,
+            emulator_clock: clock,
             events: simulation.events().collect(),
             truth: simulation.truth(),
         }
@@ -84,9 +89,7 @@ impl World {
     async fn start(&self) -> Running {
         let env = Env { settings: EngineSettings::default(), book: PriceBook::built_in().unwrap() };
         let store = Store::open(&self.database()).await.unwrap();
-        let (core, known) = Core::restore(store, env).await.unwrap();
-        let positions: HashMap<_, _> =
-            known.into_iter().map(|key| (key.clone(), core.next_sequence(&key))).collect();
+        let core = Core::restore(store, env).await.unwrap();
         let hub = HubSettings {
             name: "east".to_owned(),
             namespace: "localhost".to_owned(),
@@ -94,6 +97,7 @@ impl World {
             consumer_group: "tokenwatch".to_owned(),
             auth: Auth::ConnectionString(self.emulator.connection_string(HUB).into()),
             custom_endpoint: Some(self.emulator.endpoint()),
+            transport: Transport::Amqp,
             start: Start::Earliest,
             prefetch: 50,
         };
@@ -101,10 +105,13 @@ impl World {
             time_scale: 0.0,
             flush: Duration::from_millis(20),
             probe: Duration::from_millis(150),
+            answer: Duration::from_secs(5),
             backoff: (Duration::from_millis(20), Duration::from_millis(200)),
+            busy: Duration::from_millis(50),
+            trouble: Duration::from_mins(1),
             stalled: Duration::from_mins(15),
         };
-        let source = EventHubs::start(vec![hub], &positions, core.store.epoch, pace);
+        let source = EventHubs::start(vec![hub], &core.positions(), core.store.epoch, pace);
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let task = tokio::spawn(async move {
@@ -140,21 +147,8 @@ impl World {
     }
 
     /// Calls and tokens by deployment, as stored and as they were.
-    async fn sums(&self) -> (BTreeMap<String, [i64; 4]>, BTreeMap<String, [i64; 4]>) {
-        let mut reader = Reader::open(&self.database()).await.unwrap();
-        let mut stored: BTreeMap<String, [i64; 4]> = BTreeMap::new();
-        for total in reader.totals().await.unwrap().deployments {
-            let amount = total.split.total();
-            let sum = stored.entry(total.deployment).or_default();
-            let values = [amount.calls, amount.input, amount.cached, amount.output];
-            sum.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
-        }
-        stored.retain(|_, sum| *sum != [0; 4]);
-        let truth =
-            self.truth.deployments.iter().map(|d| {
-                (d.deployment.clone(), [d.calls, d.tokens_in, d.tokens_cached, d.tokens_out])
-            });
-        (stored, truth.collect())
+    async fn sums(&self) -> (Sums, Sums) {
+        (stored_sums(&self.database()).await, true_sums(&self.truth))
     }
 
     async fn assert_exact(&self) {
@@ -288,7 +282,7 @@ async fn events_removed_before_they_were_read_raise_an_incident() {
     running.stop().await;
     assert_eq!(world.rules().await, ["TW-S01"]);
     let (stored, truth) = world.sums().await;
-    let calls = |sums: &BTreeMap<String, [i64; 4]>| sums.values().map(|sum| sum[0]).sum::<i64>();
+    let calls = |sums: &Sums| sums.values().map(|sum| sum[0]).sum::<i64>();
     assert!(calls(&stored) < calls(&truth));
 }
 
@@ -304,6 +298,30 @@ async fn a_recreated_hub_is_read_from_its_beginning() {
     world.append(world.half()..end);
     world.applied(1).await;
     world.append(end..world.events.len());
+    world.applied(1).await;
+    running.stop().await;
+    world.assert_exact().await;
+    assert!(world.rules().await.contains(&"TW-S02".to_owned()), "{:?}", world.rules().await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hub_recreated_and_filled_while_we_were_away_is_read_from_its_beginning() {
+    let world = World::new().await;
+    let running = world.start().await;
+    world.append(0..world.half());
+    world.applied(0).await;
+    running.stop().await;
+    let newest = world.events[world.half() - 1].enqueued_ms;
+    world.emulator_clock.set(newest + 1);
+    world.control().recreate(HUB);
+    // More events than before: its sequence numbers alone tell nothing.
+    world.append(world.half()..world.events.len());
+    for partition in [0, 1] {
+        for _ in 0..world.half() {
+            world.control().append_at(HUB, partition, b"{}".to_vec(), newest).unwrap();
+        }
+    }
+    let running = world.start().await;
     world.applied(1).await;
     running.stop().await;
     world.assert_exact().await;
