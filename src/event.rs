@@ -102,6 +102,14 @@ pub struct PartitionKey {
     pub partition: String,
 }
 
+impl PartitionKey {
+    /// True for a partition of the same hub before it was recreated.
+    #[must_use]
+    pub fn is_earlier_life_of(&self, other: &Self) -> bool {
+        self.hub == other.hub && self.incarnation < other.incarnation
+    }
+}
+
 /// How far a partition was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
@@ -130,6 +138,8 @@ pub struct Batch {
     /// Partitions that could neither be read nor found idle for too long: windows no longer wait
     /// for them.
     pub stalled: Vec<PartitionKey>,
+    /// Partitions that are not read any more, because their hub is no longer configured.
+    pub gone: Vec<PartitionKey>,
     /// Hubs that have not let themselves be read for a while, told again while it lasts.
     pub troubles: Vec<Trouble>,
     /// Destinations that will never take a notification they were sent.

@@ -128,6 +128,35 @@ pub enum Action {
     End,
 }
 
+impl Action {
+    /// The hub it names, if it names one.
+    pub(super) fn hub(&self) -> Option<&str> {
+        match self {
+            Self::Detach { at, .. }
+            | Self::Freeze { at, .. }
+            | Self::Slow { at, .. }
+            | Self::Duplicate { at, .. }
+            | Self::Skip { at, .. }
+            | Self::Expire { at, .. }
+            | Self::Retain { at, .. } => match at {
+                Place::Everywhere => None,
+                Place::Hub(hub) | Place::Partition(hub, _) => Some(hub),
+            },
+            Self::Recreate { hub } | Self::Grow { hub, .. } => Some(hub),
+            Self::Cut
+            | Self::Refuse { .. }
+            | Self::HalfOpen { .. }
+            | Self::IdleClose
+            | Self::ServerBusy { .. }
+            | Self::Unauthorized { .. }
+            | Self::ExpireTokens { .. }
+            | Self::EnforceTokens { .. }
+            | Self::Clock(_)
+            | Self::End => None,
+        }
+    }
+}
+
 /// Where something happens. Hubs and partitions are those of the moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {

@@ -115,14 +115,33 @@ impl Hub {
         self.max_age.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The partition for an event sent to the hub as a whole: by key, else each in turn.
-    pub(super) fn choose(&self, partition_key: Option<&str>) -> Option<Arc<Partition>> {
+    /// The partition for an event sent to the hub as a whole, and its number: by key, else each
+    /// in turn.
+    pub(super) fn choose(&self, partition_key: Option<&str>) -> Option<(u32, Arc<Partition>)> {
         let partitions = self.partitions();
         let index = match partition_key {
             Some(key) => key::partition_of(key, partitions.len()),
             None => self.turn.fetch_add(1, Ordering::Relaxed).checked_rem(partitions.len())?,
         };
-        partitions.get(index).cloned()
+        Some((u32::try_from(index).ok()?, partitions.get(index)?.clone()))
+    }
+}
+
+/// Counts what lives as long as its ticket.
+#[derive(Debug, Default)]
+pub(super) struct Gauge(Arc<()>);
+
+/// One of those that a [`Gauge`] counts.
+#[derive(Debug)]
+pub(super) struct Ticket(#[expect(dead_code, reason = "counted while it is held")] Arc<()>);
+
+impl Gauge {
+    pub(super) fn ticket(&self) -> Ticket {
+        Ticket(Arc::clone(&self.0))
+    }
+
+    pub(super) fn count(&self) -> usize {
+        Arc::strong_count(&self.0) - 1
     }
 }
 
@@ -141,12 +160,23 @@ pub(super) struct Broker {
     pub(super) attaches: AtomicU64,
     /// Connections accepted so far.
     pub(super) accepted: AtomicU64,
+    /// Connections that are open.
+    pub(super) connections: Gauge,
+    /// Scripts that have steps to come.
+    pub(super) scripts: Gauge,
+    script_end: Mutex<CancellationToken>,
     hubs: BTreeMap<String, Arc<Hub>>,
-    connections: Mutex<CancellationToken>,
+    cut: Mutex<CancellationToken>,
 }
 
 impl Broker {
-    pub(super) fn new(
+    #[cfg(test)]
+    pub(super) fn new(hubs: Vec<HubSpec>, clock: EmulatorClock) -> Self {
+        Self::open(hubs, clock, None).unwrap()
+    }
+
+    /// With the hubs as `folder` keeps them, or empty ones in memory.
+    pub(super) fn open(
         hubs: Vec<HubSpec>,
         clock: EmulatorClock,
         folder: Option<DataFolder>,
@@ -161,7 +191,7 @@ impl Broker {
             })
             .collect();
         let stop = CancellationToken::new();
-        let connections = Mutex::new(stop.child_token());
+        let (cut, script_end) = (Mutex::new(stop.child_token()), Mutex::new(stop.child_token()));
         Ok(Self {
             clock,
             stop,
@@ -171,8 +201,11 @@ impl Broker {
             idle: watch::Sender::default(),
             attaches: AtomicU64::new(0),
             accepted: AtomicU64::new(0),
+            connections: Gauge::default(),
+            scripts: Gauge::default(),
+            script_end,
             hubs: hubs?,
-            connections,
+            cut,
         })
     }
 
@@ -210,16 +243,36 @@ impl Broker {
 
     /// Fires when the connections of this moment are to be cut.
     pub(super) fn connection_token(&self) -> CancellationToken {
-        self.connections.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        current(&self.cut).clone()
     }
 
     pub(super) fn cut_connections(&self) {
-        let mut current = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut *current, self.stop.child_token()).cancel();
+        std::mem::replace(&mut *current(&self.cut), self.stop.child_token()).cancel();
+    }
+
+    /// Fires when the scripts of this moment are to end.
+    pub(super) fn script_token(&self) -> CancellationToken {
+        current(&self.script_end).clone()
+    }
+
+    pub(super) fn end_scripts(&self) {
+        std::mem::replace(&mut *current(&self.script_end), self.stop.child_token()).cancel();
+    }
+
+    pub(super) fn end_faults(&self) {
+        self.faults.end();
+        self.expiry.send_modify(|expiry| expiry.at = expiry.at.filter(|at| *at <= Instant::now()));
+        for partition in self.hubs().flat_map(|hub| hub.partitions()) {
+            partition.end_faults();
+        }
     }
 
     pub(super) fn expire_tokens(&self, after: Duration) {
         let at = Instant::now().checked_add(after);
         self.expiry.send_modify(|expiry| *expiry = Expiry { number: expiry.number + 1, at });
     }
+}
+
+fn current(token: &Mutex<CancellationToken>) -> MutexGuard<'_, CancellationToken> {
+    token.lock().unwrap_or_else(PoisonError::into_inner)
 }

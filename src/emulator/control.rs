@@ -4,12 +4,19 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+
 use super::action::{Action, ClockChange, Lasts, Place};
 use super::broker::Broker;
 use super::fault;
 use super::partition::{Content, MaxAge, Partition};
+use super::script::Script;
 use super::standing::HalfOpen;
+use super::state::{Page, State};
 use super::{EmulatorError, MAX_PARTITIONS};
+
+/// Most scripts that run at a time; each takes a task.
+const MAX_SCRIPTS: usize = 16;
 
 /// What the emulator does with new TCP connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,10 +128,7 @@ impl Control {
             Action::Recreate { hub } => self.delete_and_create(&hub)?,
             Action::Grow { hub, partitions } => self.grow(&hub, partitions)?,
             Action::Clock(change) => self.move_clock(change),
-            Action::End => {
-                faults.end();
-                self.each(&Place::Everywhere, Partition::end_faults)?;
-            }
+            Action::End => broker.end_faults(),
         }
         Ok(())
     }
@@ -133,6 +137,12 @@ impl Control {
     #[must_use]
     pub fn attach_count(&self) -> u64 {
         self.broker.attaches.load(Ordering::Relaxed)
+    }
+
+    /// TCP connections accepted since the start.
+    #[must_use]
+    pub fn connection_count(&self) -> u64 {
+        self.broker.accepted.load(Ordering::Relaxed)
     }
 
     /// The next sequence number of each partition, which is the number of events received while
@@ -148,6 +158,87 @@ impl Control {
     pub fn retained(&self, hub: &str) -> usize {
         let partitions = self.broker.hub(hub).map(|hub| hub.partitions()).unwrap_or_default();
         partitions.iter().map(|partition| partition.event_count()).sum()
+    }
+
+    /// Begins to do what a script says, and ends with the emulator, by [`end`](Self::end), or
+    /// after its last step. What is due at once is done on return.
+    ///
+    /// # Errors
+    /// When a hub it names does not exist, too many scripts run, or a first step fails; of a later
+    /// one the log tells.
+    pub fn play(&self, script: Script) -> Result<(), EmulatorError> {
+        for step in script.steps() {
+            if let Some(hub) = step.action.hub() {
+                self.broker.hub(hub)?;
+            }
+        }
+        let (now, later) = script.split();
+        for action in now {
+            self.apply(action)?;
+        }
+        if later.steps().is_empty() {
+            return Ok(());
+        }
+        let running = self.broker.scripts.ticket();
+        if self.broker.scripts.count() > MAX_SCRIPTS {
+            return Err(EmulatorError::TooManyScripts);
+        }
+        let (control, end) = (self.clone(), self.broker.script_token());
+        self.spawn(async move {
+            end.run_until_cancelled(later.run(&control)).await;
+            drop(running);
+        });
+        Ok(())
+    }
+
+    /// Ends all scripts and all that stands, see [`Action::End`].
+    pub fn end(&self) {
+        self.broker.end_scripts();
+        self.broker.end_faults();
+    }
+
+    /// Appends an event for a partition key or none, to a partition or where the key or the turn
+    /// says; returns partition and sequence number.
+    pub(super) fn publish(
+        &self,
+        hub: &str,
+        partition: Option<u32>,
+        key: Option<String>,
+        body: Vec<u8>,
+    ) -> Result<(u32, i64), EmulatorError> {
+        let (number, partition) = match partition {
+            Some(number) => (number, self.broker.partition(hub, number)?),
+            None => {
+                let chosen = self.broker.hub(hub)?.choose(key.as_deref());
+                chosen.ok_or_else(|| EmulatorError::NoHub { hub: hub.to_owned() })?
+            }
+        };
+        let content = Content { partition_key: key, ..Content::data(body) };
+        Ok((number, partition.append([(content, self.broker.clock.now_ms())])?))
+    }
+
+    pub(super) fn page(
+        &self,
+        hub: &str,
+        partition: u32,
+        from: i64,
+        limit: usize,
+    ) -> Result<Page, EmulatorError> {
+        Ok(Page::of(&*self.broker.partition(hub, partition)?, from, limit))
+    }
+
+    pub(super) fn state(&self) -> State {
+        State::of(&self.broker)
+    }
+
+    pub(super) fn stop_token(&self) -> CancellationToken {
+        self.broker.stop.clone()
+    }
+
+    /// Runs a task of the emulator, to its end or that of the emulator.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop_token();
+        self.broker.tasks.spawn(async move { stop.run_until_cancelled(task).await });
     }
 
     fn each(&self, at: &Place, act: impl Fn(&Partition)) -> Result<(), EmulatorError> {

@@ -11,7 +11,7 @@
 //!                                           └─ request   $cbs and $management
 //! broker ── partition (log, epochs) ── standing (faults that stand for a time), token
 //! storage (a folder for the log) ── segment (entries as bytes)
-//! script (what goes wrong when) ── grammar ── action
+//! http, script (what goes wrong when) ── grammar ── action
 //! stream (cuts the socket) ── silence (half-open) ── wire (TLS) ── websocket ── shape (pads frames,
 //!                                                                    holds back detaches)
 //! ```
@@ -42,7 +42,9 @@ mod broker;
 mod certificate;
 mod entities;
 mod fault;
+mod http;
 mod key;
+mod log;
 mod partition;
 mod position;
 mod reader;
@@ -54,6 +56,7 @@ mod server;
 mod shape;
 mod silence;
 mod standing;
+mod state;
 mod storage;
 mod stream;
 mod token;
@@ -212,6 +215,9 @@ pub enum EmulatorError {
         /// The count as written.
         text: String,
     },
+    /// Somebody starts scripts and does not end them.
+    #[error("too many scripts run; end them first")]
+    TooManyScripts,
     /// No hub of this name is served.
     #[error("no hub `{hub}`")]
     NoHub {
@@ -289,9 +295,6 @@ impl Emulator {
     /// folder cannot be used for these hubs.
     pub async fn prepare(setup: Setup) -> Result<Self, EmulatorError> {
         let Setup { listen, hubs, clock, tls, folder } = setup;
-        if !listen.ip().is_loopback() {
-            return Err(EmulatorError::NotLoopback { address: listen });
-        }
         let mut names = BTreeSet::new();
         for hub in &hubs {
             hub.check()?;
@@ -302,10 +305,8 @@ impl Emulator {
         if let Some(folder) = &folder {
             folder.check(&hubs)?;
         }
-        let failed = |source| EmulatorError::Listen { address: listen, source };
-        let listener = server::bind(listen).map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
-        let broker = Arc::new(broker::Broker::new(hubs, clock, folder)?);
+        let (listener, address) = bind(listen)?;
+        let broker = Arc::new(broker::Broker::open(hubs, clock, folder)?);
         let stop_on_drop = broker.stop.clone().drop_guard();
         Ok(Self {
             address,
@@ -364,6 +365,19 @@ impl Emulator {
         format!("{}EntityPath={hub}", self.namespace_connection_string())
     }
 
+    /// Serves the control over HTTP too, as long as the emulator runs, and says where. `GET /`
+    /// there tells the rest. Port 0 takes a free one.
+    ///
+    /// # Errors
+    /// When the address is not loopback or cannot be listened on.
+    pub async fn serve_control(&self, listen: SocketAddr) -> Result<SocketAddr, EmulatorError> {
+        let (listener, address) = bind(listen)?;
+        let control = self.control();
+        control.spawn(http::listen(listener, self.control()));
+        tracing::debug!(%address, "emulator control listens");
+        Ok(address)
+    }
+
     /// The hand inside.
     #[must_use]
     pub fn control(&self) -> Control {
@@ -380,7 +394,23 @@ impl Emulator {
     }
 }
 
+/// Listens where only this machine reaches.
+fn bind(listen: SocketAddr) -> Result<(TcpListener, SocketAddr), EmulatorError> {
+    if !listen.ip().is_loopback() {
+        return Err(EmulatorError::NotLoopback { address: listen });
+    }
+    let failed = |source| EmulatorError::Listen { address: listen, source };
+    let listener = server::bind(listen).map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
+}
+
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod storage_tests;
+#[cfg(test)]
+mod fault_tests;
+
+#[cfg(test)]
+mod http_tests;

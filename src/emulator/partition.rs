@@ -1,6 +1,5 @@
 //! One partition: its retained events, who reads them, and the faults injected into it.
 
-use std::collections::VecDeque;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,13 +13,11 @@ use tokio::time::{Instant, sleep_until};
 
 use super::EmulatorClock;
 use super::fault;
+use super::log::Log;
 use super::position::{Bound, Location, Position};
-use super::segment::{Entry, Head, Mark};
+use super::segment::Head;
 use super::standing::Standing;
 use super::storage::{DataFolder, PartitionFiles, StorageError};
-
-/// Bytes an event takes beside its body, so that the offsets of empty events grow too.
-const EVENT_OVERHEAD_BYTES: i64 = 64;
 
 /// What a producer wrote, without what the broker adds.
 #[derive(Debug, PartialEq)]
@@ -42,7 +39,7 @@ impl Content {
         }
     }
 
-    fn size_bytes(&self) -> i64 {
+    pub(super) fn size_bytes(&self) -> i64 {
         let size = match &self.body {
             Body::Data(sections) => sections.iter().map(|section| section.0.len()).sum(),
             // Rare: only clients that do not write for Event Hubs send these.
@@ -70,119 +67,7 @@ pub(super) struct PartitionState {
     pub(super) last_offset: i64,
     pub(super) last_enqueued_ms: i64,
     pub(super) is_empty: bool,
-}
-
-#[derive(Debug, Default)]
-struct Log {
-    events: VecDeque<Arc<StoredEvent>>,
-    next_sequence: i64,
-    next_offset: i64,
-    last: Option<(i64, i64, i64)>,
-    /// Where it is kept, if it is.
-    files: Option<PartitionFiles>,
-}
-
-impl Log {
-    /// Gives events their numbers and times, writes them where they are kept, and takes them in.
-    fn push(
-        &mut self,
-        events: impl IntoIterator<Item = (Content, i64)>,
-    ) -> Result<i64, StorageError> {
-        let mut mark = self.mark();
-        let stamped: Vec<_> = events
-            .into_iter()
-            .map(|(content, at)| Arc::new(stamp(&mut mark, content, at)))
-            .collect();
-        let before = self.mark();
-        if let Some(files) = &mut self.files {
-            files.append(&stamped, before)?;
-        }
-        let last = stamped.last().map_or(-1, |event| event.sequence);
-        self.events.extend(stamped);
-        (self.next_sequence, self.next_offset, self.last) =
-            (mark.next_sequence, mark.next_offset, mark.last);
-        Ok(last)
-    }
-
-    fn mark(&self) -> Mark {
-        Mark {
-            begin: self.first(|_| false),
-            next_sequence: self.next_sequence,
-            next_offset: self.next_offset,
-            last: self.last,
-        }
-    }
-
-    /// Drops the oldest events beyond so many.
-    fn keep_newest(&mut self, count: usize) {
-        let gone = self.events.len().saturating_sub(count);
-        if gone > 0 {
-            self.events.drain(..gone);
-            let begin = self.first(|_| false);
-            if let Some(files) = &mut self.files {
-                files.trim(begin);
-            }
-        }
-    }
-
-    /// Takes in what was kept; fails with what does not fit.
-    fn restore(&mut self, entry: Entry) -> Result<(), String> {
-        let mark = match entry {
-            Entry::Events(events) => {
-                for event in events {
-                    if event.sequence < self.next_sequence || event.offset < self.next_offset {
-                        return Err(format!("event {} is out of order", event.sequence));
-                    }
-                    self.next_sequence = event.sequence.saturating_add(1);
-                    self.next_offset = after(event.offset, &event.content);
-                    self.last = Some((event.sequence, event.offset, event.enqueued_ms));
-                    self.events.push_back(Arc::new(event));
-                }
-                return Ok(());
-            }
-            Entry::Mark(mark) => mark,
-            Entry::Head(Head { anew, mark, .. }) => {
-                if anew {
-                    *self = Self::default();
-                }
-                mark
-            }
-        };
-        if mark.next_sequence < self.next_sequence || mark.next_offset < self.next_offset {
-            return Err("it goes back to earlier sequence numbers".to_owned());
-        }
-        (self.next_sequence, self.next_offset, self.last) =
-            (mark.next_sequence, mark.next_offset, mark.last);
-        let gone = self.events.partition_point(|event| event.sequence < mark.begin);
-        self.events.drain(..gone);
-        Ok(())
-    }
-
-    /// Writes that the log has changed by something else than new events.
-    fn write_mark(&mut self) -> Result<(), StorageError> {
-        let mark = self.mark();
-        self.files.as_mut().map_or(Ok(()), |files| files.mark(&mark))
-    }
-
-    /// Sequence number of the first retained event that `wanted` does not refuse.
-    fn first(&self, refused: impl Fn(&StoredEvent) -> bool) -> i64 {
-        let index = self.events.partition_point(|event| refused(event));
-        self.events.get(index).map_or(self.next_sequence, |event| event.sequence)
-    }
-}
-
-/// The event after those that `mark` tells of, and moves `mark` behind it.
-fn stamp(mark: &mut Mark, content: Content, enqueued_ms: i64) -> StoredEvent {
-    let (sequence, offset) = (mark.next_sequence, mark.next_offset);
-    let enqueued_ms = mark.last.map_or(enqueued_ms, |(_, _, last)| last.max(enqueued_ms));
-    mark.next_sequence += 1;
-    mark.next_offset = after(offset, &content);
-    mark.last = Some((sequence, offset, enqueued_ms));
-    StoredEvent { sequence, offset, enqueued_ms, content }
-}
-
-fn after(offset: i64, content: &Content) -> i64 {
-    offset.saturating_add(content.size_bytes()).saturating_add(EVENT_OVERHEAD_BYTES)
+    pub(super) events: usize,
 }
 
 /// A reader's registration; the link task watches it.
@@ -372,6 +257,7 @@ impl Partition {
             last_offset,
             last_enqueued_ms,
             is_empty: log.events.is_empty(),
+            events: log.events.len(),
         }
     }
 
@@ -425,6 +311,11 @@ impl Partition {
     pub(super) fn retain(&self, max_age: Option<MaxAge>) {
         *self.max_age.lock().unwrap_or_else(PoisonError::into_inner) = max_age;
         drop(self.retained());
+    }
+
+    pub(super) fn max_age(&self) -> Option<Duration> {
+        let max_age = self.max_age.lock().unwrap_or_else(PoisonError::into_inner);
+        max_age.as_ref().map(|max_age| max_age.age)
     }
 
     fn drop_old(&self, log: &mut Log) {
@@ -512,6 +403,11 @@ impl Partition {
         });
         links.push(Arc::clone(&link));
         Ok(link)
+    }
+
+    /// Consumer group and epoch of each reader.
+    pub(super) fn readers(&self) -> Vec<(String, Option<i64>)> {
+        self.links().iter().map(|link| (link.group.clone(), link.epoch)).collect()
     }
 
     pub(super) fn deregister(&self, gone: &Arc<ReaderLink>) {

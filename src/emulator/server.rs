@@ -114,6 +114,7 @@ pub(super) async fn listen(listener: TcpListener, tls: Option<TlsAcceptor>, brok
 
 async fn serve_connection(socket: TcpStream, tls: Option<TlsAcceptor>, line: Line) {
     let (cut, broker) = (line.cut.clone(), Arc::clone(&line.broker));
+    let _open = broker.connections.ticket();
     let mut idle = broker.idle.subscribe();
     let Some(mut connection) = shake_hands(socket, tls.as_ref(), line).await else { return };
     let tokens = Arc::new(Tokens::new(Arc::clone(&broker)));

@@ -136,3 +136,83 @@ impl<S: AsyncWrite + Unpin + Send + 'static> AsyncWrite for SilentStream<S> {
         self.poll_stream(cx, |stream, cx| stream.poll_shutdown(cx))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::emulator::action::{Lasts, Reach};
+    use crate::emulator::standing::HalfOpen;
+    use crate::emulator::{EmulatorClock, HubSpec};
+
+    const HOUR: Duration = Duration::from_hours(1);
+
+    /// A peer and the emulator's end of the connection with this number.
+    fn connection(number: u64) -> (DuplexStream, SilentStream<DuplexStream>, Line) {
+        let (peer, own) = duplex(64);
+        let broker = Broker::new(vec![HubSpec::new("logs", 1)], EmulatorClock::fixed(0));
+        let line = Line { number, cut: CancellationToken::new(), broker: Arc::new(broker) };
+        (peer, SilentStream::new(own, line.clone()), line)
+    }
+
+    fn silence(line: &Line, reach: Reach) {
+        let half_open = HalfOpen { before: 1, reach };
+        line.broker.faults.half_open.begin(half_open, Lasts::UntilEnded);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_moves_and_nothing_is_lost() {
+        let (mut peer, mut own, line) = connection(0);
+        let mut bytes = [0; 2];
+        own.write_all(b"ab").await.unwrap();
+        silence(&line, Reach::Existing);
+        peer.write_all(b"cd").await.unwrap();
+        assert!(timeout(HOUR, own.read_exact(&mut bytes)).await.is_err());
+        assert!(timeout(HOUR, own.write_all(b"ef")).await.is_err());
+        assert!(timeout(HOUR, own.shutdown()).await.is_err());
+        line.broker.faults.half_open.end();
+        own.write_all(b"gh").await.unwrap();
+        own.read_exact(&mut bytes).await.unwrap();
+        assert_eq!(&bytes, b"cd");
+        let mut sent = [0; 4];
+        peer.read_exact(&mut sent).await.unwrap();
+        assert_eq!(&sent, b"abgh");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn later_connections_are_silent_only_when_asked_for() {
+        let (mut peer, mut own, line) = connection(1);
+        silence(&line, Reach::Existing);
+        own.write_all(b"ab").await.unwrap();
+        peer.read_exact(&mut [0; 2]).await.unwrap();
+        silence(&line, Reach::New);
+        assert!(timeout(HOUR, own.write_all(b"cd")).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_given_up_stays_open_while_it_is_silent() {
+        let (mut peer, own, line) = connection(0);
+        silence(&line, Reach::Existing);
+        drop(own);
+        assert!(timeout(HOUR, peer.read(&mut [0; 1])).await.is_err());
+        line.broker.faults.half_open.end();
+        assert_eq!(peer.read(&mut [0; 1]).await.unwrap(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_cut_ends_the_silence() {
+        let (_peer, mut own, line) = connection(0);
+        silence(&line, Reach::Existing);
+        let write = async { own.write_all(b"ab").await };
+        let cut = async {
+            tokio::time::sleep(HOUR).await;
+            line.cut.cancel();
+        };
+        let (written, ()) = timeout(2 * HOUR, async { tokio::join!(write, cut) }).await.unwrap();
+        written.unwrap();
+    }
+}

@@ -18,14 +18,14 @@ use super::*;
 
 const LIMIT: Duration = Duration::from_secs(30);
 
-type Events<'a> =
+pub(super) type Events<'a> =
     Pin<Box<dyn Stream<Item = azure_messaging_eventhubs::Result<ReceivedEventData>> + Send + 'a>>;
 
-async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+pub(super) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     timeout(LIMIT, future).await.unwrap_or_else(|_| panic!("{what} takes too long"))
 }
 
-async fn emulator(partitions: u32) -> Emulator {
+pub(super) async fn emulator(partitions: u32) -> Emulator {
     // The client builds its TLS configuration even for plain connections.
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
     let listen = "127.0.0.1:0".parse().unwrap();
@@ -33,11 +33,11 @@ async fn emulator(partitions: u32) -> Emulator {
     Emulator::start(listen, hubs, EmulatorClock::fixed(1_700_000_000_000)).await.unwrap()
 }
 
-fn no_retries() -> RetryOptions {
+pub(super) fn no_retries() -> RetryOptions {
     RetryOptions { max_retries: 0, ..RetryOptions::default() }
 }
 
-async fn consumer(emulator: &Emulator) -> ConsumerClient {
+pub(super) async fn consumer(emulator: &Emulator) -> ConsumerClient {
     let secret = emulator.connection_string("logs");
     let opened = ConsumerClient::builder()
         .with_custom_endpoint(emulator.endpoint())
@@ -46,7 +46,7 @@ async fn consumer(emulator: &Emulator) -> ConsumerClient {
     within("open a consumer", opened).await.unwrap()
 }
 
-async fn producer(emulator: &Emulator) -> ProducerClient {
+pub(super) async fn producer(emulator: &Emulator) -> ProducerClient {
     let secret = emulator.connection_string("logs");
     let opened = ProducerClient::builder()
         .with_custom_endpoint(emulator.endpoint())
@@ -55,7 +55,7 @@ async fn producer(emulator: &Emulator) -> ProducerClient {
     within("open a producer", opened).await.unwrap()
 }
 
-fn after(sequence: i64) -> OpenReceiverOptions {
+pub(super) fn after(sequence: i64) -> OpenReceiverOptions {
     let location = StartLocation::SequenceNumber(sequence);
     at(StartPosition { location, inclusive: false })
 }
@@ -64,17 +64,20 @@ fn at(position: StartPosition) -> OpenReceiverOptions {
     OpenReceiverOptions { start_position: Some(position), ..OpenReceiverOptions::default() }
 }
 
-fn owned(owner_level: i64) -> OpenReceiverOptions {
+pub(super) fn owned(owner_level: i64) -> OpenReceiverOptions {
     OpenReceiverOptions { owner_level: Some(owner_level), ..after(-1) }
 }
 
-async fn receiver(client: &ConsumerClient, options: OpenReceiverOptions) -> EventReceiver {
+pub(super) async fn receiver(
+    client: &ConsumerClient,
+    options: OpenReceiverOptions,
+) -> EventReceiver {
     let opened = client.open_receiver_on_partition("0".to_owned(), Some(options));
     within("open a receiver", opened).await.unwrap()
 }
 
 /// Sequence numbers of the next `count` events.
-async fn take(events: &mut Events<'_>, count: usize) -> Vec<i64> {
+pub(super) async fn take(events: &mut Events<'_>, count: usize) -> Vec<i64> {
     let mut sequences = Vec::new();
     while sequences.len() < count {
         let event = within("next event", events.next()).await.unwrap().unwrap();
@@ -84,7 +87,7 @@ async fn take(events: &mut Events<'_>, count: usize) -> Vec<i64> {
 }
 
 /// The text of the error that ends the stream; events before it are skipped.
-async fn failure(events: &mut Events<'_>) -> String {
+pub(super) async fn failure(events: &mut Events<'_>) -> String {
     loop {
         match within("failure", events.next()).await {
             Some(Ok(_)) => {}
@@ -94,11 +97,11 @@ async fn failure(events: &mut Events<'_>) -> String {
     }
 }
 
-async fn silent(events: &mut Events<'_>) -> bool {
+pub(super) async fn silent(events: &mut Events<'_>) -> bool {
     timeout(Duration::from_millis(50), events.next()).await.is_err()
 }
 
-fn fill(emulator: &Emulator, count: i64) {
+pub(super) fn fill(emulator: &Emulator, count: i64) {
     for number in 0..count {
         emulator.control().append("logs", 0, number.to_string().into_bytes()).unwrap();
     }

@@ -259,3 +259,117 @@ fn covers(audience: &str, entity: &str) -> bool {
             .strip_prefix(audience)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::emulator::action::Lasts;
+    use crate::emulator::{EmulatorClock, HubSpec};
+
+    const LOGS: &str = "amqps://localhost/logs/ConsumerGroups/$Default/Partitions/0";
+    const NOW_MS: i64 = 1_700_000_000_000;
+
+    fn tokens() -> Arc<Tokens> {
+        let broker = Broker::new(vec![HubSpec::new("logs", 1)], EmulatorClock::fixed(NOW_MS));
+        Arc::new(Tokens::new(Arc::new(broker)))
+    }
+
+    fn enforced() -> Arc<Tokens> {
+        let tokens = tokens();
+        tokens.broker().faults.enforce_tokens.begin((), Lasts::UntilEnded);
+        tokens
+    }
+
+    fn jwt(claims: &str) -> String {
+        let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+        format!("{}.{}.c2ln", part(r#"{"alg":"none"}"#), part(claims))
+    }
+
+    fn signature(resource: &str, ends_s: i64) -> String {
+        format!("SharedAccessSignature sr={resource}&sig=abc%3d&se={ends_s}&skn=root")
+    }
+
+    #[track_caller]
+    fn check(text: &str, ends_ms: Option<i64>, audience: Option<&str>) {
+        let token = Token { ends_ms, audience: audience.map(str::to_owned) };
+        assert_eq!(Token::parse(text), token, "{text}");
+    }
+
+    #[test]
+    fn ends_and_audiences_are_read() {
+        let logs = Some("logs/partitions/0");
+        check(&signature("sb%3a%2f%2fhost%2fLogs%2fPartitions%2f0", 7), Some(7_000), logs);
+        check(&signature("amqps://host/logs/Partitions/0/", 7), Some(7_000), logs);
+        check(&signature("http%3A%2F%2Fhost%2F", 7), Some(7_000), Some(""));
+        check("SharedAccessSignature sr=x&se=soon", None, Some("x"));
+        check(&signature("x", i64::MAX), Some(i64::MAX), Some("x"));
+        check(
+            &jwt(r#"{"aud":"https://eventhubs.azure.net/","exp":1700000000}"#),
+            Some(NOW_MS),
+            None,
+        );
+        for text in ["", "secret", "a.b.c", &jwt("{}"), &jwt(r#"{"exp":"x"}"#), &jwt("{"), "..."] {
+            check(text, None, None);
+        }
+        check(&signature(&"x".repeat(MAX_TOKEN_BYTES), 7), None, None);
+    }
+
+    #[test]
+    fn any_token_is_taken_unless_they_are_enforced() {
+        let (old, other) =
+            (signature("sb://host/logs", 1), signature("sb://host/log", 4_000_000_000));
+        for token in [old.as_str(), &other, ""] {
+            tokens().put(LOGS, token).unwrap();
+        }
+        let said = enforced().put(LOGS, &old).unwrap_err();
+        let expected =
+            "ExpiredToken: The token is expired. Expiration time: '1970-01-01 00:00:01Z'";
+        assert_eq!(said, expected);
+        assert_eq!(enforced().put(LOGS, &other).unwrap_err(), fault::BAD_AUDIENCE);
+        enforced().put(LOGS, &signature("sb://host/", 4_000_000_000)).unwrap();
+        enforced().put(LOGS, "opaque").unwrap();
+    }
+
+    #[test]
+    fn a_link_needs_a_token_for_its_entity_or_one_above() {
+        let tokens = enforced();
+        let admits = |address: Option<&str>| {
+            Grant::new(Arc::clone(&tokens), "Listen", address).admit().is_ok()
+        };
+        assert!(!admits(Some(LOGS)) && !admits(None));
+        assert!(Grant::open(Arc::clone(&tokens)).admit().is_ok());
+        tokens.put("sb://host/logs", &signature("sb://host/logs", 4_000_000_000)).unwrap();
+        assert!(admits(Some(LOGS)) && admits(Some("logs")) && admits(None));
+        assert!(!admits(Some("sb://host/logs2")) && !admits(Some("sb://host/")));
+        tokens.broker().clock.set(4_000_000_000_000);
+        assert!(!admits(Some(LOGS)) && !admits(None));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_link_is_lost_when_its_last_token_ends() {
+        let tokens = enforced();
+        let ends_s = NOW_MS / 1_000 + 60;
+        tokens.put("sb://host/logs", &signature("sb://host/logs", ends_s)).unwrap();
+        let grant = Grant::new(Arc::clone(&tokens), "Listen", Some(LOGS));
+        let moves = async {
+            tokio::task::yield_now().await;
+            tokens.put(LOGS, &signature("sb://host/logs", ends_s + 60)).unwrap();
+            tokens.broker().clock.advance(100_000);
+            tokio::task::yield_now().await;
+            assert!(grant.admit().is_ok());
+            tokens.broker().clock.advance(20_000);
+        };
+        let (error, ()) = tokio::join!(grant.lost(), moves);
+        assert!(error.description.unwrap().contains("'2023-11-14 22:15:20Z'"));
+    }
+
+    #[test]
+    fn a_connection_holds_so_many_tokens_and_no_more() {
+        let tokens = tokens();
+        for number in 0..MAX_AUDIENCES {
+            tokens.put(&format!("hub{number}"), "").unwrap();
+        }
+        assert!(tokens.put("one-more", "").is_err());
+        tokens.put("hub0", "").unwrap();
+    }
+}

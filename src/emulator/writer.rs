@@ -65,7 +65,7 @@ impl Writer {
         }
         let key = partition_key(message.message_annotations.as_ref());
         let partition = match &self.destination {
-            Destination::Hub(hub) => hub.choose(key.as_deref()),
+            Destination::Hub(hub) => hub.choose(key.as_deref()).map(|(_, partition)| partition),
             Destination::Partition(partition) => Some(Arc::clone(partition)),
         };
         let contents = contents(format, message, key.as_deref())?;

@@ -372,7 +372,7 @@ async fn save_account(
             .await?;
         sqlx::query("delete from call_rows where account = $1 and needed_until < $2")
             .bind(account)
-            .bind(clock.watermark.0.div_euclid(60_000))
+            .bind(clock.seen.0.div_euclid(60_000))
             .execute(&mut *connection)
             .await?;
         // By the judged slot, which every batching reaches alike.

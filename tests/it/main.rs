@@ -20,3 +20,4 @@ mod run;
 mod smtp_peer;
 mod webhook_tls;
 mod wire;
+mod world;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokenwatch::emulator::{Emulator, EmulatorClock, HubSpec};
 use tokenwatch::source::Source as _;
-use tokenwatch::source::event_hubs::{Auth, EventHubs, HubSettings, Pace, Start};
+use tokenwatch::source::event_hubs::{Auth, EventHubs, HubSettings, Pace, Start, Transport};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{sleep, timeout};
 
@@ -37,6 +37,7 @@ fn start(emulator: &Emulator) -> EventHubs {
         consumer_group: "tokenwatch".to_owned(),
         auth: Auth::ConnectionString(emulator.connection_string(HUB).into()),
         custom_endpoint: Some(emulator.endpoint()),
+        transport: Transport::Amqp,
         start: Start::Earliest,
         prefetch: 50,
     };

@@ -158,6 +158,8 @@ impl EventHubs {
         let room = Arc::new(Semaphore::new(MAX_UNAPPLIED_KIB as usize));
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
+        let configured = |key: &&PartitionKey| hubs.iter().any(|hub| hub.name == key.hub);
+        let gone = known.keys().filter(|key| !configured(key)).cloned().collect();
         for settings in hubs {
             let shared = Arc::new(Shared {
                 known: known
@@ -177,7 +179,7 @@ impl EventHubs {
         }
         Self {
             told,
-            pending: Batch::default(),
+            pending: Batch { gone, ..Batch::default() },
             permits: Vec::new(),
             due: None,
             flush: pace.flush,
