@@ -19,7 +19,9 @@ use crate::harness::{Folder, run_with};
 const LIMIT: Duration = Duration::from_secs(30);
 
 async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    timeout(LIMIT, future).await.unwrap_or_else(|_| panic!("{what} takes too long"))
+    let done = timeout(LIMIT, future).await;
+    assert!(done.is_ok(), "{what} takes too long");
+    done.unwrap()
 }
 
 /// The program while it serves; killed when dropped.
@@ -43,11 +45,12 @@ impl Hub {
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let mut errors = BufReader::new(child.stderr.take().unwrap());
-        let facts = serde_json::from_str(&line).unwrap_or_else(|_| {
-            let mut text = String::new();
-            errors.read_to_string(&mut text).unwrap();
-            panic!("not served: {line:?} {text}")
-        });
+        if line.is_empty() {
+            errors.read_to_string(&mut line).unwrap();
+        }
+        let facts = serde_json::from_str(&line);
+        assert!(facts.is_ok(), "not served: {line}");
+        let facts = facts.unwrap();
         Self { child, facts, errors: Some(errors) }
     }
 
@@ -61,7 +64,7 @@ impl Hub {
     }
 
     fn text(&self, pointer: &str) -> &str {
-        self.facts.pointer(pointer).and_then(Value::as_str).unwrap_or_else(|| panic!("{pointer}"))
+        self.facts.pointer(pointer).unwrap().as_str().unwrap()
     }
 
     async fn producer(&self) -> ProducerClient {
