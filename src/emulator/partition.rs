@@ -141,11 +141,12 @@ impl Partition {
         retention: usize,
     ) -> Result<Self, StorageError> {
         let mut log = Log::default();
-        let files = folder.partition(head, &mut |entry| {
+        let mut files = folder.partition(head, &mut |entry| {
             log.restore(entry)?;
             log.keep_newest(retention);
             Ok(())
         })?;
+        files.trim(log.mark().begin);
         log.files = Some(files);
         Ok(Self::with_log(log, retention))
     }

@@ -282,7 +282,7 @@ impl PartitionFiles {
             let path = segment_path(&folder, *number);
             let end = if number == last { End::MayBeTorn } else { End::Whole };
             let (found, read) = read_segment(&path, &head, end, restore)?;
-            segments.push_back((*number, found.mark.next_sequence));
+            push_segment(&mut segments, *number, &found);
             head = Head { hub: head.hub, ..found };
             length = read;
         }
@@ -355,11 +355,7 @@ impl PartitionFiles {
         let number = self.segments.back().map_or(0, |(number, _)| number + 1);
         let head = Head { anew, mark, ..self.head.clone() };
         (self.file, self.length) = create_segment(&self.folder, number, &head)?;
-        if anew {
-            // A number that every file before lies below.
-            self.segments.iter_mut().for_each(|(_, first)| *first = 0);
-        }
-        self.segments.push_back((number, head.mark.next_sequence));
+        push_segment(&mut self.segments, number, &head);
         Ok(())
     }
 
@@ -379,6 +375,14 @@ impl PartitionFiles {
         self.stuck = cut.is_err();
         Err(io("write", &path)(error))
     }
+}
+
+fn push_segment(segments: &mut VecDeque<(u64, i64)>, number: u64, head: &Head) {
+    if head.anew {
+        // What is in the files before counts for nothing, so they may all go.
+        segments.iter_mut().for_each(|(_, first)| *first = 0);
+    }
+    segments.push_back((number, head.mark.next_sequence));
 }
 
 /// Whether a file may end within an entry.
@@ -494,4 +498,40 @@ fn shown(path: &Path) -> String {
 fn io(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> StorageError {
     let path = shown(path);
     move |source| StorageError::Io { what, path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::log::Log;
+    use super::super::partition::Content;
+    use super::*;
+
+    fn event() -> [(Content, i64); 1] {
+        [(Content::data(b"body".to_vec()), 0)]
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_not_there_and_nothing_follows_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = DataFolder::open(folder.path()).unwrap();
+        let mark = Mark::default();
+        let hub = "logs".to_owned();
+        let head = Head { hub, partition: 0, created_ms: 0, anew: false, mark };
+        let files = data.partition(head.clone(), &mut |_| Ok(())).unwrap();
+        let path = segment_path(&files.folder, 0);
+        let mut log = Log { files: Some(files), ..Log::default() };
+        log.push(event()).unwrap();
+        let written = fs::read(&path).unwrap();
+        // As on a disk from which the file can still be read, but neither written nor cut.
+        log.files.as_mut().unwrap().file = File::open(&path).unwrap();
+        for expected in ["cannot write", "cannot be written since an earlier failure"] {
+            let error = log.push(event()).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+        assert_eq!((log.events.len(), log.next_sequence), (1, 1));
+        assert_eq!(fs::read(&path).unwrap(), written);
+        let mut again = Log::default();
+        data.partition(head, &mut |entry| again.restore(entry)).unwrap();
+        assert_eq!(again.events, log.events);
+    }
 }

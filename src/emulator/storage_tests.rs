@@ -128,16 +128,36 @@ async fn a_hub_made_again_stays_empty_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let emulator = open(folder.path(), &hub(1)).await.unwrap();
     fill(&emulator, 5);
+    let old = files(folder.path()).remove(0);
+    let bytes = fs::read(&old).unwrap();
     emulator.broker.clock.set(7_000);
     emulator.control().recreate("logs");
-    assert_eq!(files(folder.path()).len(), 1);
+    assert!(!old.exists() && files(folder.path()).len() == 1);
     fill(&emulator, 2);
     let kept = events(&emulator);
     drop(emulator);
+    // As after a kill before the old file was removed.
+    fs::write(&old, bytes).unwrap();
     let again = open(folder.path(), &hub(1)).await.unwrap();
     assert_eq!(events(&again), kept);
     assert_eq!(again.control().received("logs"), [2]);
+    assert!(!old.exists());
     assert_eq!(again.broker.hub("logs").unwrap().created_ms(), 7_000);
+}
+
+#[tokio::test]
+async fn events_that_became_too_old_stay_gone_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let emulator = open(folder.path(), &hub(1)).await.unwrap();
+    fill(&emulator, 3);
+    emulator.broker.clock.advance(10_000);
+    let age = Some(Duration::from_secs(5));
+    emulator.control().apply(Action::Retain { at: Place::Everywhere, age }).unwrap();
+    assert_eq!(emulator.control().retained("logs"), 0);
+    drop(emulator);
+    let again = open(folder.path(), &hub(1)).await.unwrap();
+    assert_eq!(events(&again), Vec::<String>::new());
+    assert_eq!(again.control().received("logs"), [3]);
 }
 
 #[tokio::test]
