@@ -47,7 +47,7 @@ enum Command {
     Replay(replay::Args),
     Incidents(incidents::Args),
     Simulate(simulate::Args),
-    Emulator(emulator::Args),
+    Emulator(Box<emulator::Args>),
 }
 
 /// Form of printed data.
@@ -97,7 +97,7 @@ pub fn main() -> ExitCode {
 async fn execute(command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Demo(args) => demo::run(args).await,
-        Command::Emulator(args) => emulator::run(args).await,
+        Command::Emulator(args) => emulator::run(*args).await,
         Command::Run(args) => run::run(args).await,
         Command::Check(args) => check::run(&args),
         Command::TestAlert(args) => test_alert::run(args).await,

@@ -78,7 +78,8 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     Ok(Exit::Ok)
 }
 
-fn progress(bytes: u64) -> ProgressBar {
+/// A bar over the bytes of files; shown on a terminal only.
+pub(super) fn progress(bytes: u64) -> ProgressBar {
     let bar = ProgressBar::new(bytes);
     let style = ProgressStyle::with_template(
         "{bar:40} {percent:>3}% {bytes}/{total_bytes} {bytes_per_sec} eta {eta}",

@@ -12,7 +12,9 @@ use tokio_util::task::TaskTracker;
 
 use super::key;
 use super::partition::{MaxAge, Partition};
+use super::segment::{Head, Mark};
 use super::standing::Faults;
+use super::storage::{DataFolder, StorageError};
 use super::token::Expiry;
 use super::{DEFAULT_GROUP, EmulatorClock, EmulatorError, HubSpec};
 
@@ -24,23 +26,31 @@ pub(super) struct Hub {
     retention: usize,
     max_age: Mutex<Option<MaxAge>>,
     groups: Vec<String>,
+    folder: Option<Arc<DataFolder>>,
     partitions: RwLock<Vec<Arc<Partition>>>,
     turn: AtomicUsize,
 }
 
 impl Hub {
-    fn new(spec: HubSpec, created_ms: i64) -> Self {
+    fn new(
+        spec: HubSpec,
+        created_ms: i64,
+        folder: Option<Arc<DataFolder>>,
+    ) -> Result<Self, StorageError> {
         let hub = Self {
             name: spec.name,
             created_ms: AtomicI64::new(created_ms),
             retention: spec.retention,
             max_age: Mutex::new(None),
             groups: spec.consumer_groups,
+            folder,
             partitions: RwLock::new(Vec::new()),
             turn: AtomicUsize::new(0),
         };
-        hub.grow(spec.partitions);
-        hub
+        hub.grow(spec.partitions)?;
+        let kept = hub.partition(0).and_then(|partition| partition.created_ms());
+        hub.created_ms.store(kept.unwrap_or(created_ms), Ordering::Relaxed);
+        Ok(hub)
     }
 
     pub(super) fn created_ms(&self) -> i64 {
@@ -48,11 +58,9 @@ impl Hub {
     }
 
     /// As if deleted and created again at `created_ms`: partitions are empty and begin at 0.
-    pub(super) fn recreate(&self, created_ms: i64) {
+    pub(super) fn recreate(&self, created_ms: i64) -> Result<(), StorageError> {
         self.created_ms.store(created_ms, Ordering::Relaxed);
-        for partition in self.partitions() {
-            partition.clear();
-        }
+        self.partitions().iter().try_for_each(|partition| partition.clear(created_ms))
     }
 
     /// Whether readers of this consumer group are served.
@@ -73,14 +81,26 @@ impl Hub {
     }
 
     /// Adds partitions until there are `total`; there is no way back, as in the service.
-    pub(super) fn grow(&self, total: u32) {
-        let total = usize::try_from(total).unwrap_or(usize::MAX);
+    pub(super) fn grow(&self, total: u32) -> Result<(), StorageError> {
         let mut partitions = self.partitions.write().unwrap_or_else(PoisonError::into_inner);
-        while partitions.len() < total {
-            let partition = Partition::new(self.retention);
+        for number in u32::try_from(partitions.len()).unwrap_or(u32::MAX)..total {
+            let partition = self.open(number)?;
             partition.retain(self.max_age().clone());
             partitions.push(Arc::new(partition));
         }
+        Ok(())
+    }
+
+    fn open(&self, partition: u32) -> Result<Partition, StorageError> {
+        let Some(folder) = &self.folder else { return Ok(Partition::new(self.retention)) };
+        let head = Head {
+            hub: self.name.clone(),
+            partition,
+            created_ms: self.created_ms(),
+            anew: false,
+            mark: Mark::default(),
+        };
+        Partition::open(folder, head, self.retention)
     }
 
     /// How old events may get, in partitions to come too.
@@ -151,15 +171,29 @@ pub(super) struct Broker {
 }
 
 impl Broker {
+    #[cfg(test)]
     pub(super) fn new(hubs: Vec<HubSpec>, clock: EmulatorClock) -> Self {
+        Self::open(hubs, clock, None).unwrap()
+    }
+
+    /// With the hubs as `folder` keeps them, or empty ones in memory.
+    pub(super) fn open(
+        hubs: Vec<HubSpec>,
+        clock: EmulatorClock,
+        folder: Option<DataFolder>,
+    ) -> Result<Self, StorageError> {
         let created_ms = clock.now_ms();
-        let hubs = hubs
+        let folder = folder.map(Arc::new);
+        let hubs: Result<_, StorageError> = hubs
             .into_iter()
-            .map(|spec| (spec.name.to_lowercase(), Arc::new(Hub::new(spec, created_ms))))
+            .map(|spec| {
+                let name = spec.name.to_lowercase();
+                Ok((name, Arc::new(Hub::new(spec, created_ms, folder.clone())?)))
+            })
             .collect();
         let stop = CancellationToken::new();
         let (cut, script_end) = (Mutex::new(stop.child_token()), Mutex::new(stop.child_token()));
-        Self {
+        Ok(Self {
             clock,
             stop,
             tasks: TaskTracker::new(),
@@ -172,9 +206,9 @@ impl Broker {
             scripts: Gauge::default(),
             script_end,
             websockets: AtomicU64::new(0),
-            hubs,
+            hubs: hubs?,
             cut,
-        }
+        })
     }
 
     pub(super) fn hub(&self, name: &str) -> Result<Arc<Hub>, EmulatorError> {

@@ -1,5 +1,6 @@
 //! The certificate of an emulator that speaks TLS: read from files, or made for this machine.
 
+use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -82,6 +83,13 @@ pub enum CertificateError {
     /// A certificate could not be made.
     #[error("cannot make a certificate: {0}")]
     Make(String),
+}
+
+impl fmt::Debug for EmulatorTls {
+    /// Without the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EmulatorTls").finish_non_exhaustive()
+    }
 }
 
 impl EmulatorTls {

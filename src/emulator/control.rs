@@ -42,7 +42,7 @@ impl Control {
     /// Appends an event enqueued now, by the emulator's clock, and returns its sequence number.
     ///
     /// # Errors
-    /// When there is no such hub or partition.
+    /// When there is no such hub or partition, or the event cannot be kept.
     pub fn append(&self, hub: &str, partition: u32, body: Vec<u8>) -> Result<i64, EmulatorError> {
         self.append_at(hub, partition, body, self.broker.clock.now_ms())
     }
@@ -51,7 +51,7 @@ impl Control {
     /// event before it if that is later, and returns its sequence number.
     ///
     /// # Errors
-    /// When there is no such hub or partition.
+    /// When there is no such hub or partition, or the event cannot be kept.
     pub fn append_at(
         &self,
         hub: &str,
@@ -60,13 +60,13 @@ impl Control {
         enqueued_ms: i64,
     ) -> Result<i64, EmulatorError> {
         let partition = self.broker.partition(hub, partition)?;
-        Ok(partition.append([(Content::data(body), enqueued_ms)]))
+        Ok(partition.append([(Content::data(body), enqueued_ms)])?)
     }
 
     /// Appends many events, each a body and its enqueued time, under one lock.
     ///
     /// # Errors
-    /// When there is no such hub or partition.
+    /// When there is no such hub or partition, or the event cannot be kept.
     pub fn append_many(
         &self,
         hub: &str,
@@ -74,7 +74,7 @@ impl Control {
         events: Vec<(Vec<u8>, i64)>,
     ) -> Result<(), EmulatorError> {
         let partition = self.broker.partition(hub, partition)?;
-        partition.append(events.into_iter().map(|(body, at_ms)| (Content::data(body), at_ms)));
+        partition.append(events.into_iter().map(|(body, at_ms)| (Content::data(body), at_ms)))?;
         Ok(())
     }
 
@@ -82,7 +82,8 @@ impl Control {
     /// the emulator misbehave.
     ///
     /// # Errors
-    /// When there is no such hub or partition, or a hub would grow beyond what the service sells.
+    /// When there is no such hub or partition, a hub would grow beyond what the service sells, or
+    /// what is to outlast a restart cannot be kept.
     pub fn apply(&self, action: Action) -> Result<(), EmulatorError> {
         let (broker, faults) = (&*self.broker, &self.broker.faults);
         match action {
@@ -113,8 +114,16 @@ impl Control {
                 self.each(&at, |partition| partition.slow.begin(events_per_s, lasts))?;
             }
             Action::Duplicate { at, events } => self.each(&at, |p| p.duplicate(events))?,
-            Action::Skip { at, sequences } => self.each(&at, |p| p.skip_sequences(sequences))?,
-            Action::Expire { at, below } => self.each(&at, |p| p.expire(below))?,
+            Action::Skip { at, sequences } => {
+                for partition in self.partitions(&at)? {
+                    partition.skip_sequences(sequences)?;
+                }
+            }
+            Action::Expire { at, below } => {
+                for partition in self.partitions(&at)? {
+                    partition.expire(below)?;
+                }
+            }
             Action::Retain { at, age } => self.retain(&at, age)?,
             Action::Recreate { hub } => self.delete_and_create(&hub)?,
             Action::Grow { hub, partitions } => self.grow(&hub, partitions)?,
@@ -148,6 +157,13 @@ impl Control {
     pub fn received(&self, hub: &str) -> Vec<i64> {
         let partitions = self.broker.hub(hub).map(|hub| hub.partitions()).unwrap_or_default();
         partitions.iter().map(|partition| partition.next_sequence()).collect()
+    }
+
+    /// Events retained, of all partitions; 0 for an unknown hub.
+    #[must_use]
+    pub fn retained(&self, hub: &str) -> usize {
+        let partitions = self.broker.hub(hub).map(|hub| hub.partitions()).unwrap_or_default();
+        partitions.iter().map(|partition| partition.event_count()).sum()
     }
 
     /// Begins to do what a script says, and ends with the emulator, by [`end`](Self::end), or
@@ -204,7 +220,7 @@ impl Control {
             }
         };
         let content = Content { partition_key: key, ..Content::data(body) };
-        Ok((number, partition.append([(content, self.broker.clock.now_ms())])))
+        Ok((number, partition.append([(content, self.broker.clock.now_ms())])?))
     }
 
     pub(super) fn page(
@@ -232,14 +248,16 @@ impl Control {
     }
 
     fn each(&self, at: &Place, act: impl Fn(&Partition)) -> Result<(), EmulatorError> {
-        match at {
-            Place::Everywhere => {
-                self.broker.hubs().flat_map(|hub| hub.partitions()).for_each(|p| act(&p));
-            }
-            Place::Hub(hub) => self.broker.hub(hub)?.partitions().iter().for_each(|p| act(p)),
-            Place::Partition(hub, number) => act(&*self.broker.partition(hub, *number)?),
-        }
+        self.partitions(at)?.iter().for_each(|partition| act(partition));
         Ok(())
+    }
+
+    fn partitions(&self, at: &Place) -> Result<Vec<Arc<Partition>>, EmulatorError> {
+        Ok(match at {
+            Place::Everywhere => self.broker.hubs().flat_map(|hub| hub.partitions()).collect(),
+            Place::Hub(hub) => self.broker.hub(hub)?.partitions(),
+            Place::Partition(hub, number) => vec![self.broker.partition(hub, *number)?],
+        })
     }
 
     fn retain(&self, at: &Place, age: Option<Duration>) -> Result<(), EmulatorError> {
@@ -255,7 +273,7 @@ impl Control {
     fn delete_and_create(&self, hub: &str) -> Result<(), EmulatorError> {
         let error = fault::error(fault::NOT_FOUND, "the hub was deleted");
         let hub = self.broker.hub(hub)?;
-        hub.recreate(self.broker.clock.now_ms());
+        hub.recreate(self.broker.clock.now_ms())?;
         for partition in hub.partitions() {
             partition.detach(&error);
         }
@@ -267,8 +285,7 @@ impl Control {
         if partitions > MAX_PARTITIONS {
             return Err(EmulatorError::PartitionCount { text: partitions.to_string() });
         }
-        hub.grow(partitions);
-        Ok(())
+        Ok(hub.grow(partitions)?)
     }
 
     fn move_clock(&self, change: ClockChange) {

@@ -78,7 +78,7 @@ impl Walk {
                 None => {}
                 Some(Value::String(kind)) if kind.eq_ignore_ascii_case("EventHub") => {}
                 Some(other) => {
-                    self.wrong(&format!("{path}.Type"), &format!("{other} is not \"EventHub\""))
+                    self.wrong(&format!("{path}.Type"), &format!("{other} is not \"EventHub\""));
                 }
             }
             for (path, entity) in self.list(&path, namespace, "Entities") {

@@ -26,6 +26,8 @@ pub(super) const BAD_AUDIENCE: &str =
     "InvalidAudience: The authorization header contains a token with a wrong audience.";
 /// The link has no token, or none that allows what it is for.
 const UNAUTHORIZED: &str = "amqp:unauthorized-access";
+/// Nothing the peer has done: the disk is full, say.
+pub(super) const INTERNAL_ERROR: &str = "amqp:internal-error";
 /// What is asked for is part of the service, not of the emulator.
 pub(super) const NOT_IMPLEMENTED: &str = "amqp:not-implemented";
 /// What was sent is not AMQP.

@@ -263,6 +263,8 @@ fn failure(error: &EmulatorError) -> Response {
         | EmulatorError::NoPartition { .. }
         | EmulatorError::NoConsumerGroup { .. } => StatusCode::NOT_FOUND,
         EmulatorError::TooManyScripts => StatusCode::TOO_MANY_REQUESTS,
+        // The disk is full, say.
+        EmulatorError::Storage(_) => StatusCode::INTERNAL_SERVER_ERROR,
         EmulatorError::NotLoopback { .. }
         | EmulatorError::Listen { .. }
         | EmulatorError::HubSpec { .. }

@@ -1,7 +1,7 @@
 //! An Event Hubs broker inside the process, for `demo` and as the fault-injecting peer of tests.
 //!
 //! Speaks AMQP 1.0 on a loopback port, on TCP and in WebSockets, with TLS or without, and keeps
-//! events in memory. Microsoft's clients read, write and ask for properties; a [`Control`] appends
+//! events in memory, or also in a [`DataFolder`]. Microsoft's clients read, write and ask for properties; a [`Control`] appends
 //! events directly and makes the broker misbehave by [`Action`]s: cut connections, detach links,
 //! freeze, repeat, skip and drop events.
 //!
@@ -10,6 +10,7 @@
 //!                                           ├─ writer    events in
 //!                                           └─ request   $cbs and $management
 //! broker ── partition (log, epochs) ── standing (faults that stand for a time), token
+//! storage (a folder for the log) ── segment (entries as bytes)
 //! http, script (what goes wrong when) ── grammar ── action
 //! stream (cuts the socket) ── silence (half-open) ── wire (TLS) ── websocket ── shape (pads frames,
 //!                                                                    holds back detaches)
@@ -31,6 +32,7 @@ pub use self::clock::EmulatorClock;
 pub use self::control::{Control, Refuse};
 pub use self::entities::{Entities, EntityProblem};
 pub use self::script::{Script, ScriptError, Step, When};
+pub use self::storage::{DataFolder, StorageError};
 
 mod action;
 mod clock;
@@ -42,17 +44,20 @@ mod entities;
 mod fault;
 mod http;
 mod key;
+mod log;
 mod partition;
 mod position;
 mod reader;
 mod request;
 mod grammar;
 mod script;
+mod segment;
 mod server;
 mod shape;
 mod silence;
 mod standing;
 mod state;
+mod storage;
 mod stream;
 mod token;
 mod websocket;
@@ -227,6 +232,9 @@ pub enum EmulatorError {
         /// The group asked for.
         group: String,
     },
+    /// The folder of the data cannot be used, or not for these hubs.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
     /// The hub has fewer partitions.
     #[error("no partition {partition} in hub `{hub}`")]
     NoPartition {
@@ -237,12 +245,29 @@ pub enum EmulatorError {
     },
 }
 
-/// A running emulator. Dropping it ends it, [`stop`](Self::stop) also waits for the end.
+/// What an emulator is started with.
+#[derive(Debug)]
+pub struct Setup {
+    /// Where to listen, on loopback; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The hubs to serve.
+    pub hubs: Vec<HubSpec>,
+    /// Stamps the enqueued time.
+    pub clock: EmulatorClock,
+    /// TLS from the first byte on, and nothing without; `None` for plain TCP.
+    pub tls: Option<EmulatorTls>,
+    /// Keeps the events across restarts.
+    pub folder: Option<DataFolder>,
+}
+
+/// An emulator. Dropping it ends it, [`stop`](Self::stop) also waits for the end.
 #[derive(Debug)]
 pub struct Emulator {
     address: SocketAddr,
     has_tls: bool,
     broker: Arc<broker::Broker>,
+    /// Taken by [`serve`](Self::serve).
+    waiting: Option<(TcpListener, Option<EmulatorTls>)>,
     _stop_on_drop: DropGuard,
 }
 
@@ -256,28 +281,20 @@ impl Emulator {
         hubs: Vec<HubSpec>,
         clock: EmulatorClock,
     ) -> Result<Self, EmulatorError> {
-        Self::listen(listen, hubs, clock, None)
+        let mut emulator =
+            Self::prepare(Setup { listen, hubs, clock, tls: None, folder: None }).await?;
+        emulator.serve();
+        Ok(emulator)
     }
 
-    /// Like [`start`](Self::start), with TLS from the first byte on, and nothing without.
+    /// Takes the port and opens the hubs. Clients wait until [`serve`](Self::serve) is called, so
+    /// that events can be put in before anybody reads.
     ///
     /// # Errors
-    /// As [`start`](Self::start).
-    pub async fn start_with_tls(
-        listen: SocketAddr,
-        hubs: Vec<HubSpec>,
-        clock: EmulatorClock,
-        tls: EmulatorTls,
-    ) -> Result<Self, EmulatorError> {
-        Self::listen(listen, hubs, clock, Some(tls))
-    }
-
-    fn listen(
-        listen: SocketAddr,
-        hubs: Vec<HubSpec>,
-        clock: EmulatorClock,
-        tls: Option<EmulatorTls>,
-    ) -> Result<Self, EmulatorError> {
+    /// When the address is not loopback or cannot be listened on, a hub is ill-specified, or the
+    /// folder cannot be used for these hubs.
+    pub async fn prepare(setup: Setup) -> Result<Self, EmulatorError> {
+        let Setup { listen, hubs, clock, tls, folder } = setup;
         let mut names = BTreeSet::new();
         for hub in &hubs {
             hub.check()?;
@@ -285,13 +302,28 @@ impl Emulator {
                 return Err(EmulatorError::HubTwice { name: hub.name.clone() });
             }
         }
+        if let Some(folder) = &folder {
+            folder.check(&hubs)?;
+        }
         let (listener, address) = bind(listen)?;
-        let broker = Arc::new(broker::Broker::new(hubs, clock));
-        let (has_tls, acceptor) = (tls.is_some(), tls.map(|tls| tls.acceptor));
-        broker.tasks.spawn(server::listen(listener, acceptor, Arc::clone(&broker)));
-        tracing::debug!(%address, "event hubs emulator listens");
+        let broker = Arc::new(broker::Broker::open(hubs, clock, folder)?);
         let stop_on_drop = broker.stop.clone().drop_guard();
-        Ok(Self { address, has_tls, broker, _stop_on_drop: stop_on_drop })
+        Ok(Self {
+            address,
+            has_tls: tls.is_some(),
+            broker,
+            waiting: Some((listener, tls)),
+            _stop_on_drop: stop_on_drop,
+        })
+    }
+
+    /// Serves in the background; a second call changes nothing.
+    pub fn serve(&mut self) {
+        if let Some((listener, tls)) = self.waiting.take() {
+            let acceptor = tls.map(|tls| tls.acceptor);
+            self.broker.tasks.spawn(server::listen(listener, acceptor, Arc::clone(&self.broker)));
+            tracing::debug!(address = %self.address, "event hubs emulator listens");
+        }
     }
 
     /// Where it listens, with the real port.
@@ -315,16 +347,22 @@ impl Emulator {
         format!("{}{}", self.endpoint().replace("amqp", "ws"), websocket::PATH)
     }
 
-    /// A connection string for a hub, with a key that is no secret: any token is taken.
+    /// A connection string for the namespace, with a key that is no secret: any token is taken.
     #[must_use]
-    pub fn connection_string(&self, hub: &str) -> String {
+    pub fn namespace_connection_string(&self) -> String {
         // Python's and JavaScript's clients take this word for "without TLS".
         let plain = if self.has_tls { "" } else { "UseDevelopmentEmulator=true;" };
         format!(
             "Endpoint=sb://localhost:{};SharedAccessKeyName=emulator;\
-             SharedAccessKey=bm90LWEtc2VjcmV0LWtleQ==;{plain}EntityPath={hub}",
+             SharedAccessKey=bm90LWEtc2VjcmV0LWtleQ==;{plain}",
             self.address.port(),
         )
+    }
+
+    /// A connection string for a hub.
+    #[must_use]
+    pub fn connection_string(&self, hub: &str) -> String {
+        format!("{}EntityPath={hub}", self.namespace_connection_string())
     }
 
     /// Serves the control over HTTP too, as long as the emulator runs, and says where. `GET /`
@@ -369,6 +407,8 @@ fn bind(listen: SocketAddr) -> Result<(TcpListener, SocketAddr), EmulatorError> 
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod storage_tests;
 #[cfg(test)]
 mod fault_tests;
 

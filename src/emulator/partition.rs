@@ -1,6 +1,5 @@
 //! One partition: its retained events, who reads them, and the faults injected into it.
 
-use std::collections::VecDeque;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,14 +13,14 @@ use tokio::time::{Instant, sleep_until};
 
 use super::EmulatorClock;
 use super::fault;
+use super::log::Log;
 use super::position::{Bound, Location, Position};
+use super::segment::Head;
 use super::standing::Standing;
-
-/// Bytes an event takes beside its body, so that the offsets of empty events grow too.
-const EVENT_OVERHEAD_BYTES: i64 = 64;
+use super::storage::{DataFolder, PartitionFiles, StorageError};
 
 /// What a producer wrote, without what the broker adds.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Content {
     pub(super) body: Body<Value>,
     pub(super) properties: Option<Properties>,
@@ -40,7 +39,7 @@ impl Content {
         }
     }
 
-    fn size_bytes(&self) -> i64 {
+    pub(super) fn size_bytes(&self) -> i64 {
         let size = match &self.body {
             Body::Data(sections) => sections.iter().map(|section| section.0.len()).sum(),
             // Rare: only clients that do not write for Event Hubs send these.
@@ -51,7 +50,7 @@ impl Content {
 }
 
 /// An event in the log. Shared by all its readers.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct StoredEvent {
     pub(super) sequence: i64,
     pub(super) offset: i64,
@@ -69,37 +68,6 @@ pub(super) struct PartitionState {
     pub(super) last_enqueued_ms: i64,
     pub(super) is_empty: bool,
     pub(super) events: usize,
-}
-
-#[derive(Debug)]
-struct Log {
-    events: VecDeque<Arc<StoredEvent>>,
-    next_sequence: i64,
-    next_offset: i64,
-    last: Option<(i64, i64, i64)>,
-}
-
-impl Log {
-    const fn new() -> Self {
-        Self { events: VecDeque::new(), next_sequence: 0, next_offset: 0, last: None }
-    }
-
-    fn push(&mut self, content: Content, enqueued_ms: i64) -> i64 {
-        let (sequence, offset) = (self.next_sequence, self.next_offset);
-        let enqueued_ms = self.last.map_or(enqueued_ms, |(_, _, last)| last.max(enqueued_ms));
-        self.next_sequence += 1;
-        self.next_offset =
-            offset.saturating_add(content.size_bytes()).saturating_add(EVENT_OVERHEAD_BYTES);
-        self.last = Some((sequence, offset, enqueued_ms));
-        self.events.push_back(Arc::new(StoredEvent { sequence, offset, enqueued_ms, content }));
-        sequence
-    }
-
-    /// Sequence number of the first retained event that `wanted` does not refuse.
-    fn first(&self, refused: impl Fn(&StoredEvent) -> bool) -> i64 {
-        let index = self.events.partition_point(|event| refused(event));
-        self.events.get(index).map_or(self.next_sequence, |event| event.sequence)
-    }
 }
 
 /// A reader's registration; the link task watches it.
@@ -163,8 +131,29 @@ pub(super) struct Partition {
 
 impl Partition {
     pub(super) fn new(retention: usize) -> Self {
+        Self::with_log(Log::default(), retention)
+    }
+
+    /// A partition that is kept in a folder, with what is kept there already.
+    pub(super) fn open(
+        folder: &DataFolder,
+        head: Head,
+        retention: usize,
+    ) -> Result<Self, StorageError> {
+        let mut log = Log::default();
+        let mut files = folder.partition(head, &mut |entry| {
+            log.restore(entry)?;
+            log.keep_newest(retention);
+            Ok(())
+        })?;
+        files.trim(log.mark().begin);
+        log.files = Some(files);
+        Ok(Self::with_log(log, retention))
+    }
+
+    fn with_log(log: Log, retention: usize) -> Self {
         Self {
-            log: Mutex::new(Log::new()),
+            log: Mutex::new(log),
             retention,
             max_age: Mutex::new(None),
             changed: watch::Sender::new(()),
@@ -174,20 +163,30 @@ impl Partition {
         }
     }
 
+    /// When the hub was created, where that is kept.
+    pub(super) fn created_ms(&self) -> Option<i64> {
+        self.log().files.as_ref().map(PartitionFiles::created_ms)
+    }
+
     /// Appends events in order and returns the last sequence number, -1 when there was none.
-    pub(super) fn append(&self, events: impl IntoIterator<Item = (Content, i64)>) -> i64 {
+    ///
+    /// Fails when they cannot be kept; then none is there.
+    pub(super) fn append(
+        &self,
+        events: impl IntoIterator<Item = (Content, i64)>,
+    ) -> Result<i64, StorageError> {
         let mut log = self.log();
-        let mut last = -1;
-        for (content, enqueued_ms) in events {
-            last = log.push(content, enqueued_ms);
-            if log.events.len() > self.retention {
-                log.events.pop_front();
-            }
-        }
+        let last = log.push(events)?;
+        log.keep_newest(self.retention);
         self.drop_old(&mut log);
         drop(log);
         self.changed.send_replace(());
-        last
+        Ok(last)
+    }
+
+    /// How many events are retained.
+    pub(super) fn event_count(&self) -> usize {
+        self.log().events.len()
     }
 
     /// Sequence number of the first event a reader at `position` wants.
@@ -326,22 +325,35 @@ impl Partition {
         let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
         let oldest_ms = clock.now_ms().saturating_sub(age_ms);
         let gone = log.events.partition_point(|event| event.enqueued_ms < oldest_ms);
+        if gone == 0 {
+            return;
+        }
         log.events.drain(..gone);
+        if let Err(error) = log.write_mark() {
+            tracing::error!(%error, "after a restart events will be there that are too old");
+        }
     }
 
-    pub(super) fn skip_sequences(&self, count: u32) {
+    pub(super) fn skip_sequences(&self, count: u32) -> Result<(), StorageError> {
         let mut log = self.log();
         log.next_sequence = log.next_sequence.saturating_add(i64::from(count));
+        log.write_mark()
     }
 
-    pub(super) fn expire(&self, up_to_sequence: i64) {
+    pub(super) fn expire(&self, up_to_sequence: i64) -> Result<(), StorageError> {
         let mut log = self.log();
         let gone = log.events.partition_point(|event| event.sequence < up_to_sequence);
         log.events.drain(..gone);
+        log.write_mark()
     }
 
-    pub(super) fn clear(&self) {
-        *self.log() = Log::new();
+    /// Forgets everything; the hub is created again at `created_ms`.
+    pub(super) fn clear(&self, created_ms: i64) -> Result<(), StorageError> {
+        let mut log = self.log();
+        let mut files = log.files.take();
+        let kept = files.as_mut().map_or(Ok(()), |files| files.begin_anew(created_ms));
+        *log = Log { files, ..Log::default() };
+        kept
     }
 
     /// Delivers the last `count` events once more on every link of the partition.
@@ -425,7 +437,8 @@ mod tests {
 
     fn filled(retention: usize, count: i64) -> Partition {
         let partition = Partition::new(retention);
-        partition.append((0..count).map(|at| (Content::data(vec![b'x'; 10]), at * 1_000)));
+        let events = (0..count).map(|at| (Content::data(vec![b'x'; 10]), at * 1_000));
+        partition.append(events).unwrap();
         partition
     }
 
@@ -474,7 +487,7 @@ mod tests {
     #[test]
     fn enqueued_times_never_go_back() {
         let partition = filled(6, 3);
-        partition.append([(Content::data(vec![]), 500)]);
+        partition.append([(Content::data(vec![]), 500)]).unwrap();
         assert_eq!(partition.state().last_enqueued_ms, 2_000);
     }
 

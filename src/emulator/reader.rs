@@ -137,7 +137,8 @@ pub(super) async fn serve(mut sender: Sender, mut reader: Reader, grant: Grant) 
     server::close_sender(sender, error).await;
 }
 
-fn annotations(event: &StoredEvent) -> Annotations {
+/// What the broker adds to an event.
+pub(super) fn annotations(event: &StoredEvent) -> Annotations {
     let mut annotations = Annotations::with_capacity(4);
     let mut put = |key: &str, value: Value| annotations.insert(OwnedKey::from(key), value);
     put("x-opt-sequence-number", Value::Long(event.sequence));

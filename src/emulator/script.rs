@@ -210,7 +210,7 @@ mod tests {
     }
 
     fn any_place() -> impl Strategy<Value = Place> {
-        let hub = "[a-zA-Z0-9._-]{1,12}";
+        let hub = "[a-zA-Z0-9]([a-zA-Z0-9._-]{0,10}[a-zA-Z0-9])?";
         prop_oneof![
             Just(Place::Everywhere),
             hub.prop_map(Place::Hub),
@@ -243,7 +243,7 @@ mod tests {
     }
 
     fn any_hub_fault() -> impl Strategy<Value = Action> {
-        let name = "[a-zA-Z0-9._-]{1,12}";
+        let name = "[a-zA-Z0-9]([a-zA-Z0-9._-]{0,10}[a-zA-Z0-9])?";
         let rate = (1..=u32::MAX).prop_map(|n| NonZeroU32::new(n).unwrap());
         prop_oneof![
             (any_place(), "[a-z.]{1,20}:[!-\"$-:<-~]{1,9}")

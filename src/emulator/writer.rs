@@ -71,7 +71,11 @@ impl Writer {
         let contents = contents(format, message, key.as_deref())?;
         if let Some(partition) = &partition {
             let now_ms = self.broker.clock.now_ms();
-            partition.append(contents.into_iter().map(|content| (content, now_ms)));
+            let events = contents.into_iter().map(|content| (content, now_ms));
+            partition.append(events).map_err(|error| {
+                tracing::error!(%error, "cannot keep what was sent");
+                fault::error(fault::INTERNAL_ERROR, &error.to_string())
+            })?;
         }
         Ok(partition)
     }
@@ -147,7 +151,8 @@ fn contents(
     Ok(contents)
 }
 
-fn content(message: Message<Body<Value>>, envelope_key: Option<&str>) -> Content {
+/// The event in a message; the key of its batch holds where it has none of its own.
+pub(super) fn content(message: Message<Body<Value>>, envelope_key: Option<&str>) -> Content {
     let own_key = partition_key(message.message_annotations.as_ref());
     Content {
         body: message.body,

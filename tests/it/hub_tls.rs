@@ -12,7 +12,7 @@ use azure_core_amqp::AmqpTransport;
 use azure_messaging_eventhubs::{ProducerClient, SendEventOptions};
 use futures_util::{SinkExt as _, StreamExt as _};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
-use tokenwatch::emulator::{Control, Emulator, EmulatorClock, EmulatorTls, HubSpec};
+use tokenwatch::emulator::{Control, Emulator, EmulatorClock, EmulatorTls, HubSpec, Setup};
 use tokenwatch::simulate::{HubEvent, Options, Scenario, Simulation, Truth};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -82,9 +82,12 @@ impl World {
         let (start, _, _) = simulation.span();
         let (listen, hubs) = ("127.0.0.1:0".parse().unwrap(), vec![HubSpec::new(HUB, 2)]);
         let clock = EmulatorClock::fixed(start);
+        let setup = Setup { listen, hubs, clock, tls: Some(tls), folder: None };
+        let mut emulator = Emulator::prepare(setup).await.unwrap();
+        emulator.serve();
         Self {
             folder: tempfile::tempdir().unwrap(),
-            emulator: Emulator::start_with_tls(listen, hubs, clock, tls).await.unwrap(),
+            emulator,
             events: simulation.events().collect(),
             truth: simulation.truth(),
         }
