@@ -29,6 +29,7 @@ mod control;
 mod address;
 mod broker;
 mod fault;
+mod frame;
 mod key;
 mod partition;
 mod position;
