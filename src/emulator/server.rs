@@ -63,9 +63,6 @@ pub(super) async fn listen(listener: TcpListener, tls: Option<TlsAcceptor>, brok
                 drop(socket);
             }
             Ok((socket, _)) => {
-                if let Err(error) = socket.set_nodelay(true) {
-                    tracing::debug!(%error, "cannot disable Nagle's algorithm");
-                }
                 // The token is taken here, so that a cut right after also reaches this connection.
                 let cut = broker.connection_token();
                 let socket = CutStream::new(socket, cut.clone());

@@ -212,10 +212,7 @@ impl AsyncWrite for WebSocket {
 }
 
 fn io_error(error: Error) -> io::Error {
-    match error {
-        Error::Io(error) => error,
-        error => io::Error::other(error),
-    }
+    if let Error::Io(error) = error { error } else { io::Error::other(error) }
 }
 
 #[cfg(test)]
