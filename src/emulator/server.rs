@@ -92,9 +92,6 @@ pub(super) async fn listen(listener: TcpListener, tls: Option<TlsAcceptor>, brok
                 drop(socket);
             }
             Ok((socket, _)) => {
-                if let Err(error) = socket.set_nodelay(true) {
-                    tracing::debug!(%error, "cannot disable Nagle's algorithm");
-                }
                 // Number and token are taken here, so that a fault right after reaches it too.
                 let number = broker.accepted.fetch_add(1, Ordering::AcqRel);
                 let cut = broker.connection_token();

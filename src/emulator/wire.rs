@@ -62,8 +62,10 @@ pub(super) async fn open(
 }
 
 fn tls_error(error: io::Error) -> WireError {
-    let by_tls = error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
-    if by_tls { WireError::Tls(error) } else { WireError::Io(error) }
+    match error.get_ref() {
+        Some(inner) if inner.is::<rustls::Error>() => WireError::Tls(error),
+        Some(_) | None => WireError::Io(error),
+    }
 }
 
 #[cfg(test)]

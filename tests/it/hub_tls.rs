@@ -198,7 +198,7 @@ async fn check_read(transport: &str) {
     let world = World::new(authority.tls("localhost", 2099)).await;
     world.append(0..world.half());
     // Larger than a frame and than a message; no record.
-    let at_ms = world.events[world.half()].enqueued_ms;
+    let at_ms = world.events.get(world.half()).unwrap().enqueued_ms;
     world.control().append_at(HUB, 0, vec![b' '; 300_000], at_ms).unwrap();
     let service = world.run(transport, Some(&authority.file()));
     wait("both partitions", async || world.control().attach_count() >= 2).await;
