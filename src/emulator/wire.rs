@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio_rustls::TlsAcceptor;
 
-use super::stream::{CutStream, Wire};
+use super::stream::Wire;
 use super::websocket;
 
 /// First byte of AMQP's and SASL's protocol header.
@@ -40,7 +40,7 @@ pub(super) enum WireError {
 
 /// Waits for the client's first bytes and does what they ask for; counts the WebSockets.
 pub(super) async fn open(
-    socket: CutStream,
+    socket: impl Wire + 'static,
     tls: Option<&TlsAcceptor>,
     websockets: &AtomicU64,
 ) -> Result<Box<dyn Wire>, WireError> {
