@@ -56,16 +56,16 @@ impl Hub {
         let mut partitions = self.partitions.write().unwrap_or_else(PoisonError::into_inner);
         while partitions.len() < total {
             let partition = Partition::new(self.retention);
-            partition.retain(self.max_age().clone());
+            partition.retain(self.max_age().as_ref());
             partitions.push(Arc::new(partition));
         }
     }
 
     /// How old events may get, in partitions to come too.
-    pub(super) fn retain(&self, max_age: Option<MaxAge>) {
-        self.max_age().clone_from(&max_age);
+    pub(super) fn retain(&self, max_age: Option<&MaxAge>) {
+        *self.max_age() = max_age.cloned();
         for partition in self.partitions() {
-            partition.retain(max_age.clone());
+            partition.retain(max_age);
         }
     }
 

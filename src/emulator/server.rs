@@ -81,6 +81,8 @@ async fn serve_connection(socket: TcpStream, line: Line) {
     let (cut, broker) = (line.cut.clone(), Arc::clone(&line.broker));
     let _open = broker.connections.ticket();
     let mut idle = broker.idle.subscribe();
+    // The handshake of a connection that is silent from the start begins when it no longer is.
+    line.clone().sound().await;
     let Some(mut connection) = shake_hands(socket, line).await else { return };
     let tokens = Arc::new(Tokens::new(Arc::clone(&broker)));
     // For the Python client, which reads neither the flow frames of a session with a small window
@@ -118,8 +120,6 @@ async fn close_connection(mut connection: ListenerConnectionHandle) {
 }
 
 async fn shake_hands(socket: TcpStream, line: Line) -> Option<ListenerConnectionHandle> {
-    // The handshake of a connection that is silent from the start begins when it no longer is.
-    line.clone().sound().await;
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(%error, "cannot disable Nagle's algorithm");
     }

@@ -81,21 +81,25 @@ pub(super) async fn serve(mut receiver: Receiver, writer: Writer, grant: Grant) 
             Ok(delivery) => delivery,
             Err(error) => return tracing::debug!(%error, "writer left"),
         };
-        let format = *delivery.message_format();
-        let (info, message) = delivery.into_parts();
         if writer.broker.faults.busy.is_on() {
-            sleep(DISPOSITION_DELAY).await;
-            if let Err(error) = receiver.reject(info, fault::busy()).await {
-                return tracing::debug!(%error, "cannot reject a delivery");
-            }
+            reject(&receiver, &delivery).await;
             continue;
         }
+        let format = *delivery.message_format();
+        let (info, message) = delivery.into_parts();
         if let Some(partition) = writer.store(format, message) {
             partition.pace(Some(Instant::now())).await;
         }
         if waiting.send((Instant::now() + DISPOSITION_DELAY, info)).await.is_err() {
             return;
         }
+    }
+}
+
+async fn reject(receiver: &Receiver, delivery: &Delivery<Body<Value>>) {
+    sleep(DISPOSITION_DELAY).await;
+    if let Err(error) = receiver.reject(delivery, fault::busy()).await {
+        tracing::debug!(%error, "cannot reject a delivery");
     }
 }
 
