@@ -275,7 +275,8 @@ pub(super) const UNITS: [(&str, u64); 4] =
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ms = self.0.as_millis();
-        let fits = UNITS.iter().find(|(_, length)| ms != 0 && ms % u128::from(*length) == 0);
+        let fits =
+            UNITS.iter().find(|(_, length)| ms != 0 && ms.is_multiple_of(u128::from(*length)));
         let (unit, length) = fits.unwrap_or(&("s", 1_000));
         write!(f, "{} {unit}", ms / u128::from(*length))
     }

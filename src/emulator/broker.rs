@@ -85,7 +85,7 @@ impl Hub {
         let mut partitions = self.partitions.write().unwrap_or_else(PoisonError::into_inner);
         for number in u32::try_from(partitions.len()).unwrap_or(u32::MAX)..total {
             let partition = self.open(number)?;
-            partition.retain(self.max_age().clone());
+            partition.retain(self.max_age().as_ref());
             partitions.push(Arc::new(partition));
         }
         Ok(())
@@ -104,10 +104,10 @@ impl Hub {
     }
 
     /// How old events may get, in partitions to come too.
-    pub(super) fn retain(&self, max_age: Option<MaxAge>) {
-        self.max_age().clone_from(&max_age);
+    pub(super) fn retain(&self, max_age: Option<&MaxAge>) {
+        *self.max_age() = max_age.cloned();
         for partition in self.partitions() {
-            partition.retain(max_age.clone());
+            partition.retain(max_age);
         }
     }
 

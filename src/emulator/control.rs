@@ -93,7 +93,7 @@ impl Control {
                 let before = broker.accepted.load(Ordering::Acquire);
                 faults.half_open.begin(HalfOpen { before, reach }, lasts);
             }
-            Action::IdleClose => drop(broker.idle.send_replace(())),
+            Action::IdleClose => broker.idle.send_replace(()),
             Action::Detach { at, condition } => {
                 let error = fault::error(&condition, "detached on request");
                 self.each(&at, |partition| partition.detach(&error))?;
@@ -262,10 +262,11 @@ impl Control {
 
     fn retain(&self, at: &Place, age: Option<Duration>) -> Result<(), EmulatorError> {
         let max_age = age.map(|age| MaxAge { clock: self.broker.clock.clone(), age });
+        let max_age = max_age.as_ref();
         match at {
-            Place::Everywhere => self.broker.hubs().for_each(|hub| hub.retain(max_age.clone())),
+            Place::Everywhere => self.broker.hubs().for_each(|hub| hub.retain(max_age)),
             Place::Hub(hub) => self.broker.hub(hub)?.retain(max_age),
-            Place::Partition(..) => self.each(at, |partition| partition.retain(max_age.clone()))?,
+            Place::Partition(..) => self.each(at, |partition| partition.retain(max_age))?,
         }
         Ok(())
     }

@@ -309,8 +309,8 @@ impl Partition {
     }
 
     /// Drops events as they reach an age, now and from now on; `None` ends it.
-    pub(super) fn retain(&self, max_age: Option<MaxAge>) {
-        *self.max_age.lock().unwrap_or_else(PoisonError::into_inner) = max_age;
+    pub(super) fn retain(&self, max_age: Option<&MaxAge>) {
+        *self.max_age.lock().unwrap_or_else(PoisonError::into_inner) = max_age.cloned();
         drop(self.retained());
     }
 

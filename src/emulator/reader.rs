@@ -64,28 +64,34 @@ impl Reader {
                 self.send(sender, &event).await?;
                 continue;
             }
-            let events = self.partition.read(self.next, READ_EVENTS);
-            let idle = events.is_empty();
-            for event in events {
-                self.send(sender, &event).await?;
-                self.first.get_or_insert(event.sequence);
-                self.next = event.sequence.saturating_add(1);
-                // Between two events, so that nothing leaves after a freeze has begun but the
-                // one event in hand.
-                if self.partition.holds_back() {
-                    break;
-                }
+            if self.send_next(sender).await? {
+                continue;
             }
-            if idle {
-                tokio::select! {
-                    _ = changed.changed() => {}
-                    error = sender.on_detach() => {
-                        tracing::debug!(%error, "reader left");
-                        return Ok(());
-                    }
+            tokio::select! {
+                _ = changed.changed() => {}
+                error = sender.on_detach() => {
+                    tracing::debug!(%error, "reader left");
+                    return Ok(());
                 }
             }
         }
+    }
+
+    /// Sends some of what was not yet given; false when there was none.
+    async fn send_next(&mut self, sender: &mut Sender) -> Result<bool, SendError> {
+        let events = self.partition.read(self.next, READ_EVENTS);
+        let any = !events.is_empty();
+        for event in events {
+            self.send(sender, &event).await?;
+            self.first.get_or_insert(event.sequence);
+            self.next = event.sequence.saturating_add(1);
+            // Between two events, so that nothing leaves after a freeze has begun but the one
+            // event in hand.
+            if self.partition.holds_back() {
+                break;
+            }
+        }
+        Ok(any)
     }
 
     fn take_replay(&mut self) {

@@ -110,6 +110,8 @@ async fn serve_connection(socket: TcpStream, tls: Option<TlsAcceptor>, line: Lin
     let (cut, broker) = (line.cut.clone(), Arc::clone(&line.broker));
     let _open = broker.connections.ticket();
     let mut idle = broker.idle.subscribe();
+    // The handshake of a connection that is silent from the start begins when it no longer is.
+    line.clone().sound().await;
     let Some(mut connection) = shake_hands(socket, tls.as_ref(), line).await else { return };
     let tokens = Arc::new(Tokens::new(Arc::clone(&broker)));
     // For the Python client, which reads neither the flow frames of a session with a small window
@@ -151,8 +153,6 @@ async fn shake_hands(
     tls: Option<&TlsAcceptor>,
     line: Line,
 ) -> Option<ListenerConnectionHandle> {
-    // The handshake of a connection that is silent from the start begins when it no longer is.
-    line.clone().sound().await;
     let acceptor = ConnectionAcceptor::builder()
         .container_id("tokenwatch-emulator")
         .max_frame_size(MAX_FRAME_BYTES)

@@ -129,11 +129,11 @@ impl<S: AsyncWrite + Unpin + Send + 'static> AsyncWrite for SilentStream<S> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_stream(cx, |stream, cx| stream.poll_flush(cx))
+        self.poll_stream(cx, AsyncWrite::poll_flush)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_stream(cx, |stream, cx| stream.poll_shutdown(cx))
+        self.poll_stream(cx, AsyncWrite::poll_shutdown)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Tokens put through `$cbs`: what a connection may do, and until when.
 
 use std::collections::BTreeMap;
+use std::future::pending;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -152,7 +153,7 @@ impl Grant {
 
     /// Waits until the link is to be detached for want of a token, and says why. Cancel safe.
     pub(super) async fn lost(&self) -> AmqpError {
-        let Some((_, entity)) = &self.needs else { return std::future::pending().await };
+        let Some((_, entity)) = &self.needs else { return pending().await };
         let broker = &self.tokens.broker;
         let (mut put, mut expiries) = (self.tokens.table.subscribe(), broker.expiry.subscribe());
         loop {
@@ -165,15 +166,13 @@ impl Grant {
             let end = async {
                 match (broker.faults.enforce_tokens.is_on(), self.tokens.ends(entity.as_deref())) {
                     (true, Ends::At(ms)) => broker.clock.reached(ms).await,
-                    (true, Ends::Never | Ends::NotBegun) | (false, _) => {
-                        std::future::pending().await
-                    }
+                    (true, Ends::Never | Ends::NotBegun) | (false, _) => pending().await,
                 }
             };
             let void = async {
                 match expiry.at.filter(|_| self.tokens.is_void(expiry)) {
                     Some(at) => sleep_until(at).await,
-                    None => std::future::pending().await,
+                    None => pending().await,
                 }
             };
             tokio::select! {
