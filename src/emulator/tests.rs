@@ -16,6 +16,9 @@ use tokio::time::{sleep, timeout};
 
 use super::*;
 
+mod client;
+mod wire;
+
 const LIMIT: Duration = Duration::from_secs(30);
 
 pub(super) type Events<'a> =
