@@ -165,6 +165,7 @@ pub(super) struct Broker {
     /// Scripts that have steps to come.
     pub(super) scripts: Gauge,
     script_end: Mutex<CancellationToken>,
+    pub(super) websockets: AtomicU64,
     hubs: BTreeMap<String, Arc<Hub>>,
     cut: Mutex<CancellationToken>,
 }
@@ -204,6 +205,7 @@ impl Broker {
             connections: Gauge::default(),
             scripts: Gauge::default(),
             script_end,
+            websockets: AtomicU64::new(0),
             hubs: hubs?,
             cut,
         })

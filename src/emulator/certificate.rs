@@ -98,8 +98,9 @@ impl EmulatorTls {
     /// # Errors
     /// A file that cannot be read or holds something else, or two that do not fit together.
     pub fn load(certificate: &Path, key: &Path) -> Result<Self, CertificateError> {
-        let chain: Vec<_> =
-            CertificateDer::pem_slice_iter(&read(certificate)?).filter_map(Result::ok).collect();
+        let chain: Vec<_> = CertificateDer::pem_slice_iter(&read(certificate)?)
+            .collect::<Result<_, _>>()
+            .unwrap_or_default();
         if chain.is_empty() {
             return Err(CertificateError::NoCertificate { file: certificate.to_owned() });
         }
@@ -173,4 +174,62 @@ fn write_new(file: &Path, text: &str) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(file)?.write_all(text.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_made_once_and_its_authority_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let certs = folder.path().join("certs");
+        EmulatorTls::self_signed(&certs).unwrap();
+        let authority = fs::read(certs.join(AUTHORITY)).unwrap();
+        EmulatorTls::self_signed(&certs).unwrap();
+        assert_eq!(fs::read(certs.join(AUTHORITY)).unwrap(), authority);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            let mode = fs::metadata(certs.join(KEY)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
+        // What somebody put there is not overwritten.
+        fs::remove_file(certs.join(CERTIFICATE)).unwrap();
+        let error = EmulatorTls::self_signed(&certs).map(|_| ()).unwrap_err().to_string();
+        assert!(error.contains(KEY) && error.contains("exists"), "{error}");
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_named_with_its_mend() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let [_, certificate, key] = issue().unwrap();
+        let [_, _, other] = issue().unwrap();
+        let encrypted = key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
+        for (name, text) in
+            [("c", &certificate), ("k", &key), ("other", &other), ("encrypted", &encrypted)]
+        {
+            fs::write(path(name), text).unwrap();
+        }
+        fs::write(path("text"), "no PEM").unwrap();
+        fs::write(path("cut"), format!("{certificate}-----BEGIN CERTIFICATE-----\nAAA\n")).unwrap();
+        assert!(EmulatorTls::load(&path("c"), &path("k")).is_ok());
+        for (certificate, key, file, mend) in [
+            ("gone", "k", "gone", "No such file"),
+            ("c", "gone", "gone", "No such file"),
+            ("text", "k", "text", "-----BEGIN CERTIFICATE-----"),
+            ("cut", "k", "cut", "-----BEGIN CERTIFICATE-----"),
+            ("k", "k", "k", "-----BEGIN CERTIFICATE-----"),
+            ("c", "c", "c", "-----BEGIN PRIVATE KEY-----"),
+            ("c", "encrypted", "encrypted", "openssl pkey -in"),
+            ("c", "other", "other", "cannot be used together"),
+        ] {
+            let loaded = EmulatorTls::load(&path(certificate), &path(key));
+            let error = loaded.map(|_| ()).unwrap_err().to_string();
+            let file = path(file).display().to_string();
+            assert!(error.contains(&file) && error.contains(mend), "{error}");
+            assert!(!error.contains("{0}"), "{error}");
+        }
+    }
 }

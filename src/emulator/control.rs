@@ -145,6 +145,12 @@ impl Control {
         self.broker.accepted.load(Ordering::Relaxed)
     }
 
+    /// WebSockets opened since the start.
+    #[must_use]
+    pub fn websocket_count(&self) -> u64 {
+        self.broker.websockets.load(Ordering::Relaxed)
+    }
+
     /// The next sequence number of each partition, which is the number of events received while
     /// no sequence numbers were skipped. Empty for an unknown hub.
     #[must_use]

@@ -42,6 +42,7 @@ mod broker;
 mod certificate;
 mod entities;
 mod fault;
+mod frame;
 mod http;
 mod key;
 mod log;

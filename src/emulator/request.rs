@@ -167,7 +167,9 @@ impl Requests {
             }
             (operation, kind) => return Outcome::not_emulated(operation, kind),
         };
-        found.unwrap_or_else(|error| Outcome::refused(404, fault::NOT_FOUND, &error.to_string()))
+        found.unwrap_or_else(|error| {
+            Outcome::refused(404, fault::NOT_FOUND, &fault::not_found_text(&error))
+        })
     }
 
     fn hub(&self, name: &str) -> Result<Outcome, EmulatorError> {
@@ -229,11 +231,8 @@ impl Outcome {
 
     fn not_emulated(operation: Option<&str>, kind: Option<&str>) -> Self {
         let [operation, kind] = [operation, kind].map(|word| word.unwrap_or("(none)"));
-        let description = format!(
-            "the emulator does not offer {operation} of {kind}: its management reads properties \
-             of hubs and partitions"
-        );
-        Self::refused(501, fault::NOT_IMPLEMENTED, &description)
+        let text = fault::not_emulated_text(&format!("the operation {operation} on {kind}"));
+        Self::refused(501, fault::NOT_IMPLEMENTED, &text)
     }
 
     fn found<const N: usize>(entries: [(&str, Value); N]) -> Self {

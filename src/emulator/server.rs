@@ -31,13 +31,10 @@ use super::silence::{Line, SilentStream};
 use super::stream::{CutStream, ShapedStream};
 use super::token::{Grant, Tokens};
 use super::wire::{self, WireError};
-use super::writer::{self, DISPOSITION_DELAY, Writer};
+use super::writer::{self, ABSORBED_MESSAGE_BYTES, DISPOSITION_DELAY, Writer};
 
 /// Largest frame taken; what the service offers.
 const MAX_FRAME_BYTES: u32 = 65_536;
-
-/// Largest message, batch envelope included; the service's limit. Clients size batches by it.
-const MAX_MESSAGE_BYTES: u64 = 1_048_576;
 
 /// A peer silent for longer is gone; what the service tells its clients.
 const IDLE_TIMEOUT_MS: u32 = 240_000;
@@ -95,9 +92,6 @@ pub(super) async fn listen(listener: TcpListener, tls: Option<TlsAcceptor>, brok
                 drop(socket);
             }
             Ok((socket, _)) => {
-                if let Err(error) = socket.set_nodelay(true) {
-                    tracing::debug!(%error, "cannot disable Nagle's algorithm");
-                }
                 // Number and token are taken here, so that a fault right after reaches it too.
                 let number = broker.accepted.fetch_add(1, Ordering::AcqRel);
                 let cut = broker.connection_token();
@@ -165,9 +159,10 @@ async fn shake_hands(
         .idle_time_out(IDLE_TIMEOUT_MS)
         .sasl_acceptor(AnyCredential)
         .build();
+    let broker = Arc::clone(&line.broker);
     let socket = SilentStream::new(CutStream::new(socket, line.cut.clone()), line);
     let shaking = async {
-        match wire::open(socket, tls).await {
+        match wire::open(socket, tls, &broker.websockets).await {
             Ok(wire) => match acceptor.accept(ShapedStream::new(wire)).await {
                 Ok(connection) => return Some(connection),
                 Err(error) => tracing::debug!(%error, "handshake failed"),
@@ -197,7 +192,8 @@ async fn serve_session(
         // What the link is for is read before the library takes the attach.
         let grant = grant(&attach, &tokens);
         let plan = plan(&attach, &tokens, &grant, &replies);
-        match links(&attach).accept_incoming_attach(attach, &mut session).await {
+        let links = links(&attach, &plan);
+        match links.accept_incoming_attach(attach, &mut session).await {
             Ok(endpoint) => start_link(endpoint, plan, &cut, grant),
             Err(error) => tracing::debug!(%error, "attach failed"),
         }
@@ -205,7 +201,7 @@ async fn serve_session(
 }
 
 /// How an attach is answered.
-fn links(attach: &Attach) -> Links {
+fn links(attach: &Attach, plan: &Plan) -> Links {
     // Python asks to settle second and then waits for a settled disposition, so the answer is
     // always that the receiver settles first.
     let links = LinkAcceptor::builder()
@@ -214,7 +210,9 @@ fn links(attach: &Attach) -> Links {
         .verify_incoming_source(false)
         .verify_incoming_target(false);
     match attach.role {
-        Role::Sender => links.max_message_size(MAX_MESSAGE_BYTES).build(),
+        // Without a limit, which the shaper takes for a link that gets no credit.
+        Role::Sender if matches!(plan, Plan::Refuse(_)) => links.build(),
+        Role::Sender => links.max_message_size(ABSORBED_MESSAGE_BYTES).build(),
         // An event of the largest size leaves with what the broker adds to it.
         Role::Receiver if desires(attach, METRIC_CAPABILITY) => {
             links.add_offered_capabilities(METRIC_CAPABILITY).build()
@@ -268,13 +266,13 @@ fn plan(attach: &Attach, tokens: &Arc<Tokens>, grant: &Grant, replies: &Replies)
             match address.as_deref().and_then(Node::parse) {
                 Some(Node::Hub { hub }) => grant
                     .admit()
-                    .and_then(|()| broker.hub(&hub).map_err(|error| not_found(&error)))
+                    .and_then(|()| broker.hub(&hub).map_err(|error| fault::not_found(&error)))
                     .map(|hub| Writer::to_hub(hub, Arc::clone(broker)))
                     .map_or_else(Plan::Refuse, Plan::Write),
                 Some(Node::Partition { hub, group: None, partition }) => grant
                     .admit()
                     .and_then(|()| {
-                        broker.partition(&hub, partition).map_err(|error| not_found(&error))
+                        broker.partition(&hub, partition).map_err(|error| fault::not_found(&error))
                     })
                     .map(|partition| Writer::to_partition(partition, Arc::clone(broker)))
                     .map_or_else(Plan::Refuse, Plan::Write),
@@ -314,7 +312,8 @@ fn plan_reader(
     broker: &Broker,
     (hub, partition, group): &(String, u32, String),
 ) -> Result<Reader, AmqpError> {
-    let partition = broker.read_by(group, hub, *partition).map_err(|error| not_found(&error))?;
+    let partition =
+        broker.read_by(group, hub, *partition).map_err(|error| fault::not_found(&error))?;
     let next = partition.resolve(&position(attach)?)?;
     let link = partition.register(group, epoch(attach))?;
     let metric = desires(attach, METRIC_CAPABILITY).then(|| broker.clock.clone());
@@ -359,10 +358,6 @@ fn target(attach: &Attach) -> Option<String> {
     match attach.target.as_deref()? {
         TargetArchetype::Target(target) => target.address.clone(),
     }
-}
-
-fn not_found(error: &super::EmulatorError) -> AmqpError {
-    fault::error(fault::NOT_FOUND, &error.to_string())
 }
 
 fn no_node(address: Option<&str>) -> AmqpError {

@@ -34,6 +34,9 @@ pub(super) struct CutStream {
 
 impl CutStream {
     pub(super) fn new(socket: TcpStream, cut: CancellationToken) -> Self {
+        if let Err(error) = socket.set_nodelay(true) {
+            tracing::debug!(%error, "cannot disable Nagle's algorithm");
+        }
         Self { socket: Some(socket), cut: Box::pin(cut.cancelled_owned()) }
     }
 

@@ -212,8 +212,78 @@ impl AsyncWrite for WebSocket {
 }
 
 fn io_error(error: Error) -> io::Error {
-    match error {
-        Error::Io(error) => error,
-        error => io::Error::other(error),
+    if let Error::Io(error) = error { error } else { io::Error::other(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures_util::{SinkExt as _, StreamExt as _};
+    use tokio::io::DuplexStream;
+    use tokio_tungstenite::client_async;
+    use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+
+    use super::*;
+
+    /// Both ends of a WebSocket, with 64 KiB between them.
+    async fn pair() -> (WebSocketStream<DuplexStream>, Box<dyn Wire>) {
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        let mut request = format!("ws://localhost{PATH}").into_client_request().unwrap();
+        request.headers_mut().insert(PROTOCOL_HEADER, HeaderValue::from_static("amqp"));
+        let far: Box<dyn Wire> = Box::new(far);
+        let (client, server) =
+            tokio::join!(client_async(request, near), upgrade(BufReader::new(far)));
+        (client.unwrap().0, server.unwrap())
+    }
+
+    #[tokio::test]
+    async fn much_leaves_in_messages_of_a_bounded_size() {
+        let (mut client, mut server) = pair().await;
+        let sent: Vec<u8> = (0..=250).cycle().take(1_000_000).collect();
+        let sending = async {
+            server.write_all(&sent).await.unwrap();
+            server.shutdown().await.unwrap();
+        };
+        let receiving = async {
+            let mut received = Vec::new();
+            while let Some(Ok(Message::Binary(bytes))) = client.next().await {
+                assert!(bytes.len() <= SENT_BYTES, "{}", bytes.len());
+                received.extend_from_slice(&bytes);
+            }
+            received
+        };
+        let ((), received) = tokio::join!(sending, receiving);
+        assert!(received == sent, "{} bytes", received.len());
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_does_not_read_stops_the_writer() {
+        let (client, mut server) = pair().await;
+        let all = vec![0; 4 * MAX_UNSENT_BYTES];
+        let written =
+            tokio::time::timeout(Duration::from_millis(200), server.write_all(&all)).await;
+        assert!(written.is_err(), "{written:?}");
+        drop(client);
+    }
+
+    #[tokio::test]
+    async fn a_message_beyond_the_limit_ends_the_stream() {
+        for (length, fits) in [(MAX_MESSAGE_BYTES, true), (MAX_MESSAGE_BYTES + 1, false)] {
+            let (mut client, mut server) = pair().await;
+            let sending = async {
+                // Fails when the other end has gone.
+                drop(client.send(Message::binary(vec![0; length])).await);
+                drop(client.close(None).await);
+            };
+            let receiving = async {
+                let mut received = Vec::new();
+                let ended = server.read_to_end(&mut received).await;
+                drop(server);
+                (ended.is_ok(), received.len())
+            };
+            let ((), ended) = tokio::join!(sending, receiving);
+            assert_eq!(ended, (fits, if fits { length } else { 0 }));
+        }
     }
 }

@@ -11,6 +11,7 @@ use fe2o3_amqp_types::messaging::annotations::OwnedKey;
 use fe2o3_amqp_types::messaging::message::DecodeIntoMessage as _;
 use fe2o3_amqp_types::messaging::{Body, Message, MessageAnnotations};
 use fe2o3_amqp_types::primitives::Value;
+use serde::Serialize;
 use serde_amqp::read::SliceReader;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
@@ -32,6 +33,14 @@ pub(super) const DISPOSITION_DELAY: Duration = Duration::from_millis(10);
 
 /// Deliveries that may wait for their disposition; the link credit keeps it far below.
 const WAITING_DELIVERIES: usize = 1_024;
+
+/// Largest message, batch envelope included; the service's limit. Clients size batches by it.
+pub(super) const MAX_MESSAGE_BYTES: u64 = 1_048_576;
+
+/// Largest message that is read to its end, to be refused by a disposition; beyond, the link is
+/// closed. The service does the same: the JavaScript client waits a minute for a disposition,
+/// however the link ends.
+pub(super) const ABSORBED_MESSAGE_BYTES: u64 = 2 * MAX_MESSAGE_BYTES;
 
 /// Where the events of a writer go.
 pub(super) struct Writer {
@@ -97,7 +106,8 @@ pub(super) async fn serve(mut receiver: Receiver, writer: Writer, grant: Grant) 
         };
         let format = *delivery.message_format();
         let (info, message) = delivery.into_parts();
-        match writer.store(format, message) {
+        let stored = check_size(&info, &message).and_then(|()| writer.store(format, message));
+        match stored {
             Ok(Some(partition)) => partition.pace(Some(Instant::now())).await,
             Ok(None) => {}
             Err(error) => {
@@ -113,6 +123,28 @@ pub(super) async fn serve(mut receiver: Receiver, writer: Writer, grant: Grant) 
             return;
         }
     }
+}
+
+fn check_size(info: &DeliveryInfo, message: &Message<Body<Value>>) -> Result<(), AmqpError> {
+    match size_bytes(message) {
+        Ok(size) if u64::try_from(size).is_ok_and(|size| size <= MAX_MESSAGE_BYTES) => Ok(()),
+        Ok(size) => Err(fault::too_large(info.delivery_id(), size)),
+        Err(error) => Err(fault::error(fault::DECODE_ERROR, &error.to_string())),
+    }
+}
+
+/// Size of the encoded message, of which each section stands for itself.
+fn size_bytes(message: &Message<Body<Value>>) -> Result<usize, serde_amqp::Error> {
+    fn section(section: Option<&impl Serialize>) -> Result<usize, serde_amqp::Error> {
+        section.map_or(Ok(0), serde_amqp::serialized_size)
+    }
+    Ok(section(message.header.as_ref())?
+        + section(message.delivery_annotations.as_ref())?
+        + section(message.message_annotations.as_ref())?
+        + section(message.properties.as_ref())?
+        + section(message.application_properties.as_ref())?
+        + section(Some(&message.body))?
+        + section(message.footer.as_ref())?)
 }
 
 async fn accept_when_due(

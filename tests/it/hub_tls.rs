@@ -197,6 +197,9 @@ async fn check_read(transport: &str) {
     let authority = Authority::new();
     let world = World::new(authority.tls("localhost", 2099)).await;
     world.append(0..world.half());
+    // Larger than a frame and than a message; no record.
+    let at_ms = world.events.get(world.half()).unwrap().enqueued_ms;
+    world.control().append_at(HUB, 0, vec![b' '; 300_000], at_ms).unwrap();
     let service = world.run(transport, Some(&authority.file()));
     wait("both partitions", async || world.control().attach_count() >= 2).await;
     for _ in 0..3 {
@@ -208,6 +211,7 @@ async fn check_read(transport: &str) {
     world.counted(calls(&true_sums(&world.truth))).await;
     service.stop().await;
     world.assert_exact().await;
+    assert_eq!(world.control().websocket_count() > 0, transport == "websocket");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -281,20 +285,26 @@ async fn microsofts_producer_sends_over_tls_and_websocket() {
     }
     let authority = Authority::new();
     let world = World::new(authority.tls("localhost", 2099)).await;
-    let endpoint = world.emulator.endpoint();
-    let secret = world.emulator.connection_string(HUB);
+    let (endpoint, secret) = (world.emulator.endpoint(), world.emulator.connection_string(HUB));
+    produce_in_child(endpoint, secret, authority.file()).await;
+    assert_eq!(world.control().received(HUB), [2, 2]);
+    assert_eq!(world.control().websocket_count(), 1);
+}
+
+/// Runs the test above as a second process, which trusts `authority` and does nothing but send.
+async fn produce_in_child(endpoint: String, secret: String, authority: PathBuf) {
     let run = tokio::task::spawn_blocking(move || {
         Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "hub_tls::microsofts_producer_sends_over_tls_and_websocket"])
             .env(PRODUCE_TO, format!("{endpoint} {secret}"))
-            .env("SSL_CERT_FILE", authority.file())
+            .env("SSL_CERT_FILE", authority)
             .env_remove("SSL_CERT_DIR")
             .output()
             .unwrap()
     });
     let output = run.await.unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-    assert_eq!(world.control().received(HUB), [2, 2]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains(" 1 passed"), "{said}");
 }
 
 /// One event to each partition by each transport.
@@ -313,6 +323,52 @@ async fn produce(to: &str) {
             timeout(PATIENCE, producer.send_event(body, Some(options))).await.unwrap().unwrap();
         }
         timeout(PATIENCE, producer.close()).await.unwrap().unwrap();
+    }
+}
+
+/// `tokenwatch emulator` with `args`, on a free port.
+fn emulator(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tokenwatch"));
+    command.args(["emulator", "--listen", "127.0.0.1:0", "--hub", "logs=2"]).args(args);
+    command
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_emulator_makes_a_certificate_that_its_clients_can_trust() {
+    let folder = tempfile::tempdir().unwrap();
+    let certificates = folder.path().join("certs");
+    // The second time with what was made the first time.
+    for _ in 0..2 {
+        let said = folder.path().join("said");
+        let child = emulator(&["--tls-self-signed", certificates.to_str().unwrap()])
+            .stdout(File::create(&said).unwrap())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let service = Service { child, said };
+        wait("the addresses", async || service.said().contains("logs: Endpoint=")).await;
+        let said = service.said();
+        let endpoint = said.split_whitespace().find(|word| word.starts_with("amqps://")).unwrap();
+        let port = endpoint.rsplit(':').next().unwrap();
+        assert!(said.contains(&format!("wss://localhost:{port}/$servicebus/websocket/")), "{said}");
+        let secret = said.split_whitespace().find(|word| word.starts_with("Endpoint=")).unwrap();
+        let authority = certificates.join("ca.pem");
+        produce_in_child(endpoint.to_owned(), secret.to_owned(), authority).await;
+        service.stop().await;
+    }
+}
+
+#[test]
+fn a_certificate_the_emulator_cannot_use_ends_it() {
+    for (args, code, part) in [
+        (["--tls-cert", "gone.pem", "--tls-key", "gone.key"], 1, "cannot read gone.pem"),
+        (["--tls-cert", "x.pem", "--tls-self-signed", "x"], 2, "cannot be used with"),
+        (["--tls-cert", "x.pem", "--hub", "b=1"], 2, "--tls-key"),
+    ] {
+        let output = emulator(&args).output().unwrap();
+        assert_eq!(output.status.code(), Some(code));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains(part), "{said}");
     }
 }
 

@@ -72,7 +72,8 @@ fn every_detector_says_what_it_needs_and_cannot_know() {
 
 /// Text between a fence of this language and the next one.
 fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
-    let parts = text.split(&format!("```{language}\n"));
+    let fence = format!("```{language}\n");
+    let parts = text.split(&fence);
     parts.skip(1).filter_map(|part| part.split("```").next()).collect()
 }
 
