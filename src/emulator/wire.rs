@@ -82,7 +82,7 @@ mod tests {
     use tokio_rustls::TlsConnector;
 
     use super::*;
-    use crate::emulator::{Emulator, EmulatorClock, EmulatorTls, HubSpec};
+    use crate::emulator::{Emulator, EmulatorClock, EmulatorTls, HubSpec, Setup};
 
     const LIMIT: Duration = Duration::from_secs(30);
     const UPGRADE: &[u8] = b"GET /$servicebus/websocket/ HTTP/1.1\r\nConnection: Upgrade\r\n\
@@ -112,7 +112,9 @@ mod tests {
             .with_no_client_auth();
         let (listen, clock) = ("127.0.0.1:0".parse().unwrap(), EmulatorClock::real());
         let hubs = vec![HubSpec::new("logs", 1)];
-        let emulator = Emulator::start_with_tls(listen, hubs, clock, tls).await.unwrap();
+        let setup = Setup { listen, hubs, clock, tls: Some(tls), folder: None };
+        let mut emulator = Emulator::prepare(setup).await.unwrap();
+        emulator.serve();
         (emulator, TlsConnector::from(Arc::new(config)))
     }
 
