@@ -340,20 +340,22 @@ async fn the_emulator_makes_a_certificate_that_its_clients_can_trust() {
     // The second time with what was made the first time.
     for _ in 0..2 {
         let said = folder.path().join("said");
-        let child = emulator(&["--tls-self-signed", certificates.to_str().unwrap()])
+        let folder_of_certificates = certificates.to_str().unwrap();
+        let child = emulator(&["--tls-self-signed", folder_of_certificates, "--format", "json"])
             .stdout(File::create(&said).unwrap())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
         let service = Service { child, said };
-        wait("the addresses", async || service.said().contains("logs: Endpoint=")).await;
-        let said = service.said();
-        let endpoint = said.split_whitespace().find(|word| word.starts_with("amqps://")).unwrap();
-        let port = endpoint.rsplit(':').next().unwrap();
-        assert!(said.contains(&format!("wss://localhost:{port}/$servicebus/websocket/")), "{said}");
-        let secret = said.split_whitespace().find(|word| word.starts_with("Endpoint=")).unwrap();
+        wait("the addresses", async || service.said().ends_with('\n')).await;
+        let said: serde_json::Value = serde_json::from_str(&service.said()).unwrap();
+        let word = |name: &str| said[name].as_str().unwrap().to_owned();
+        let websocket = format!("wss://localhost:{}/$servicebus/websocket/", said["port"]);
+        assert_eq!(word("websocket_endpoint"), websocket);
+        let (endpoint, secret) = (word("endpoint"), said["hubs"][0]["connection_string"].as_str());
+        let secret = secret.unwrap().to_owned();
         let authority = certificates.join("ca.pem");
-        produce_in_child(endpoint.to_owned(), secret.to_owned(), authority).await;
+        produce_in_child(endpoint, secret, authority).await;
         service.stop().await;
     }
 }

@@ -95,9 +95,11 @@ fn of_status(status: StatusCode) -> Answer {
 /// For what the client tells in words alone, such as a refused token.
 fn of_text(text: &str) -> Answer {
     let lower = text.to_lowercase();
-    if lower.contains("unauthorized") || lower.contains("401") {
+    // As a number of its own, not as part of a port.
+    let has = |code: &str| lower.split(|c: char| !c.is_ascii_digit()).any(|number| number == code);
+    if lower.contains("unauthorized") || has("401") {
         Answer::Unauthorized
-    } else if lower.contains("not-found") || lower.contains("not found") || lower.contains("404") {
+    } else if lower.contains("not-found") || lower.contains("not found") || has("404") {
         Answer::NotFound
     } else {
         Answer::Other
@@ -150,7 +152,14 @@ mod tests {
 
     #[test]
     fn words_are_the_last_resort() {
-        let error = EventHubsError::from(ErrorKind::SimpleMessage("Unauthorized: 401".into()));
-        assert_eq!(read(&error).0, Answer::Unauthorized);
+        for (text, answer) in [
+            ("Unauthorized", Answer::Unauthorized),
+            ("put-token failed: 401", Answer::Unauthorized),
+            ("cannot connect to 127.0.0.1:40123", Answer::Other),
+            ("status code 404, no such hub", Answer::NotFound),
+        ] {
+            let error = EventHubsError::from(ErrorKind::SimpleMessage(text.into()));
+            assert_eq!(read(&error).0, answer, "{text}");
+        }
     }
 }
