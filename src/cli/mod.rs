@@ -23,10 +23,10 @@ struct Cli {
     #[command(subcommand)]
     command: Command,
     /// Form of the log on standard error.
-    #[arg(long, global = true, value_enum, default_value = "text")]
+    #[arg(long, global = true, value_enum, default_value = "text", help_heading = "Log")]
     log_format: LogFormat,
     /// More log (twice: everything the libraries say).
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Log")]
     verbose: u8,
     /// Crash tests: stop at the n-th time a point is reached, as POINT:N.
     #[cfg(feature = "sabotage")]

@@ -30,20 +30,20 @@ const MAX_CONFIG_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Runs an event hub on this machine for development and tests, without Azure and without Docker.
 ///
-/// Microsoft's clients of any language send to it and read from it over AMQP 1.0. It takes any
-/// token and listens on loopback only. Events are in memory; with --data also in a folder. What it
-/// serves is printed at start; it stops at Ctrl-C or SIGTERM.
+/// Microsoft's clients send to it and read from it over AMQP 1.0, as they do with the service. It
+/// takes any token and listens on loopback only. Events are in memory; with --data also in a
+/// folder. What it serves is printed at start; it stops at Ctrl-C or SIGTERM.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
-    tokenwatch emulator                                   # one hub `hub` with 4 partitions\n  \
+    tokenwatch emulator                                     # one hub, `hub`, with 4 partitions\n  \
     tokenwatch emulator --hub orders=2 --hub logs=32\n  \
-    tokenwatch emulator --config Config.json              # the file of Microsoft's emulator\n  \
-    tokenwatch emulator --listen 127.0.0.1:0 --format json --ready-file ready.json   # for scripts\n  \
-    tokenwatch emulator --hub logs=4 --control 127.0.0.1:5673 --script 'every 30 s: cut'\n  \
-    tokenwatch emulator --listen 127.0.0.1:5671 --tls-self-signed certs --hub a=2\n  \
-    tokenwatch emulator --hub orders=2 --data orders.d    # keeps events across restarts\n  \
-    tokenwatch emulator --hub logs=4 --load capture.jsonl # begins with captured events\n\n\
-    docs/emulator.md has connection strings and clients in six languages.")]
+    tokenwatch emulator --config Config.json                # the file of Microsoft's emulator\n  \
+    tokenwatch emulator --listen 127.0.0.1:0 --format json  # any free port, told on one line\n  \
+    tokenwatch emulator --hub orders=2 --data orders.d      # keeps events across restarts\n  \
+    tokenwatch emulator --hub logs=4 --load capture.jsonl   # begins with captured events\n  \
+    tokenwatch emulator --control 127.0.0.1:5673 --script 'every 30 s: cut'\n  \
+    tokenwatch emulator --listen 127.0.0.1:5671 --tls-self-signed certs\n\n\
+    docs/emulator.md has connection strings, clients in six languages, and what it does not do.")]
 pub(super) struct Args {
     /// Where to listen; loopback only. Port 0 takes any free one.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5672")]
@@ -64,7 +64,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "[HUB=]FILE")]
     load: Vec<String>,
     /// Serve the control over HTTP there, loopback only; GET / tells what it can do.
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDR")]
     control: Option<SocketAddr>,
     /// What shall go wrong when, such as 'at 10 s: cut; every 1 min: server-busy for 5 s'.
     #[arg(long, value_name = "TEXT|@FILE", value_parser = read_script)]
