@@ -408,10 +408,3 @@ fn bind(listen: SocketAddr) -> Result<(TcpListener, SocketAddr), EmulatorError> 
 
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod storage_tests;
-#[cfg(test)]
-mod fault_tests;
-
-#[cfg(test)]
-mod http_tests;

@@ -31,7 +31,7 @@ use super::silence::{Line, SilentStream};
 use super::stream::{CutStream, ShapedStream};
 use super::token::{Grant, Tokens};
 use super::wire::{self, WireError};
-use super::writer::{self, ABSORBED_MESSAGE_BYTES, DISPOSITION_DELAY, Writer};
+use super::writer::{self, ABSORBED_MESSAGE_BYTES, Writer};
 
 /// Largest frame taken; what the service offers.
 const MAX_FRAME_BYTES: u32 = 65_536;
@@ -412,10 +412,7 @@ pub(super) async fn close_receiver(mut receiver: Receiver, error: AmqpError) {
     tracing::debug!(%error, "closes a writer");
     let first = tokio::time::timeout(FIRST_TRANSFER, receiver.recv::<Body<Value>>()).await;
     if let Ok(Ok(delivery)) = first {
-        tokio::time::sleep(DISPOSITION_DELAY).await;
-        if let Err(error) = receiver.reject(&delivery, error.clone()).await {
-            tracing::debug!(%error, "cannot reject a delivery");
-        }
+        writer::refuse(&receiver, delivery.into_parts().0, error.clone()).await;
     }
     match tokio::time::timeout(HANDSHAKE_LIMIT, receiver.close_with_error(error)).await {
         Ok(Ok(())) => {}

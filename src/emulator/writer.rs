@@ -111,17 +111,23 @@ pub(super) async fn serve(mut receiver: Receiver, writer: Writer, grant: Grant) 
             Ok(Some(partition)) => partition.pace(Some(Instant::now())).await,
             Ok(None) => {}
             Err(error) => {
-                tracing::debug!(%error, "a delivery is refused");
-                sleep(DISPOSITION_DELAY).await;
-                if let Err(error) = receiver.reject(info, error).await {
-                    return tracing::debug!(%error, "cannot refuse a delivery");
-                }
+                refuse(&receiver, info, error).await;
                 continue;
             }
         }
         if waiting.send((Instant::now() + DISPOSITION_DELAY, info)).await.is_err() {
             return;
         }
+    }
+}
+
+/// Tells a writer that its delivery was not taken, and why.
+pub(super) async fn refuse(receiver: &Receiver, delivery: DeliveryInfo, error: AmqpError) {
+    tracing::debug!(%error, "a delivery is refused");
+    sleep(DISPOSITION_DELAY).await;
+    if let Err(error) = receiver.reject(delivery, error).await {
+        // The link itself has gone, as its next use will say.
+        tracing::debug!(%error, "cannot refuse a delivery");
     }
 }
 

@@ -6,7 +6,6 @@ use std::time::Duration;
 use azure_messaging_eventhubs::ConsumerClient;
 use tokio::time::{Instant, timeout};
 
-use super::tests::*;
 use super::*;
 
 /// Long enough to say that nothing comes.

@@ -17,6 +17,9 @@ use tokio::time::{sleep, timeout};
 use super::*;
 
 mod client;
+mod faults;
+mod http;
+mod storage;
 mod wire;
 
 const LIMIT: Duration = Duration::from_secs(30);
