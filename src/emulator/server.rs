@@ -140,12 +140,7 @@ async fn serve_connection(socket: TcpStream, tls: Option<TlsAcceptor>, line: Lin
 
 /// Closes a connection the service takes for idle.
 async fn close_connection(mut connection: ListenerConnectionHandle) {
-    let closed = connection.close_with_error(fault::idle());
-    match tokio::time::timeout(HANDSHAKE_LIMIT, closed).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(%error, "the peer closed first"),
-        Err(_) => tracing::debug!("the peer did not answer the close"),
-    }
+    settle(connection.close_with_error(fault::idle())).await;
 }
 
 async fn shake_hands(
@@ -397,10 +392,15 @@ fn start_link(endpoint: LinkEndpoint, plan: Plan, cut: &CancellationToken, grant
 /// Closes a link we send on; a peer that does not answer is left behind.
 pub(super) async fn close_sender(sender: Sender, error: AmqpError) {
     tracing::debug!(%error, "closes a reader");
-    match tokio::time::timeout(HANDSHAKE_LIMIT, sender.close_with_error(error)).await {
+    settle(sender.close_with_error(error)).await;
+}
+
+/// Waits for the peer's answer when we close something, but not for ever.
+async fn settle<E: std::fmt::Display>(closing: impl Future<Output = Result<(), E>>) {
+    match tokio::time::timeout(HANDSHAKE_LIMIT, closing).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!(%error, "the peer closed first"),
-        Err(_) => tracing::debug!("the peer did not answer the detach"),
+        Err(_) => tracing::debug!("the peer did not answer"),
     }
 }
 
@@ -414,11 +414,7 @@ pub(super) async fn close_receiver(mut receiver: Receiver, error: AmqpError) {
     if let Ok(Ok(delivery)) = first {
         writer::refuse(&receiver, delivery.into_parts().0, error.clone()).await;
     }
-    match tokio::time::timeout(HANDSHAKE_LIMIT, receiver.close_with_error(error)).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(%error, "the peer closed first"),
-        Err(_) => tracing::debug!("the peer did not answer the detach"),
-    }
+    settle(receiver.close_with_error(error)).await;
 }
 
 /// Offers what the service offers and takes whatever comes: clients authenticate by `$cbs`.

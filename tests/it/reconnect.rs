@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use tokenwatch::emulator::{Emulator, EmulatorClock, HubSpec};
+use tokenwatch::emulator::{Action, Control, Emulator, EmulatorClock, HubSpec, Lasts, Reach};
 use tokenwatch::source::Source as _;
 use tokenwatch::source::event_hubs::{Auth, EventHubs, HubSettings, Pace, Start, Transport};
 use tokio::runtime::{Builder, Runtime};
@@ -23,7 +23,8 @@ fn runtime() -> Runtime {
 fn pace() -> Pace {
     Pace {
         flush: Duration::from_millis(10),
-        probe: Duration::from_secs(5),
+        probe: Duration::from_millis(200),
+        answer: Duration::from_millis(500),
         backoff: (Duration::from_millis(5), Duration::from_millis(50)),
         ..Pace::default()
     }
@@ -52,9 +53,12 @@ fn sockets(port: u16) -> usize {
     let ours = format!(":{port:04X}");
     let open = table.lines().skip(1).filter(|line| {
         let fields: Vec<&str> = line.split_whitespace().collect();
-        let at_port = fields[1].ends_with(&ours) || fields[2].ends_with(&ours);
+        let [_, local, remote, state, _, _, _, _, _, inode, ..] = fields.as_slice() else {
+            panic!("{line}")
+        };
+        let at_port = local.ends_with(&ours) || remote.ends_with(&ours);
         // Without an inode nobody in user space holds it any more.
-        at_port && ESTABLISHED_TO_CLOSING.contains(&fields[3]) && fields[9] != "0"
+        at_port && ESTABLISHED_TO_CLOSING.contains(state) && *inode != "0"
     });
     open.count()
 }
@@ -77,8 +81,23 @@ async fn read_to(source: &mut EventHubs, next: &mut BTreeMap<String, i64>, last:
     }
 }
 
-#[test]
-fn a_thousand_reconnects_lose_nothing_and_leave_nothing_behind() {
+/// What of a connection can be left behind: tasks of the hub's side and of ours, and sockets.
+#[derive(Debug, Clone, Copy)]
+struct Alive {
+    tasks: [usize; 2],
+    sockets: usize,
+}
+
+impl Alive {
+    fn exceeds(&self, other: &Self) -> bool {
+        let more_tasks = self.tasks.iter().zip(other.tasks).any(|(now, then)| *now > then);
+        more_tasks || self.sockets > other.sockets
+    }
+}
+
+/// Reads events while `fault` breaks the connections between them, until there were `reconnects`;
+/// then nothing more is alive than soon after the start, and nothing at all after the end.
+fn check(reconnects: u64, settled: u64, fault: impl Fn(&Control)) {
     // Runtimes of their own, so that the tasks of other tests are not counted.
     let (hub_side, our_side) = (runtime(), runtime());
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
@@ -86,50 +105,56 @@ fn a_thousand_reconnects_lose_nothing_and_leave_nothing_behind() {
     let hubs = vec![HubSpec::new(HUB, PARTITIONS)];
     let started = Emulator::start(listen, hubs, EmulatorClock::real());
     let emulator = hub_side.block_on(started).unwrap();
-    let port = emulator.address().port();
     let control = emulator.control();
-    let alive =
-        || [&hub_side, &our_side].map(|runtime| runtime.handle().metrics().num_alive_tasks());
+    let alive = || Alive {
+        tasks: [&hub_side, &our_side].map(|runtime| runtime.handle().metrics().num_alive_tasks()),
+        sockets: sockets(emulator.address().port()),
+    };
     our_side.block_on(async {
         let mut source = start(&emulator);
         let mut next = BTreeMap::new();
-        let mut settled = None;
+        let mut then = None;
         for round in 0.. {
             for partition in 0..PARTITIONS {
                 control.append(HUB, partition, b"{}".to_vec()).unwrap();
             }
             read_to(&mut source, &mut next, round).await;
-            let reconnects = control.attach_count() - u64::from(PARTITIONS);
-            if reconnects >= SETTLED && settled.is_none() {
-                settled = Some((alive(), sockets(port)));
+            let done = control.attach_count() - u64::from(PARTITIONS);
+            if done >= settled {
+                then.get_or_insert_with(alive);
             }
-            if reconnects >= RECONNECTS {
+            if done >= reconnects {
                 break;
             }
-            control.cut_connections();
+            fault(&control);
         }
-        let (tasks_settled, sockets_settled) = settled.unwrap();
-        let no_more = async {
-            while sockets(port) > sockets_settled
-                || alive().iter().zip(tasks_settled).any(|(now, then)| *now > then)
-            {
-                sleep(Duration::from_millis(20)).await;
-            }
-        };
-        assert!(
-            timeout(PATIENCE, no_more).await.is_ok(),
-            "tasks {:?} were {tasks_settled:?}, sockets {} were {sockets_settled}",
-            alive(),
-            sockets(port)
-        );
+        let then = then.unwrap();
+        wait(&format!("no more than {then:?}"), alive, |now| !now.exceeds(&then)).await;
         source.close().await;
-        let none = async {
-            while sockets(port) > 0 || alive()[1] > 0 {
-                sleep(Duration::from_millis(20)).await;
-            }
-        };
-        let gone = timeout(PATIENCE, none).await;
-        assert!(gone.is_ok(), "{} sockets and tasks {:?} are left", sockets(port), alive());
+        wait("nothing", alive, |now| now.sockets == 0 && now.tasks[1] == 0).await;
     });
     hub_side.block_on(emulator.stop());
+}
+
+async fn wait(what: &str, alive: impl Fn() -> Alive, fits: impl Fn(&Alive) -> bool) {
+    let waiting = async {
+        while !fits(&alive()) {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    assert!(timeout(PATIENCE, waiting).await.is_ok(), "{:?}, expected {what}", alive());
+}
+
+#[test]
+fn a_thousand_reconnects_lose_nothing_and_leave_nothing_behind() {
+    check(RECONNECTS, SETTLED, Control::cut_connections);
+}
+
+/// Nobody tells the client's library that such a peer has gone.
+#[test]
+fn connections_of_peers_that_fell_silent_are_not_left_behind() {
+    check(4 * u64::from(PARTITIONS), u64::from(PARTITIONS), |control| {
+        let lasts = Lasts::For(Duration::from_millis(1_500));
+        control.apply(Action::HalfOpen { reach: Reach::Existing, lasts }).unwrap();
+    });
 }

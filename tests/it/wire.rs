@@ -69,9 +69,10 @@ async fn check(fault: &Harmless) {
     let control = world.control();
     let playing = script.run(&control);
     let writing = async {
-        let places: Vec<usize> = (world.half()..world.events.len()).collect();
-        for part in places.chunks(places.len() / 15 + 1) {
-            world.append(part[0]..part[part.len() - 1] + 1);
+        let (half, all) = (world.half(), world.events.len());
+        let step = (all - half) / 15 + 1;
+        for start in (half..all).step_by(step) {
+            world.append(start..all.min(start + step));
             sleep(Duration::from_millis(50)).await;
         }
     };
