@@ -40,6 +40,25 @@ mod shape;
 mod stream;
 mod writer;
 
+/// What the service has and the emulator has not, each with what happens instead.
+///
+/// What a client can ask for is answered with `amqp:not-implemented`, or by the status 501 of a
+/// management operation; the rest has no place where it could be asked for.
+pub const NOT_EMULATED: &[(&str, &str)] = &[
+    ("authorization", "any token is taken, and none expires"),
+    ("idempotent publishing", "the attach of such a writer is refused"),
+    ("geo-replication", "the capability is not offered; offsets are plain numbers"),
+    ("transactions", "the attach to a coordinator is refused"),
+    ("schema registry", "its HTTP interface is not served; management operations answer 501"),
+    ("Kafka and HTTPS", "events are sent and read by AMQP 1.0 alone"),
+    (
+        "Capture and Azure Resource Manager",
+        "nothing is written to storage, and hubs are fixed at the start",
+    ),
+    ("throttling", "no throughput units: nobody is slowed down or answered server-busy"),
+    ("quotas of the tiers", "any number of readers, connections and consumer groups"),
+];
+
 /// Events a partition keeps when the [`HubSpec`] does not say.
 const DEFAULT_RETENTION: usize = 1_000_000;
 

@@ -9,6 +9,7 @@ mod bad_input;
 mod canary;
 mod commit_faults;
 mod harness;
+mod hub_peers;
 mod interleaving;
 mod replay;
 mod tidy;
