@@ -1,19 +1,20 @@
 //! An Event Hubs broker inside the process, for `demo` and as the fault-injecting peer of tests.
 //!
 //! Speaks AMQP 1.0 on a loopback port, on TCP and in WebSockets, with TLS or without, and keeps
-//! events in memory, or also in a [`DataFolder`]. Microsoft's clients read, write and ask for properties; a [`Control`] appends
-//! events directly and makes the broker misbehave by [`Action`]s: cut connections, detach links,
-//! freeze, repeat, skip and drop events.
+//! events in memory, or also in a [`DataFolder`]. Microsoft's clients read, write and ask for
+//! properties: those for Rust, Python and JavaScript do so in the tests. What the service has beyond
+//! is in [`NOT_EMULATED`]. A [`Control`] appends events directly and makes the broker misbehave by
+//! [`Action`]s: cut connections, detach links, freeze, repeat, skip and drop events.
 //!
 //! ```text
 //! server (connections, sessions, attaches) ─┬─ reader    events out, from a position on
 //!                                           ├─ writer    events in
 //!                                           └─ request   $cbs and $management
-//! broker ── partition (log, epochs) ── standing (faults that stand for a time), token
+//! broker ── key (key to partition) ── partition (log, epochs) ── standing (faults), token
 //! storage (a folder for the log) ── segment (entries as bytes)
 //! http, script (what goes wrong when) ── grammar ── action
 //! stream (cuts the socket) ── silence (half-open) ── wire (TLS) ── websocket ── shape (pads frames,
-//!                                                                    holds back detaches)
+//!                                                           holds back detaches) ── frame
 //! ```
 
 use std::collections::BTreeSet;
@@ -64,6 +65,24 @@ mod token;
 mod websocket;
 mod wire;
 mod writer;
+
+/// What the service has and the emulator has not, each with what happens instead.
+///
+/// What a client can ask for is answered with `amqp:not-implemented`, or by the status 501 of a
+/// management operation; the rest has no place where it could be asked for.
+pub const NOT_EMULATED: &[(&str, &str)] = &[
+    ("authorization", "any token is taken, and none expires unless a fault says so"),
+    ("idempotent publishing", "the attach of such a writer is refused"),
+    ("geo-replication", "the capability is not offered; offsets are plain numbers"),
+    ("schema registry", "its HTTP interface is not served; management operations answer 501"),
+    ("Kafka with its transactions, and HTTPS", "events are sent and read by AMQP 1.0 alone"),
+    (
+        "Capture and Azure Resource Manager",
+        "nothing is written to storage, and hubs are named at the start",
+    ),
+    ("throttling", "no throughput units: nobody is slowed down unless a fault says so"),
+    ("quotas of the tiers", "any number of readers, connections and consumer groups"),
+];
 
 /// Events a partition keeps when the [`HubSpec`] does not say.
 const DEFAULT_RETENTION: usize = 1_000_000;

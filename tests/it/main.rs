@@ -11,6 +11,7 @@ mod commit_faults;
 mod emulator;
 mod harness;
 mod hub_tls;
+mod hub_peers;
 mod interleaving;
 mod reconnect;
 mod replay;

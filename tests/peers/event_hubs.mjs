@@ -9,12 +9,15 @@
 // that does not. `--write` sends the events of the file; `--read` expects them.
 
 import assert from "node:assert/strict";
+import { webcrypto } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
 const [folder, connection, eventsFile, option, value] = process.argv.slice(2);
+// The client wants Node 20; Debian 12 has 18, which lacks this alone.
+globalThis.crypto ??= webcrypto;
 const modules = join(resolve(folder), "node_modules");
 const require = createRequire(join(modules, "here"));
 const {
@@ -503,10 +506,9 @@ const CASES = [
 ];
 
 async function run(test) {
-  const began = Date.now();
   try {
     await test(test.name);
-    console.log(`ok ${test.name}`, Date.now() - began);
+    console.log(`ok ${test.name}`);
     return true;
   } catch (error) {
     console.error(error);

@@ -583,13 +583,12 @@ def main():
 
 def run(case):
     try:
-        began=time.time()
         case(case.__name__)
     except Exception as error:
         traceback.print_exc()
         print(f"failed {case.__name__}: {error!r}", flush=True)
         return False
-    print(f"ok {case.__name__}", time.time()-began, flush=True)
+    print(f"ok {case.__name__}", flush=True)
     return True
 
 

@@ -124,7 +124,7 @@ fn hubs_are_read_from_text() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn only_loopback_is_served() {
     let listen = "0.0.0.0:0".parse().unwrap();
     let started = Emulator::start(listen, vec![], EmulatorClock::real()).await;
@@ -135,7 +135,7 @@ async fn only_loopback_is_served() {
     assert!(matches!(started, Err(EmulatorError::HubTwice { .. })));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn events_are_read_from_a_sequence_number_on() {
     let emulator = emulator(1).await;
     fill(&emulator, 10);
@@ -157,7 +157,7 @@ async fn events_are_read_from_a_sequence_number_on() {
     within("stop", emulator.stop()).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn other_positions_are_understood() {
     let emulator = emulator(1).await;
     for at_ms in 1..=5 {
@@ -178,7 +178,7 @@ async fn other_positions_are_understood() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn properties_of_hub_and_partitions_are_told() {
     let emulator = emulator(2).await;
     fill(&emulator, 3);
@@ -197,7 +197,7 @@ async fn properties_of_hub_and_partitions_are_told() {
     assert!(third.is_empty);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn single_events_and_batches_are_stored() {
     let emulator = emulator(2).await;
     let producer = producer(&emulator).await;
@@ -239,7 +239,7 @@ async fn single_events_and_batches_are_stored() {
     assert_eq!(bodies["anywhere"], None);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn a_large_body_crosses_frames() {
     let emulator = emulator(1).await;
     let body = vec![7_u8; 300_000];
@@ -255,7 +255,7 @@ async fn a_large_body_crosses_frames() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn a_higher_epoch_steals_the_link_and_a_lower_one_is_refused() {
     let emulator = emulator(1).await;
     fill(&emulator, 1);
@@ -279,7 +279,7 @@ async fn a_higher_epoch_steals_the_link_and_a_lower_one_is_refused() {
     assert_eq!(take(&mut high, 1).await, [1]);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn a_cut_ends_the_connection_and_the_next_one_is_served() {
     let emulator = emulator(1).await;
     fill(&emulator, 2);
@@ -310,7 +310,7 @@ async fn a_cut_ends_the_connection_and_the_next_one_is_served() {
     assert_eq!(hub.partition_ids.len(), 1);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn a_detach_carries_its_condition() {
     let emulator = emulator(1).await;
     fill(&emulator, 1);
@@ -326,7 +326,7 @@ async fn a_detach_carries_its_condition() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn a_frozen_partition_is_silent_while_management_answers() {
     let emulator = emulator(1).await;
     fill(&emulator, 1);
@@ -343,7 +343,7 @@ async fn a_frozen_partition_is_silent_while_management_answers() {
     assert_eq!(take(&mut events, 3).await, [1, 2, 3]);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn duplicates_gaps_and_expiry_reach_the_reader() {
     let emulator = emulator(1).await;
     fill(&emulator, 3);
@@ -364,7 +364,7 @@ async fn duplicates_gaps_and_expiry_reach_the_reader() {
     assert_eq!(take(&mut late, 2).await, [2, 13]);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn a_recreated_hub_starts_at_zero_and_refuses_old_positions() {
     let emulator = emulator(1).await;
     fill(&emulator, 5);
@@ -388,7 +388,7 @@ async fn a_recreated_hub_starts_at_zero_and_refuses_old_positions() {
     assert_eq!(take(&mut events, 1).await, [0]);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn many_events_arrive_in_order() {
     const COUNT: i64 = 10_000;
     let emulator = emulator(1).await;
@@ -402,7 +402,7 @@ async fn many_events_arrive_in_order() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn what_does_not_exist_is_refused() {
     let emulator = emulator(1).await;
     let producer = producer(&emulator).await;
@@ -422,7 +422,7 @@ async fn what_does_not_exist_is_refused() {
     assert_eq!(control.received("LOGS"), [0]);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn closed_clients_leave_no_task() {
     let emulator = emulator(1).await;
     fill(&emulator, 1);
@@ -449,7 +449,7 @@ async fn closed_clients_leave_no_task() {
     .await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn a_stopped_emulator_frees_its_port_and_leaves_no_task() {
     let emulator = emulator(1).await;
     fill(&emulator, 1);

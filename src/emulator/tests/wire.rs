@@ -35,7 +35,7 @@ async fn refusal(sender: &mut Sender) -> String {
     format!("{:?}", within("the detach", sender.on_detach()).await)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn writers_to_what_does_not_exist_are_refused_as_not_found() {
     let emulator = emulator(1).await;
     let (mut session, _connection) = session(&emulator).await;
@@ -46,7 +46,7 @@ async fn writers_to_what_does_not_exist_are_refused_as_not_found() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn idempotent_publishing_is_refused_by_name() {
     let emulator = emulator(1).await;
     let (mut session, _connection) = session(&emulator).await;
@@ -68,7 +68,7 @@ fn encoded(body: &[u8]) -> Vec<u8> {
     [&[0x00, 0x53, 0x75, 0xa0, length], body].concat()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn a_batch_with_a_broken_event_is_refused_whole() {
     let emulator = emulator(1).await;
     let (mut session, _connection) = session(&emulator).await;
@@ -90,7 +90,7 @@ async fn a_batch_with_a_broken_event_is_refused_whole() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn other_management_operations_are_refused_by_name() {
     let emulator = emulator(1).await;
     let (mut session, _connection) = session(&emulator).await;
@@ -126,7 +126,7 @@ async fn other_management_operations_are_refused_by_name() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn a_reader_that_asks_is_told_the_last_event_with_every_event() {
     const CAPABILITY: &str = "com.microsoft:enable-receiver-runtime-metric";
     let emulator = emulator(1).await;
