@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tokenwatch::decode::DECODERS;
 use tokenwatch::detect::DETECTORS;
-use tokenwatch::emulator::{Entities, HubSpec, Script};
+use tokenwatch::emulator::{Entities, HubSpec, NOT_EMULATED, Script};
 use tokenwatch::engine::estate;
 
 use crate::harness::run;
@@ -91,6 +91,17 @@ fn the_emulators_page_lists_its_options() {
     listed.sort();
     assert!(own.len() > 8, "{own:?}");
     assert_eq!(listed, own);
+}
+
+#[test]
+fn page_and_help_of_the_emulator_say_what_it_does_not_do() {
+    let expected: Vec<_> =
+        NOT_EMULATED.iter().map(|(what, instead)| vec![*what, *instead]).collect();
+    assert_eq!(table(EMULATOR, "What it does not do"), expected);
+    let help = run(&["emulator", "--help"]).out.replace("\n", " ");
+    for (what, _) in NOT_EMULATED {
+        assert!(help.contains(what), "{what}: {help}");
+    }
 }
 
 #[test]
