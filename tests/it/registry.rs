@@ -4,6 +4,7 @@ use std::path::Path;
 
 use tokenwatch::decode::DECODERS;
 use tokenwatch::detect::DETECTORS;
+use tokenwatch::emulator::NOT_EMULATED;
 use tokenwatch::emulator::{Entities, HubSpec, Script};
 use tokenwatch::engine::estate;
 
@@ -37,6 +38,16 @@ fn check(file: &str, heading: &str, expected: &[&str]) {
     for row in &rows {
         assert!(row.iter().all(|cell| !cell.is_empty()), "an empty cell in {row:?}");
     }
+}
+
+#[test]
+fn the_page_of_the_emulator_says_what_it_does_not_do() {
+    let rows = table(EMULATOR, "What it does not do");
+    let said: Vec<(String, String)> =
+        rows.into_iter().map(|row| (row[0].clone(), row[1].clone())).collect();
+    let known =
+        NOT_EMULATED.iter().map(|(what, instead)| ((*what).to_owned(), (*instead).to_owned()));
+    assert_eq!(said, known.collect::<Vec<_>>());
 }
 
 #[test]
