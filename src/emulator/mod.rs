@@ -254,4 +254,8 @@ impl Emulator {
 }
 
 #[cfg(test)]
+mod client_tests;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod wire_tests;

@@ -1,4 +1,8 @@
 //! The emulator under Microsoft's own client.
+//!
+//! Client and emulator share one thread: the client's sender notes a delivery after it has handed
+//! it on, and its session forgets its links after it has detached them, so that on more threads a
+//! busy machine decides what it makes of the answers.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -16,19 +20,16 @@ use tokio::time::{sleep, timeout};
 
 use super::*;
 
-mod client;
-mod wire;
-
 const LIMIT: Duration = Duration::from_secs(30);
 
-type Events<'a> =
+pub(super) type Events<'a> =
     Pin<Box<dyn Stream<Item = azure_messaging_eventhubs::Result<ReceivedEventData>> + Send + 'a>>;
 
-async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+pub(super) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     timeout(LIMIT, future).await.unwrap_or_else(|_| panic!("{what} takes too long"))
 }
 
-async fn emulator(partitions: u32) -> Emulator {
+pub(super) async fn emulator(partitions: u32) -> Emulator {
     // The client builds its TLS configuration even for plain connections.
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
     let listen = "127.0.0.1:0".parse().unwrap();
@@ -36,11 +37,11 @@ async fn emulator(partitions: u32) -> Emulator {
     Emulator::start(listen, hubs, EmulatorClock::fixed(1_700_000_000_000)).await.unwrap()
 }
 
-fn no_retries() -> RetryOptions {
+pub(super) fn no_retries() -> RetryOptions {
     RetryOptions { max_retries: 0, ..RetryOptions::default() }
 }
 
-async fn consumer(emulator: &Emulator) -> ConsumerClient {
+pub(super) async fn consumer(emulator: &Emulator) -> ConsumerClient {
     let secret = emulator.connection_string("logs");
     let opened = ConsumerClient::builder()
         .with_custom_endpoint(emulator.endpoint())
@@ -49,7 +50,7 @@ async fn consumer(emulator: &Emulator) -> ConsumerClient {
     within("open a consumer", opened).await.unwrap()
 }
 
-async fn producer(emulator: &Emulator) -> ProducerClient {
+pub(super) async fn producer(emulator: &Emulator) -> ProducerClient {
     let secret = emulator.connection_string("logs");
     let opened = ProducerClient::builder()
         .with_custom_endpoint(emulator.endpoint())
@@ -63,21 +64,24 @@ fn after(sequence: i64) -> OpenReceiverOptions {
     at(StartPosition { location, inclusive: false })
 }
 
-fn at(position: StartPosition) -> OpenReceiverOptions {
+pub(super) fn at(position: StartPosition) -> OpenReceiverOptions {
     OpenReceiverOptions { start_position: Some(position), ..OpenReceiverOptions::default() }
 }
 
-fn owned(owner_level: i64) -> OpenReceiverOptions {
+pub(super) fn owned(owner_level: i64) -> OpenReceiverOptions {
     OpenReceiverOptions { owner_level: Some(owner_level), ..after(-1) }
 }
 
-async fn receiver(client: &ConsumerClient, options: OpenReceiverOptions) -> EventReceiver {
+pub(super) async fn receiver(
+    client: &ConsumerClient,
+    options: OpenReceiverOptions,
+) -> EventReceiver {
     let opened = client.open_receiver_on_partition("0".to_owned(), Some(options));
     within("open a receiver", opened).await.unwrap()
 }
 
 /// Sequence numbers of the next `count` events.
-async fn take(events: &mut Events<'_>, count: usize) -> Vec<i64> {
+pub(super) async fn take(events: &mut Events<'_>, count: usize) -> Vec<i64> {
     let mut sequences = Vec::new();
     while sequences.len() < count {
         let event = within("next event", events.next()).await.unwrap().unwrap();
@@ -101,7 +105,7 @@ async fn silent(events: &mut Events<'_>) -> bool {
     timeout(Duration::from_millis(50), events.next()).await.is_err()
 }
 
-fn fill(emulator: &Emulator, count: i64) {
+pub(super) fn fill(emulator: &Emulator, count: i64) {
     for number in 0..count {
         emulator.control().append("logs", 0, number.to_string().into_bytes()).unwrap();
     }

@@ -88,18 +88,22 @@ pub(super) async fn serve(mut receiver: Receiver, writer: Writer) {
         let format = *delivery.message_format();
         let (info, message) = delivery.into_parts();
         let stored = check_size(&info, &message).and_then(|()| writer.store(format, message));
-        if let Err(error) = stored {
-            tracing::debug!(%error, "a delivery is refused");
-            tokio::time::sleep(DISPOSITION_DELAY).await;
-            if let Err(error) = receiver.reject(info, error).await {
-                return tracing::debug!(%error, "cannot refuse a delivery");
-            }
-            continue;
-        }
-        if waiting.send((Instant::now() + DISPOSITION_DELAY, info)).await.is_err() {
+        let answered = match stored {
+            Ok(()) => waiting.send((Instant::now() + DISPOSITION_DELAY, info)).await.is_ok(),
+            Err(error) => reject(&receiver, info, error).await,
+        };
+        if !answered {
             return;
         }
     }
+}
+
+/// Whether the peer is still there.
+async fn reject(receiver: &Receiver, delivery: DeliveryInfo, error: AmqpError) -> bool {
+    tracing::debug!(%error, "a delivery is refused");
+    tokio::time::sleep(DISPOSITION_DELAY).await;
+    let rejected = receiver.reject(delivery, error).await;
+    rejected.inspect_err(|error| tracing::debug!(%error, "cannot refuse a delivery")).is_ok()
 }
 
 fn check_size(info: &DeliveryInfo, message: &Message<Body<Value>>) -> Result<(), AmqpError> {
