@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::action::{Action, ClockChange, Lasts, Place};
+use super::action::{Action, ClockChange, Place};
 use super::broker::Broker;
 use super::fault;
 use super::partition::{Content, MaxAge, Partition};
@@ -18,17 +18,7 @@ use super::{EmulatorError, MAX_PARTITIONS};
 /// Most scripts that run at a time; each takes a task.
 const MAX_SCRIPTS: usize = 16;
 
-/// What the emulator does with new TCP connections.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refuse {
-    /// Serves them.
-    Off,
-    /// Closes them at once.
-    Connections,
-}
-
 /// Controls a running emulator from the same process. Clones control the same one.
-///
 #[derive(Debug, Clone)]
 pub struct Control {
     broker: Arc<Broker>,
@@ -296,71 +286,6 @@ impl Control {
             ClockChange::Forward(span) => clock.advance(ms(span)),
             ClockChange::Back(span) => clock.advance(-ms(span)),
             ClockChange::To(at_ms) => clock.set(at_ms),
-        }
-    }
-
-    // --- short words for tests; all go through `apply` ---
-
-    /// [`Action::Cut`].
-    pub fn cut_connections(&self) {
-        self.must(Action::Cut);
-    }
-
-    /// [`Action::Refuse`], on or off.
-    pub fn refuse(&self, refuse: Refuse) {
-        let lasts = if refuse == Refuse::Off { Lasts::OVER } else { Lasts::UntilEnded };
-        self.must(Action::Refuse { lasts });
-    }
-
-    /// [`Action::Detach`].
-    pub fn detach(&self, hub: &str, partition: u32, condition: &str) {
-        let at = Place::Partition(hub.to_owned(), partition);
-        self.must(Action::Detach { at, condition: condition.to_owned() });
-    }
-
-    /// [`Action::Freeze`] until [`thaw`](Self::thaw).
-    pub fn freeze(&self, hub: &str, partition: u32) {
-        let at = Place::Partition(hub.to_owned(), partition);
-        self.must(Action::Freeze { at, lasts: Lasts::UntilEnded });
-    }
-
-    /// Ends [`freeze`](Self::freeze); readers go on where they were.
-    pub fn thaw(&self, hub: &str, partition: u32) {
-        let at = Place::Partition(hub.to_owned(), partition);
-        self.must(Action::Freeze { at, lasts: Lasts::OVER });
-    }
-
-    /// [`Action::Duplicate`].
-    pub fn duplicate(&self, hub: &str, partition: u32, last: usize) {
-        let at = Place::Partition(hub.to_owned(), partition);
-        self.must(Action::Duplicate { at, events: last });
-    }
-
-    /// [`Action::Skip`].
-    pub fn skip_sequences(&self, hub: &str, partition: u32, count: u32) {
-        let at = Place::Partition(hub.to_owned(), partition);
-        self.must(Action::Skip { at, sequences: count });
-    }
-
-    /// [`Action::Expire`].
-    pub fn expire(&self, hub: &str, partition: u32, up_to_sequence: i64) {
-        let at = Place::Partition(hub.to_owned(), partition);
-        self.must(Action::Expire { at, below: up_to_sequence });
-    }
-
-    /// [`Action::Recreate`].
-    pub fn recreate(&self, hub: &str) {
-        self.must(Action::Recreate { hub: hub.to_owned() });
-    }
-
-    /// [`Action::Grow`].
-    pub fn add_partitions(&self, hub: &str, total: u32) {
-        self.must(Action::Grow { hub: hub.to_owned(), partitions: total });
-    }
-
-    fn must(&self, action: Action) {
-        if let Err(error) = self.apply(action) {
-            tracing::warn!(%error, "fault injection missed");
         }
     }
 }

@@ -30,7 +30,7 @@ use tokio_util::sync::DropGuard;
 pub use self::action::{Action, ClockChange, Lasts, Place, Reach};
 pub use self::certificate::{CertificateError, EmulatorTls};
 pub use self::clock::EmulatorClock;
-pub use self::control::{Control, Refuse};
+pub use self::control::Control;
 pub use self::entities::{Entities, EntityProblem};
 pub use self::script::{Script, ScriptError, Step, When};
 pub use self::storage::{DataFolder, StorageError};

@@ -85,7 +85,11 @@ impl Tokens {
             }
             taken
         });
-        if taken { Ok(()) } else { Err(fault::BAD_SIGNATURE.to_owned()) }
+        if taken {
+            Ok(())
+        } else {
+            Err(format!("more than {MAX_AUDIENCES} entities on a connection"))
+        }
     }
 
     /// When the longest token for the entity ends, by the emulator's clock.

@@ -82,7 +82,7 @@ mod tests {
     use tokio_rustls::TlsConnector;
 
     use super::*;
-    use crate::emulator::{Emulator, EmulatorClock, EmulatorTls, HubSpec, Setup};
+    use crate::emulator::{Action, Emulator, EmulatorClock, EmulatorTls, HubSpec, Setup};
 
     const LIMIT: Duration = Duration::from_secs(30);
     const UPGRADE: &[u8] = b"GET /$servicebus/websocket/ HTTP/1.1\r\nConnection: Upgrade\r\n\
@@ -156,7 +156,7 @@ mod tests {
             }
         };
         tokio::time::timeout(LIMIT, accepted).await.unwrap();
-        emulator.control().cut_connections();
+        emulator.control().apply(Action::Cut).unwrap();
         for (stage, stream) in streams.iter_mut().enumerate() {
             let kind = end(stream).await.map_err(|error| error.kind());
             assert_eq!(kind, Err(io::ErrorKind::ConnectionReset), "stage {stage}");

@@ -12,7 +12,7 @@ use azure_core_amqp::AmqpTransport;
 use azure_messaging_eventhubs::{ProducerClient, SendEventOptions};
 use futures_util::{SinkExt as _, StreamExt as _};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
-use tokenwatch::emulator::{Control, Emulator, EmulatorClock, EmulatorTls, HubSpec, Setup};
+use tokenwatch::emulator::{Action, Control, Emulator, EmulatorClock, EmulatorTls, HubSpec, Setup};
 use tokenwatch::simulate::{HubEvent, Options, Scenario, Simulation, Truth};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -204,7 +204,7 @@ async fn check_read(transport: &str) {
     wait("both partitions", async || world.control().attach_count() >= 2).await;
     for _ in 0..3 {
         let before = world.control().attach_count();
-        world.control().cut_connections();
+        world.control().apply(Action::Cut).unwrap();
         wait("a new link", async || world.control().attach_count() >= before + 2).await;
     }
     world.append(world.half()..world.events.len());

@@ -195,7 +195,7 @@ async fn a_frozen_partition_is_noticed_and_read_again() {
     let running = world.start().await;
     world.append(0..world.half());
     world.applied(0).await;
-    world.control().freeze(HUB, 0);
+    world.apply("freeze logs/0");
     world.append(world.half()..world.events.len());
     let before = world.control().attach_count();
     let attached_again = async {
@@ -204,7 +204,7 @@ async fn a_frozen_partition_is_noticed_and_read_again() {
         }
     };
     timeout(PATIENCE, attached_again).await.unwrap();
-    world.control().thaw(HUB, 0);
+    world.apply("freeze logs/0 for 0 s");
     world.applied(0).await;
     running.stop().await;
     world.assert_exact().await;
@@ -216,7 +216,7 @@ async fn missing_events_raise_an_incident() {
     let running = world.start().await;
     world.append(0..world.half());
     world.applied(0).await;
-    world.control().skip_sequences(HUB, 0, 7);
+    world.apply("skip logs/0 7");
     world.append(world.half()..world.events.len());
     world.applied(0).await;
     running.stop().await;
@@ -233,7 +233,7 @@ async fn events_removed_before_they_were_read_raise_an_incident() {
     running.stop().await;
     world.append(world.half()..world.events.len());
     let next = world.control().received(HUB);
-    world.control().expire(HUB, 0, next[0] - 2);
+    world.apply(&format!("expire logs/0 {}", next[0] - 2));
     let running = world.start().await;
     world.applied(0).await;
     running.stop().await;
@@ -249,7 +249,7 @@ async fn a_recreated_hub_is_read_from_its_beginning() {
     let running = world.start().await;
     world.append(0..world.half());
     world.applied(0).await;
-    world.control().recreate(HUB);
+    world.apply("recreate logs");
     // Fewer events than before, so that a naive reader would take them all for duplicates.
     let end = world.half() + world.half() / 2;
     world.append(world.half()..end);
@@ -270,7 +270,7 @@ async fn a_hub_recreated_and_filled_while_we_were_away_is_read_from_its_beginnin
     running.stop().await;
     let newest = world.events[world.half() - 1].enqueued_ms;
     world.clock.set(newest + 1);
-    world.control().recreate(HUB);
+    world.apply("recreate logs");
     // More events than before: its sequence numbers alone tell nothing.
     world.append(world.half()..world.events.len());
     for partition in [0, 1] {
@@ -291,7 +291,7 @@ async fn new_partitions_are_picked_up() {
     let running = world.start().await;
     world.append(0..world.half());
     world.applied(0).await;
-    world.control().add_partitions(HUB, 4);
+    world.apply("grow logs 4");
     for (place, event) in world.events.iter().enumerate().skip(world.half()) {
         let partition = u32::try_from(place % 4).unwrap();
         let body = event.body.clone();

@@ -94,6 +94,11 @@ impl World {
         self.emulator.control()
     }
 
+    /// Does one thing wrong, in the words of a script.
+    pub(crate) fn apply(&self, action: &str) {
+        self.control().apply(action.parse().unwrap()).unwrap();
+    }
+
     pub(crate) fn database(&self) -> PathBuf {
         self.folder.path().join("tokenwatch.db")
     }

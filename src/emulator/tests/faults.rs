@@ -11,10 +11,6 @@ use super::*;
 /// Long enough to say that nothing comes.
 const A_MOMENT: Duration = Duration::from_millis(150);
 
-fn apply(emulator: &Emulator, action: &str) {
-    emulator.control().apply(action.parse().unwrap()).unwrap();
-}
-
 /// Whether a client that starts afresh gets the first event.
 async fn reads(emulator: &Emulator) -> bool {
     let client = consumer(emulator).await;

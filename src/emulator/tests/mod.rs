@@ -111,6 +111,10 @@ pub(super) async fn silent(events: &mut Events<'_>) -> bool {
     timeout(Duration::from_millis(50), events.next()).await.is_err()
 }
 
+pub(super) fn apply(emulator: &Emulator, action: &str) {
+    emulator.control().apply(action.parse().unwrap()).unwrap();
+}
+
 pub(super) fn fill(emulator: &Emulator, count: i64) {
     for number in 0..count {
         emulator.control().append("logs", 0, number.to_string().into_bytes()).unwrap();
@@ -186,7 +190,7 @@ async fn other_positions_are_understood() {
 async fn properties_of_hub_and_partitions_are_told() {
     let emulator = emulator(2).await;
     fill(&emulator, 3);
-    emulator.control().expire("logs", 0, 1);
+    apply(&emulator, "expire logs/0 1");
     let client = consumer(&emulator).await;
     let hub = within("hub", client.get_eventhub_properties()).await.unwrap();
     assert_eq!((hub.name.as_str(), hub.partition_ids), ("logs", vec!["0".into(), "1".into()]));
@@ -196,7 +200,7 @@ async fn properties_of_hub_and_partitions_are_told() {
     let second = within("partition", client.get_partition_properties("1")).await.unwrap();
     assert_eq!((second.last_enqueued_sequence_number, second.is_empty), (-1, true));
     assert!(within("none", client.get_partition_properties("2")).await.is_err());
-    emulator.control().add_partitions("logs", 3);
+    apply(&emulator, "grow logs 3");
     let third = within("partition", client.get_partition_properties("2")).await.unwrap();
     assert!(third.is_empty);
 }
@@ -291,7 +295,7 @@ async fn a_cut_ends_the_connection_and_the_next_one_is_served() {
     let first = receiver(&client, after(-1)).await;
     let mut events: Events<'_> = Box::pin(first.stream_events());
     assert_eq!(take(&mut events, 2).await, [0, 1]);
-    emulator.control().cut_connections();
+    apply(&emulator, "cut");
     assert_ne!(failure(&mut events).await, "");
     let again = consumer(&emulator).await;
     let second = receiver(&again, after(0)).await;
@@ -299,8 +303,8 @@ async fn a_cut_ends_the_connection_and_the_next_one_is_served() {
     assert_eq!(take(&mut events, 1).await, [1]);
     assert_eq!(emulator.control().attach_count(), 2);
 
-    emulator.control().refuse(Refuse::Connections);
-    emulator.control().cut_connections();
+    apply(&emulator, "refuse");
+    apply(&emulator, "cut");
     assert_ne!(failure(&mut events).await, "");
     let secret = emulator.connection_string("logs");
     let refused = ConsumerClient::builder()
@@ -308,7 +312,7 @@ async fn a_cut_ends_the_connection_and_the_next_one_is_served() {
         .with_retry_options(no_retries())
         .open_with_connection_string(&secret, None);
     assert!(within("refusal", refused).await.is_err());
-    emulator.control().refuse(Refuse::Off);
+    apply(&emulator, "refuse for 0 s");
     let again = consumer(&emulator).await;
     let hub = within("hub", again.get_eventhub_properties()).await.unwrap();
     assert_eq!(hub.partition_ids.len(), 1);
@@ -323,7 +327,7 @@ async fn a_detach_carries_its_condition() {
         let receiver = receiver(&client, after(-1)).await;
         let mut events: Events<'_> = Box::pin(receiver.stream_events());
         assert_eq!(take(&mut events, 1).await, [0]);
-        emulator.control().detach("logs", 0, condition);
+        apply(&emulator, &format!("detach logs/0 {condition}"));
         let error = failure(&mut events).await;
         let word = if condition.ends_with("stolen") { "LinkStolen" } else { "nauthorized" };
         assert!(error.contains(word), "{condition}: {error}");
@@ -338,12 +342,12 @@ async fn a_frozen_partition_is_silent_while_management_answers() {
     let receiver = receiver(&client, after(-1)).await;
     let mut events: Events<'_> = Box::pin(receiver.stream_events());
     assert_eq!(take(&mut events, 1).await, [0]);
-    emulator.control().freeze("logs", 0);
+    apply(&emulator, "freeze logs/0");
     fill(&emulator, 3);
     assert!(silent(&mut events).await);
     let state = within("partition", client.get_partition_properties("0")).await.unwrap();
     assert_eq!(state.last_enqueued_sequence_number, 3);
-    emulator.control().thaw("logs", 0);
+    apply(&emulator, "freeze logs/0 for 0 s");
     assert_eq!(take(&mut events, 3).await, [1, 2, 3]);
 }
 
@@ -355,13 +359,12 @@ async fn duplicates_gaps_and_expiry_reach_the_reader() {
     let reader = receiver(&client, after(-1)).await;
     let mut events: Events<'_> = Box::pin(reader.stream_events());
     assert_eq!(take(&mut events, 3).await, [0, 1, 2]);
-    let control = emulator.control();
-    control.duplicate("logs", 0, 2);
+    apply(&emulator, "duplicate logs/0 2");
     assert_eq!(take(&mut events, 2).await, [1, 2]);
-    control.skip_sequences("logs", 0, 10);
+    apply(&emulator, "skip logs/0 10");
     fill(&emulator, 1);
     assert_eq!(take(&mut events, 1).await, [13]);
-    control.expire("logs", 0, 2);
+    apply(&emulator, "expire logs/0 2");
     let late = consumer(&emulator).await;
     let late = receiver(&late, after(-1)).await;
     let mut late: Events<'_> = Box::pin(late.stream_events());
@@ -376,7 +379,7 @@ async fn a_recreated_hub_starts_at_zero_and_refuses_old_positions() {
     let reader = receiver(&client, after(2)).await;
     let mut events: Events<'_> = Box::pin(reader.stream_events());
     assert_eq!(take(&mut events, 2).await, [3, 4]);
-    emulator.control().recreate("logs");
+    apply(&emulator, "recreate logs");
     fill(&emulator, 1);
     let error = failure(&mut events).await;
     assert_ne!(error, "end");
