@@ -140,8 +140,7 @@ fn partition(number: u32) -> PartitionKey {
 }
 
 fn records_in(body: &[u8]) -> usize {
-    let decoded = decode::decode(body);
-    decoded.rows.len() + decoded.rejected.len() + decoded.unknown.len()
+    decode::decode(body).records()
 }
 
 fn env() -> anyhow::Result<Env> {
@@ -367,7 +366,7 @@ fn open_calls_alone(file: &Path) -> anyhow::Result<[u64; 2]> {
     let (mut calls, mut start) = (HashSet::new(), None);
     let arrivals = one_partition(read_bodies(file)?).arrivals;
     for arrival in &arrivals {
-        calls.extend(decode::decode(&arrival.body).rows.iter().map(|row| row.call));
+        calls.extend(decode::decode(&arrival.body).rows().map(|row| row.call));
     }
     // `arrivals` outlives the loop, so that its memory is not handed to the calls unseen.
     for arrival in &arrivals {
@@ -390,7 +389,7 @@ fn read_bodies(file: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
 fn one_partition(bodies: Vec<Vec<u8>>) -> Batch {
     let mut newest = ArrivalTime(0);
     let arrivals = bodies.into_iter().zip(0..).map(|(body, sequence)| {
-        let end = decode::decode(&body).rows.iter().map(|row| row.end.0).max();
+        let end = decode::decode(&body).rows().map(|row| row.end.0).max();
         newest = newest.max(ArrivalTime(end.unwrap_or(0)));
         Arrival { partition: partition(0), sequence, enqueued: newest, body }
     });

@@ -8,9 +8,9 @@ pub mod watch;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::aggregate::join::JoinSettings;
-use crate::decode;
+use crate::decode::{self, DECODERS, Decoded};
 use crate::detect::DetectSettings;
-use crate::event::{Arrival, Batch, PartitionKey};
+use crate::event::{Arrival, Batch, Event, PartitionKey};
 use crate::price::PriceBook;
 use crate::time::{ArrivalTime, MINUTE_MS};
 use account::{Account, AccountRow, Moment};
@@ -220,8 +220,11 @@ impl Engine {
         let enqueued = partition.passed;
         self.now = self.now.max(enqueued);
         let decoded = decode::decode(&arrival.body);
-        for row in decoded.rows {
-            let row = AccountRow { row, enqueued };
+        self.count(&decoded, effects);
+        for event in decoded.events {
+            // Only calls have somebody who sums them up; everything else is counted.
+            let Event::Row(row) = event else { continue };
+            let row = AccountRow { row: *row, enqueued };
             match rows.get_mut(&row.row.account) {
                 Some(known) => known.push((row, key.clone())),
                 None => {
@@ -229,17 +232,29 @@ impl Engine {
                 }
             }
         }
-        for category in decoded.unknown {
-            let name = self.category(category);
-            *effects.categories.entry(name).or_default() += 1;
-        }
-        if decoded.repaired > 0 {
-            *effects.counters.entry("repaired_bodies").or_default() += 1;
-        }
         for rejected in decoded.rejected {
-            *effects.counters.entry("quarantined").or_default() += 1;
             if effects.quarantine.len() < MAX_SAMPLES {
                 effects.quarantine.push(rejected);
+            }
+        }
+    }
+
+    /// Notes how many records of each kind were read, and how many could not be.
+    fn count(&mut self, decoded: &Decoded, effects: &mut Effects) {
+        for (decoder, count) in DECODERS.iter().zip(decoded.read).filter(|(_, count)| *count > 0) {
+            *effects.read.entry(decoder.name).or_default() += i64::from(count);
+        }
+        for (category, count) in &decoded.unknown {
+            let name = self.category(category.clone());
+            *effects.categories.entry(name).or_default() += i64::from(*count);
+        }
+        let rejected = i64::try_from(decoded.rejected.len()).unwrap_or(i64::MAX);
+        let quarantined = rejected.saturating_add(i64::from(decoded.more_rejected));
+        for (name, count) in
+            [("repaired_bodies", i64::from(decoded.repaired)), ("quarantined", quarantined)]
+        {
+            if count > 0 {
+                *effects.counters.entry(name).or_default() += count;
             }
         }
     }

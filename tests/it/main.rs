@@ -8,6 +8,7 @@ mod registry;
 mod bad_input;
 mod canary;
 mod commit_faults;
+mod golden;
 mod harness;
 mod interleaving;
 mod replay;

@@ -1,0 +1,59 @@
+//! `GatewayLlmLogs` of API Management: tokens of a call through the gateway.
+
+use super::field::FieldError;
+use super::{Decoder, Read, Record, gateway};
+use crate::event::gateway::{Backend, GatewayCall, GatewaySource};
+use crate::event::{Event, Tokens};
+
+/// `GatewayLlmLogs` of an API gateway.
+pub(super) const DECODER: Decoder = Decoder {
+    name: "GatewayLlmLogs",
+    is: |category, _| {
+        ["GatewayLlmLogs", "ApiManagementGatewayLlmLog"]
+            .iter()
+            .any(|name| name.eq_ignore_ascii_case(category))
+    },
+    read: Read::With(decode),
+    reads: "prompt, completion and cached tokens, deployment and model of a call through the gateway; messages are dropped",
+    cannot_tell: "caller and subscription (they are in `GatewayLogs` under the same id), and cache writes",
+};
+
+/// Reads one entry.
+///
+/// # Errors
+/// No resource, no time, or a token count that is none.
+fn decode(record: &Record<'_>) -> Result<Event, FieldError> {
+    let gateway = record.resource()?;
+    let model = record.lower(&["modelName"]);
+    let tokens = tokens(record, &model)?;
+    let id = record.properties.first_text(&["requestId"]);
+    let is_empty = tokens.is_none_or(|tokens| tokens == Tokens::default());
+    Ok(Event::Gateway(Box::new(GatewayCall {
+        call: gateway::call(&gateway, record),
+        at: Some(record.time()?),
+        operation: record.name(&["operationName"]),
+        backend: Backend { deployment: record.lower(&["deploymentName"]), ..Backend::default() },
+        model,
+        tokens,
+        probe: id.is_none() && is_empty,
+        sequence: record.count("sequenceNumber").unwrap_or(0),
+        ..gateway::blank(GatewaySource::Llm, gateway, record)
+    })))
+}
+
+/// Tokens with the cached ones inside the input, as everywhere here.
+fn tokens(record: &Record<'_>, model: &str) -> Result<Option<Tokens>, FieldError> {
+    let count = |name| match record.properties.tokens(name)? {
+        None => record.fields.tokens(name),
+        found => Ok(found),
+    };
+    let (input, output) = (count("promptTokens")?, count("completionTokens")?);
+    let cached = count("promptCachedTokens")?.unwrap_or(0);
+    if input.is_none() && output.is_none() {
+        return Ok(None);
+    }
+    let input = input.unwrap_or(0);
+    // Anthropic counts what the cache served beside the prompt, OpenAI inside.
+    let beside = if cached > input || model.starts_with("claude") { cached } else { 0 };
+    Ok(Some(Tokens { input: input + beside, cached, output: output.unwrap_or(0) }))
+}
