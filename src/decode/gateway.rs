@@ -49,10 +49,7 @@ fn decode(record: &Record<'_>) -> Result<Event, FieldError> {
         duration_ms: record.fields.count("durationMs").or_else(|| record.count("totalTime")),
         request_bytes: record.count("requestSize"),
         response_bytes: record.count("responseSize"),
-        operation: record.properties.first_text(&["operationId"]).map_or_else(
-            || record.name(&["operationId"]),
-            |operation| text::clean(&operation, text::MAX_NAME_CHARS),
-        ),
+        operation: record.name(&["operationId"]),
         backend,
         model: body.model,
         tokens: body.tokens,

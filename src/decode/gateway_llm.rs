@@ -25,17 +25,19 @@ pub(super) const DECODER: Decoder = Decoder {
 fn decode(record: &Record<'_>) -> Result<Event, FieldError> {
     let gateway = record.resource()?;
     let model = record.lower(&["modelName"]);
-    let tokens = tokens(record, &model)?;
-    let id = record.properties.first_text(&["requestId"]);
-    let is_empty = tokens.is_none_or(|tokens| tokens == Tokens::default());
+    let tokens = tokens(record, &model)?.filter(|tokens| *tokens != Tokens::default());
+    let probe = tokens.is_none() && record.find(&["requestId"]).is_none();
+    // At the top stands the name of the log.
+    let operation = record.name(&["operationName"]);
+    let is_log = operation.to_ascii_lowercase().starts_with("microsoft.apimanagement/");
     Ok(Event::Gateway(Box::new(GatewayCall {
         call: gateway::call(&gateway, record),
         at: Some(record.time()?),
-        operation: record.name(&["operationName"]),
+        operation: if is_log { String::new() } else { operation },
         backend: Backend { deployment: record.lower(&["deploymentName"]), ..Backend::default() },
         model,
         tokens,
-        probe: id.is_none() && is_empty,
+        probe,
         sequence: record.count("sequenceNumber").unwrap_or(0),
         ..gateway::blank(GatewaySource::Llm, gateway, record)
     })))

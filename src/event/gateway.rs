@@ -12,7 +12,8 @@ pub struct GatewayCall {
     pub gateway: String,
     /// Hash of gateway and correlation id. It is the gateway's own id, never the account's.
     pub call: u128,
-    /// When the record was written; `None` when absent or in a form that cannot be read for sure.
+    /// When the record was written; `None` when absent or unreadable. Policies of operators write
+    /// it in the gateway's own culture: believe it only near the arrival.
     pub at: Option<EventTime>,
     /// Caller's network; empty when absent.
     pub network: String,
@@ -40,7 +41,7 @@ pub struct GatewayCall {
     pub backend: Backend,
     /// Model, lower case; empty when absent.
     pub model: String,
-    /// Tokens; `None` when the record carries none.
+    /// Tokens; `None` when the record carries none, or zeros in place of them.
     pub tokens: Option<Tokens>,
     /// What a content filter said; `None` when the record does not tell.
     pub filter: Option<Filter>,
