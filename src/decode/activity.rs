@@ -104,8 +104,14 @@ const TARGETS: [(&str, Target); 46] = [
     ("microsoft.cognitiveservices/accounts/commitmentplans/", Target::CommitmentPlan),
     ("microsoft.cognitiveservices/commitmentplans/", Target::CommitmentPlan),
     ("microsoft.cognitiveservices/accounts/managednetworks/", Target::ManagedNetwork),
-    ("microsoft.cognitiveservices/accounts/networksecurityperimeterassociationproxies/", Target::ManagedNetwork),
-    ("microsoft.cognitiveservices/locations/resourcegroups/deletedaccounts/", Target::DeletedAccount),
+    (
+        "microsoft.cognitiveservices/accounts/networksecurityperimeterassociationproxies/",
+        Target::ManagedNetwork,
+    ),
+    (
+        "microsoft.cognitiveservices/locations/resourcegroups/deletedaccounts/",
+        Target::DeletedAccount,
+    ),
     ("microsoft.cognitiveservices/deletedaccounts/", Target::DeletedAccount),
     ("microsoft.insights/diagnosticsettings/", Target::DiagnosticSetting),
     ("microsoft.insights/logprofiles/", Target::DiagnosticSetting),
@@ -198,7 +204,11 @@ mod tests {
         for (operation, target, verb) in [
             ("Microsoft.CognitiveServices/accounts/write", Target::Account, Verb::Write),
             ("Microsoft.CognitiveServices/accounts/delete", Target::Account, Verb::Delete),
-            ("Microsoft.CognitiveServices/accounts/listKeys/action", Target::Account, Verb::ListKeys),
+            (
+                "Microsoft.CognitiveServices/accounts/listKeys/action",
+                Target::Account,
+                Verb::ListKeys,
+            ),
             (
                 "MICROSOFT.COGNITIVESERVICES/ACCOUNTS/REGENERATEKEY/ACTION",
                 Target::Account,
@@ -229,7 +239,11 @@ mod tests {
                 Target::DeletedAccount,
                 Verb::Delete,
             ),
-            ("Microsoft.Insights/diagnosticSettings/delete", Target::DiagnosticSetting, Verb::Delete),
+            (
+                "Microsoft.Insights/diagnosticSettings/delete",
+                Target::DiagnosticSetting,
+                Verb::Delete,
+            ),
             ("Microsoft.Authorization/policies/deny/action", Target::PolicyEvaluation, Verb::Deny),
             (
                 "Microsoft.Authorization/policies/auditIfNotExists/action",

@@ -1,6 +1,6 @@
 //! Alerts of Microsoft Defender for Cloud, exported one bare object per event.
 
-use super::field::{FieldError, Fields, elements};
+use super::field::{FieldError, Fields, MAX_ELEMENTS, elements};
 use super::{Decoder, Read, Record, caller, text};
 use crate::event::Event;
 use crate::event::signal::{Alert, Level};
@@ -11,9 +11,9 @@ pub(super) const DECODER: Decoder = Decoder {
     name: "Defender alert",
     is: |category, fields| {
         let has = |name| fields.raw(name).is_some();
-        let category = category.to_ascii_lowercase();
         (has("AlertType") && has("SystemAlertId"))
-            || (category.starts_with("microsoft.security/") && category.ends_with("/alerts"))
+            || (text::begins(category, "Microsoft.Security/")
+                && category.to_ascii_lowercase().ends_with("/alerts"))
     },
     read: Read::With(decode),
     reads: "type, severity, status, stage, resource, deployment and the networks and object ids of its entities",
@@ -31,9 +31,8 @@ fn decode(record: &Record<'_>) -> Result<Event, FieldError> {
     if kind.is_empty() {
         return Err(missing("AlertType"));
     }
-    let time = |names: &[&str]| {
-        record.find(names).and_then(|text| time::parse(&text)).map(EventTime)
-    };
+    let time =
+        |names: &[&str]| record.find(names).and_then(|text| time::parse(&text)).map(EventTime);
     let start = time(&["StartTimeUtc", "StartTime"]);
     let end = time(&["EndTimeUtc", "EndTime"]);
     let mut alert = Alert {
@@ -53,7 +52,7 @@ fn decode(record: &Record<'_>) -> Result<Event, FieldError> {
     };
     for fields in [&record.fields, &record.properties] {
         if let Some(list) = fields.nested("Entities") {
-            elements(&list, &mut |entity| add_entity(entity, &mut alert));
+            elements(&list, MAX_ELEMENTS, &mut |entity| add_entity(entity, &mut alert));
         }
         if let Some(extended) = fields.nested("ExtendedProperties") {
             add_extended(&extended, &mut alert);
@@ -67,7 +66,7 @@ fn resource(record: &Record<'_>) -> String {
     let mut found = record.find(&["AzureResourceId", "ResourceId"]).map(|id| text::resource(&id));
     for fields in [&record.fields, &record.properties] {
         let Some(list) = fields.nested("ResourceIdentifiers") else { continue };
-        elements(&list, &mut |item| {
+        elements(&list, MAX_ELEMENTS, &mut |item| {
             if found.is_none() {
                 let id = Fields::read(item).and_then(|item| {
                     item.first_text(&["AzureResourceId"]).map(|id| text::resource(&id))

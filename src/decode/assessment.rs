@@ -16,10 +16,15 @@ pub(super) const DECODER: Decoder = Decoder {
     cannot_tell: "who caused it; it is judged hours later, and repeated weekly as a snapshot",
 };
 
+/// Provider of every type.
+const PREFIX: &str = "Microsoft.Security/";
+
 /// What the record's type says it is; `None` for types of others.
 fn source(category: &str) -> Option<PostureSource> {
-    let lower = category.to_ascii_lowercase();
-    let kind = lower.strip_prefix("microsoft.security/")?;
+    if !text::begins(category, PREFIX) {
+        return None;
+    }
+    let kind = category.get(PREFIX.len()..)?.to_ascii_lowercase();
     if kind.contains("subassessments") {
         Some(PostureSource::SubAssessment)
     } else if kind.starts_with("assessments") {
@@ -92,9 +97,10 @@ pub(super) fn blank(source: PostureSource, record: &Record<'_>) -> Result<Postur
         change,
         resource: resource.to_owned(),
         rule: text::name(&record.fields.first_text(&["name"]).unwrap_or_default()),
-        name: record.properties.first_text(&["displayName"]).map_or_else(String::new, |name| {
-            text::clean(&name, text::MAX_NAME_CHARS)
-        }),
+        name: record
+            .properties
+            .first_text(&["displayName"])
+            .map_or_else(String::new, |name| text::clean(&name, text::MAX_NAME_CHARS)),
         state: Standing::Unknown,
         severity: level(""),
         assignment: String::new(),

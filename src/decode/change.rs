@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::change_guard;
-use super::field::{Fields, elements};
+use super::field::{Fields, MAX_ELEMENTS, elements};
 use super::{fingerprint, text};
 use crate::event::control::{
     AccountState, AddressRules, Basis, Change, Changed, DeploymentState, DiagnosticState,
@@ -100,13 +100,13 @@ fn inside<T: Default>(fields: &Fields<'_>, member: &str, read: impl Fn(&Fields<'
 
 /// Elements of an array; `None` when it is absent or no array.
 pub(super) fn length(fields: &Fields<'_>, member: &str) -> Option<u32> {
-    let mut count = 0;
-    elements(&fields.nested(member)?, &mut |_| count += 1)?;
-    Some(count)
+    let count = elements(&fields.nested(member)?, 0, &mut |_| {})?;
+    u32::try_from(count).ok()
 }
 
 fn account(body: &Fields<'_>, properties: &Fields<'_>) -> AccountState {
-    let some = |member| properties.raw(member).map(|_| ()).and_then(|()| length(properties, member));
+    let some =
+        |member| properties.raw(member).map(|_| ()).and_then(|()| length(properties, member));
     AccountState {
         kind: name(body, "kind"),
         sku: inside(body, "sku", |sku| name(sku, "name")),
@@ -131,8 +131,9 @@ fn account(body: &Fields<'_>, properties: &Fields<'_>) -> AccountState {
 
 fn allowed_names(properties: &Fields<'_>) -> Option<(u32, u64)> {
     let mut names = Vec::new();
-    elements(&properties.nested("allowedFqdnList")?, &mut |name| names.push(name.to_lowercase()))?;
-    Some((u32::try_from(names.len()).ok()?, hash(names)))
+    let list = properties.nested("allowedFqdnList")?;
+    let count = elements(&list, MAX_ELEMENTS, &mut |name| names.push(name.to_lowercase()))?;
+    Some((u32::try_from(count).ok()?, hash(names)))
 }
 
 /// A hash of texts in any order.
@@ -184,8 +185,7 @@ fn inside_or_self<T: Default>(
 fn addresses(list: &str) -> Option<AddressRules> {
     let mut rules = AddressRules::default();
     let mut texts = Vec::new();
-    elements(list, &mut |rule| {
-        rules.count += 1;
+    let count = elements(list, MAX_ELEMENTS, &mut |rule| {
         let Some(fields) = Fields::read(rule) else { return };
         let found = fields.first_text(&["value", "ipMask", "ipAddressOrRange"]);
         let Some(address) = found else { return };
@@ -197,7 +197,7 @@ fn addresses(list: &str) -> Option<AddressRules> {
         *widest = Some(widest.map_or(length, |known| known.min(length)));
         texts.push(address.trim().to_lowercase());
     })?;
-    Some(AddressRules { hash: hash(texts), ..rules })
+    Some(AddressRules { count: u32::try_from(count).ok()?, hash: hash(texts), ..rules })
 }
 
 fn deployment(body: &Fields<'_>, properties: &Fields<'_>) -> DeploymentState {
@@ -242,7 +242,7 @@ fn diagnostic(properties: &Fields<'_>) -> DiagnosticState {
     };
     for list in ["logs", "metrics"] {
         let Some(held) = properties.nested(list) else { continue };
-        elements(&held, &mut |entry| add_category(entry, &mut state));
+        elements(&held, MAX_ELEMENTS, &mut |entry| add_category(entry, &mut state));
     }
     state.sends.sort_unstable();
     state.keeps_back.sort_unstable();

@@ -1,7 +1,7 @@
 //! Changes of what guards an account: filters, Defender, connections, roles and policies.
 
 use super::change::{Body, length, name};
-use super::field::{Fields, elements};
+use super::field::{Fields, MAX_ELEMENTS, elements};
 use super::text;
 use crate::event::control::{
     AssignmentState, Changed, ConnectionState, DefenderState, ExemptionState, PolicyVerdict,
@@ -10,11 +10,7 @@ use crate::event::control::{
 use crate::time::{self, EventTime};
 
 /// Reads the state a body sets; `None` for targets that are no guard.
-pub(super) fn changed(
-    body: &Body<'_>,
-    properties: &Fields<'_>,
-    target: Target,
-) -> Option<Changed> {
+pub(super) fn changed(body: &Body<'_>, properties: &Fields<'_>, target: Target) -> Option<Changed> {
     if target == Target::RaiPolicy {
         return Some(Changed::RaiPolicy(rai(properties)));
     }
@@ -41,7 +37,7 @@ fn resource(fields: &Fields<'_>, member: &str) -> String {
 fn rai(properties: &Fields<'_>) -> RaiState {
     let mut filters = Vec::new();
     if let Some(held) = properties.nested("contentFilters") {
-        elements(&held, &mut |filter| {
+        elements(&held, MAX_ELEMENTS, &mut |filter| {
             let Some(fields) = Fields::read(filter) else { return };
             if filters.len() < RaiState::MAX_FILTERS {
                 filters.push(RaiFilter {
@@ -119,7 +115,7 @@ fn exemption(properties: &Fields<'_>) -> ExemptionState {
 /// What the policies of one record found; they are an array, usually written in a string.
 pub(super) fn policies(properties: &Fields<'_>) -> Option<Changed> {
     let mut verdicts = Vec::new();
-    elements(&properties.nested("policies")?, &mut |policy| {
+    elements(&properties.nested("policies")?, MAX_ELEMENTS, &mut |policy| {
         let Some(fields) = Fields::read(policy) else { return };
         if verdicts.len() < PolicyVerdict::MAX {
             verdicts.push(PolicyVerdict {

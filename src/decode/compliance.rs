@@ -8,9 +8,7 @@ use crate::event::signal::{Posture, PostureSource};
 /// Standards, controls and assessments of regulatory compliance.
 pub(super) const DECODER: Decoder = Decoder {
     name: "Regulatory compliance",
-    is: |category, _| {
-        category.to_ascii_lowercase().starts_with("microsoft.security/regulatorycompliance")
-    },
+    is: |category, _| text::begins(category, "Microsoft.Security/regulatoryCompliance"),
     read: Read::With(decode),
     reads: "standard, control and verdict, with the number of resources that passed and failed",
     cannot_tell: "which resources, and when it changed",

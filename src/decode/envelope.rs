@@ -12,6 +12,9 @@ const MAX_DEPTH: u8 = 4;
 /// Largest body taken; Event Hubs itself stops at 1 MiB.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
 
+/// Most records taken of one body: Azure's need 100 bytes at least, so that 1 MiB holds 10,000.
+pub const MAX_RECORDS: usize = 10_000;
+
 /// What is wrong with a whole body, or with the rest of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum EnvelopeError {
@@ -33,6 +36,9 @@ pub enum EnvelopeError {
         /// Offset in bytes.
         at: usize,
     },
+    /// More records than Azure can put into a body of that size.
+    #[error("body has more than {MAX_RECORDS} records")]
+    TooMany,
     /// Wrapped too often.
     #[error("more than {MAX_DEPTH} envelopes inside each other")]
     TooDeep,
@@ -49,8 +55,19 @@ pub enum Piece<'a> {
     Broken(&'a str),
 }
 
-/// Takes the pieces of a body.
-type Each<'e> = &'e mut dyn FnMut(Piece<'_>);
+/// Where the pieces of a body go.
+struct Pieces<'e> {
+    each: &'e mut dyn FnMut(Piece<'_>),
+    left: usize,
+}
+
+impl Pieces<'_> {
+    fn give(&mut self, piece: Piece<'_>) -> Result<(), EnvelopeError> {
+        self.left = self.left.checked_sub(1).ok_or(EnvelopeError::TooMany)?;
+        (self.each)(piece);
+        Ok(())
+    }
+}
 
 /// Gives every record of `body` to `each`, in order.
 ///
@@ -61,7 +78,8 @@ type Each<'e> = &'e mut dyn FnMut(Piece<'_>);
 ///
 /// # Errors
 /// Why the body, or what is left of it after the records already given, cannot be read.
-pub fn open(body: &[u8], each: Each<'_>) -> Result<u32, EnvelopeError> {
+pub fn open(body: &[u8], each: &mut dyn FnMut(Piece<'_>)) -> Result<u32, EnvelopeError> {
+    let pieces = &mut Pieces { each, left: MAX_RECORDS };
     if body.len() > MAX_BODY_BYTES {
         return Err(EnvelopeError::TooLarge);
     }
@@ -74,17 +92,17 @@ pub fn open(body: &[u8], each: Each<'_>) -> Result<u32, EnvelopeError> {
     // A body is checked as a whole before any record is given, so that a repaired one is not
     // given twice.
     if let Ok(document) = serde_json::from_str::<&RawValue>(text) {
-        return value(document.get(), 0, each).map(|()| 0);
+        return value(document.get(), 0, pieces).map(|()| 0);
     }
     if is_json(text) {
-        return documents(text, 0, each).map(|()| 0);
+        return documents(text, 0, pieces).map(|()| 0);
     }
     if let Cow::Owned(repaired) = blank_control_characters(text)
         && is_json(&repaired)
     {
-        return documents(&repaired, 0, each).map(|()| 1);
+        return documents(&repaired, 0, pieces).map(|()| 1);
     }
-    documents(text, 0, each).map(|()| 0)
+    documents(text, 0, pieces).map(|()| 0)
 }
 
 /// True when `text` is nothing but JSON documents.
@@ -93,7 +111,7 @@ fn is_json(text: &str) -> bool {
     stream.all(|document| document.is_ok())
 }
 
-fn documents(text: &str, depth: u8, each: Each<'_>) -> Result<(), EnvelopeError> {
+fn documents(text: &str, depth: u8, pieces: &mut Pieces<'_>) -> Result<(), EnvelopeError> {
     if depth > MAX_DEPTH {
         return Err(EnvelopeError::TooDeep);
     }
@@ -102,76 +120,64 @@ fn documents(text: &str, depth: u8, each: Each<'_>) -> Result<(), EnvelopeError>
     while let Some(document) = stream.next() {
         let Ok(document) = document else {
             let rest = text.get(read_to..).unwrap_or_default();
-            return salvage(rest, read_to, each);
+            return salvage(rest, read_to, pieces);
         };
         read_to = stream.byte_offset();
-        value(document.get(), depth, each)?;
+        value(document.get(), depth, pieces)?;
     }
     Ok(())
 }
 
-fn value(text: &str, depth: u8, each: Each<'_>) -> Result<(), EnvelopeError> {
+fn value(text: &str, depth: u8, pieces: &mut Pieces<'_>) -> Result<(), EnvelopeError> {
     match text.as_bytes().first() {
-        Some(b'{') => object(text, depth, each),
-        Some(b'[') => array(text, depth, each),
+        Some(b'{') => object(text, depth, pieces),
+        Some(b'[') => array(text, depth, pieces),
         Some(b'"') => match unquote(text) {
-            Some(inside) if is_json(&inside) => documents(&inside, depth + 1, each),
-            _ => {
-                each(Piece::Stray);
-                Ok(())
-            }
+            Some(inside) if is_json(&inside) => documents(&inside, depth + 1, pieces),
+            _ => pieces.give(Piece::Stray),
         },
         // A bare number or word is not a record, but it is something: let the caller count it.
-        _ => {
-            each(Piece::Stray);
-            Ok(())
-        }
+        _ => pieces.give(Piece::Stray),
     }
 }
 
-fn object(text: &str, depth: u8, each: Each<'_>) -> Result<(), EnvelopeError> {
-    let Some(fields) = Fields::read(text) else {
-        each(Piece::Broken(text));
-        return Ok(());
-    };
+fn object(text: &str, depth: u8, pieces: &mut Pieces<'_>) -> Result<(), EnvelopeError> {
+    let Some(fields) = Fields::read(text) else { return pieces.give(Piece::Broken(text)) };
     match fields.raw("records").map(RawValue::get) {
-        Some(records) if records.starts_with('[') => array(records, depth, each),
-        _ => {
-            each(Piece::Record(text, fields));
-            Ok(())
-        }
+        Some(records) if records.starts_with('[') => array(records, depth, pieces),
+        _ => pieces.give(Piece::Record(text, fields)),
     }
 }
 
-fn array(text: &str, depth: u8, each: Each<'_>) -> Result<(), EnvelopeError> {
+fn array(text: &str, depth: u8, pieces: &mut Pieces<'_>) -> Result<(), EnvelopeError> {
     if depth >= MAX_DEPTH {
         return Err(EnvelopeError::TooDeep);
     }
     let mut opened = Ok(());
-    let read = elements(text, &mut |element| {
+    let read = elements(text, usize::MAX, &mut |element| {
         if opened.is_ok() {
-            opened = value(element, depth + 1, each);
+            opened = value(element, depth + 1, pieces);
         }
     });
-    opened.and(read.ok_or(EnvelopeError::NotJson { at: 0 }))
+    opened.and(read.map(drop).ok_or(EnvelopeError::NotJson { at: 0 }))
 }
 
 /// Gives what can be read of `rest`, which begins at byte `at` and is not JSON as a whole.
-fn salvage(rest: &str, at: usize, each: Each<'_>) -> Result<(), EnvelopeError> {
+fn salvage(rest: &str, at: usize, pieces: &mut Pieces<'_>) -> Result<(), EnvelopeError> {
     let records = match rest.trim_start().as_bytes().first() {
         Some(b'[') => rest.find('[').map(|open| open + 1),
         Some(b'{') => find_records(rest),
         _ => None,
     };
-    let Some(mut place) = records else { return lines(rest, at, each) };
+    let Some(mut place) = records else { return lines(rest, at, pieces) };
     while let Some(start) = rest.get(place..).and_then(|text| text.find('{')) {
         place += start;
         let object = rest.get(place..).unwrap_or_default();
         let length = balanced(object).ok_or(EnvelopeError::NotJson { at: at + place })?;
         let object = object.get(..length).unwrap_or_default();
         match serde_json::from_str::<&RawValue>(object) {
-            Ok(object) => value(object.get(), 1, each)?,
-            Err(_) => each(Piece::Broken(object)),
+            Ok(object) => value(object.get(), 1, pieces)?,
+            Err(_) => pieces.give(Piece::Broken(object))?,
         }
         place += length;
     }
@@ -210,7 +216,7 @@ fn balanced(text: &str) -> Option<usize> {
 }
 
 /// Objects a line each, of which at least one can be read; what is no such line is one error.
-fn lines(rest: &str, at: usize, each: Each<'_>) -> Result<(), EnvelopeError> {
+fn lines(rest: &str, at: usize, pieces: &mut Pieces<'_>) -> Result<(), EnvelopeError> {
     let is_object = |line: &str| line.starts_with('{') && line.ends_with('}');
     let lines = || rest.lines().map(str::trim).filter(|line| !line.is_empty());
     if !lines().any(|line| is_object(line) && is_json(line)) {
@@ -218,9 +224,9 @@ fn lines(rest: &str, at: usize, each: Each<'_>) -> Result<(), EnvelopeError> {
     }
     for line in lines().filter(|line| is_object(line)) {
         if is_json(line) {
-            documents(line, 1, each)?;
+            documents(line, 1, pieces)?;
         } else {
-            each(Piece::Broken(line));
+            pieces.give(Piece::Broken(line))?;
         }
     }
     if lines().all(is_object) { Ok(()) } else { Err(EnvelopeError::NotJson { at }) }

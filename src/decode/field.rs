@@ -15,6 +15,9 @@ pub const MAX_TOKENS: u32 = 10_000_000;
 /// Azure writes, has 105.
 pub const MAX_MEMBERS: usize = 512;
 
+/// Most elements looked at of a list inside a record; longer ones are counted.
+pub const MAX_ELEMENTS: usize = 1_000;
+
 /// Texts inside texts deeper than this are not opened.
 const MAX_QUOTES: usize = 3;
 
@@ -121,12 +124,6 @@ impl<'a> Fields<'a> {
         text.starts_with(['{', '[']).then_some(text)
     }
 
-    /// Number of members kept.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.members.len()
-    }
-
     /// True when it has no members.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -174,10 +171,11 @@ fn trimmed(text: Cow<'_, str>) -> Cow<'_, str> {
     }
 }
 
-/// Gives the text of every element of `array` to `each`; `None` when it is no array.
-pub fn elements<'a>(array: &'a str, each: &mut dyn FnMut(&'a str)) -> Option<()> {
+/// Gives the text of the first `most` elements of `array` to `each` and returns how many there are;
+/// `None` when it is no array.
+pub fn elements<'a>(array: &'a str, most: usize, each: &mut dyn FnMut(&'a str)) -> Option<usize> {
     let mut reader = serde_json::Deserializer::from_str(array);
-    reader.deserialize_seq(ElementsVisitor(each)).ok()
+    reader.deserialize_seq(ElementsVisitor { most, each }).ok()
 }
 
 /// The text inside a JSON string, borrowed when it has no escapes.
@@ -238,20 +236,27 @@ impl<'de> Visitor<'de> for MembersVisitor {
 /// Members for which room is made at once: both call categories have fewer.
 const USUAL_MEMBERS: usize = 16;
 
-struct ElementsVisitor<'e, 'a>(&'e mut dyn FnMut(&'a str));
+struct ElementsVisitor<'e, 'a> {
+    most: usize,
+    each: &'e mut dyn FnMut(&'a str),
+}
 
 impl<'de> Visitor<'de> for ElementsVisitor<'_, 'de> {
-    type Value = ();
+    type Value = usize;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an array")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<usize, A::Error> {
+        let mut count = 0;
         while let Some(element) = elements.next_element::<&RawValue>()? {
-            (self.0)(element.get());
+            if count < self.most {
+                (self.each)(element.get());
+            }
+            count += 1;
         }
-        Ok(())
+        Ok(count)
     }
 }
 

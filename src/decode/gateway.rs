@@ -114,12 +114,7 @@ fn backend(url: &str) -> Backend {
     let host = text::host(url);
     let before = ACCOUNT_HOSTS.iter().find_map(|end| host.strip_suffix(end));
     let account = before.and_then(|before| before.split('.').next()).unwrap_or_default();
-    Backend {
-        id: String::new(),
-        account: account.to_owned(),
-        deployment: deployment_in(url),
-        host,
-    }
+    Backend { id: String::new(), account: account.to_owned(), deployment: deployment_in(url), host }
 }
 
 /// The path segment after `deployments`; empty when there is none.
@@ -159,7 +154,11 @@ mod tests {
             ),
             ("https://aif-prod.services.ai.azure.com/models/chat/completions", "aif-prod", ""),
             ("https://aif-prod.openai.azure.com/openai/v1/responses", "aif-prod", ""),
-            ("wss://aif-prod.cognitiveservices.azure.com:443/openai/deployments/rt", "aif-prod", "rt"),
+            (
+                "wss://aif-prod.cognitiveservices.azure.com:443/openai/deployments/rt",
+                "aif-prod",
+                "rt",
+            ),
             ("https://aif.privatelink.openai.azure.com/x", "aif", ""),
             ("https://eastus.api.cognitive.microsoft.com/openai/deployments/d/x", "", "d"),
             ("https://api.example/v1/messages", "", ""),

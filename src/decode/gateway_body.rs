@@ -1,7 +1,7 @@
 //! What a logged body of an answer says in numbers: tokens, and the verdict of the content filter.
 //! Nothing of its text is kept.
 
-use super::field::{Fields, elements};
+use super::field::{Fields, MAX_ELEMENTS, elements};
 use super::text;
 use crate::event::Tokens;
 use crate::event::gateway::{Causes, Filter};
@@ -66,7 +66,7 @@ fn filter(body: &Fields<'_>) -> Option<Filter> {
     for list in ["prompt_filter_results", "choices"] {
         let Some(items) = body.nested(list) else { continue };
         // What is no array has no answers.
-        elements(&items, &mut |item| verdict.item(item));
+        elements(&items, MAX_ELEMENTS, &mut |item| verdict.item(item));
     }
     verdict.seen.then_some(Filter { blocked: verdict.blocked, causes: verdict.causes })
 }
@@ -123,7 +123,7 @@ fn is_filtered(value: &str) -> bool {
     };
     let mut any = filtered(value);
     if value.starts_with('[') {
-        elements(value, &mut |item| any |= filtered(item));
+        elements(value, MAX_ELEMENTS, &mut |item| any |= filtered(item));
     }
     any
 }
@@ -167,10 +167,7 @@ mod tests {
         let body = r#"{"error":{"code":"content_filter","innererror":{"code":"ResponsibleAIPolicyViolation","content_filter_result":{"hate":{"filtered":false},"jailbreak":{"filtered":true,"detected":true},"custom_blocklists":[{"filtered":true,"id":"b"}]}}}}"#;
         let filter = read(body).filter.unwrap();
         assert!(filter.blocked);
-        assert_eq!(
-            filter.causes,
-            Causes { jailbreak: true, blocklist: true, ..Causes::default() }
-        );
+        assert_eq!(filter.causes, Causes { jailbreak: true, blocklist: true, ..Causes::default() });
         let cut = read(body.get(..100).unwrap()).filter.unwrap();
         assert_eq!(cut, Filter { blocked: true, causes: Causes::default() });
         let passed = r#"{"choices":[{"finish_reason":"stop","content_filter_results":{"hate":{"filtered":false}}}]}"#;

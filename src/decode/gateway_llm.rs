@@ -1,7 +1,7 @@
 //! `GatewayLlmLogs` of API Management: tokens of a call through the gateway.
 
 use super::field::FieldError;
-use super::{Decoder, Read, Record, gateway};
+use super::{Decoder, Read, Record, gateway, text};
 use crate::event::gateway::{Backend, GatewayCall, GatewaySource};
 use crate::event::{Event, Tokens};
 
@@ -29,7 +29,7 @@ fn decode(record: &Record<'_>) -> Result<Event, FieldError> {
     let probe = tokens.is_none() && record.find(&["requestId"]).is_none();
     // At the top stands the name of the log.
     let operation = record.name(&["operationName"]);
-    let is_log = operation.to_ascii_lowercase().starts_with("microsoft.apimanagement/");
+    let is_log = text::begins(&operation, "Microsoft.ApiManagement/");
     Ok(Event::Gateway(Box::new(GatewayCall {
         call: gateway::call(&gateway, record),
         at: Some(record.time()?),

@@ -181,6 +181,9 @@ fn one_piece(piece: Piece<'_>, decoded: &mut Decoded) {
             return decoded.reject(BODY, FieldError::new("", "a record is not JSON"), text);
         }
     };
+    if fields.is_empty() {
+        return count("", decoded);
+    }
     // Defender and App Insights say `type`, Event Grid `eventType`.
     let category = fields.first_text(&["category", "Type", "eventType"]).unwrap_or_default();
     let category = category.trim();
@@ -207,6 +210,12 @@ fn count(category: &str, decoded: &mut Decoded) {
     }
 }
 
+/// Reads `text` as a record of one kind, whatever it says it is; `None` when it is no object.
+#[must_use]
+pub fn decode_as(decoder: &Decoder, text: &str) -> Option<Result<Event, FieldError>> {
+    Some(one_record(decoder, text, Fields::read(text)?))
+}
+
 fn one_record(decoder: &Decoder, text: &str, fields: Fields<'_>) -> Result<Event, FieldError> {
     let held = properties(&fields);
     let properties = held.as_deref().and_then(Fields::read);
@@ -214,9 +223,8 @@ fn one_record(decoder: &Decoder, text: &str, fields: Fields<'_>) -> Result<Event
         let properties = properties.unwrap_or_default();
         return Ok(opaque::decode(&Record { text, fields, properties }));
     };
-    let properties = properties.ok_or_else(|| {
-        FieldError::new("properties", "is neither an object nor a string of one")
-    })?;
+    let properties = properties
+        .ok_or_else(|| FieldError::new("properties", "is neither an object nor a string of one"))?;
     if fields.cut || properties.cut {
         let path = if fields.cut { "" } else { "properties" };
         return Err(FieldError::new(path, format!("has more than {MAX_MEMBERS} members")));

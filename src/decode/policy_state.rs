@@ -9,14 +9,14 @@ use crate::time::{self, EventTime};
 /// Policy state changes by Event Grid, in its own schema or as a cloud event.
 pub(super) const DECODER: Decoder = Decoder {
     name: "Policy state change",
-    is: |category, _| category.to_ascii_lowercase().starts_with(PREFIX),
+    is: |category, _| text::begins(category, PREFIX),
     read: Read::With(decode),
     reads: "resource, policy, assignment, and whether the resource complies now",
     cannot_tell: "who changed what; it comes minutes to hours later",
 };
 
 /// Start of the event types: …`Created`, …`Changed`, …`Deleted`.
-const PREFIX: &str = "microsoft.policyinsights.policystate";
+const PREFIX: &str = "Microsoft.PolicyInsights.PolicyState";
 
 /// Reads one change.
 ///

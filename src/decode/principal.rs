@@ -5,8 +5,7 @@ use super::{Record, text};
 use crate::event::control::{Credential, Principal, PrincipalKind};
 
 /// Names of the claims as Azure writes them; the short ones are those of the token itself.
-const OBJECT: [&str; 2] =
-    ["http://schemas.microsoft.com/identity/claims/objectidentifier", "oid"];
+const OBJECT: [&str; 2] = ["http://schemas.microsoft.com/identity/claims/objectidentifier", "oid"];
 const TENANT: [&str; 2] = ["http://schemas.microsoft.com/identity/claims/tenantid", "tid"];
 const USER: [&str; 4] = [
     "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/upn",

@@ -65,6 +65,12 @@ pub fn nobody(text: &str) -> String {
     format!("mail {head}")
 }
 
+/// True when `text` begins with `start`, in any case.
+#[must_use]
+pub fn begins(text: &str, start: &str) -> bool {
+    text.get(..start.len()).is_some_and(|head| head.eq_ignore_ascii_case(start))
+}
+
 /// The host of a URL, in lower case and without port; empty when there is none.
 #[must_use]
 pub fn host(url: &str) -> String {
@@ -75,7 +81,8 @@ pub fn host(url: &str) -> String {
 }
 
 /// Control characters, characters of no width, and those that turn the direction of text.
-fn is_hidden(c: char) -> bool {
+#[must_use]
+pub fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(
             u32::from(c),

@@ -35,10 +35,7 @@ fn decode(record: &Record<'_>) -> Result<Event, FieldError> {
         min: fields.number("Min"),
         max: fields.number("Max"),
         items: fields.count("ItemCount"),
-        gateway: text::clean(
-            &fields.text("AppRoleName").unwrap_or_default(),
-            text::MAX_NAME_CHARS,
-        ),
+        gateway: text::clean(&fields.text("AppRoleName").unwrap_or_default(), text::MAX_NAME_CHARS),
         api: dimension(&["apiid", "api", "apiname"]),
         operation: dimension(&["operationid", "operation", "operationname"]),
         subscription: text::nobody(&dimension(&["subscriptionid", "subscription"])),

@@ -9,6 +9,7 @@ mod bad_input;
 mod canary;
 mod commit_faults;
 mod golden;
+mod fuzz;
 mod harness;
 mod interleaving;
 mod replay;
