@@ -8,10 +8,7 @@ use crate::event::control::{Control, Outcome, Target, Verb};
 /// The activity log of a subscription.
 pub(super) const DECODER: Decoder = Decoder {
     name: "Activity log",
-    is: |category, fields| {
-        CATEGORIES.iter().any(|known| known.eq_ignore_ascii_case(category))
-            && fields.raw("operationName").is_some()
-    },
+    is: |category, fields| known(category).is_some() && fields.raw("operationName").is_some(),
     read: Read::With(decode),
     reads: "operation, resource, outcome, who (user, application, role) and from which network; where a body is logged, what it sets on accounts, deployments, networks, filters, diagnostic settings, roles and policies",
     cannot_tell: "the state before; what a body leaves out (absent is not false); data-plane calls; deletes and key listings have no body",
@@ -33,6 +30,10 @@ const CATEGORIES: [&str; 12] = [
     "Autoscaling",
 ];
 
+fn known(category: &str) -> Option<&'static str> {
+    CATEGORIES.into_iter().find(|known| known.eq_ignore_ascii_case(category))
+}
+
 /// Reads one record; its operation may be at its start, on its way or at its end.
 ///
 /// # Errors
@@ -53,14 +54,14 @@ fn decode(record: &Record<'_>) -> Result<Event, FieldError> {
     };
     Ok(Event::Control(Box::new(Control {
         at: record.time()?,
-        category: record.name(&["category"]),
+        category: known(&record.name(&["category"])).unwrap_or_default(),
         target,
         verb,
         outcome,
         status,
         correlation: text::id(&record.fields.text("correlationId").unwrap_or_default()),
         principal: principal::read(record),
-        change: change::read(&record.properties, target, verb),
+        change: change::read(&record.properties, target, verb).map(Box::new),
         operation,
         resource,
     })))

@@ -52,7 +52,7 @@ impl<'a> Body<'a> {
 fn changed(body: &Body<'_>, target: Target) -> Option<Changed> {
     let properties = body.properties()?;
     Some(match target {
-        Target::Account => Changed::Account(Box::new(account(&body.fields, &properties))),
+        Target::Account => Changed::Account(account(&body.fields, &properties)),
         Target::Deployment => Changed::Deployment(deployment(&body.fields, &properties)),
         Target::PrivateEndpoint => Changed::PrivateEndpoint(endpoint(&properties)),
         Target::DiagnosticSetting => Changed::Diagnostic(diagnostic(&properties)),

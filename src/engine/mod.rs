@@ -162,7 +162,7 @@ impl Engine {
         }
         news.undeliverable.clone_from(&batch.undeliverable);
         self.move_watermarks();
-        self.step_accounts(&rows, &mut effects, &mut news);
+        self.step_accounts(rows, &mut effects, &mut news);
         news.gaps.clone_from(&effects.gaps);
         let changes = self.estate.apply(&news, self.now);
         effects.incidents = changes.incidents;
@@ -289,21 +289,20 @@ impl Engine {
 
     fn step_accounts(
         &mut self,
-        rows: &BTreeMap<String, Vec<(AccountRow, PartitionKey)>>,
+        mut rows: BTreeMap<String, Vec<(AccountRow, PartitionKey)>>,
         effects: &mut Effects,
         news: &mut News,
     ) {
-        for (resource, rows) in rows {
+        for (resource, rows) in &rows {
             self.admit(resource, rows, effects);
         }
-        let none = Vec::new();
         for (resource, account) in &mut self.accounts {
-            let origin = rows.get(resource).unwrap_or(&none);
-            let rows: Vec<AccountRow> = origin.iter().map(|(row, _)| row.clone()).collect();
+            let (rows, origin): (Vec<_>, Vec<_>) =
+                rows.remove(resource).unwrap_or_default().into_iter().unzip();
             let watermark = account.hubs().filter_map(|hub| self.hubs.get(hub)).min();
             let watermark = watermark.copied().unwrap_or(ArrivalTime(i64::MIN));
             let outcome = account.apply(&rows, Moment { watermark, now: self.now }, &self.env);
-            for ((_, key), tokens) in origin.iter().zip(&outcome.row_tokens) {
+            for (key, tokens) in origin.iter().zip(&outcome.row_tokens) {
                 if let Some(partition) = self.partitions.get_mut(key) {
                     partition.tokens = partition.tokens.saturating_add(*tokens);
                 }

@@ -14,7 +14,7 @@ pub struct Control {
     /// When.
     pub at: EventTime,
     /// Kind of record, such as `Administrative` or `Policy`.
-    pub category: String,
+    pub category: &'static str,
     /// What kind of thing it was done to.
     pub target: Target,
     /// What was done.
@@ -30,7 +30,7 @@ pub struct Control {
     /// Who.
     pub principal: Principal,
     /// What it changed; `None` when the record has no body or none of interest.
-    pub change: Option<Change>,
+    pub change: Option<Box<Change>>,
 }
 
 /// Reading of an account's keys, as the account's own audit log tells it: no address, no result.
@@ -230,7 +230,7 @@ pub enum Basis {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Changed {
     /// An AI account.
-    Account(Box<AccountState>),
+    Account(AccountState),
     /// A deployment.
     Deployment(DeploymentState),
     /// A private endpoint connection.

@@ -14,7 +14,7 @@ use tokenwatch::{decode, event};
 #[path = "../../fuzz/shapes.rs"]
 mod shapes;
 #[path = "../../fuzz/targets.rs"]
-mod targets;
+pub(crate) mod targets;
 
 /// Mutations of each target where nothing else is said.
 const MUTATIONS: usize = 2_000;

@@ -11,6 +11,7 @@ mod commit_faults;
 mod golden;
 mod fuzz;
 mod harness;
+mod hostile;
 mod interleaving;
 mod replay;
 mod tidy;
