@@ -49,13 +49,16 @@ fn quoted_often() -> String {
     }
 }
 
-/// Every shape with its name.
-pub(crate) fn bodies() -> Vec<(&'static str, String)> {
-    let head = |category: &str, more: &str| {
-        format!(
-            r#"{{"category":"{category}","operationName":"microsoft.cognitiveservices/accounts/write","time":"2026-01-01T00:00","resourceId":"a",{more}"#
-        )
-    };
+/// A shape and its name.
+type Shape = (&'static str, String);
+
+/// Every shape.
+pub(crate) fn bodies() -> Vec<Shape> {
+    [envelopes(), records(), lists()].concat()
+}
+
+/// Many or broken records.
+fn envelopes() -> Vec<Shape> {
     let twice = |text: String| quoted(&quoted(&text));
     vec![
         ("empty objects", filled(r#"{"records":["#, "{}", "]}")),
@@ -83,6 +86,22 @@ pub(crate) fn bodies() -> Vec<(&'static str, String)> {
                 "]",
             ),
         ),
+        ("documents", "{}".repeat(BYTES / 2)),
+        ("lines", "{\"a\":1}\n".repeat(BYTES / 8)),
+        ("broken records", filled(r#"{"records":["#, "{x}", "]}")),
+        ("broken lines", format!("{{\"a\":1}}\n{}", "{x}\n".repeat(BYTES / 4 - 4))),
+        ("open braces", format!(r#"{{"records":[{}"#, "{".repeat(BYTES - 20))),
+        // Four times quoted, a record of 8 bytes takes 38.
+        (
+            "an envelope in texts",
+            twice(twice(format!("[{}]", vec![r#"{"a":1}"#; BYTES / 40].join(",")))),
+        ),
+    ]
+}
+
+/// Records with large or nested parts.
+fn records() -> Vec<Shape> {
+    vec![
         ("members", filled(r#"{"category":"RequestResponse","#, r#""a":1"#, "}")),
         ("escaped members", filled(r#"{"category":"Audit","#, r#""\u0061":1"#, "}")),
         ("nested arrays", format!("{}{}", "[".repeat(BYTES / 2), "]".repeat(BYTES / 2))),
@@ -97,18 +116,23 @@ pub(crate) fn bodies() -> Vec<(&'static str, String)> {
         ("a long text", format!(r#"{{"category":"Audit","a":"{}"}}"#, "x".repeat(BYTES - 40))),
         ("escapes", format!(r#"{{"category":"Audit","a":"{}"}}"#, r"\u0041".repeat(BYTES / 6 - 8))),
         ("control characters", format!(r#"{{"a":"{}"}}"#, "\u{1}".repeat(BYTES - 20))),
-        ("documents", "{}".repeat(BYTES / 2)),
-        ("lines", "{\"a\":1}\n".repeat(BYTES / 8)),
-        ("broken records", filled(r#"{"records":["#, "{x}", "]}")),
-        ("broken lines", format!("{{\"a\":1}}\n{}", "{x}\n".repeat(BYTES / 4 - 4))),
-        ("open braces", format!(r#"{{"records":[{}"#, "{".repeat(BYTES - 20))),
         ("texts in texts", quoted_often()),
-        // Four times quoted, a record of 8 bytes takes 38.
-        (
-            "an envelope in texts",
-            twice(twice(format!("[{}]", vec![r#"{"a":1}"#; BYTES / 40].join(",")))),
-        ),
         ("numbers for properties", filled(r#"{"category":"Audit","properties":["#, "0", "]}")),
+    ]
+}
+
+/// Records with long lists.
+fn lists() -> Vec<Shape> {
+    let head = |category: &str, more: &str| {
+        let operation = match category {
+            "Policy" => "microsoft.authorization/policies/deny/action",
+            _ => "microsoft.cognitiveservices/accounts/write",
+        };
+        format!(
+            r#"{{"category":"{category}","operationName":"{operation}","time":"2026-01-01T00:00","resourceId":"a",{more}"#
+        )
+    };
+    vec![
         (
             "a list of names",
             filled(

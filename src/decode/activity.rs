@@ -44,10 +44,8 @@ fn decode(record: &Record<'_>) -> Result<Event, FieldError> {
     let resource = resource(record)?;
     let signature = record.fields.text("resultSignature").unwrap_or_default();
     let (main, detail) = signature.split_once('.').unwrap_or((&signature, ""));
-    let outcome = match outcome(&record.fields.text("resultType").unwrap_or_default()) {
-        Outcome::Unknown => outcome(main),
-        said => said,
-    };
+    let said = outcome(&record.fields.text("resultType").unwrap_or_default());
+    let outcome = said.or_else(|| outcome(main)).unwrap_or(Outcome::Unknown);
     let status = match record.properties.first_text(&["statusCode"]) {
         Some(code) => text::clean(&code, text::MAX_ID_CHARS),
         None => text::clean(detail, text::MAX_ID_CHARS),
@@ -78,13 +76,13 @@ fn resource(record: &Record<'_>) -> Result<String, FieldError> {
     record.resource().or_else(|error| in_properties().or_else(in_scope).ok_or(error))
 }
 
-fn outcome(word: &str) -> Outcome {
+fn outcome(word: &str) -> Option<Outcome> {
     match word.trim().to_ascii_lowercase().as_str() {
-        "start" | "started" => Outcome::Started,
-        "accept" | "accepted" => Outcome::Accepted,
-        "success" | "succeeded" | "0" => Outcome::Succeeded,
-        "failure" | "failed" => Outcome::Failed,
-        _ => Outcome::Unknown,
+        "start" | "started" => Some(Outcome::Started),
+        "accept" | "accepted" => Some(Outcome::Accepted),
+        "success" | "succeeded" | "0" => Some(Outcome::Succeeded),
+        "failure" | "failed" => Some(Outcome::Failed),
+        _ => None,
     }
 }
 
@@ -160,9 +158,9 @@ fn parse(operation: &str) -> (Target, Verb) {
                 return (target, Verb::Approve);
             }
             match acts(action) {
+                Some(verb) => (owner, verb),
                 // What follows the provider is the action itself.
-                Verb::Other => (kind, Verb::Other),
-                verb => (owner, verb),
+                None => (kind, Verb::Other),
             }
         }
         _ => (kind, Verb::Other),
@@ -170,18 +168,18 @@ fn parse(operation: &str) -> (Target, Verb) {
     (target_of(kind), verb)
 }
 
-fn acts(action: &str) -> Verb {
+fn acts(action: &str) -> Option<Verb> {
     let lists = action.starts_with("list");
     let secret = ["key", "secret", "sas", "credential", "connectionstring", "token"];
     match action {
-        "regeneratekey" | "regeneratekeys" => Verb::RegenerateKey,
-        "start" | "restart" => Verb::Start,
-        "stop" | "deallocate" | "poweroff" => Verb::Stop,
-        "audit" | "auditifnotexists" => Verb::Audit,
-        "deny" | "denyaction" => Verb::Deny,
-        "deployifnotexists" | "modify" | "append" => Verb::Enforce,
-        _ if lists && secret.iter().any(|word| action.contains(word)) => Verb::ListKeys,
-        _ => Verb::Other,
+        "regeneratekey" | "regeneratekeys" => Some(Verb::RegenerateKey),
+        "start" | "restart" => Some(Verb::Start),
+        "stop" | "deallocate" | "poweroff" => Some(Verb::Stop),
+        "audit" | "auditifnotexists" => Some(Verb::Audit),
+        "deny" | "denyaction" => Some(Verb::Deny),
+        "deployifnotexists" | "modify" | "append" => Some(Verb::Enforce),
+        _ if lists && secret.iter().any(|word| action.contains(word)) => Some(Verb::ListKeys),
+        _ => None,
     }
 }
 

@@ -28,10 +28,6 @@ fn decode(record: &Record<'_>) -> Result<Event, FieldError> {
     Ok(Event::Posture(Box::new(Posture {
         state: assessment::standing(&state),
         resource: standard(record).unwrap_or(blank.resource),
-        name: text::clean(
-            &properties.first_text(&["description"]).unwrap_or_default(),
-            text::MAX_NAME_CHARS,
-        ),
         share: passed.zip(failed).and_then(|(passed, failed)| share(passed, failed)),
         failed,
         ..blank

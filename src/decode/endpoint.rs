@@ -46,7 +46,7 @@ fn identity(record: &Record<'_>) -> String {
     let found = match record.properties.nested("identityData") {
         Some(object) => Fields::read(&object)
             .and_then(|fields| Some(fields.first_text(&["objectId", "oid"])?.into_owned())),
-        None => record.find(&["identityData"]).map(|text| text.into_owned()),
+        None => record.find(&["identityData"]).map(std::borrow::Cow::into_owned),
     };
     let id = text::id(&found.unwrap_or_default());
     let is_guid = id.len() == 36 && id.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');

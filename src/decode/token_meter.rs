@@ -40,7 +40,7 @@ fn decode(record: &Record<'_>) -> Result<Event, FieldError> {
         operation: dimension(&["operationid", "operation", "operationname"]),
         subscription: text::nobody(&dimension(&["subscriptionid", "subscription"])),
         product: dimension(&["productid", "product", "productname"]),
-        user: text::nobody(&dimension(&["userid", "user", "enduserid"])),
+        user: text::nobody(&dimension(&["userid", "enduserid"])),
         backend: dimension(&["backendid", "backend"]),
         deployment: text::name(&dimension(&["deploymentname", "deployment", "deploymentid"])),
         model: text::name(&dimension(&["modelname", "model", "modelid"])),

@@ -38,9 +38,10 @@ fn text(sample: &str) -> String {
         return shown(&decode(&bytes(sample)));
     }
     let file: serde_json::Value = serde_json::from_slice(&bytes(sample)).unwrap();
-    let each = file["vectors"].as_array().unwrap().iter().map(|vector| {
-        let [name, expect, body] =
-            ["name", "expect", "body_base64"].map(|field| vector[field].as_str().unwrap());
+    let vectors = file.get("vectors").and_then(|list| list.as_array()).unwrap();
+    let each = vectors.iter().map(|vector| {
+        let [name, expect, body] = ["name", "expect", "body_base64"]
+            .map(|field| vector.get(field).and_then(|text| text.as_str()).unwrap());
         let body = base64::engine::general_purpose::STANDARD.decode(body).unwrap();
         format!("# {name}: {expect}\n{}\n", shown(&decode(&body)))
     });

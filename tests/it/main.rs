@@ -15,6 +15,7 @@ mod hostile;
 mod interleaving;
 mod replay;
 mod tidy;
+mod traps;
 mod traces;
 mod run;
 mod smtp_peer;
