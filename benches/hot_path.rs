@@ -387,8 +387,8 @@ fn replay_alone(file: &Path) -> anyhow::Result<[u64; 2]> {
     let start = Instant::now();
     runtime.block_on(async {
         let store = Store::open(&file.with_extension("db")).await?;
-        let (mut core, known) = Core::restore(store, env()?).await?;
-        let mut source = Replay::open(&[file.to_owned()])?.with_known(known);
+        let mut core = Core::restore(store, env()?).await?;
+        let mut source = Replay::open(&[file.to_owned()])?;
         let stop = CancellationToken::new();
         pipeline::drain(&mut core, &mut source, &stop, &mut |_, _| {}).await?;
         core.store.close().await?;

@@ -90,3 +90,8 @@ pub mod telemetry;
 pub mod pipeline;
 pub mod demo;
 pub mod cli;
+
+/// Holds the Rust example of the emulator's page to the compiler.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/emulator.md")]
+struct EmulatorPage;

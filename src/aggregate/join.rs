@@ -42,8 +42,13 @@ pub struct Calls {
     settings: JoinSettings,
     known: HashMap<u128, Call>,
     open: usize,
-    /// Calls to look at once the watermark has reached the minute.
-    due: BTreeMap<i64, Vec<u128>>,
+    /// Open calls to look at once the watermark has reached the minute.
+    settling: BTreeMap<i64, Vec<u128>>,
+    /// Settled calls to forget once everything up to the minute has been read.
+    forgetting: BTreeMap<i64, Vec<u128>>,
+    /// Calls whose minute of forgetting is at most this may be forgotten: a row of an unknown one
+    /// might count twice.
+    forgotten_to: i64,
     /// Calls settled or forgotten before their time because a limit was reached.
     pub early: u64,
 }
@@ -82,7 +87,9 @@ impl Calls {
         terms: &impl Terms,
         out: &mut Vec<Booking>,
     ) -> Taken {
-        if row.enqueued.0 > row.end.0.saturating_add(self.settings.horizon_ms) {
+        if row.enqueued.0 > row.end.0.saturating_add(self.settings.horizon_ms)
+            || (self.forget_at(row.end) <= self.forgotten_to && !self.known.contains_key(&call))
+        {
             return Taken::BeyondHorizon;
         }
         let due = self.settle_at(&row, terms);
@@ -91,7 +98,7 @@ impl Calls {
                 out.extend(call::bookings(&[row], terms));
                 self.known.insert(call, Call::Open(vec![row]));
                 self.open += 1;
-                self.due.entry(due).or_default().push(call);
+                self.settling.entry(due).or_default().push(call);
             }
             Some(Call::Open(rows)) => {
                 let copy = rows
@@ -137,72 +144,84 @@ impl Calls {
         judged.max(attributed).div_euclid(MINUTE_MS) + 1
     }
 
-    /// Settles and forgets what the watermark has passed, and keeps within the limits.
-    pub fn pass(&mut self, watermark: ArrivalTime, terms: &impl Terms) {
+    /// Settles what the watermark has passed, forgets what was enqueued before `seen`, and keeps
+    /// within the limits.
+    ///
+    /// `seen` is what every partition has passed, those too that the watermark no longer waits for:
+    /// a stalled one may still hold a row of any call since.
+    pub fn pass(&mut self, watermark: ArrivalTime, seen: ArrivalTime, terms: &impl Terms) {
         let minute = watermark.0.div_euclid(MINUTE_MS);
-        while let Some(entry) = self.due.first_entry().filter(|entry| *entry.key() <= minute) {
+        while let Some(entry) = self.settling.first_entry().filter(|e| *e.key() <= minute) {
             for call in entry.remove() {
                 self.look_at(call, minute, terms);
             }
         }
-        while self.open > self.settings.max_open || self.known.len() > self.settings.max_known {
-            let Some((_, oldest)) = self.due.pop_first() else { break };
-            for call in oldest {
-                self.early += 1;
-                if matches!(self.known.get(&call), Some(Call::Open(_))) {
-                    self.settle(call, terms);
-                    self.schedule_forgetting(call);
-                } else {
-                    self.known.remove(&call);
-                }
+        let minute = seen.0.div_euclid(MINUTE_MS);
+        while let Some(entry) = self.forgetting.first_entry().filter(|e| *e.key() <= minute) {
+            let (at, calls) = entry.remove_entry();
+            self.forget(at, &calls);
+        }
+        while self.open > self.settings.max_open
+            && let Some((_, oldest)) = self.settling.pop_first()
+        {
+            self.settle_early(&oldest, terms);
+        }
+        while self.known.len() > self.settings.max_known {
+            if let Some((at, oldest)) = self.forgetting.pop_first() {
+                self.early += oldest.len() as u64;
+                self.forget(at, &oldest);
+            } else if let Some((_, oldest)) = self.settling.pop_first() {
+                self.settle_early(&oldest, terms);
+            } else {
+                break;
             }
         }
     }
 
-    fn look_at(&mut self, call: u128, minute: i64, terms: &impl Terms) {
-        match self.known.get(&call) {
-            None => {}
-            Some(Call::Open(rows)) => {
-                let latest = rows.iter().map(|row| self.settle_at(row, terms)).max();
-                match latest.filter(|latest| *latest > minute) {
-                    Some(latest) => self.due.entry(latest).or_default().push(call),
-                    None => {
-                        self.settle(call, terms);
-                        self.schedule_forgetting(call);
-                    }
-                }
+    fn settle_early(&mut self, calls: &[u128], terms: &impl Terms) {
+        for call in calls {
+            if matches!(self.known.get(call), Some(Call::Open(_))) {
+                self.early += 1;
+                self.settle(*call, terms);
             }
-            Some(Call::Settled(merged)) => {
-                if self.forget_at(merged.last_end) <= minute {
-                    self.known.remove(&call);
-                } else {
-                    self.schedule_forgetting(call);
-                }
+        }
+    }
+
+    /// Looks at a call whose minute of settling has come.
+    fn look_at(&mut self, call: u128, minute: i64, terms: &impl Terms) {
+        let Some(Call::Open(rows)) = self.known.get(&call) else { return };
+        let latest = rows.iter().map(|row| self.settle_at(row, terms)).max();
+        match latest.filter(|latest| *latest > minute) {
+            Some(latest) => self.settling.entry(latest).or_default().push(call),
+            None => self.settle(call, terms),
+        }
+    }
+
+    /// Forgets `calls`, which were due at minute `at`, but for those that a later row has moved on.
+    fn forget(&mut self, at: i64, calls: &[u128]) {
+        self.forgotten_to = self.forgotten_to.max(at);
+        for call in calls {
+            let Some(Call::Settled(merged)) = self.known.get(call) else { continue };
+            let due = self.forget_at(merged.last_end);
+            if due <= at {
+                self.known.remove(call);
+            } else {
+                self.forgetting.entry(due).or_default().push(*call);
             }
         }
     }
 
     fn settle(&mut self, call: u128, terms: &impl Terms) {
-        if let Some(known) = self.known.get_mut(&call)
-            && let Call::Open(rows) = known
-        {
-            let merged = rows.iter().map(Merged::of).reduce(|a, b| a.with(b, terms.names()));
-            self.open -= 1;
-            if let Some(merged) = merged {
-                *known = Call::Settled(merged);
-            }
-        }
+        let Some(Call::Open(rows)) = self.known.get(&call) else { return };
+        let merged = rows.iter().map(Merged::of).reduce(|a, b| a.with(b, terms.names()));
+        self.open -= 1;
+        let Some(merged) = merged else { return };
+        self.forgetting.entry(self.forget_at(merged.last_end)).or_default().push(call);
+        self.known.insert(call, Call::Settled(merged));
     }
 
     fn forget_at(&self, last_end: EventTime) -> i64 {
         last_end.0.saturating_add(self.settings.horizon_ms).div_euclid(MINUTE_MS) + 1
-    }
-
-    fn schedule_forgetting(&mut self, call: u128) {
-        if let Some(Call::Settled(merged)) = self.known.get(&call) {
-            let at = self.forget_at(merged.last_end);
-            self.due.entry(at).or_default().push(call);
-        }
     }
 
     /// Calls remembered now.

@@ -83,7 +83,8 @@ fn feed(rows: &[(u128, RowFacts)], pass: bool) -> Deltas {
         calls.take(*call, *row, &terms, &mut out);
         let rest = rows.iter().skip(place + 1).map(|(_, row)| row.enqueued.0).min();
         if pass {
-            calls.pass(ArrivalTime(rest.unwrap_or(row.enqueued.0) - 1), &terms);
+            let passed = ArrivalTime(rest.unwrap_or(row.enqueued.0) - 1);
+            calls.pass(passed, passed, &terms);
         }
     }
     collect(&out)
@@ -138,10 +139,37 @@ fn memory_is_given_back() {
     for n in 0..1000 {
         calls.take(n, row(0, 10, Some((1, 1))), &terms, &mut out);
     }
-    calls.pass(ArrivalTime(START), &terms);
+    calls.pass(ArrivalTime(START), ArrivalTime(START), &terms);
     assert!(calls.len() <= 100 && calls.early > 0, "{}", calls.len());
-    calls.pass(ArrivalTime(START + DAY_MS), &terms);
+    let later = ArrivalTime(START + DAY_MS);
+    calls.pass(later, later, &terms);
     assert!(calls.is_empty());
+}
+
+#[test]
+fn a_call_is_remembered_for_a_partition_that_nobody_waits_for() {
+    let terms = fixture();
+    let mut calls = Calls::new(JoinSettings::default());
+    let mut out = Vec::new();
+    calls.take(1, row(0, 60, Some((5, 5))), &terms, &mut out);
+    calls.pass(ArrivalTime(START + DAY_MS), ArrivalTime(START), &terms);
+    let twin = row(0, 3 * 3600, Some((5, 5)));
+    assert_eq!(calls.take(1, twin, &terms, &mut out), Taken::Copy);
+    assert_eq!(out.len(), 1);
+}
+
+#[test]
+fn what_may_have_been_forgotten_is_not_counted_again() {
+    let terms = fixture();
+    let mut calls = Calls::new(JoinSettings { max_known: 1, ..JoinSettings::default() });
+    let mut out = Vec::new();
+    calls.take(1, row(0, 60, Some((5, 5))), &terms, &mut out);
+    calls.take(2, row(120, 60, Some((5, 5))), &terms, &mut out);
+    calls.pass(ArrivalTime(START), ArrivalTime(START), &terms);
+    assert_eq!((calls.len(), calls.early), (1, 2));
+    assert_eq!(calls.take(1, row(0, 90, Some((5, 5))), &terms, &mut out), Taken::BeyondHorizon);
+    assert_eq!(calls.take(2, row(120, 90, Some((5, 5))), &terms, &mut out), Taken::Copy);
+    assert_eq!(calls.take(3, row(240, 90, Some((5, 5))), &terms, &mut out), Taken::New);
 }
 
 #[test]

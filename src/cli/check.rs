@@ -6,6 +6,7 @@ use super::replay::printable;
 use super::{Exit, Format, print};
 use crate::config::{self, Config};
 use crate::notify::Destination;
+use crate::source::event_hubs::Transport;
 
 /// Checks a configuration and prints everything that is wrong with it.
 ///
@@ -60,7 +61,13 @@ fn summary(config: &Config) -> String {
     };
     for hub in &config.hubs {
         let namespace = if hub.namespace.is_empty() { "(secret)" } else { &hub.namespace };
-        let what = format!("{}: {namespace}/{}, group {}", hub.name, hub.hub, hub.consumer_group);
+        let by = match hub.transport {
+            Transport::Amqp => "amqp",
+            Transport::WebSocket => "websocket",
+        };
+        let at = hub.custom_endpoint.as_ref().map(|at| format!(" at {at}")).unwrap_or_default();
+        let (name, group) = (&hub.name, &hub.consumer_group);
+        let what = format!("{name}: {namespace}/{}, group {group}, by {by}{at}", hub.hub);
         line("hub", &what);
     }
     for destination in &config.destinations {

@@ -23,10 +23,10 @@ struct Cli {
     #[command(subcommand)]
     command: Command,
     /// Form of the log on standard error.
-    #[arg(long, global = true, value_enum, default_value = "text")]
+    #[arg(long, global = true, value_enum, default_value = "text", help_heading = "Log")]
     log_format: LogFormat,
     /// More log (twice: everything the libraries say).
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Log")]
     verbose: u8,
     /// Crash tests: stop at the n-th time a point is reached, as POINT:N.
     #[cfg(feature = "sabotage")]
@@ -47,7 +47,7 @@ enum Command {
     Replay(replay::Args),
     Incidents(incidents::Args),
     Simulate(simulate::Args),
-    Emulator(emulator::Args),
+    Emulator(Box<emulator::Args>),
 }
 
 /// Form of printed data.
@@ -97,7 +97,7 @@ pub fn main() -> ExitCode {
 async fn execute(command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Demo(args) => demo::run(args).await,
-        Command::Emulator(args) => emulator::run(args).await,
+        Command::Emulator(args) => emulator::run(*args).await,
         Command::Run(args) => run::run(args).await,
         Command::Check(args) => check::run(&args),
         Command::TestAlert(args) => test_alert::run(args).await,

@@ -46,8 +46,8 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     // The files first: opening the database makes it ours, which a wrong name must not do.
     let source = Replay::open(&args.files)?.with_batch(args.batch);
     let store = Store::open(&args.db).await?;
-    let (mut core, known) = Core::restore(store, env).await?;
-    let mut source = source.with_known(known);
+    let mut core = Core::restore(store, env).await?;
+    let mut source = source.with_known(core.positions().into_keys());
     let bar = progress(source.progress().1);
     let stop = stop_on_interrupt();
     pipeline::drain(&mut core, &mut source, &stop, &mut |source, effects| {
@@ -78,7 +78,8 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     Ok(Exit::Ok)
 }
 
-fn progress(bytes: u64) -> ProgressBar {
+/// A bar over the bytes of files; shown on a terminal only.
+pub(super) fn progress(bytes: u64) -> ProgressBar {
     let bar = ProgressBar::new(bytes);
     let style = ProgressStyle::with_template(
         "{bar:40} {percent:>3}% {bytes}/{total_bytes} {bytes_per_sec} eta {eta}",

@@ -1,6 +1,5 @@
 //! `tokenwatch run`: the always-on service.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::PathBuf;
@@ -42,9 +41,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     let Some(config) = check::load_or_tell(&args.config)? else { return Ok(Exit::Configuration) };
     let capture = args.capture.as_deref().map(Capture::create).transpose()?;
     let store = Store::open(&config.database).await?;
-    let (core, known) = Core::restore(store, config.env()?).await?;
-    let positions: HashMap<_, _> =
-        known.into_iter().map(|key| (key.clone(), core.next_sequence(&key))).collect();
+    let core = Core::restore(store, config.env()?).await?;
     let flush = std::time::Duration::from_millis(args.flush_ms.max(1));
     let pace = Pace {
         time_scale: args.hub_time_scale,
@@ -59,7 +56,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
         database = %config.database.display(),
         "running"
     );
-    let source = EventHubs::start(config.hubs, &positions, core.store.epoch, pace);
+    let source = EventHubs::start(config.hubs, &core.positions(), core.store.epoch, pace);
     let service = Service { core, source, destinations: config.destinations, clock: wall_clock() };
     let mut watch = Watcher { capture };
     let source = service.run(&stop, &mut watch).await?;

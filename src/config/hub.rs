@@ -6,7 +6,7 @@ use secrecy::ExposeSecret as _;
 
 use super::secret::is_placeholder;
 use super::section::{Section, Walk};
-use crate::source::event_hubs::{Auth, HubSettings, Start};
+use crate::source::event_hubs::{Auth, HubSettings, Start, Transport};
 
 pub(super) const KEYS: &[&str] = &[
     "name",
@@ -17,6 +17,7 @@ pub(super) const KEYS: &[&str] = &[
     "client_id",
     "connection_string",
     "custom_endpoint",
+    "transport",
     "start",
     "prefetch",
 ];
@@ -25,6 +26,9 @@ pub(super) const KEYS: &[&str] = &[
 const GROUP: &str = "tokenwatch";
 /// End of a namespace's host name in Azure's public cloud.
 const PUBLIC_CLOUD: &str = ".servicebus.windows.net";
+/// How to mend a custom endpoint.
+const CUSTOM_EXAMPLE: &str = "write \"amqp://127.0.0.1:5672\" for an emulator on this machine, \
+                              \"amqps://HOST:PORT\" for anything else, or remove it";
 /// Events in flight per partition; each may have 1 MiB.
 const PREFETCH: u32 = 64;
 
@@ -43,6 +47,9 @@ const AUTH: &[(&str, Kind)] = &[
     ("connection-string", Kind::ConnectionString),
 ];
 
+const TRANSPORT: &[(&str, Transport)] =
+    &[("amqp", Transport::Amqp), ("websocket", Transport::WebSocket)];
+
 const START: &[(&str, Start)] = &[("earliest", Start::Earliest), ("latest", Start::Latest)];
 
 /// Reads one hub; what is missing is reported and left empty.
@@ -54,13 +61,15 @@ pub(super) fn read(section: &Section<'_>, walk: &mut Walk<'_>) -> HubSettings {
         section.require("namespace", "\"contoso-logs.servicebus.windows.net\"", walk);
     }
     let prefetch = section.whole("prefetch", 1..=5_000, walk);
+    let transport = section.choice("transport", TRANSPORT, walk).unwrap_or_default();
     HubSettings {
         name: name(section, walk),
         namespace: namespace(section, walk),
         hub: section.text("hub", walk).unwrap_or_default(),
         consumer_group: consumer_group(section, walk),
         auth: auth(section, kind, walk),
-        custom_endpoint: custom_endpoint(section, walk),
+        custom_endpoint: custom_endpoint(section, transport, walk),
+        transport,
         start: section.choice("start", START, walk).unwrap_or(Start::Earliest),
         prefetch: prefetch.and_then(|number| u32::try_from(number).ok()).unwrap_or(PREFETCH),
     }
@@ -156,21 +165,43 @@ fn auth(section: &Section<'_>, kind: Option<Kind>, walk: &mut Walk<'_>) -> Auth 
     }
 }
 
-/// Another endpoint would be sent our tokens, so it must be on this machine.
-fn custom_endpoint(section: &Section<'_>, walk: &mut Walk<'_>) -> Option<String> {
+/// The endpoint is sent our tokens: in the clear to this machine only, elsewhere to whoever has a
+/// certificate for the name.
+fn custom_endpoint(
+    section: &Section<'_>,
+    transport: Transport,
+    walk: &mut Walk<'_>,
+) -> Option<String> {
     let text = section.text("custom_endpoint", walk)?;
     let url = reqwest::Url::parse(&text).ok();
-    let fits = url.as_ref().is_some_and(|url| {
-        matches!(url.scheme(), "amqp" | "amqps")
-            && url.username().is_empty()
+    let scheme = url.as_ref().map(reqwest::Url::scheme).unwrap_or_default();
+    let host = url.as_ref().and_then(reqwest::Url::host_str);
+    let bare = url.as_ref().is_some_and(|url| {
+        url.username().is_empty()
             && url.password().is_none()
-            && url.host_str().is_some_and(is_loopback)
+            && matches!(url.path(), "" | "/")
+            && url.query().is_none()
+            && url.fragment().is_none()
     });
-    if !fits {
-        let message = "`custom_endpoint` is not an amqp address of this machine";
-        let mend = "write \"amqp://127.0.0.1:5672\", or remove it to use the namespace";
+    let wrong = match (scheme, host) {
+        _ if !bare => Some(("is not the address of a host", CUSTOM_EXAMPLE)),
+        ("amqp", Some(_)) if transport == Transport::WebSocket => {
+            Some(("has no TLS, which a WebSocket always has", "write \"amqps://HOST:PORT\""))
+        }
+        ("amqp", Some(host)) if !is_loopback(host) => {
+            Some(("would send our tokens in the clear", "write \"amqps://HOST:PORT\""))
+        }
+        ("amqp" | "amqps", Some(_)) => None,
+        ("ws" | "wss", _) => Some((
+            "begins with the wrong word",
+            "write \"amqps://HOST:PORT\" and transport = \"websocket\"; the path is always the same",
+        )),
+        _ => Some(("is not an amqp address", CUSTOM_EXAMPLE)),
+    };
+    if let Some((message, mend)) = wrong {
         // At the key: an address may hold a password.
-        walk.findings.report(section.key_at("custom_endpoint"), message, mend);
+        let at = section.key_at("custom_endpoint");
+        walk.findings.report(at, format!("`custom_endpoint` {message}"), mend);
     }
     Some(text)
 }

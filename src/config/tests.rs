@@ -1,7 +1,7 @@
 //! Configurations, good and bad.
 
 use super::*;
-use crate::source::event_hubs::Start;
+use crate::source::event_hubs::{Start, Transport};
 
 const HUB: &str = "[[hub]]\nname = \"a\"\nnamespace = \"n.servicebus.windows.net\"\nhub = \"h\"\n";
 const SECRET: &str = "hunter2hunter2";
@@ -93,8 +93,16 @@ fn each_rule_of_a_hub_names_place_and_mend() {
         ("auth = \"key\"", 8, "\"managed\", \"workload\", \"cli\", \"connection-string\""),
         ("start = 1", 9, "`start` is integer"),
         ("prefetch = 0", 12, "write 1 to 5000"),
-        ("custom_endpoint = \"amqp://10.0.0.1:5672\"", 1, "not an amqp address of this machine"),
-        ("custom_endpoint = \"amqp://127.0.0.1@x.example\"", 1, "not an amqp address"),
+        (
+            "custom_endpoint = \"amqp://10.0.0.1:5672\"",
+            1,
+            "in the clear; write \"amqps://HOST:PORT\"",
+        ),
+        ("custom_endpoint = \"amqp://127.0.0.1@x.example\"", 1, "not the address of a host"),
+        ("custom_endpoint = \"amqps://x.example/path\"", 1, "not the address of a host"),
+        ("custom_endpoint = \"wss://x.example\"", 1, "transport = \"websocket\""),
+        ("custom_endpoint = \"http://x.example\"", 1, "is not an amqp address"),
+        ("transport = \"tcp\"", 13, "\"amqp\", \"websocket\""),
         ("connection_string = { env = \"GOOD\" }", 1, "write auth = \"connection-string\""),
         ("auth = \"connection-string\"", 1, "add connection_string = { env ="),
     ];
@@ -105,6 +113,27 @@ fn each_rule_of_a_hub_names_place_and_mend() {
             bad_line(HUB, line, column, part);
         }
     }
+}
+
+#[test]
+fn an_endpoint_has_tls_where_it_is_far_or_a_websocket() {
+    let lines = |transport: &str, endpoint: &str| {
+        format!("{HUB}transport = \"{transport}\"\ncustom_endpoint = \"{endpoint}\"\n")
+    };
+    for (transport, endpoint) in [
+        ("amqp", "amqp://localhost:5672"),
+        ("amqp", "amqps://proxy.example"),
+        ("websocket", "amqps://localhost:5671/"),
+        ("websocket", "amqps://10.0.0.1"),
+    ] {
+        let config = good(&lines(transport, endpoint));
+        let hub = config.hubs.first().unwrap();
+        assert_eq!(hub.custom_endpoint.as_deref(), Some(endpoint));
+        assert_eq!(hub.transport == Transport::WebSocket, transport == "websocket");
+    }
+    assert_eq!(good(HUB).hubs.first().unwrap().transport, Transport::Amqp);
+    let bad_lines = lines("websocket", "amqp://127.0.0.1:5672");
+    bad(&bad_lines, &[(6, 1, "has no TLS, which a WebSocket always has; write \"amqps://")]);
 }
 
 #[test]

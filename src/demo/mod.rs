@@ -26,7 +26,7 @@ use crate::notify::{Destination, EmlSettings, WebhookSettings};
 use crate::pipeline::{Core, PipelineError, Service, Watch, wall_clock};
 use crate::price::{PriceBook, PriceError};
 use crate::simulate::{Options, Simulation, Truth};
-use crate::source::event_hubs::{Auth, EventHubs, HubSettings, Pace, Start};
+use crate::source::event_hubs::{Auth, EventHubs, HubSettings, Pace, Start, Transport};
 use crate::store::{Store, StoreError};
 pub use feed::FeedError;
 pub use verdict::{Check, Day, Verdict};
@@ -266,7 +266,7 @@ impl Parts {
 
     async fn service(&self) -> Result<Service<EventHubs>, DemoError> {
         let env = Env { settings: EngineSettings::default(), book: PriceBook::built_in()? };
-        let (core, _) = Core::restore(Store::open(&self.database).await?, env).await?;
+        let core = Core::restore(Store::open(&self.database).await?, env).await?;
         let hub = HubSettings {
             name: NAME.to_owned(),
             namespace: "localhost".to_owned(),
@@ -274,6 +274,7 @@ impl Parts {
             consumer_group: "tokenwatch".to_owned(),
             auth: Auth::ConnectionString(self.emulator.connection_string(HUB).into()),
             custom_endpoint: Some(self.emulator.endpoint()),
+            transport: Transport::Amqp,
             start: Start::Earliest,
             prefetch: 300,
         };

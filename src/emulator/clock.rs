@@ -4,13 +4,22 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::time::Instant;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+/// Longest sleep before the wall clock is looked at again; somebody may have set it.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Stamps the enqueued time, in milliseconds since 1970-01-01T00:00:00Z.
 ///
 /// Clones share the same clock, so a test keeps one and moves the time of a running emulator.
 #[derive(Clone)]
-pub struct EmulatorClock(Arc<Mutex<Mode>>);
+pub struct EmulatorClock(Arc<Shared>);
+
+struct Shared {
+    mode: Mutex<Mode>,
+    moved: watch::Sender<()>,
+}
 
 enum Mode {
     Real,
@@ -21,7 +30,7 @@ impl EmulatorClock {
     /// The wall clock of the machine.
     #[must_use]
     pub fn real() -> Self {
-        Self(Arc::new(Mutex::new(Mode::Real)))
+        Self::new(Mode::Real)
     }
 
     /// Starts at `origin_ms` and runs `speed` times as fast as real time.
@@ -29,8 +38,11 @@ impl EmulatorClock {
     /// A speed that is negative or not a number makes the clock stand still.
     #[must_use]
     pub fn scaled(origin_ms: i64, speed: f64) -> Self {
-        let mode = Mode::Scaled { origin_ms, since: Instant::now(), speed };
-        Self(Arc::new(Mutex::new(mode)))
+        Self::new(Mode::Scaled { origin_ms, since: Instant::now(), speed })
+    }
+
+    fn new(mode: Mode) -> Self {
+        Self(Arc::new(Shared { mode: Mutex::new(mode), moved: watch::Sender::new(()) }))
     }
 
     /// Stands still at `ms` until [`set`](Self::set) or [`advance`](Self::advance) moves it.
@@ -50,23 +62,50 @@ impl EmulatorClock {
         let mut mode = self.lock();
         let speed = mode.speed();
         *mode = Mode::Scaled { origin_ms: ms, since: Instant::now(), speed };
+        drop(mode);
+        self.0.moved.send_replace(());
     }
 
-    /// Moves the clock forward by `ms`.
+    /// Moves the clock forward by `ms`, back when that is negative.
     pub fn advance(&self, ms: i64) {
         let mut mode = self.lock();
         let (origin_ms, speed) = (mode.now_ms().saturating_add(ms), mode.speed());
         *mode = Mode::Scaled { origin_ms, since: Instant::now(), speed };
+        drop(mode);
+        self.0.moved.send_replace(());
     }
 
     /// Changes how fast the clock runs, without a jump.
     pub fn set_speed(&self, speed: f64) {
         let mut mode = self.lock();
         *mode = Mode::Scaled { origin_ms: mode.now_ms(), since: Instant::now(), speed };
+        drop(mode);
+        self.0.moved.send_replace(());
+    }
+
+    /// Waits until the clock shows `ms` or more. Cancel safe.
+    pub(super) async fn reached(&self, ms: i64) {
+        let mut moved = self.0.moved.subscribe();
+        loop {
+            let (now_ms, speed) = {
+                let mode = self.lock();
+                (mode.now_ms(), mode.speed())
+            };
+            if now_ms >= ms {
+                return;
+            }
+            let wait = Duration::from_millis(ms.abs_diff(now_ms)).as_secs_f64() / speed;
+            // Endless for a clock that stands still.
+            let wait = Duration::try_from_secs_f64(wait).unwrap_or(Duration::MAX).min(LOOK_AGAIN);
+            tokio::select! {
+                _ = moved.changed() => {}
+                () = sleep(wait) => {}
+            }
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Mode> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.mode.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

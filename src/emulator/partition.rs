@@ -1,22 +1,26 @@
 //! One partition: its retained events, who reads them, and the faults injected into it.
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use fe2o3_amqp_types::definitions::Error as AmqpError;
 use fe2o3_amqp_types::messaging::{ApplicationProperties, Body, Properties};
 use fe2o3_amqp_types::primitives::Value;
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 
+use super::EmulatorClock;
 use super::fault;
+use super::log::Log;
 use super::position::{Bound, Location, Position};
-
-/// Bytes an event takes beside its body, so that the offsets of empty events grow too.
-const EVENT_OVERHEAD_BYTES: i64 = 64;
+use super::segment::Head;
+use super::standing::Standing;
+use super::storage::{DataFolder, PartitionFiles, StorageError};
 
 /// What a producer wrote, without what the broker adds.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Content {
     pub(super) body: Body<Value>,
     pub(super) properties: Option<Properties>,
@@ -35,7 +39,7 @@ impl Content {
         }
     }
 
-    fn size_bytes(&self) -> i64 {
+    pub(super) fn size_bytes(&self) -> i64 {
         let size = match &self.body {
             Body::Data(sections) => sections.iter().map(|section| section.0.len()).sum(),
             // Rare: only clients that do not write for Event Hubs send these.
@@ -46,7 +50,7 @@ impl Content {
 }
 
 /// An event in the log. Shared by all its readers.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct StoredEvent {
     pub(super) sequence: i64,
     pub(super) offset: i64,
@@ -63,37 +67,7 @@ pub(super) struct PartitionState {
     pub(super) last_offset: i64,
     pub(super) last_enqueued_ms: i64,
     pub(super) is_empty: bool,
-}
-
-#[derive(Debug)]
-struct Log {
-    events: VecDeque<Arc<StoredEvent>>,
-    next_sequence: i64,
-    next_offset: i64,
-    last: Option<(i64, i64, i64)>,
-}
-
-impl Log {
-    const fn new() -> Self {
-        Self { events: VecDeque::new(), next_sequence: 0, next_offset: 0, last: None }
-    }
-
-    fn push(&mut self, content: Content, enqueued_ms: i64) -> i64 {
-        let (sequence, offset) = (self.next_sequence, self.next_offset);
-        let enqueued_ms = self.last.map_or(enqueued_ms, |(_, _, last)| last.max(enqueued_ms));
-        self.next_sequence += 1;
-        self.next_offset =
-            offset.saturating_add(content.size_bytes()).saturating_add(EVENT_OVERHEAD_BYTES);
-        self.last = Some((sequence, offset, enqueued_ms));
-        self.events.push_back(Arc::new(StoredEvent { sequence, offset, enqueued_ms, content }));
-        sequence
-    }
-
-    /// Sequence number of the first retained event that `wanted` does not refuse.
-    fn first(&self, refused: impl Fn(&StoredEvent) -> bool) -> i64 {
-        let index = self.events.partition_point(|event| refused(event));
-        self.events.get(index).map_or(self.next_sequence, |event| event.sequence)
-    }
+    pub(super) events: usize,
 }
 
 /// A reader's registration; the link task watches it.
@@ -135,40 +109,84 @@ impl ReaderLink {
     }
 }
 
+/// How old events may get, and by which clock.
+#[derive(Debug, Clone)]
+pub(super) struct MaxAge {
+    pub(super) clock: EmulatorClock,
+    pub(super) age: Duration,
+}
+
 /// A partition of a hub.
 #[derive(Debug)]
 pub(super) struct Partition {
     log: Mutex<Log>,
     retention: usize,
+    max_age: Mutex<Option<MaxAge>>,
     changed: watch::Sender<()>,
-    frozen: AtomicBool,
+    pub(super) freeze: Standing<()>,
+    /// Events a second and link.
+    pub(super) slow: Standing<NonZeroU32>,
     links: Mutex<Vec<Arc<ReaderLink>>>,
 }
 
 impl Partition {
     pub(super) fn new(retention: usize) -> Self {
+        Self::with_log(Log::default(), retention)
+    }
+
+    /// A partition that is kept in a folder, with what is kept there already.
+    pub(super) fn open(
+        folder: &DataFolder,
+        head: Head,
+        retention: usize,
+    ) -> Result<Self, StorageError> {
+        let mut log = Log::default();
+        let mut files = folder.partition(head, &mut |entry| {
+            log.restore(entry)?;
+            log.keep_newest(retention);
+            Ok(())
+        })?;
+        files.trim(log.mark().begin);
+        log.files = Some(files);
+        Ok(Self::with_log(log, retention))
+    }
+
+    fn with_log(log: Log, retention: usize) -> Self {
         Self {
-            log: Mutex::new(Log::new()),
+            log: Mutex::new(log),
             retention,
+            max_age: Mutex::new(None),
             changed: watch::Sender::new(()),
-            frozen: AtomicBool::new(false),
+            freeze: Standing::default(),
+            slow: Standing::default(),
             links: Mutex::new(Vec::new()),
         }
     }
 
+    /// When the hub was created, where that is kept.
+    pub(super) fn created_ms(&self) -> Option<i64> {
+        self.log().files.as_ref().map(PartitionFiles::created_ms)
+    }
+
     /// Appends events in order and returns the last sequence number, -1 when there was none.
-    pub(super) fn append(&self, events: impl IntoIterator<Item = (Content, i64)>) -> i64 {
+    ///
+    /// Fails when they cannot be kept; then none is there.
+    pub(super) fn append(
+        &self,
+        events: impl IntoIterator<Item = (Content, i64)>,
+    ) -> Result<i64, StorageError> {
         let mut log = self.log();
-        let mut last = -1;
-        for (content, enqueued_ms) in events {
-            last = log.push(content, enqueued_ms);
-            if log.events.len() > self.retention {
-                log.events.pop_front();
-            }
-        }
+        let last = log.push(events)?;
+        log.keep_newest(self.retention);
+        self.drop_old(&mut log);
         drop(log);
         self.changed.send_replace(());
-        last
+        Ok(last)
+    }
+
+    /// How many events are retained.
+    pub(super) fn event_count(&self) -> usize {
+        self.log().events.len()
     }
 
     /// Sequence number of the first event a reader at `position` wants.
@@ -176,7 +194,7 @@ impl Partition {
     /// A position before the retained events means the first retained one. One beyond the end is
     /// refused, as the service does: it belongs to a hub that was deleted and made again.
     pub(super) fn resolve(&self, position: &Position) -> Result<i64, AmqpError> {
-        let log = self.log();
+        let log = self.retained();
         let next = match (&position.location, position.bound) {
             (Location::Earliest, _) => log.first(|_| false),
             (Location::Latest, _) => log.next_sequence,
@@ -215,19 +233,16 @@ impl Partition {
         }
     }
 
-    /// At most `limit` events from sequence number `from` on; none while frozen.
+    /// At most `limit` events from sequence number `from` on.
     pub(super) fn read(&self, from: i64, limit: usize) -> Vec<Arc<StoredEvent>> {
-        if self.is_frozen() {
-            return Vec::new();
-        }
-        let log = self.log();
+        let log = self.retained();
         let start = log.events.partition_point(|event| event.sequence < from);
         log.events.range(start..).take(limit).cloned().collect()
     }
 
     /// The last `count` retained events with `first <= sequence < end`, oldest first.
     pub(super) fn read_back(&self, first: i64, end: i64, count: usize) -> Vec<Arc<StoredEvent>> {
-        let log = self.log();
+        let log = self.retained();
         let start = log.events.partition_point(|event| event.sequence < first);
         let stop = log.events.partition_point(|event| event.sequence < end);
         let start = start.max(stop.saturating_sub(count)).min(stop);
@@ -235,7 +250,7 @@ impl Partition {
     }
 
     pub(super) fn state(&self) -> PartitionState {
-        let log = self.log();
+        let log = self.retained();
         let (last_sequence, last_offset, last_enqueued_ms) = log.last.unwrap_or((-1, -1, 0));
         PartitionState {
             begin_sequence: log.first(|_| false),
@@ -243,6 +258,7 @@ impl Partition {
             last_offset,
             last_enqueued_ms,
             is_empty: log.events.is_empty(),
+            events: log.events.len(),
         }
     }
 
@@ -255,32 +271,89 @@ impl Partition {
         self.changed.subscribe()
     }
 
-    pub(super) fn is_frozen(&self) -> bool {
-        self.frozen.load(Ordering::Acquire)
+    /// Waits until a link may be given an event that was given the one before at `last`: while
+    /// the partition is frozen, and between events while it is slow. Cancel safe.
+    pub(super) async fn may_deliver(&self, last: Option<Instant>) {
+        self.pace(last).await;
+        while self.freeze.is_on() {
+            self.freeze.over().await;
+            self.pace(last).await;
+        }
     }
 
-    pub(super) fn freeze(&self) {
-        self.frozen.store(true, Ordering::Release);
+    /// Waits while the partition is slow and the last event of the link, at `last`, too recent.
+    /// Cancel safe.
+    pub(super) async fn pace(&self, last: Option<Instant>) {
+        loop {
+            let (changed, slow) = (self.slow.changed(), self.slow.get());
+            let (Some(events_per_s), Some(last)) = (slow, last) else { return };
+            let due = last + Duration::from_secs(1) / events_per_s.get();
+            if due <= Instant::now() {
+                return;
+            }
+            tokio::select! {
+                () = sleep_until(due) => {}
+                () = changed => {}
+            }
+        }
     }
 
-    pub(super) fn thaw(&self) {
-        self.frozen.store(false, Ordering::Release);
-        self.changed.send_replace(());
+    /// Whether events go out one by one, each after [`may_deliver`](Self::may_deliver).
+    pub(super) fn holds_back(&self) -> bool {
+        self.freeze.is_on() || self.slow.is_on()
     }
 
-    pub(super) fn skip_sequences(&self, count: i64) {
+    pub(super) fn end_faults(&self) {
+        self.freeze.end();
+        self.slow.end();
+    }
+
+    /// Drops events as they reach an age, now and from now on; `None` ends it.
+    pub(super) fn retain(&self, max_age: Option<&MaxAge>) {
+        *self.max_age.lock().unwrap_or_else(PoisonError::into_inner) = max_age.cloned();
+        drop(self.retained());
+    }
+
+    pub(super) fn max_age(&self) -> Option<Duration> {
+        let max_age = self.max_age.lock().unwrap_or_else(PoisonError::into_inner);
+        max_age.as_ref().map(|max_age| max_age.age)
+    }
+
+    fn drop_old(&self, log: &mut Log) {
+        let max_age = self.max_age.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(MaxAge { clock, age }) = &*max_age else { return };
+        let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+        let oldest_ms = clock.now_ms().saturating_sub(age_ms);
+        let gone = log.events.partition_point(|event| event.enqueued_ms < oldest_ms);
+        if gone == 0 {
+            return;
+        }
+        log.events.drain(..gone);
+        if let Err(error) = log.write_mark() {
+            tracing::error!(%error, "after a restart events will be there that are too old");
+        }
+    }
+
+    pub(super) fn skip_sequences(&self, count: u32) -> Result<(), StorageError> {
         let mut log = self.log();
-        log.next_sequence = log.next_sequence.saturating_add(count.max(0));
+        log.next_sequence = log.next_sequence.saturating_add(i64::from(count));
+        log.write_mark()
     }
 
-    pub(super) fn expire(&self, up_to_sequence: i64) {
+    pub(super) fn expire(&self, up_to_sequence: i64) -> Result<(), StorageError> {
         let mut log = self.log();
         let gone = log.events.partition_point(|event| event.sequence < up_to_sequence);
         log.events.drain(..gone);
+        log.write_mark()
     }
 
-    pub(super) fn clear(&self) {
-        *self.log() = Log::new();
+    /// Forgets everything; the hub is created again at `created_ms`.
+    pub(super) fn clear(&self, created_ms: i64) -> Result<(), StorageError> {
+        let mut log = self.log();
+        let mut files = log.files.take();
+        let kept = files.as_mut().map_or(Ok(()), |files| files.begin_anew(created_ms));
+        *log = Log { files, ..Log::default() };
+        kept
     }
 
     /// Delivers the last `count` events once more on every link of the partition.
@@ -333,8 +406,20 @@ impl Partition {
         Ok(link)
     }
 
+    /// Consumer group and epoch of each reader.
+    pub(super) fn readers(&self) -> Vec<(String, Option<i64>)> {
+        self.links().iter().map(|link| (link.group.clone(), link.epoch)).collect()
+    }
+
     pub(super) fn deregister(&self, gone: &Arc<ReaderLink>) {
         self.links().retain(|link| !Arc::ptr_eq(link, gone));
+    }
+
+    /// The log without what has become too old.
+    fn retained(&self) -> MutexGuard<'_, Log> {
+        let mut log = self.log();
+        self.drop_old(&mut log);
+        log
     }
 
     fn log(&self) -> MutexGuard<'_, Log> {
@@ -352,7 +437,8 @@ mod tests {
 
     fn filled(retention: usize, count: i64) -> Partition {
         let partition = Partition::new(retention);
-        partition.append((0..count).map(|at| (Content::data(vec![b'x'; 10]), at * 1_000)));
+        let events = (0..count).map(|at| (Content::data(vec![b'x'; 10]), at * 1_000));
+        partition.append(events).unwrap();
         partition
     }
 
@@ -396,14 +482,12 @@ mod tests {
         assert_eq!(sequences(partition.read_back(0, 8, 2)), [6, 7]);
         assert_eq!(sequences(partition.read_back(7, 8, 5)), [7]);
         assert_eq!(sequences(partition.read_back(8, 2, 5)), [0_i64; 0]);
-        partition.freeze();
-        assert!(partition.read(2, 3).is_empty());
     }
 
     #[test]
     fn enqueued_times_never_go_back() {
         let partition = filled(6, 3);
-        partition.append([(Content::data(vec![]), 500)]);
+        partition.append([(Content::data(vec![]), 500)]).unwrap();
         assert_eq!(partition.state().last_enqueued_ms, 2_000);
     }
 

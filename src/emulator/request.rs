@@ -1,4 +1,4 @@
-//! Requests and answers: `$cbs` takes any token, `$management` tells properties.
+//! Requests and answers: `$cbs` takes tokens, any by default, `$management` tells properties.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -7,12 +7,14 @@ use fe2o3_amqp::{Receiver, Sender};
 use fe2o3_amqp_types::messaging::{
     AmqpValue, ApplicationProperties, Body, Message, MessageId, Properties,
 };
-use fe2o3_amqp_types::primitives::{Array, OrderedMap, SimpleValue, Timestamp, Value};
+use fe2o3_amqp_types::primitives::{Array, OrderedMap, SimpleValue, Symbol, Timestamp, Value};
 use tokio::sync::mpsc;
 
 use super::EmulatorError;
 use super::address::Node;
-use super::broker::Broker;
+use super::fault;
+use super::server;
+use super::token::{Grant, Tokens};
 use super::writer::DISPOSITION_DELAY;
 
 /// Answers that may wait for a peer's credit; clients have one or two requests on the way.
@@ -48,8 +50,8 @@ impl Replies {
     }
 
     /// For a link of the peer that sends to `node`.
-    pub(super) fn requests(&self, node: Node, broker: Arc<Broker>) -> Requests {
-        Requests { node, broker, replies: self.clone() }
+    pub(super) fn requests(&self, node: Node, tokens: Arc<Tokens>) -> Requests {
+        Requests { node, tokens, replies: self.clone() }
     }
 
     /// The youngest live link on the node that `reply_to` names, else the youngest on the node.
@@ -76,11 +78,12 @@ impl Replies {
 /// The answers that wait for one link.
 pub(super) struct ReplyLink(mpsc::Receiver<Answer>);
 
-/// Sends answers until the peer leaves.
-pub(super) async fn reply(mut sender: Sender, mut link: ReplyLink) {
+/// Sends answers until the peer leaves or its token ends.
+pub(super) async fn reply(mut sender: Sender, mut link: ReplyLink, grant: Grant) {
     loop {
         let message = tokio::select! {
             biased;
+            error = grant.lost() => return server::close_sender(sender, error).await,
             answer = link.0.recv() => match answer { // cancel safe
                 Some(answer) => answer,
                 None => return,
@@ -97,14 +100,19 @@ pub(super) async fn reply(mut sender: Sender, mut link: ReplyLink) {
 /// A link on which requests come in.
 pub(super) struct Requests {
     node: Node,
-    broker: Arc<Broker>,
+    tokens: Arc<Tokens>,
     replies: Replies,
 }
 
-/// Answers requests until the peer leaves.
-pub(super) async fn serve(mut receiver: Receiver, requests: Requests) {
+/// Answers requests until the peer leaves or its token ends.
+pub(super) async fn serve(mut receiver: Receiver, requests: Requests, grant: Grant) {
     loop {
-        let delivery: Delivery<Body<Value>> = match receiver.recv().await {
+        let received = tokio::select! {
+            biased;
+            error = grant.lost() => return server::close_receiver(receiver, error).await,
+            received = receiver.recv() => received, // cancel safe
+        };
+        let delivery: Delivery<Body<Value>> = match received {
             Ok(delivery) => delivery,
             Err(error) => return tracing::trace!(%error, "request link left"),
         };
@@ -122,9 +130,15 @@ impl Requests {
         let Some(answers) = self.replies.route(&self.node, reply_to) else {
             return tracing::warn!(node = ?self.node, "request without a link for its answer");
         };
+        let application = request.application_properties.as_ref();
         let outcome = match self.node {
-            Node::Management => self.properties(request.application_properties.as_ref()),
-            Node::Cbs | Node::Hub { .. } | Node::Partition { .. } => Outcome::new(202, "Accepted"),
+            Node::Management if self.tokens.broker().faults.busy.is_on() => {
+                Outcome::refused(503, fault::SERVER_BUSY, fault::BUSY_TEXT)
+            }
+            Node::Management => self.properties(application),
+            Node::Cbs | Node::Hub { .. } | Node::Partition { .. } => {
+                self.put_token(application, &request.body)
+            }
         };
         let correlation_id = request.properties.and_then(|properties| properties.message_id);
         if answers.send(outcome.into_message(correlation_id)).await.is_err() {
@@ -132,40 +146,50 @@ impl Requests {
         }
     }
 
-    fn properties(&self, request: Option<&ApplicationProperties>) -> Outcome {
-        let text = |key: &str| {
-            let SimpleValue::String(text) = request?.0.get(key)? else { return None };
-            Some(text.as_str())
+    fn put_token(&self, request: Option<&ApplicationProperties>, body: &Body<Value>) -> Outcome {
+        let token = match body {
+            Body::Value(AmqpValue(Value::String(token))) => token.as_str(),
+            Body::Value(_) | Body::Data(_) | Body::Sequence(_) | Body::Empty => "",
         };
+        match self.tokens.put(text(request, "name").unwrap_or_default(), token) {
+            Ok(()) => Outcome::new(202, "Accepted"),
+            Err(reason) => Outcome::refused(401, fault::AUTH_FAILED, &reason),
+        }
+    }
+
+    fn properties(&self, request: Option<&ApplicationProperties>) -> Outcome {
+        let text = |key: &str| text(request, key);
         let name = text("name").unwrap_or_default();
         let found = match (text("operation"), text("type")) {
             (Some("READ"), Some("com.microsoft:eventhub")) => self.hub(name),
             (Some("READ"), Some("com.microsoft:partition")) => {
                 self.partition(name, text("partition").unwrap_or_default())
             }
-            _ => return Outcome::new(400, "unknown operation or entity type"),
+            (operation, kind) => return Outcome::not_emulated(operation, kind),
         };
-        found.unwrap_or_else(|error| Outcome::new(404, &error.to_string()))
+        found.unwrap_or_else(|error| {
+            Outcome::refused(404, fault::NOT_FOUND, &fault::not_found_text(&error))
+        })
     }
 
     fn hub(&self, name: &str) -> Result<Outcome, EmulatorError> {
-        let hub = self.broker.hub(name)?;
+        let hub = self.tokens.broker().hub(name)?;
         let count = hub.partitions().len();
         let ids = (0..count).map(|id| Value::String(id.to_string())).collect();
         Ok(Outcome::found([
             ("name", Value::String(hub.name.clone())),
             ("type", Value::String("com.microsoft:eventhub".to_owned())),
-            ("created_at", Value::Timestamp(Timestamp::from_milliseconds(hub.created_ms))),
+            ("created_at", Value::Timestamp(Timestamp::from_milliseconds(hub.created_ms()))),
             ("partition_count", Value::Int(i32::try_from(count).unwrap_or(i32::MAX))),
             ("partition_ids", Value::Array(Array(ids))),
         ]))
     }
 
     fn partition(&self, name: &str, id: &str) -> Result<Outcome, EmulatorError> {
-        let hub = self.broker.hub(name)?;
+        let hub = self.tokens.broker().hub(name)?;
         // What is not a number is no partition either.
         let number = id.parse().unwrap_or(u32::MAX);
-        let state = self.broker.partition(name, number)?.state();
+        let state = self.tokens.broker().partition(name, number)?.state();
         let enqueued = Timestamp::from_milliseconds(state.last_enqueued_ms);
         Ok(Outcome::found([
             ("name", Value::String(hub.name.clone())),
@@ -182,16 +206,33 @@ impl Requests {
     }
 }
 
+fn text<'a>(request: Option<&'a ApplicationProperties>, key: &str) -> Option<&'a str> {
+    let SimpleValue::String(text) = request?.0.get(key)? else { return None };
+    Some(text.as_str())
+}
+
 /// An answer before it is addressed.
 struct Outcome {
     status_code: i32,
     status_description: String,
+    condition: Option<&'static str>,
     body: Value,
 }
 
 impl Outcome {
     fn new(status_code: i32, status_description: &str) -> Self {
-        Self { status_code, status_description: status_description.to_owned(), body: Value::Null }
+        let status_description = status_description.to_owned();
+        Self { status_code, status_description, condition: None, body: Value::Null }
+    }
+
+    fn refused(status_code: i32, condition: &'static str, description: &str) -> Self {
+        Self { condition: Some(condition), ..Self::new(status_code, description) }
+    }
+
+    fn not_emulated(operation: Option<&str>, kind: Option<&str>) -> Self {
+        let [operation, kind] = [operation, kind].map(|word| word.unwrap_or("(none)"));
+        let text = fault::not_emulated_text(&format!("the operation {operation} on {kind}"));
+        Self::refused(501, fault::NOT_IMPLEMENTED, &text)
     }
 
     fn found<const N: usize>(entries: [(&str, Value); N]) -> Self {
@@ -203,10 +244,14 @@ impl Outcome {
     }
 
     fn into_message(self, correlation_id: Option<MessageId>) -> Answer {
-        let mut application = OrderedMap::with_capacity(2);
+        let mut application = OrderedMap::with_capacity(3);
         application.insert("status-code".to_owned(), SimpleValue::Int(self.status_code));
         application
             .insert("status-description".to_owned(), SimpleValue::String(self.status_description));
+        if let Some(condition) = self.condition {
+            let condition = SimpleValue::Symbol(Symbol::from(condition));
+            application.insert("error-condition".to_owned(), condition);
+        }
         Message {
             header: None,
             delivery_annotations: None,

@@ -1,19 +1,29 @@
 //! Shapes the frames that leave, so that clients which read them carelessly work.
 //!
-//! The AMQP library leaves out trailing null fields, as it may. The Python client finds fields by
-//! position and fails on short lists, so every performative is padded to its full length. The
-//! Rust client fails on the answer to a detach that comes within microseconds, which no network
-//! does, so such an answer is held back for a moment.
+//! - The AMQP library leaves out trailing null fields, as it may. The Python client finds fields by
+//!   position and fails on short lists, so every performative is padded to its full length.
+//! - The Rust client fails on the answer to a detach that comes within microseconds, which no
+//!   network does, so such an answer is held back for a moment.
+//! - The library closes a link on which a message exceeds the limit that was announced. To refuse
+//!   the message alone, as the service does, the limit announced is lower than the library's.
+//! - The library gives credit to every writer, also to one that is about to be refused. Clients
+//!   then send, and wait for an answer that never comes, so that credit is withheld.
 
-/// Encoded null.
-const NULL: u8 = 0x40;
-/// Encodings of lists: empty, with one-byte and with four-byte sizes.
-const LIST0: u8 = 0x45;
-const LIST8: u8 = 0xc0;
-const LIST32: u8 = 0xd0;
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 
-/// Frame header, without the extended header that nobody uses.
-const HEADER_BYTES: usize = 8;
+use super::frame::{
+    ATTACH, DETACH, FLOW, HEADER_BYTES, LIST8, LIST32, NULL, Performative, split_frame,
+};
+use super::writer::{ABSORBED_MESSAGE_BYTES, MAX_MESSAGE_BYTES};
+
+/// Encoding of a number in eight bytes, and of the role of a receiver.
+const ULONG: u8 = 0x80;
+const RECEIVER: &[u8] = &[0x41];
+
+/// Numbers of the fields of an attach that are read: what we are, and the largest message.
+const ROLE: usize = 2;
+const LIMIT: usize = 10;
 
 /// Largest frames that clients take. A frame is not padded across such a limit: the library has
 /// filled it to the brim for a peer that takes no more.
@@ -37,7 +47,12 @@ pub(super) enum Pace {
 #[derive(Debug, Default)]
 pub(super) struct Shaper {
     partial: Vec<u8>,
+    /// Links without credit; each leaves with its detach, which follows at once.
+    refused: BTreeSet<Link>,
 }
+
+/// A link by channel and encoded handle.
+type Link = (Vec<u8>, Vec<u8>);
 
 impl Shaper {
     /// Takes what the library writes and returns what shall be sent: whole frames, in order.
@@ -46,6 +61,10 @@ impl Shaper {
         let mut pieces: Vec<Piece> = Vec::new();
         let mut rest = self.partial.as_slice();
         while let Some((frame, tail)) = split_frame(rest) {
+            rest = tail;
+            if withholds(&mut self.refused, frame) {
+                continue;
+            }
             let (bytes, pace) = shaped(frame);
             match pieces.last_mut() {
                 Some(last) if last.pace == pace && pace == Pace::AtOnce => {
@@ -53,70 +72,79 @@ impl Shaper {
                 }
                 _ => pieces.push(Piece { bytes, pace }),
             }
-            rest = tail;
         }
         self.partial = rest.to_vec();
         pieces
     }
 }
 
-fn split_frame(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let start = bytes.first_chunk::<4>()?;
-    // A protocol header is eight bytes: the name, then an id and a version.
-    let size = if start == b"AMQP" { 8 } else { u32::from_be_bytes(*start) };
-    // A size below that of the header would never end; the library does not write such frames.
-    bytes.split_at_checked(usize::try_from(size).ok()?.max(HEADER_BYTES))
+/// Whether the frame is credit for a refused link; keeps account of those.
+fn withholds(refused: &mut BTreeSet<Link>, frame: &[u8]) -> bool {
+    let Some(performative) = Performative::read(frame) else { return false };
+    let number = match performative.code {
+        ATTACH => 1,
+        FLOW => 4,
+        DETACH => 0,
+        _ => return false,
+    };
+    let (Some(channel), Some((_, handle, _))) = (frame.get(6..8), performative.field(number))
+    else {
+        return false;
+    };
+    let link = (channel.to_vec(), handle.to_vec());
+    if performative.code == FLOW {
+        return refused.contains(&link);
+    }
+    let receives = performative.field(ROLE).is_some_and(|(_, role, _)| role == RECEIVER);
+    if performative.code == ATTACH && receives && performative.field(LIMIT).is_none() {
+        refused.insert(link);
+    } else {
+        refused.remove(&link);
+    }
+    false
 }
 
 fn shaped(frame: &[u8]) -> (Vec<u8>, Pace) {
-    let pace = match performative(frame) {
-        Some((0x16, _)) => Pace::HeldBack,
-        _ => Pace::AtOnce,
+    let Some(performative) = Performative::read(frame) else {
+        return (frame.to_vec(), Pace::AtOnce);
     };
-    (padded(frame).unwrap_or_else(|| frame.to_vec()), pace)
+    let pace = if performative.code == DETACH { Pace::HeldBack } else { Pace::AtOnce };
+    let fields = fields(performative);
+    (padded(frame, performative, &fields).unwrap_or_else(|| frame.to_vec()), pace)
 }
 
-/// Descriptor code and what follows it, of a frame of AMQP type.
-fn performative(frame: &[u8]) -> Option<(u8, &[u8])> {
-    match frame.get(4..)? {
-        // Data offset 2 words, type 0, channel; then a described type with a small code.
-        [2, 0, _, _, 0x00, 0x53, code, list @ ..] => Some((*code, list)),
-        _ => None,
+/// The fields with the largest message that is stored where the library has written the largest
+/// that it reads.
+fn fields(performative: Performative<'_>) -> Cow<'_, [u8]> {
+    let limit = if performative.code == ATTACH { performative.field(LIMIT) } else { None };
+    match limit {
+        Some((before, [ULONG, limit @ ..], after))
+            if *limit == ABSORBED_MESSAGE_BYTES.to_be_bytes() =>
+        {
+            [before, &[ULONG], &MAX_MESSAGE_BYTES.to_be_bytes(), after].concat().into()
+        }
+        _ => performative.fields.into(),
     }
 }
 
 const fn full_length(code: u8) -> Option<u8> {
     match code {
-        0x10 => Some(10),        // open
-        0x11 => Some(8),         // begin
-        0x12 => Some(14),        // attach
-        0x13 | 0x14 => Some(11), // flow, transfer
+        0x10 => Some(10), // open
+        0x11 => Some(8),  // begin
+        ATTACH => Some(14),
+        FLOW | 0x14 => Some(11), // and transfer
         0x15 => Some(6),         // disposition
-        0x16 => Some(3),         // detach
-        0x17 | 0x18 => Some(1),  // end, close
+        DETACH => Some(3),
+        0x17 | 0x18 => Some(1), // end, close
         _ => None,
     }
 }
 
-/// The frame with its list at full length; `None` when it is not to be changed.
-fn padded(frame: &[u8]) -> Option<Vec<u8>> {
-    let (code, list) = performative(frame)?;
-    let full = full_length(code)?;
-    let (count, fields, payload) = match list {
-        [LIST0, payload @ ..] => (0, &[][..], payload),
-        [LIST8, size, count, rest @ ..] => {
-            let (fields, payload) = rest.split_at_checked(usize::from(*size).checked_sub(1)?)?;
-            (*count, fields, payload)
-        }
-        [LIST32, a, b, c, d, 0, 0, 0, count, rest @ ..] => {
-            let size = usize::try_from(u32::from_be_bytes([*a, *b, *c, *d])).ok()?;
-            let (fields, payload) = rest.split_at_checked(size.checked_sub(4)?)?;
-            (*count, fields, payload)
-        }
-        _ => return None,
-    };
-    let missing = usize::from(full.checked_sub(count)?);
-    if missing == 0 {
+/// The frame with these fields, filled up with nulls; `None` when it is to stay as it is.
+fn padded(frame: &[u8], performative: Performative<'_>, fields: &[u8]) -> Option<Vec<u8>> {
+    let full = full_length(performative.code)?;
+    let missing = usize::from(full.checked_sub(performative.count)?);
+    if missing == 0 && fields == performative.fields {
         return None;
     }
     let fields_size = fields.len() + missing;
@@ -131,7 +159,7 @@ fn padded(frame: &[u8]) -> Option<Vec<u8>> {
     }
     bytes.extend_from_slice(fields);
     bytes.resize(bytes.len() + missing, NULL);
-    bytes.extend_from_slice(payload);
+    bytes.extend_from_slice(performative.payload);
     if FRAME_LIMITS.iter().any(|limit| (frame.len() + 1..=bytes.len()).contains(&(limit + 1))) {
         return None;
     }
@@ -177,6 +205,37 @@ mod tests {
         let body = [&[0, 0x53, 0x12, 0xc0, 253, 1][..], &name].concat();
         let head = [0, 0x53, 0x12, 0xd0, 0, 0, 1, 13, 0, 0, 0, 14];
         check(&body, &[&head[..], &name, &[0x40; 13]].concat());
+    }
+
+    #[test]
+    fn an_attach_announces_the_largest_message_that_is_stored() {
+        let attach = |limit: u64| {
+            let fields = [&[0x40; 10][..], &[0x80], &limit.to_be_bytes(), &[0x40; 3]].concat();
+            [&[0, 0x53, 0x12, 0xc0, 23, 14][..], &fields].concat()
+        };
+        check(&attach(ABSORBED_MESSAGE_BYTES), &attach(MAX_MESSAGE_BYTES));
+        check(&attach(77), &attach(77));
+    }
+
+    #[test]
+    fn credit_of_a_refused_writer_is_withheld_until_it_is_detached() {
+        let list = |code: u8, fields: &[u8]| {
+            let count = u8::try_from(fields.len()).unwrap();
+            frame(0, &[&[0, 0x53, code, 0xc0, count + 1, count][..], fields].concat())
+        };
+        let (session, flow) = (list(FLOW, &[0x43; 4]), list(FLOW, &[0x43; 7]));
+        let other = list(FLOW, &[0x43, 0x43, 0x43, 0x43, 0x44]);
+        let detach = list(DETACH, &[0x43, 0x41]);
+        let passed = |attach: &[u8]| {
+            let mut shaper = Shaper::default();
+            shaper.push(attach);
+            [&flow, &session, &other, &detach, &flow].map(|one| !shaper.push(one).is_empty())
+        };
+        let (sends, receives) = ([0x40, 0x43, 0x42], [0x40, 0x43, 0x41]);
+        assert_eq!(passed(&list(ATTACH, &receives)), [false, true, true, true, true]);
+        assert_eq!(passed(&list(ATTACH, &sends)), [true; 5]);
+        let accepted = [&receives[..], &[0x40; 7], &[0x44]].concat();
+        assert_eq!(passed(&list(ATTACH, &accepted)), [true; 5]);
     }
 
     #[test]

@@ -50,6 +50,8 @@ pub struct Account {
 pub struct Moment {
     /// Everything enqueued up to here on the account's hubs has been seen.
     pub watermark: ArrivalTime,
+    /// As the watermark, but also on partitions that it no longer waits for.
+    pub seen: ArrivalTime,
     /// Newest arrival known: the time line of `opened_at`.
     pub now: ArrivalTime,
 }
@@ -168,7 +170,7 @@ impl Account {
             prices: &self.prices,
             lateness_ms: env.settings.lateness_ms,
         };
-        self.calls.pass(self.watermark, &terms);
+        self.calls.pass(self.watermark, moment.seen, &terms);
         let early = std::mem::take(&mut self.calls.early);
         if early > 0 {
             let settled = i64::try_from(early).unwrap_or(i64::MAX);
@@ -181,7 +183,8 @@ impl Account {
             && let Some(judged_to) = self.judged_to
         {
             self.cap.forget(judged_to.hour() - 26);
-            let clock = AccountClock { judged_to: judged_to.0, watermark: self.watermark };
+            let (judged_to, watermark) = (judged_to.0, self.watermark);
+            let clock = AccountClock { judged_to, watermark, seen: moment.seen };
             outcome.effects.clock = Some(clock);
             let states = self.series.iter().map(|(id, series)| (*id, state_of(series)));
             outcome.effects.states = states.collect();

@@ -99,6 +99,9 @@ pub struct AccountClock {
     pub judged_to: i64,
     /// Everything enqueued up to here on the account's hubs has been seen.
     pub watermark: ArrivalTime,
+    /// As the watermark, but also on partitions that it no longer waits for; rows needed until
+    /// before it may go.
+    pub seen: ArrivalTime,
 }
 
 /// What a restart puts back.

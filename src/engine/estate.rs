@@ -1,11 +1,11 @@
 //! What needs several accounts, or belongs to none: lost records, recreated hubs, stalled
-//! partitions and models without a price.
+//! partitions, hubs that cannot be read and models without a price.
 
 use std::collections::BTreeMap;
 
 use super::effects::Gap;
 use crate::detect::baseline::as_float;
-use crate::event::PartitionKey;
+use crate::event::{PartitionKey, Trouble, TroubleKind};
 use crate::incident::tracker::{Cause, Changes, Hearing, Sighting, Tracked, Tracker, Verdict};
 use crate::incident::{Incident, Severity, State};
 use crate::time::{ArrivalTime, DAY_MS, EventTime, HOUR_MS};
@@ -19,6 +19,8 @@ pub struct News {
     pub recreated: Vec<String>,
     /// Partitions windows no longer wait for.
     pub stalled: Vec<PartitionKey>,
+    /// Hubs that cannot be read.
+    pub troubles: Vec<Trouble>,
     /// Destinations that refused a notification for good.
     pub undeliverable: Vec<String>,
     /// Tokens used by models without a price, by account and model.
@@ -63,7 +65,13 @@ const UNDELIVERABLE: Rule = Rule {
     severity: Severity::High,
     resolves_after_ms: HOUR_MS,
 };
-const RULES: [&Rule; 5] = [&LOST, &RECREATED, &STALLED, &UNPRICED, &UNDELIVERABLE];
+const UNREADABLE: Rule = Rule {
+    id: "TW-S06",
+    name: "Hub cannot be read",
+    severity: Severity::High,
+    resolves_after_ms: HOUR_MS,
+};
+const RULES: [&Rule; 6] = [&LOST, &RECREATED, &STALLED, &UNPRICED, &UNDELIVERABLE, &UNREADABLE];
 
 /// The rule about destinations that refuse for good; its account is the destination, which need not
 /// be told.
@@ -213,7 +221,33 @@ fn reports(news: &News) -> Vec<Report<'_>> {
              unknown"
         ),
     });
-    gaps.chain(recreated).chain(stalled).chain(undeliverable).chain(unpriced).collect()
+    let troubles = news.troubles.iter().map(about_trouble);
+    let of_hubs = gaps.chain(recreated).chain(stalled).chain(troubles);
+    of_hubs.chain(undeliverable).chain(unpriced).collect()
+}
+
+fn about_trouble(trouble: &Trouble) -> Report<'_> {
+    let place = match &trouble.partition {
+        Some(partition) => format!("partition {partition} of hub {}", trouble.hub),
+        None => format!("hub {}", trouble.hub),
+    };
+    let what = match trouble.kind {
+        TroubleKind::Refused => "refuses us",
+        TroubleKind::Taken => "is read by another reader, which takes it from us",
+        TroubleKind::Unreachable => "does not answer",
+    };
+    Report {
+        rule: &UNREADABLE,
+        scope: trouble.hub.clone(),
+        account: &trouble.hub,
+        observed: 1.0,
+        unit: "hub unread",
+        evidence: format!(
+            "{place} {what}: {}. What is written there is not watched meanwhile; it is read \
+             afterwards as far as the hub still has it",
+            trouble.reason.trim_end_matches('.')
+        ),
+    }
 }
 
 fn about_gap(gap: &Gap) -> Report<'_> {

@@ -5,12 +5,12 @@ pub mod effects;
 pub mod estate;
 pub mod watch;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::aggregate::join::JoinSettings;
 use crate::decode::{self, DECODERS, Decoded};
 use crate::detect::DetectSettings;
-use crate::event::{Arrival, Batch, Event, PartitionKey};
+use crate::event::{Arrival, Batch, Event, PartitionKey, Position};
 use crate::price::PriceBook;
 use crate::time::{ArrivalTime, MINUTE_MS};
 use account::{Account, AccountRow, Moment};
@@ -64,11 +64,20 @@ pub struct Engine {
     env: Env,
     lineage: String,
     partitions: BTreeMap<PartitionKey, Partition>,
-    hubs: BTreeMap<String, ArrivalTime>,
+    hubs: BTreeMap<String, Passed>,
     accounts: BTreeMap<String, Account>,
     categories: BTreeSet<String>,
     estate: Estate,
     now: ArrivalTime,
+}
+
+/// How far a hub was read.
+#[derive(Debug, Clone, Copy)]
+struct Passed {
+    /// By every partition that windows wait for: its watermark.
+    waited_for: ArrivalTime,
+    /// By every partition that may still be read, stalled ones too.
+    seen: ArrivalTime,
 }
 
 #[derive(Debug, Clone)]
@@ -77,6 +86,8 @@ struct Partition {
     saved_next: Option<i64>,
     passed: ArrivalTime,
     waited_for: bool,
+    /// Of a hub that was recreated or is no longer configured: nothing more comes.
+    gone: bool,
     moved: bool,
     events: i64,
     tokens: i64,
@@ -89,10 +100,17 @@ impl Partition {
             saved_next: next,
             passed,
             waited_for: true,
+            gone: false,
             moved: false,
             events: 0,
             tokens: 0,
         }
+    }
+}
+
+impl Partition {
+    const fn leave(&mut self) {
+        (self.gone, self.waited_for) = (true, false);
     }
 }
 
@@ -124,13 +142,16 @@ impl Engine {
             engine.now = engine.now.max(passed);
             engine.partitions.insert(key, Partition::at(next, passed));
         }
+        let keys: Vec<PartitionKey> = engine.partitions.keys().cloned().collect();
+        keys.iter().for_each(|key| engine.leave_older(key));
         engine
     }
 
-    /// The next sequence number of a partition; `None` when nothing was read from it yet.
+    /// How far every partition was read.
     #[must_use]
-    pub fn next_sequence(&self, key: &PartitionKey) -> Option<i64> {
-        self.partitions.get(key)?.next
+    pub fn positions(&self) -> HashMap<PartitionKey, Position> {
+        let at = |p: &Partition| Position { next: p.next, passed: p.passed };
+        self.partitions.iter().map(|(key, partition)| (key.clone(), at(partition))).collect()
     }
 
     /// Applies one batch. Pure: no clock, no I/O, no randomness; the same batches in the same
@@ -140,6 +161,9 @@ impl Engine {
         let mut news = News::default();
         for key in &batch.members {
             self.join_in(key, &mut news);
+        }
+        for key in &batch.gone {
+            self.partitions.entry(key.clone()).and_modify(Partition::leave);
         }
         let mut rows: BTreeMap<String, Vec<(AccountRow, PartitionKey)>> = BTreeMap::new();
         for arrival in &batch.arrivals {
@@ -160,11 +184,14 @@ impl Engine {
                 news.stalled.push(key.clone());
             }
         }
+        news.troubles.clone_from(&batch.troubles);
         news.undeliverable.clone_from(&batch.undeliverable);
         self.move_watermarks();
         self.step_accounts(rows, &mut effects, &mut news);
         news.gaps.clone_from(&effects.gaps);
-        let changes = self.estate.apply(&news, self.now);
+        let told_by_hubs = self.now > ArrivalTime(i64::MIN);
+        let now = if told_by_hubs { self.now } else { batch.clock.unwrap_or(self.now) };
+        let changes = self.estate.apply(&news, now);
         effects.incidents = changes.incidents;
         effects.announcements.extend(changes.announcements);
         if !effects.is_empty() || self.partitions.values().any(|p| p.next != p.saved_next) {
@@ -177,20 +204,24 @@ impl Engine {
         if self.partitions.contains_key(key) {
             return;
         }
-        let older =
-            |known: &PartitionKey| known.hub == key.hub && known.incarnation < key.incarnation;
+        let older = |known: &PartitionKey| known.is_earlier_life_of(key);
         if self.partitions.keys().any(older) && !news.recreated.contains(&key.hub) {
             news.recreated.push(key.hub.clone());
         }
-        for (known, partition) in &mut self.partitions {
-            if older(known) {
-                partition.waited_for = false;
-            }
-        }
+        self.leave_older(key);
         // Saved with the next step even if nothing has been read from it: after a restart windows
         // must wait for it before the source has named it again.
         let fresh = Partition { moved: true, ..Partition::at(None, ArrivalTime(i64::MIN)) };
         self.partitions.insert(key.clone(), fresh);
+    }
+
+    /// Of earlier lives of the hub nothing more comes.
+    fn leave_older(&mut self, key: &PartitionKey) {
+        for (known, partition) in &mut self.partitions {
+            if known.is_earlier_life_of(key) {
+                partition.leave();
+            }
+        }
     }
 
     fn read(
@@ -271,17 +302,25 @@ impl Engine {
 
     /// A hub's watermark is what its slowest waited-for partition has passed; it never goes back.
     fn move_watermarks(&mut self) {
-        let mut slowest: BTreeMap<&str, ArrivalTime> = BTreeMap::new();
-        for (key, partition) in self.partitions.iter().filter(|(_, p)| p.waited_for) {
-            let hub = slowest.entry(&key.hub).or_insert(partition.passed);
-            *hub = (*hub).min(partition.passed);
-            self.now = self.now.max(partition.passed);
+        let mut slowest: BTreeMap<&str, Passed> = BTreeMap::new();
+        for (key, partition) in self.partitions.iter().filter(|(_, p)| !p.gone) {
+            let last = Passed { waited_for: ArrivalTime(i64::MAX), seen: ArrivalTime(i64::MAX) };
+            let hub = slowest.entry(&key.hub).or_insert(last);
+            hub.seen = hub.seen.min(partition.passed);
+            if partition.waited_for {
+                hub.waited_for = hub.waited_for.min(partition.passed);
+                self.now = self.now.max(partition.passed);
+            }
         }
-        for (hub, watermark) in slowest {
+        // Where every partition is stalled, time stands still.
+        for (hub, passed) in slowest.into_iter().filter(|(_, p)| p.waited_for.0 < i64::MAX) {
             match self.hubs.get_mut(hub) {
-                Some(known) => *known = (*known).max(watermark),
+                Some(known) => {
+                    known.waited_for = known.waited_for.max(passed.waited_for);
+                    known.seen = known.seen.max(passed.seen);
+                }
                 None => {
-                    self.hubs.insert(hub.to_owned(), watermark);
+                    self.hubs.insert(hub.to_owned(), passed);
                 }
             }
         }
@@ -299,9 +338,13 @@ impl Engine {
         for (resource, account) in &mut self.accounts {
             let (rows, origin): (Vec<_>, Vec<_>) =
                 rows.remove(resource).unwrap_or_default().into_iter().unzip();
-            let watermark = account.hubs().filter_map(|hub| self.hubs.get(hub)).min();
-            let watermark = watermark.copied().unwrap_or(ArrivalTime(i64::MIN));
-            let outcome = account.apply(&rows, Moment { watermark, now: self.now }, &self.env);
+            let hubs = || account.hubs().filter_map(|hub| self.hubs.get(hub));
+            let watermark = hubs().map(|hub| hub.waited_for).min();
+            let seen = hubs().map(|hub| hub.seen).min();
+            let [watermark, seen] =
+                [watermark, seen].map(|time| time.unwrap_or(ArrivalTime(i64::MIN)));
+            let moment = Moment { watermark, seen, now: self.now };
+            let outcome = account.apply(&rows, moment, &self.env);
             for (key, tokens) in origin.iter().zip(&outcome.row_tokens) {
                 if let Some(partition) = self.partitions.get_mut(key) {
                     partition.tokens = partition.tokens.saturating_add(*tokens);
@@ -368,5 +411,50 @@ impl Engine {
             }
         }
         moves
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(hub: &str, incarnation: i64, partition: &str) -> PartitionKey {
+        PartitionKey { hub: hub.to_owned(), incarnation, partition: partition.to_owned() }
+    }
+
+    fn restored(partitions: &[(PartitionKey, i64)]) -> Engine {
+        let at = |(key, passed): &(PartitionKey, i64)| (key.clone(), Some(9), ArrivalTime(*passed));
+        let partitions = partitions.iter().map(at).collect();
+        let env = Env { settings: EngineSettings::default(), book: PriceBook::built_in().unwrap() };
+        Engine::restore(Saved { partitions, ..Saved::default() }, env)
+    }
+
+    #[track_caller]
+    fn check(mut engine: Engine, batch: &Batch, watermark: i64, seen: i64) {
+        engine.apply(batch);
+        let passed = engine.hubs["east"];
+        assert_eq!((passed.waited_for.0, passed.seen.0), (watermark, seen));
+    }
+
+    #[test]
+    fn after_a_restart_nothing_waits_for_the_earlier_life_of_a_hub() {
+        let engine = restored(&[(key("east", 0, "0"), 5), (key("east", 1, "0"), 70)]);
+        check(engine, &Batch::default(), 70, 70);
+    }
+
+    #[test]
+    fn a_stalled_partition_holds_back_what_is_forgotten_but_not_what_is_judged() {
+        let engine = restored(&[(key("east", 0, "0"), 5), (key("east", 0, "1"), 70)]);
+        let batch = Batch { stalled: vec![key("east", 0, "0")], ..Batch::default() };
+        check(engine, &batch, 70, 5);
+    }
+
+    #[test]
+    fn nothing_waits_for_a_hub_that_is_no_longer_configured() {
+        let gone = key("west", 0, "0");
+        let mut engine = restored(&[(gone.clone(), 5), (key("east", 0, "0"), 70)]);
+        engine.apply(&Batch { gone: vec![gone], ..Batch::default() });
+        assert!(!engine.hubs.contains_key("west"));
+        check(engine, &Batch::default(), 70, 70);
     }
 }

@@ -186,6 +186,28 @@ pub struct PartitionKey {
     pub partition: String,
 }
 
+impl PartitionKey {
+    /// True for a partition of the same hub before it was recreated.
+    #[must_use]
+    pub fn is_earlier_life_of(&self, other: &Self) -> bool {
+        self.hub == other.hub && self.incarnation < other.incarnation
+    }
+}
+
+/// How far a partition was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// The next sequence number; `None` before the first event.
+    pub next: Option<i64>,
+    /// Everything enqueued up to here has been seen.
+    pub passed: ArrivalTime,
+}
+
+impl Position {
+    /// Nothing has been read.
+    pub const UNREAD: Self = Self { next: None, passed: ArrivalTime(i64::MIN) };
+}
+
 /// What a source hands over at once: the unit of one step and one transaction.
 ///
 /// Empty ones come every second, so that time passes where nothing arrives.
@@ -200,6 +222,36 @@ pub struct Batch {
     /// Partitions that could neither be read nor found idle for too long: windows no longer wait
     /// for them.
     pub stalled: Vec<PartitionKey>,
+    /// Partitions that are not read any more, because their hub is no longer configured.
+    pub gone: Vec<PartitionKey>,
+    /// Hubs that have not let themselves be read for a while, told again while it lasts.
+    pub troubles: Vec<Trouble>,
     /// Destinations that will never take a notification they were sent.
     pub undeliverable: Vec<String>,
+    /// Our own clock, for the one case that no hub has ever told the time.
+    pub clock: Option<ArrivalTime>,
+}
+
+/// Why a hub is not read although this process is well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// Hub, as named in the configuration.
+    pub hub: String,
+    /// Partition, where it is not the hub as a whole.
+    pub partition: Option<String>,
+    /// What kind.
+    pub kind: TroubleKind,
+    /// The hub's words, and the mend where one is known.
+    pub reason: String,
+}
+
+/// What keeps a hub from being read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TroubleKind {
+    /// It does not let us in, or is not there.
+    Refused,
+    /// Another reader has the same or a higher owner level.
+    Taken,
+    /// It does not answer, or breaks off.
+    Unreachable,
 }

@@ -3,6 +3,7 @@
 
 pub mod courier;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,12 +12,13 @@ use tokio_util::sync::CancellationToken;
 use crate::engine::effects::Effects;
 use crate::engine::estate::UNDELIVERABLE_ID;
 use crate::engine::{Engine, Env};
-use crate::event::{Batch, PartitionKey};
+use crate::event::{Batch, PartitionKey, Position, TroubleKind};
 use crate::incident::Announcement;
 use crate::notify::{self, Destination};
 use crate::source::{Source, SourceError};
 use crate::store::commit::OutboxRow;
 use crate::store::{Store, StoreError};
+use crate::time::ArrivalTime;
 use courier::Couriers;
 
 /// Why the pipeline stopped before it was told to.
@@ -54,19 +56,15 @@ impl Core {
     ///
     /// # Errors
     /// What the database says.
-    pub async fn restore(
-        mut store: Store,
-        env: Env,
-    ) -> Result<(Self, Vec<PartitionKey>), StoreError> {
+    pub async fn restore(mut store: Store, env: Env) -> Result<Self, StoreError> {
         let saved = store.load().await?;
-        let known = saved.partitions.iter().map(|(key, _, _)| key.clone()).collect();
-        Ok((Self { store, engine: Engine::restore(saved, env) }, known))
+        Ok(Self { store, engine: Engine::restore(saved, env) })
     }
 
-    /// The next sequence number to read of a partition.
+    /// Where a source goes on.
     #[must_use]
-    pub fn next_sequence(&self, key: &PartitionKey) -> Option<i64> {
-        self.engine.next_sequence(key)
+    pub fn positions(&self) -> HashMap<PartitionKey, Position> {
+        self.engine.positions()
     }
 
     /// One step: apply, render, save. `render` turns announcements into outbox rows.
@@ -212,6 +210,11 @@ impl<S: Source> Service<S> {
             };
             let Some(mut batch) = batch else { return Ok(()) };
             batch.undeliverable = std::mem::take(&mut couriers.given_up);
+            batch.clock = Some(ArrivalTime((self.clock)()));
+            if batch.troubles.iter().any(|trouble| trouble.kind == TroubleKind::Taken) {
+                // Is the other reader a successor at this database? Then our time is over.
+                self.core.store.check_owner().await?;
+            }
             watch.arrived(&batch);
             let destinations = &self.destinations;
             let render = |effects: &Effects| rendered(&effects.announcements, destinations);
@@ -244,11 +247,10 @@ mod tests {
     use super::*;
     use crate::engine::EngineSettings;
     use crate::engine::effects::Saved;
-    use crate::event::Arrival;
+    use crate::event::{Arrival, Trouble};
     use crate::incident::Severity;
     use crate::notify::EmlSettings;
     use crate::price::PriceBook;
-    use crate::time::ArrivalTime;
 
     #[test]
     fn a_partition_nothing_was_read_from_is_remembered() {
@@ -269,6 +271,26 @@ mod tests {
         let effects = engine.apply(&Batch { arrivals: vec![arrival], ..Batch::default() });
         let saved: Vec<_> = effects.positions.iter().map(|p| (&*p.key.partition, p.to)).collect();
         assert_eq!(saved, [("0", Some(1)), ("1", None)]);
+    }
+
+    #[test]
+    fn a_hub_that_never_let_us_in_is_told_by_our_own_clock_and_once() {
+        let env = Env { settings: EngineSettings::default(), book: PriceBook::built_in().unwrap() };
+        let mut engine = Engine::restore(Saved::default(), env);
+        let trouble = Trouble {
+            hub: "east".to_owned(),
+            partition: None,
+            kind: TroubleKind::Refused,
+            reason: "amqp:unauthorized-access".to_owned(),
+        };
+        let clock = Some(ArrivalTime(1_700_000_000_000));
+        let batch = Batch { troubles: vec![trouble], clock, ..Batch::default() };
+        let told = engine.apply(&batch).announcements;
+        assert_eq!(told.len(), 1);
+        let incident = &told[0].incident;
+        assert_eq!((incident.rule.as_str(), Some(incident.opened_at)), ("TW-S06", clock));
+        assert!(incident.evidence[0].contains("hub east refuses us: amqp:unauthorized-access"));
+        assert!(engine.apply(&batch).announcements.is_empty());
     }
 
     #[test]

@@ -106,7 +106,7 @@ impl Replay {
 
     /// Says which partitions the database knows: those not in these files hold nothing to wait for.
     #[must_use]
-    pub fn with_known(mut self, known: Vec<PartitionKey>) -> Self {
+    pub fn with_known(mut self, known: impl IntoIterator<Item = PartitionKey>) -> Self {
         let elsewhere = known.into_iter().filter(|key| !self.remaining.contains_key(key));
         self.elsewhere = elsewhere.collect();
         self

@@ -105,15 +105,32 @@ impl Store {
                 failpoint::reached("after-commit");
                 Ok(())
             }
-            Err(failed) => {
-                // Never back into use: SQLite and the driver may disagree about its transaction.
-                // Closing rolls back, and an error in closing changes nothing about that.
-                drop(connection.close_hard().await);
-                Err(match failed {
-                    Failed::Sql(source) => self.sql_error(source),
-                    Failed::Fenced(partition) => StoreError::Fenced { partition },
-                })
+            Err(failed) => Err(self.give_up(connection, failed).await),
+        }
+    }
+
+    /// Asks whether the database is still ours, for when there is nothing to save.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] when another process owns it; else what SQLite says.
+    pub async fn check_owner(&mut self) -> Result<(), StoreError> {
+        let mut connection = self.writer().await?;
+        match check_owner(&mut connection, self.epoch).await {
+            Ok(()) => {
+                self.writer = Some(connection);
+                Ok(())
             }
+            Err(failed) => Err(self.give_up(connection, failed).await),
+        }
+    }
+
+    async fn give_up(&self, connection: SqliteConnection, failed: Failed) -> StoreError {
+        // Never back into use: SQLite and the driver may disagree about its transaction.
+        // Closing rolls back, and an error in closing changes nothing about that.
+        drop(connection.close_hard().await);
+        match failed {
+            Failed::Sql(source) => self.sql_error(source),
+            Failed::Fenced(partition) => StoreError::Fenced { partition },
         }
     }
 
@@ -355,7 +372,7 @@ async fn save_account(
             .await?;
         sqlx::query("delete from call_rows where account = $1 and needed_until < $2")
             .bind(account)
-            .bind(clock.watermark.0.div_euclid(60_000))
+            .bind(clock.seen.0.div_euclid(60_000))
             .execute(&mut *connection)
             .await?;
         // By the judged slot, which every batching reaches alike.

@@ -103,6 +103,7 @@ async fn accounts(connection: &mut SqliteConnection) -> Result<Accounts, sqlx::E
         let clock = judged_to.zip(watermark).map(|(judged_to, watermark)| AccountClock {
             judged_to,
             watermark: ArrivalTime(watermark),
+            seen: ArrivalTime(watermark),
         });
         let id = row.try_get(0)?;
         let resource = row.try_get(1)?;

@@ -69,6 +69,34 @@ fn a_wrong_file_ends_with_3_and_a_missing_secret_is_wrong() {
 }
 
 #[test]
+fn how_a_hub_is_reached_is_checked_and_told() {
+    let config = |transport: &str, endpoint: &str| {
+        write(&format!(
+            "[[hub]]\nname = \"a\"\nhub = \"h\"\nnamespace = \"n.servicebus.windows.net\"\n\
+             transport = \"{transport}\"\ncustom_endpoint = \"{endpoint}\"\n"
+        ))
+    };
+    for (transport, endpoint, said_is) in [
+        ("amqp", "amqp://127.0.0.1:5672", "by amqp at amqp://127.0.0.1:5672"),
+        ("websocket", "amqps://x.example", "by websocket at amqps://x.example"),
+    ] {
+        let output = check(&["--config", name(config(transport, endpoint).path())]);
+        assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+        assert!(said(&output).contains(said_is), "{}", said(&output));
+    }
+    for (transport, endpoint, at, mend) in [
+        ("amqp", "amqp://x.example", ":6:1: ", "amqps://HOST:PORT"),
+        ("websocket", "amqp://127.0.0.1:5672", ":6:1: ", "amqps://HOST:PORT"),
+        ("websocket", "wss://x.example", ":6:1: ", "transport = \"websocket\""),
+        ("quic", "amqps://x.example", ":5:13: ", "\"amqp\", \"websocket\""),
+    ] {
+        let output = check(&["--config", name(config(transport, endpoint).path())]);
+        assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+        assert!(said(&output).contains(at) && said(&output).contains(mend), "{}", said(&output));
+    }
+}
+
+#[test]
 fn json_is_a_list_of_objects() {
     let file = write("prefetch = 1\n");
     let output = check(&["--config", name(file.path()), "--format", "json"]);

@@ -130,7 +130,7 @@ pub(crate) fn env() -> Env {
 /// Engine and store on the database at `path`, as after a start.
 pub(crate) async fn open(path: &str) -> Core {
     let store = Store::open(Path::new(path)).await.unwrap();
-    Core::restore(store, env()).await.unwrap().0
+    Core::restore(store, env()).await.unwrap()
 }
 
 /// One step without notifications.
@@ -151,6 +151,30 @@ pub(crate) fn idle(arrivals: &[Arrival]) -> Batch {
     let newest = arrivals.iter().map(|arrival| arrival.enqueued).max().unwrap();
     let idle = members(arrivals).members.into_iter().map(|key| (key, newest)).collect();
     Batch { idle, ..Batch::default() }
+}
+
+/// Calls and tokens (in, cached, out) of each deployment that had any.
+pub(crate) type Sums = BTreeMap<String, [i64; 4]>;
+
+/// What the database at `path` has counted.
+pub(crate) async fn stored_sums(path: &Path) -> Sums {
+    let mut sums = Sums::new();
+    for total in Reader::open(path).await.unwrap().totals().await.unwrap().deployments {
+        let amount = total.split.total();
+        let sum = sums.entry(total.deployment).or_default();
+        let values = [amount.calls, amount.input, amount.cached, amount.output];
+        sum.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+    }
+    sums.retain(|_, sum| *sum != [0; 4]);
+    sums
+}
+
+/// What a simulation really had.
+pub(crate) fn true_sums(truth: &Truth) -> Sums {
+    let deployments = truth.deployments.iter();
+    deployments
+        .map(|d| (d.deployment.clone(), [d.calls, d.tokens_in, d.tokens_cached, d.tokens_out]))
+        .collect()
 }
 
 pub(crate) async fn digest(path: &str) -> Vec<String> {

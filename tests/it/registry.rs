@@ -1,16 +1,24 @@
-//! The README's tables say what the code has, no more and no less.
+//! README and pages say what the code has, no more and no less.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use tokenwatch::decode::DECODERS;
 use tokenwatch::detect::DETECTORS;
+use tokenwatch::emulator::{Entities, HubSpec, Script};
 use tokenwatch::engine::estate;
 
+use crate::harness::run;
+
+const EMULATOR: &str = "docs/emulator.md";
+
+fn page(file: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap()
+}
+
 /// Rows of the first table under the heading, cell by cell, without the table's own heading.
-fn table(heading: &str) -> Vec<Vec<String>> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let text = std::fs::read_to_string(path).unwrap();
+fn table(file: &str, heading: &str) -> Vec<Vec<String>> {
+    let text = page(file);
     let lines = text.lines().skip_while(|line| *line != format!("## {heading}"));
     let rows = lines.skip_while(|line| !line.starts_with('|'));
     let rows = rows.take_while(|line| line.starts_with('|')).skip(2);
@@ -22,11 +30,11 @@ fn table(heading: &str) -> Vec<Vec<String>> {
 }
 
 #[track_caller]
-fn check(heading: &str, expected: &[&str]) {
-    let rows = table(heading);
+fn check(file: &str, heading: &str, expected: &[&str]) {
+    let rows = table(file, heading);
     let first: Vec<&str> =
         rows.iter().flat_map(|cells| cells.first()).map(String::as_str).collect();
-    assert_eq!(first, expected, "first column of the table under {heading:?} in README.md");
+    assert_eq!(first, expected, "first column of the table under {heading:?} in {file}");
     for row in &rows {
         assert!(row.iter().all(|cell| !cell.is_empty()), "an empty cell in {row:?}");
     }
@@ -38,7 +46,8 @@ fn the_readme_says_of_every_kind_of_record_what_its_decoder_says() {
         DECODERS.iter().map(|kind| [kind.name, kind.reads, kind.cannot_tell]).collect();
     let row = |[name, reads, cannot]: &[&str; 3]| format!("| {name} | {reads} | {cannot} |\n");
     let generated: String = expected.iter().map(row).collect();
-    let found: Vec<_> = table("Log categories").iter().map(|row| row.join(" | ")).collect();
+    let found: Vec<_> =
+        table("README.md", "Log categories").iter().map(|row| row.join(" | ")).collect();
     let wanted: Vec<_> = expected.iter().map(|row| row.join(" | ")).collect();
     assert_eq!(found, wanted, "the table in README.md must be\n{generated}");
 }
@@ -57,12 +66,12 @@ fn kinds_of_records_have_names_of_their_own_and_say_what_they_lack() {
 fn the_readme_lists_every_detector_and_service_rule() {
     let detectors = DETECTORS.iter().map(|detector| detector.profile().id);
     let ids: Vec<&str> = detectors.chain(estate::rule_ids()).collect();
-    check("Detectors", &ids);
+    check("README.md", "Detectors", &ids);
 }
 
 #[test]
 fn the_readme_says_of_a_detector_what_its_profile_says() {
-    for (row, detector) in table("Detectors").iter().zip(DETECTORS) {
+    for (row, detector) in table("README.md", "Detectors").iter().zip(DETECTORS) {
         let profile = detector.profile();
         assert_eq!(row[1..], [profile.name, profile.needs, profile.cannot_know], "{}", profile.id);
     }
@@ -75,5 +84,70 @@ fn every_detector_says_what_it_needs_and_cannot_know() {
         assert!(!profile.needs.is_empty(), "{} needs", profile.id);
         assert!(!profile.cannot_know.is_empty(), "{} cannot_know", profile.id);
         assert!(!profile.techniques.is_empty(), "{} techniques", profile.id);
+    }
+}
+
+/// Text between a fence of this language and the next one.
+fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
+    let fence = format!("```{language}\n");
+    let parts = text.split(&fence);
+    parts.skip(1).filter_map(|part| part.split("```").next()).collect()
+}
+
+#[test]
+fn the_emulators_page_lists_its_options() {
+    let help = run(&["emulator", "--help"]).out;
+    let options = help.lines().filter_map(|line| line.trim_start().strip_prefix("--"));
+    let options = options.filter_map(|option| option.split([' ', '=']).next());
+    // Common to all commands.
+    let own = options.filter(|option| *option != "log-format").map(|option| format!("--{option}"));
+    let mut own: Vec<String> = own.collect();
+    let mut listed: Vec<_> =
+        table(EMULATOR, "Options").into_iter().map(|row| row[0].clone()).collect();
+    own.sort();
+    listed.sort();
+    assert!(own.len() > 8, "{own:?}");
+    assert_eq!(listed, own);
+}
+
+#[test]
+fn what_the_emulators_page_shows_is_understood() {
+    let text = page(EMULATOR);
+    let json = blocks(&text, "json");
+    let file = json.iter().find(|block| block.contains("UserConfig")).unwrap();
+    let entities = Entities::parse(file).unwrap();
+    let hub = HubSpec { consumer_groups: vec!["cg1".to_owned()], ..HubSpec::new("eh1", 2) };
+    assert_eq!((entities.hubs, entities.ignored), (vec![hub], Vec::new()));
+
+    let mut scripts = 0;
+    for line in blocks(&text, "sh").iter().flat_map(|block| block.lines()) {
+        let script = line.split_once("--script '").or_else(|| line.split_once("/faults -d '"));
+        if let Some((script, _)) = script.and_then(|(_, rest)| rest.split_once('\'')) {
+            let read = script.parse::<Script>();
+            assert!(read.is_ok(), "{line}: {read:?}");
+            scripts += 1;
+        }
+    }
+    assert!(scripts >= 4, "{scripts}");
+}
+
+#[test]
+fn links_lead_somewhere() {
+    for file in ["README.md", EMULATOR] {
+        let text = page(file);
+        let headings = text.lines().filter_map(|line| line.strip_prefix('#'));
+        let anchors: Vec<String> = headings
+            .map(|heading| heading.trim_matches(['#', ' ']).to_lowercase().replace(' ', "-"))
+            .map(|anchor| anchor.replace([',', '.', '\''], ""))
+            .collect();
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let (path, anchor) = target.split_once('#').unwrap_or((target, ""));
+            if path.is_empty() {
+                assert!(anchors.iter().any(|known| known == anchor), "{file}: {target}");
+            } else if !path.contains("://") {
+                let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+                assert!(folder.with_file_name(path).exists(), "{file}: {target}");
+            }
+        }
     }
 }

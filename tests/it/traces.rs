@@ -10,7 +10,7 @@ use tokenwatch::emulator::{Emulator, EmulatorClock, HubSpec};
 use tokenwatch::event::{Arrival, Batch};
 use tokenwatch::pipeline::Core;
 use tokenwatch::source::Source as _;
-use tokenwatch::source::event_hubs::{Auth, EventHubs, HubSettings, Pace, Start};
+use tokenwatch::source::event_hubs::{Auth, EventHubs, HubSettings, Pace, Start, Transport};
 use tokenwatch::store::read::Reader;
 use tokenwatch::time::{self, ArrivalTime};
 
@@ -210,6 +210,7 @@ async fn hub() -> (Emulator, HubSettings) {
         consumer_group: "$Default".to_owned(),
         auth: Auth::ConnectionString(emulator.connection_string("hub").into()),
         custom_endpoint: Some(emulator.endpoint()),
+        transport: Transport::Amqp,
         start: Start::Earliest,
         prefetch: 300,
     };

@@ -1,241 +1,192 @@
 //! The service over real AMQP while the hub misbehaves: totals stay exact, and what is lost is said.
 
-use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use tokenwatch::emulator::{Control, Emulator, EmulatorClock, HubSpec, Refuse};
-use tokenwatch::engine::{EngineSettings, Env};
-use tokenwatch::pipeline::{Core, Service, Unwatched, wall_clock};
-use tokenwatch::price::PriceBook;
-use tokenwatch::simulate::{HubEvent, Options, Scenario, Simulation, Truth};
-use tokenwatch::source::event_hubs::{Auth, EventHubs, HubSettings, Pace, Start};
-use tokenwatch::store::Store;
-use tokenwatch::store::read::Reader;
+use futures_util::{FutureExt as _, StreamExt as _};
+use tokenwatch::emulator::{Action, Script};
+use tokenwatch::pipeline::PipelineError;
+use tokenwatch::store::StoreError;
 use tokio::time::{sleep, timeout};
-use tokio_util::sync::CancellationToken;
 
-const HUB: &str = "logs";
-const PATIENCE: Duration = Duration::from_secs(40);
+use crate::harness::Sums;
+use crate::world::{HUB, PATIENCE, World};
 
-struct World {
-    folder: tempfile::TempDir,
-    emulator: Emulator,
-    events: Vec<HubEvent>,
-    truth: Truth,
+/// A fault that costs nothing, and the most connections that reading may need because of it.
+struct Harmless {
+    name: &'static str,
+    /// Played while the second half of the events is written.
+    script: &'static str,
+    connections: u64,
 }
 
-struct Running {
-    stop: CancellationToken,
-    task: tokio::task::JoinHandle<()>,
+/// Connections of a run without a fault: one a partition, and one now and then to ask for new ones.
+const UNDISTURBED: u64 = 2 + 20;
+
+const fn harmless(name: &'static str, script: &'static str, connections: u64) -> Harmless {
+    Harmless { name, script, connections }
 }
 
-impl Running {
-    async fn stop(self) {
-        self.stop.cancel();
-        timeout(PATIENCE, self.task).await.unwrap().unwrap();
-    }
-}
+/// A pause is at least 10 ms and grows to at least 100, so that 600 ms allow a partition about ten
+/// attempts; the bounds leave room for a busy machine and none for a loop without pauses.
+const HARMLESS: &[Harmless] = &[
+    harmless("nothing", "at 0 s: end", 0),
+    harmless(
+        "connections are cut",
+        "cut; at 40 ms: cut; at 80 ms: cut; at 200 ms: cut; at 500 ms: cut",
+        30,
+    ),
+    harmless("connections are refused", "refuse for 400 ms; cut", 60),
+    harmless("the peer loses its power", "half-open for 800 ms", 30),
+    harmless("the network swallows everything", "half-open new for 800 ms", 30),
+    harmless("connections are closed for idleness", "idle-close; at 300 ms: idle-close", 20),
+    harmless(
+        "links are detached",
+        "detach * amqp:link:stolen; at 100 ms: detach * amqp:unauthorized-access; \
+         at 200 ms: detach * com.microsoft:server-busy; at 300 ms: detach * amqp:internal-error; \
+         at 400 ms: detach * amqp:link:detach-forced; at 500 ms: detach * com.microsoft:timeout",
+        60,
+    ),
+    harmless("the namespace is throttled", "server-busy for 600 ms", 40),
+    harmless("access is taken away", "unauthorized for 600 ms; cut", 60),
+    harmless("tokens end", "expire-tokens; at 300 ms: expire-tokens in 50 ms", 30),
+    harmless("tokens are looked at", "enforce-tokens for 500 ms; at 100 ms: cut", 20),
+    harmless("deliveries stop", "freeze logs/0 for 700 ms", 20),
+    harmless("deliveries are slow", "slow * 100 for 700 ms", 20),
+    harmless("events come twice", "duplicate * 500; at 200 ms: duplicate * 500", 0),
+    harmless("the clock of the hub jumps", "clock +30 min; at 200 ms: clock -2 h", 0),
+    harmless("old events stay", "retain * 24 h", 0),
+];
 
-impl World {
-    async fn new() -> Self {
-        drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
-        let simulation = Simulation::new(Options {
-            scenario: Scenario::Quiet,
-            seed: 5,
-            history_hours: 5,
-            live_minutes: 30,
-            deployments: 3,
-            calls_per_hour: 25.0,
-            partitions: 2,
-            ..Options::default()
-        });
-        let (start, _, _) = simulation.span();
-        let listen = "127.0.0.1:0".parse().unwrap();
-        let hubs = vec![HubSpec::new(HUB, 2)];
-        let emulator = Emulator::start(listen, hubs, EmulatorClock::fixed(start)).await.unwrap();
-        Self {
-            folder: tempfile::tempdir().unwrap(),
-            emulator,
-            events: simulation.events().collect(),
-            truth: simulation.truth(),
-        }
-    }
-
-    fn control(&self) -> Control {
-        self.emulator.control()
-    }
-
-    fn database(&self) -> PathBuf {
-        self.folder.path().join("tokenwatch.db")
-    }
-
-    fn append(&self, part: std::ops::Range<usize>) {
-        for event in self.events.get(part).unwrap() {
-            let body = event.body.clone();
-            self.control().append_at(HUB, event.partition, body, event.enqueued_ms).unwrap();
-        }
-    }
-
-    fn half(&self) -> usize {
-        self.events.len() / 2
-    }
-
-    async fn start(&self) -> Running {
-        let env = Env { settings: EngineSettings::default(), book: PriceBook::built_in().unwrap() };
-        let store = Store::open(&self.database()).await.unwrap();
-        let (core, known) = Core::restore(store, env).await.unwrap();
-        let positions: HashMap<_, _> =
-            known.into_iter().map(|key| (key.clone(), core.next_sequence(&key))).collect();
-        let hub = HubSettings {
-            name: "east".to_owned(),
-            namespace: "localhost".to_owned(),
-            hub: HUB.to_owned(),
-            consumer_group: "tokenwatch".to_owned(),
-            auth: Auth::ConnectionString(self.emulator.connection_string(HUB).into()),
-            custom_endpoint: Some(self.emulator.endpoint()),
-            start: Start::Earliest,
-            prefetch: 50,
-        };
-        let pace = Pace {
-            time_scale: 0.0,
-            flush: Duration::from_millis(20),
-            probe: Duration::from_millis(150),
-            backoff: (Duration::from_millis(20), Duration::from_millis(200)),
-            stalled: Duration::from_mins(15),
-        };
-        let source = EventHubs::start(vec![hub], &positions, core.store.epoch, pace);
-        let stop = CancellationToken::new();
-        let stopped = stop.clone();
-        let task = tokio::spawn(async move {
-            let service = Service { core, source, destinations: Vec::new(), clock: wall_clock() };
-            service.run(&stopped, &mut Unwatched).await.unwrap().close().await;
-        });
-        Running { stop, task }
-    }
-
-    /// Waits until every event the hub ever held of `incarnation` is behind us.
-    async fn applied(&self, incarnation: i64) {
-        let wanted = self.control().received(HUB);
-        let waiting = async {
-            loop {
-                if let Ok(mut reader) = Reader::open(&self.database()).await {
-                    let positions = reader.positions().await.unwrap();
-                    let next: BTreeMap<_, _> = positions
-                        .into_iter()
-                        .filter(|(key, _)| key.incarnation == incarnation)
-                        .map(|(key, next)| (key.partition, next.unwrap_or(0)))
-                        .collect();
-                    let behind = wanted.iter().enumerate().any(|(partition, sequence)| {
-                        next.get(&partition.to_string()).copied().unwrap_or(0) < *sequence
-                    });
-                    if !behind {
-                        return;
-                    }
-                }
-                sleep(Duration::from_millis(30)).await;
-            }
-        };
-        timeout(PATIENCE, waiting).await.unwrap();
-    }
-
-    /// Calls and tokens by deployment, as stored and as they were.
-    async fn sums(&self) -> (BTreeMap<String, [i64; 4]>, BTreeMap<String, [i64; 4]>) {
-        let mut reader = Reader::open(&self.database()).await.unwrap();
-        let mut stored: BTreeMap<String, [i64; 4]> = BTreeMap::new();
-        for total in reader.totals().await.unwrap().deployments {
-            let amount = total.split.total();
-            let sum = stored.entry(total.deployment).or_default();
-            let values = [amount.calls, amount.input, amount.cached, amount.output];
-            sum.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
-        }
-        stored.retain(|_, sum| *sum != [0; 4]);
-        let truth =
-            self.truth.deployments.iter().map(|d| {
-                (d.deployment.clone(), [d.calls, d.tokens_in, d.tokens_cached, d.tokens_out])
-            });
-        (stored, truth.collect())
-    }
-
-    async fn assert_exact(&self) {
-        let (stored, truth) = self.sums().await;
-        assert_eq!(stored, truth);
-        let mut reader = Reader::open(&self.database()).await.unwrap();
-        let (partitions, totals) = reader.double_entry().await.unwrap();
-        assert_eq!(partitions, totals);
-    }
-
-    async fn rules(&self) -> Vec<String> {
-        let mut reader = Reader::open(&self.database()).await.unwrap();
-        let mut rules: Vec<_> =
-            reader.incidents().await.unwrap().into_iter().map(|incident| incident.rule).collect();
-        rules.sort();
-        rules
-    }
-}
-
-/// Half of the events, a fault, the other half: nothing is lost and nothing counts twice.
-async fn check_harmless(fault: impl AsyncFn(&World)) {
+/// Half of the events, then a fault while the other half comes: nothing is lost, nothing counts
+/// twice, nobody is woken.
+async fn check(fault: &Harmless) {
     let world = World::new().await;
     let running = world.start().await;
     world.append(0..world.half());
     world.applied(0).await;
-    fault(&world).await;
+    let script: Script = fault.script.parse().unwrap();
+    let control = world.control();
+    let playing = script.run(&control);
+    let writing = async {
+        let (half, all) = (world.half(), world.events.len());
+        let step = (all - half) / 15 + 1;
+        for start in (half..all).step_by(step) {
+            world.append(start..all.min(start + step));
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::join!(playing, writing);
+    world.applied(0).await;
+    running.stop().await;
+    world.assert_exact().await;
+    assert_eq!(world.rules().await, Vec::<String>::new(), "{}", fault.name);
+    let (needed, allowed) = (control.connection_count(), UNDISTURBED + fault.connections);
+    assert!(needed <= allowed, "{}: {needed} connections, {allowed} allowed", fault.name);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn faults_that_pass_cost_nothing() {
+    let checks = futures_util::stream::iter(HARMLESS).map(|fault| async {
+        let checked = AssertUnwindSafe(check(fault)).catch_unwind().await;
+        checked.err().map(|_| fault.name)
+    });
+    let failed: Vec<&str> = checks.buffer_unordered(4).filter_map(async |one| one).collect().await;
+    assert!(failed.is_empty(), "{failed:#?}");
+}
+
+/// Something that lasts for long enough to be told, and whose events are all read afterwards.
+async fn check_told(script: &str, rule: &str, shorten: impl FnOnce(&mut World)) {
+    let mut world = World::new().await;
+    shorten(&mut world);
+    let running = world.start().await;
+    world.append(0..world.half());
+    world.applied(0).await;
+    let control = world.control();
+    script.parse::<Script>().unwrap().run(&control).await;
+    world.append(world.half()..world.events.len());
+    world.told(rule).await;
+    control.apply(Action::End).unwrap();
+    world.applied(0).await;
+    running.stop().await;
+    world.assert_exact().await;
+    assert_eq!(world.rules().await, [rule]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn that_a_hub_refuses_us_is_told() {
+    let shorten = |world: &mut World| world.pace.trouble = Duration::from_millis(400);
+    check_told("unauthorized; cut", "TW-S06", shorten).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn that_a_hub_does_not_answer_is_told() {
+    let shorten = |world: &mut World| world.pace.trouble = Duration::from_millis(80);
+    check_told("refuse; cut", "TW-S06", shorten).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn that_a_partition_is_stalled_is_told() {
+    let shorten = |world: &mut World| world.pace.stalled = Duration::from_millis(600);
+    check_told("freeze logs/0", "TW-S03", shorten).await;
+}
+
+/// A rival process with a database of its own, and so with no idea of ours.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn that_another_reader_takes_our_partitions_is_told_and_nothing_counts_twice() {
+    let mut world = World::new().await;
+    world.pace.trouble = Duration::from_millis(400);
+    let running = world.start().await;
+    world.append(0..world.half());
+    world.applied(0).await;
+    let rival = world.rival(7);
+    world.told("TW-S06").await;
+    rival.close().await;
     world.append(world.half()..world.events.len());
     world.applied(0).await;
     running.stop().await;
+    world.assert_exact().await;
+    assert_eq!(world.rules().await, ["TW-S06"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_processes_at_one_database_the_later_goes_on_and_the_earlier_ends() {
+    let mut world = World::new().await;
+    world.pace.trouble = Duration::from_millis(400);
+    let earlier = world.start().await;
+    world.append(0..world.half());
+    world.applied(0).await;
+    let later = world.start().await;
+    // Nothing is written meanwhile: the earlier one has nothing to save and no reason to look.
+    let ended = earlier.ended().await;
+    assert!(matches!(ended, Err(PipelineError::Store(StoreError::Fenced { .. }))), "{ended:?}");
+    world.append(world.half()..world.events.len());
+    world.applied(0).await;
+    later.stop().await;
     world.assert_exact().await;
     assert_eq!(world.rules().await, Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_undisturbed_hub_gives_the_truth() {
-    check_harmless(async |_| {}).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn cut_connections_lose_nothing() {
-    check_harmless(async |world| {
-        for _ in 0..5 {
-            world.control().cut_connections();
-            sleep(Duration::from_millis(40)).await;
-        }
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn detached_and_stolen_links_are_taken_again() {
-    check_harmless(async |world| {
-        for condition in
-            ["amqp:link:stolen", "amqp:unauthorized-access", "com.microsoft:server-busy"]
-        {
-            world.control().detach(HUB, 0, condition);
-            world.control().detach(HUB, 1, condition);
-            sleep(Duration::from_millis(60)).await;
-        }
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn refused_connections_are_waited_out() {
-    check_harmless(async |world| {
-        world.control().refuse(Refuse::Connections);
-        world.control().cut_connections();
-        sleep(Duration::from_millis(300)).await;
-        world.control().refuse(Refuse::Off);
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn events_delivered_twice_count_once() {
-    check_harmless(async |world| {
-        world.control().duplicate(HUB, 0, 500);
-        world.control().duplicate(HUB, 1, 500);
-    })
-    .await;
+async fn events_that_grew_too_old_while_we_were_away_raise_an_incident() {
+    let world = World::new().await;
+    let running = world.start().await;
+    world.append(0..world.half());
+    world.applied(0).await;
+    running.stop().await;
+    let end = world.events.len();
+    world.append(world.half()..end - 20);
+    world.clock.set(world.events[end - 20].enqueued_ms + 60_000);
+    let retain = "retain * 90 s".parse::<Script>().unwrap();
+    retain.run(&world.control()).await;
+    world.append(end - 20..end);
+    let running = world.start().await;
+    world.applied(0).await;
+    running.stop().await;
+    assert_eq!(world.rules().await, ["TW-S01"]);
+    let (stored, truth) = world.sums().await;
+    let calls = |sums: &Sums| sums.values().map(|sum| sum[0]).sum::<i64>();
+    assert!(calls(&stored) < calls(&truth));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -288,7 +239,7 @@ async fn events_removed_before_they_were_read_raise_an_incident() {
     running.stop().await;
     assert_eq!(world.rules().await, ["TW-S01"]);
     let (stored, truth) = world.sums().await;
-    let calls = |sums: &BTreeMap<String, [i64; 4]>| sums.values().map(|sum| sum[0]).sum::<i64>();
+    let calls = |sums: &Sums| sums.values().map(|sum| sum[0]).sum::<i64>();
     assert!(calls(&stored) < calls(&truth));
 }
 
@@ -304,6 +255,30 @@ async fn a_recreated_hub_is_read_from_its_beginning() {
     world.append(world.half()..end);
     world.applied(1).await;
     world.append(end..world.events.len());
+    world.applied(1).await;
+    running.stop().await;
+    world.assert_exact().await;
+    assert!(world.rules().await.contains(&"TW-S02".to_owned()), "{:?}", world.rules().await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hub_recreated_and_filled_while_we_were_away_is_read_from_its_beginning() {
+    let world = World::new().await;
+    let running = world.start().await;
+    world.append(0..world.half());
+    world.applied(0).await;
+    running.stop().await;
+    let newest = world.events[world.half() - 1].enqueued_ms;
+    world.clock.set(newest + 1);
+    world.control().recreate(HUB);
+    // More events than before: its sequence numbers alone tell nothing.
+    world.append(world.half()..world.events.len());
+    for partition in [0, 1] {
+        for _ in 0..world.half() {
+            world.control().append_at(HUB, partition, b"{}".to_vec(), newest).unwrap();
+        }
+    }
+    let running = world.start().await;
     world.applied(1).await;
     running.stop().await;
     world.assert_exact().await;

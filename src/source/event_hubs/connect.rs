@@ -1,8 +1,10 @@
 //! Opening clients: identity or connection string, and what an error means for the next attempt.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use azure_core::credentials::TokenCredential;
+use azure_core_amqp::AmqpTransport;
 use azure_identity::{
     AzureCliCredential, ManagedIdentityCredential, ManagedIdentityCredentialOptions,
     UserAssignedId, WorkloadIdentityCredential,
@@ -11,7 +13,9 @@ use azure_messaging_eventhubs::{ConsumerClient, RetryOptions};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::timeout;
 
-use super::{ANSWER_WITHIN, Shared};
+use super::answer::{self, Answer};
+use super::{Shared, Transport};
+use crate::event::TroubleKind;
 
 /// How to prove who we are.
 #[derive(Debug, Clone)]
@@ -33,10 +37,12 @@ pub enum Auth {
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// No answer in time.
-    #[error("no answer to {what} within {}s", ANSWER_WITHIN.as_secs())]
+    #[error("no answer to {what} within {}s", within.as_secs())]
     TimedOut {
         /// What was asked.
         what: &'static str,
+        /// How long was waited.
+        within: Duration,
     },
     /// The credential itself is unusable.
     #[error("cannot use the identity: {0}")]
@@ -45,6 +51,18 @@ pub enum ConnectError {
     #[error("{reason}")]
     Refused {
         /// The hub's words and the mend.
+        reason: String,
+    },
+    /// Another reader of our consumer group has the same or a higher owner level.
+    #[error("{reason}")]
+    Taken {
+        /// The hub's words.
+        reason: String,
+    },
+    /// The hub asks for patience.
+    #[error("{reason}")]
+    Busy {
+        /// The hub's words.
         reason: String,
     },
     /// Anything that may pass.
@@ -58,27 +76,77 @@ impl ConnectError {
     pub const fn is_hopeless(&self) -> bool {
         match self {
             Self::Identity(_) => true,
-            Self::TimedOut { .. } | Self::Refused { .. } | Self::Passing(_) => false,
+            Self::TimedOut { .. }
+            | Self::Refused { .. }
+            | Self::Taken { .. }
+            | Self::Busy { .. }
+            | Self::Passing(_) => false,
+        }
+    }
+
+    /// What an incident calls it.
+    pub(super) const fn kind(&self) -> TroubleKind {
+        match self {
+            Self::Identity(_) | Self::Refused { .. } => TroubleKind::Refused,
+            Self::Taken { .. } => TroubleKind::Taken,
+            Self::TimedOut { .. } | Self::Busy { .. } | Self::Passing(_) => {
+                TroubleKind::Unreachable
+            }
         }
     }
 
     /// An error of the client, with a mend where there is one. The text holds no secret: the
     /// client names hosts and conditions only.
     pub(super) fn of(error: &azure_messaging_eventhubs::EventHubsError) -> Self {
-        let text = error.to_string();
-        let lower = text.to_lowercase();
-        if lower.contains("unauthorized") || lower.contains("401") {
-            let reason = format!(
-                "{text} (does the identity have the role Azure Event Hubs Data Receiver on the hub?)"
-            );
+        let (answer, text) = answer::read(error);
+        if let Some(reason) = distrust(&text) {
             return Self::Refused { reason };
         }
-        if lower.contains("not-found") || lower.contains("not found") || lower.contains("404") {
-            let reason = format!("{text} (are the names of hub and consumer group right?)");
-            return Self::Refused { reason };
+        match answer {
+            Answer::Unauthorized => Self::Refused {
+                reason: format!(
+                    "{text} (does the identity have the role Azure Event Hubs Data Receiver on \
+                     the hub?)"
+                ),
+            },
+            Answer::NotFound => Self::Refused {
+                reason: format!("{text} (are the names of hub and consumer group right?)"),
+            },
+            Answer::Taken => Self::Taken {
+                reason: format!("{text} (does anything else read with our consumer group?)"),
+            },
+            Answer::Busy => Self::Busy { reason: text },
+            Answer::Other => Self::Passing(text),
         }
-        Self::Passing(text)
     }
+}
+
+/// What to do about a certificate that was not accepted; `None` when it is something else.
+fn distrust(text: &str) -> Option<String> {
+    /// Replaces what the system trusts, so what else is to be trusted must be named too.
+    const TRUST: &str = "set SSL_CERT_FILE to a PEM file of the authorities to trust (it takes the \
+                         place of the system's; SSL_CERT_DIR=/etc/ssl/certs beside it keeps them)";
+    if text.contains("CA certificates") {
+        return Some(format!(
+            "no certificate can be checked, because none is trusted here: {TRUST}"
+        ));
+    }
+    let (_, cause) = text.split_once("invalid peer certificate: ")?;
+    let (problem, mend) = if cause.starts_with("UnknownIssuer") {
+        ("is by an authority that is not trusted here", TRUST)
+    } else if cause.starts_with("BadSignature") {
+        // Two authorities of one name, such as one that was made anew.
+        ("is not by the authority of that name that is trusted here", TRUST)
+    } else if cause.starts_with("certificate not valid for name") {
+        ("is for another host name", "connect by a name that it holds, or have one made for this")
+    } else if cause.starts_with("certificate expired") {
+        ("has expired", "have it renewed; is the clock of this machine right?")
+    } else if cause.starts_with("certificate not valid yet") {
+        ("is not valid yet", "is the clock of this machine right?")
+    } else {
+        ("is not accepted", "have another made")
+    };
+    Some(format!("the hub's certificate {problem}: {mend} ({text})"))
 }
 
 /// A client for one partition, without retries of its own.
@@ -87,6 +155,10 @@ pub(super) async fn client(shared: &Shared) -> Result<ConsumerClient, ConnectErr
     let builder = ConsumerClient::builder()
         .with_application_id("tokenwatch".to_owned())
         .with_consumer_group(settings.consumer_group.clone())
+        .with_transport(match settings.transport {
+            Transport::Amqp => AmqpTransport::Tcp,
+            Transport::WebSocket => AmqpTransport::WebSocket,
+        })
         .with_retry_options(RetryOptions { max_retries: 0, ..RetryOptions::default() });
     let builder = match &settings.custom_endpoint {
         Some(endpoint) => builder.with_custom_endpoint(endpoint.clone()),
@@ -107,8 +179,7 @@ pub(super) async fn client(shared: &Shared) -> Result<ConsumerClient, ConnectErr
         }
         .map_err(|error| ConnectError::of(&error))
     };
-    let opened = timeout(ANSWER_WITHIN, opening).await;
-    opened.unwrap_or(Err(ConnectError::TimedOut { what: "connect" }))
+    shared.answered("connect", opening).await?
 }
 
 fn credential(auth: &Auth) -> Result<Arc<dyn TokenCredential>, ConnectError> {
@@ -130,20 +201,44 @@ fn credential(auth: &Auth) -> Result<Arc<dyn TokenCredential>, ConnectError> {
 /// Ids of the hub's partitions.
 pub(super) async fn partition_ids(shared: &Shared) -> Result<Vec<String>, ConnectError> {
     let client = client(shared).await?;
-    let asked = timeout(ANSWER_WITHIN, client.get_eventhub_properties()).await;
+    let asked = shared.answered("the hub's properties", client.get_eventhub_properties()).await;
     close(client).await;
-    match asked {
-        Ok(Ok(properties)) => Ok(properties.partition_ids),
-        Ok(Err(error)) => Err(ConnectError::of(&error)),
-        Err(_) => Err(ConnectError::TimedOut { what: "the hub's properties" }),
-    }
+    let properties = asked?.map_err(|error| ConnectError::of(&error))?;
+    Ok(properties.partition_ids)
 }
 
 /// Closes a client whatever state it is in.
 pub(super) async fn close(client: ConsumerClient) {
-    match timeout(std::time::Duration::from_secs(1), client.close()).await {
+    match timeout(Duration::from_secs(1), client.close()).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::trace!(%error, "client closed with an error"),
         Err(_) => tracing::trace!("client did not close in time"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_certificate_is_said_with_its_mend() {
+        let said =
+            |cause: &str| distrust(&format!("AMQP Error: invalid peer certificate: {cause}"));
+        for (cause, problem, mend) in [
+            ("UnknownIssuer", "not trusted here", "SSL_CERT_FILE"),
+            ("certificate not valid for name \"a\"; certificate is", "another host name", "a name"),
+            ("certificate expired: verification time 1", "has expired", "renewed"),
+            ("certificate not valid yet: verification", "not valid yet", "clock"),
+            ("BadSignature", "that name that is trusted here", "SSL_CERT_FILE"),
+            ("Revoked", "not accepted", "another"),
+        ] {
+            let text = said(cause).unwrap();
+            assert!(text.contains(problem) && text.contains(mend), "{text}");
+        }
+        let text = distrust("General(\"No CA certificates were loaded from the system\")").unwrap();
+        assert!(text.contains("SSL_CERT_FILE"), "{text}");
+        for text in ["connection refused", "ExpiredToken", "com.microsoft:timeout"] {
+            assert_eq!(distrust(text), None);
+        }
     }
 }

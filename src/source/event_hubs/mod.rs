@@ -4,6 +4,7 @@
 //! at the original position. Every wait has an end, sequence numbers are checked by the engine, and
 //! a probe notices a partition that has gone quiet although it holds unread events.
 
+mod answer;
 mod clock;
 mod connect;
 mod partition;
@@ -13,11 +14,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{Source, SourceError};
-use crate::event::{Arrival, Batch, PartitionKey};
+use crate::event::{Arrival, Batch, PartitionKey, Position, Trouble, TroubleKind};
 use crate::time::ArrivalTime;
 use clock::HubClock;
 pub use connect::{Auth, ConnectError};
@@ -29,8 +31,6 @@ const BATCH_EVENTS: usize = 5_000;
 const MAX_UNAPPLIED_KIB: u32 = 64 * 1024;
 /// How often a hub is asked for new partitions.
 const MEMBERS_EVERY: Duration = Duration::from_secs(30);
-/// Longest wait for any answer of the hub.
-const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 
 /// One hub to read.
 #[derive(Debug, Clone)]
@@ -45,12 +45,24 @@ pub struct HubSettings {
     pub consumer_group: String,
     /// How to prove who we are.
     pub auth: Auth,
-    /// Another address for the same protocol, on loopback only.
+    /// Another address for the same protocol: an emulator, or a way around.
     pub custom_endpoint: Option<String>,
+    /// How AMQP is carried.
+    pub transport: Transport,
     /// Where a partition begins that was never read.
     pub start: Start,
     /// Events in flight per partition; each may have 1 MiB.
     pub prefetch: u32,
+}
+
+/// How AMQP is carried to the hub.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Transport {
+    /// On TCP: port 5671.
+    #[default]
+    Amqp,
+    /// In a WebSocket: port 443, always with TLS.
+    WebSocket,
 }
 
 /// Where a partition begins that was never read.
@@ -71,8 +83,14 @@ pub struct Pace {
     pub flush: Duration,
     /// Silence after which a partition is asked what it holds.
     pub probe: Duration,
+    /// Longest wait for any answer of the hub.
+    pub answer: Duration,
     /// First and longest pause before a new attempt to connect.
     pub backoff: (Duration, Duration),
+    /// Shortest pause when the hub is busy or another reader has the partition.
+    pub busy: Duration,
+    /// A refusal that lasts this long is told; silence of the whole hub, after five times as long.
+    pub trouble: Duration,
     /// A partition neither read nor idle for this long is stalled.
     pub stalled: Duration,
 }
@@ -83,7 +101,11 @@ impl Default for Pace {
             time_scale: 1.0,
             flush: Duration::from_secs(1),
             probe: Duration::from_secs(10),
+            answer: Duration::from_secs(15),
             backoff: (Duration::from_millis(200), Duration::from_secs(30)),
+            // The service asks for at least this much after `server-busy`.
+            busy: Duration::from_secs(4),
+            trouble: Duration::from_mins(1),
             stalled: Duration::from_mins(15),
         }
     }
@@ -95,7 +117,8 @@ enum Told {
     Event(Arrival, OwnedSemaphorePermit),
     Idle(PartitionKey, ArrivalTime),
     Stalled(PartitionKey),
-    Refused(SourceError),
+    Trouble(Trouble),
+    Hopeless(SourceError),
 }
 
 /// What every reader of a hub shares.
@@ -104,7 +127,7 @@ struct Shared {
     pace: Pace,
     /// Owner level of the receivers: the epoch of our database.
     epoch: i64,
-    known: HashMap<PartitionKey, Option<i64>>,
+    known: HashMap<PartitionKey, Position>,
     clock: HubClock,
     tell: mpsc::Sender<Told>,
     room: Arc<Semaphore>,
@@ -116,19 +139,18 @@ pub struct EventHubs {
     told: mpsc::Receiver<Told>,
     pending: Batch,
     permits: Vec<OwnedSemaphorePermit>,
-    due: Option<tokio::time::Instant>,
+    due: Option<Instant>,
     flush: Duration,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
 
 impl EventHubs {
-    /// Starts reading `hubs` at the positions `known` (the next sequence number of each partition),
-    /// as the owner with number `epoch`. Returns at once; errors arrive with the batches.
+    /// Starts reading `hubs` at the positions `known`, as the owner with number `epoch`. Returns at once; errors arrive with the batches.
     #[must_use]
     pub fn start(
         hubs: Vec<HubSettings>,
-        known: &HashMap<PartitionKey, Option<i64>>,
+        known: &HashMap<PartitionKey, Position>,
         epoch: i64,
         pace: Pace,
     ) -> Self {
@@ -136,12 +158,14 @@ impl EventHubs {
         let room = Arc::new(Semaphore::new(MAX_UNAPPLIED_KIB as usize));
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
+        let configured = |key: &&PartitionKey| hubs.iter().any(|hub| hub.name == key.hub);
+        let gone = known.keys().filter(|key| !configured(key)).cloned().collect();
         for settings in hubs {
             let shared = Arc::new(Shared {
                 known: known
                     .iter()
                     .filter(|(key, _)| key.hub == settings.name)
-                    .map(|(key, next)| (key.clone(), *next))
+                    .map(|(key, position)| (key.clone(), *position))
                     .collect(),
                 settings,
                 pace,
@@ -155,7 +179,7 @@ impl EventHubs {
         }
         Self {
             told,
-            pending: Batch::default(),
+            pending: Batch { gone, ..Batch::default() },
             permits: Vec::new(),
             due: None,
             flush: pace.flush,
@@ -189,7 +213,8 @@ impl EventHubs {
             }
             Told::Idle(key, until) => self.pending.idle.push((key, until)),
             Told::Stalled(key) => self.pending.stalled.push(key),
-            Told::Refused(error) => return Err(error),
+            Told::Trouble(trouble) => self.pending.troubles.push(trouble),
+            Told::Hopeless(error) => return Err(error),
         }
         Ok(())
     }
@@ -198,7 +223,7 @@ impl EventHubs {
 impl Source for EventHubs {
     async fn next_batch(&mut self) -> Result<Option<Batch>, SourceError> {
         let flush = self.flush;
-        let due = *self.due.get_or_insert_with(|| tokio::time::Instant::now() + flush);
+        let due = *self.due.get_or_insert_with(|| Instant::now() + flush);
         while self.pending.arrivals.len() < BATCH_EVENTS {
             // Cancel safe: what was received is in `pending` before the next wait.
             match tokio::time::timeout_at(due, self.told.recv()).await {
@@ -214,11 +239,12 @@ impl Source for EventHubs {
 /// Learns which partitions a hub has, now and whenever it gets more, and reads each.
 async fn keep_members(shared: Arc<Shared>, tasks: TaskTracker) {
     let mut reading: Vec<String> = Vec::new();
-    let mut pause = shared.pace.backoff.0;
+    let mut pauses = Pauses::new(&shared.pace);
+    let mut silent_since = None;
     loop {
         let wait = match connect::partition_ids(&shared).await {
             Ok(ids) => {
-                pause = shared.pace.backoff.0;
+                (pauses, silent_since) = (Pauses::new(&shared.pace), None);
                 let new: Vec<String> = ids.into_iter().filter(|id| !reading.contains(id)).collect();
                 let readers: Vec<Reader> =
                     new.iter().map(|id| Reader::new(Arc::clone(&shared), id)).collect();
@@ -232,21 +258,112 @@ async fn keep_members(shared: Arc<Shared>, tasks: TaskTracker) {
                 reading.extend(new);
                 MEMBERS_EVERY.min(shared.pace.probe * 6)
             }
+            Err(error) if error.is_hopeless() => {
+                let hub = shared.settings.name.clone();
+                let hopeless = SourceError::Hub { hub, reason: error.to_string() };
+                drop(shared.tell.send(Told::Hopeless(hopeless)).await);
+                return;
+            }
             Err(error) => {
-                if error.is_hopeless() {
-                    let hub = shared.settings.name.clone();
-                    let refused = SourceError::Hub { hub, reason: error.to_string() };
-                    drop(shared.tell.send(Told::Refused(refused)).await);
+                tracing::warn!(hub = shared.settings.name, %error, "cannot ask the hub");
+                let since = *silent_since.get_or_insert_with(Instant::now);
+                if shared.tell_trouble(None, &error, since).await.is_err() {
                     return;
                 }
-                tracing::warn!(hub = shared.settings.name, %error, "cannot ask the hub");
-                pause = (pause * 2).min(shared.pace.backoff.1);
-                pause
+                pauses.after(&error)
             }
         };
         tokio::select! {
             () = shared.stop.cancelled() => return,
             () = tokio::time::sleep(wait) => {}
+        }
+    }
+}
+
+impl Shared {
+    /// Waits for an answer of the hub, but not for ever.
+    async fn answered<T>(
+        &self,
+        what: &'static str,
+        question: impl Future<Output = T>,
+    ) -> Result<T, ConnectError> {
+        let within = self.pace.answer;
+        let answer = tokio::time::timeout(within, question).await;
+        answer.map_err(|_| ConnectError::TimedOut { what, within })
+    }
+
+    /// Tells what has kept us from reading since `since`, once that is long enough.
+    async fn tell_trouble(
+        &self,
+        partition: Option<&str>,
+        error: &ConnectError,
+        since: Instant,
+    ) -> Result<(), Closed> {
+        let patience = match error.kind() {
+            TroubleKind::Refused | TroubleKind::Taken => self.pace.trouble,
+            TroubleKind::Unreachable => self.pace.trouble * 5,
+        };
+        if since.elapsed() < patience {
+            return Ok(());
+        }
+        let trouble = Trouble {
+            hub: self.settings.name.clone(),
+            partition: partition.map(str::to_owned),
+            kind: error.kind(),
+            reason: error.to_string(),
+        };
+        self.tell.send(Told::Trouble(trouble)).await.map_err(|_| Closed)
+    }
+}
+
+/// Nobody listens any more.
+#[derive(Debug)]
+struct Closed;
+
+/// Pauses between attempts: they double while nothing comes of it.
+struct Pauses {
+    pace: Pace,
+    next: Duration,
+}
+
+impl Pauses {
+    const fn new(pace: &Pace) -> Self {
+        Self { pace: *pace, next: pace.backoff.0 }
+    }
+
+    /// The pause after `error`: half of it is certain, half of it chance, so that many readers do
+    /// not come back together.
+    fn after(&mut self, error: &ConnectError) -> Duration {
+        let patient = matches!(error, ConnectError::Busy { .. } | ConnectError::Taken { .. });
+        let least = if patient { self.pace.busy } else { Duration::ZERO };
+        let pause = self.next.max(least * 2);
+        self.next = (pause * 2).min(self.pace.backoff.1.max(least * 2));
+        pause.mul_f64(0.5 + fastrand::f64() / 2.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_a_limit_and_are_long_when_the_hub_is_busy() {
+        let pace = Pace::default();
+        let mut pauses = Pauses::new(&pace);
+        let passing = ConnectError::Passing("cut".to_owned());
+        let (mut first, mut last) = (Duration::ZERO, Duration::ZERO);
+        for attempt in 0..20 {
+            last = pauses.after(&passing);
+            first = if attempt == 0 { last } else { first };
+        }
+        assert!((pace.backoff.0 / 2..=pace.backoff.0).contains(&first), "{first:?}");
+        assert!((pace.backoff.1 / 2..=pace.backoff.1).contains(&last), "{last:?}");
+        for error in [
+            ConnectError::Busy { reason: "later".to_owned() },
+            ConnectError::Taken { reason: "by another".to_owned() },
+        ] {
+            let pause = Pauses::new(&pace).after(&error);
+            assert!((pace.busy..=pace.busy * 2).contains(&pause), "{pause:?}");
         }
     }
 }

@@ -12,8 +12,8 @@ use futures_util::StreamExt as _;
 use tokio::time::{Instant, timeout};
 
 use super::connect::{self, ConnectError};
-use super::{ANSWER_WITHIN, Shared, Start, Told};
-use crate::event::{Arrival, PartitionKey};
+use super::{Closed, Pauses, Shared, Start, Told};
+use crate::event::{Arrival, PartitionKey, Position, TroubleKind};
 use crate::failpoint;
 use crate::time::ArrivalTime;
 
@@ -23,9 +23,15 @@ pub(super) struct Reader {
     key: PartitionKey,
     /// First sequence number not yet handed over; `None` before the first event.
     next: Option<i64>,
+    /// Newest time at which the hub we read was seen alive.
+    passed: ArrivalTime,
     /// Last time the partition was read or found idle.
     alive: Instant,
     stall_told: bool,
+    /// Where to begin without a position.
+    start: Start,
+    /// First failure of a series; one ends when an attachment holds for `Pace::trouble`.
+    failing_since: Option<Instant>,
 }
 
 /// Why one attachment ended.
@@ -36,8 +42,6 @@ enum Ended {
     Broken(ConnectError),
     /// The hub's sequence numbers began again.
     Recreated,
-    /// Unread events lie there and none comes: a frozen peer.
-    Frozen,
 }
 
 /// What a partition says of itself.
@@ -58,8 +62,9 @@ impl Reader {
             incarnation: newest,
             partition: id.to_owned(),
         });
-        let next = shared.known.get(&key).copied().flatten();
-        Self { shared, key, next, alive: Instant::now(), stall_told: false }
+        let Position { next, passed } = shared.known.get(&key).copied().unwrap_or(Position::UNREAD);
+        let (alive, start) = (Instant::now(), shared.settings.start);
+        Self { shared, key, next, passed, alive, stall_told: false, start, failing_since: None }
     }
 
     pub(super) const fn key(&self) -> &PartitionKey {
@@ -67,51 +72,58 @@ impl Reader {
     }
 
     pub(super) async fn run(mut self) {
-        let (first, longest) = self.shared.pace.backoff;
-        let mut pause = first;
+        let mut pauses = Pauses::new(&self.shared.pace);
         loop {
-            let before = self.next;
-            let stop = self.shared.stop.clone();
-            let ended = tokio::select! {
-                () = stop.cancelled() => return,
-                ended = self.attach() => ended,
-            };
-            match ended {
+            let (before, began) = (self.next, Instant::now());
+            let error = match self.attach().await {
                 Ended::Stopped => return,
                 Ended::Recreated => {
                     self.key.incarnation += 1;
-                    self.next = None;
+                    (self.next, self.start) = (None, Start::Earliest);
                     if self.tell(Told::Members(vec![self.key.clone()])).await.is_err() {
                         return;
                     }
                     continue;
                 }
-                Ended::Frozen => self.warn(&"no events although some are unread"),
-                Ended::Broken(error) => self.warn(&error),
-            }
-            if self.tell_stall().await.is_err() {
+                Ended::Broken(error) => error,
+            };
+            let PartitionKey { hub, partition, .. } = &self.key;
+            tracing::warn!(hub, partition, %error, "connecting again");
+            if self.tell_failure(&error, began).await.is_err() {
                 return;
             }
-            pause = if self.next == before { (pause * 2).min(longest) } else { first };
-            let jittered = pause.mul_f64(0.5 + fastrand::f64() / 2.0);
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(jittered) => {}
+            if self.next != before && error.kind() != TroubleKind::Taken {
+                pauses = Pauses::new(&self.shared.pace);
+            }
+            let pause = tokio::time::sleep(pauses.after(&error));
+            if self.shared.stop.run_until_cancelled(pause).await.is_none() {
+                return;
             }
         }
     }
 
-    fn warn(&self, reason: &dyn std::fmt::Display) {
-        let PartitionKey { hub, partition, .. } = &self.key;
-        tracing::warn!(hub, partition, %reason, "connecting again");
+    async fn tell(&self, told: Told) -> Result<(), Closed> {
+        self.shared.tell.send(told).await.map_err(|_| Closed)
     }
 
-    async fn tell(&self, told: Told) -> Result<(), ()> {
-        self.shared.tell.send(told).await.map_err(drop)
+    /// An attachment that began at `began` has failed: says so once that goes on for too long.
+    async fn tell_failure(&mut self, error: &ConnectError, began: Instant) -> Result<(), Closed> {
+        if began.elapsed() >= self.shared.pace.trouble {
+            self.failing_since = None;
+        }
+        let since = *self.failing_since.get_or_insert_with(Instant::now);
+        match error.kind() {
+            TroubleKind::Refused | TroubleKind::Taken => {
+                self.shared.tell_trouble(Some(&self.key.partition), error, since).await?;
+            }
+            // Said as a stall, when windows stop to wait; and by the watch over the whole hub.
+            TroubleKind::Unreachable => {}
+        }
+        self.tell_stall().await
     }
 
     /// Says once that windows should no longer wait for this partition.
-    async fn tell_stall(&mut self) -> Result<(), ()> {
+    async fn tell_stall(&mut self) -> Result<(), Closed> {
         if !self.stall_told && self.alive.elapsed() > self.shared.pace.stalled {
             self.stall_told = true;
             return self.tell(Told::Stalled(self.key.clone())).await;
@@ -121,14 +133,17 @@ impl Reader {
 
     /// One client from opening to closing.
     async fn attach(&mut self) -> Ended {
-        let client = match connect::client(&self.shared).await {
-            Ok(client) => client,
-            Err(error) => return Ended::Broken(error),
+        let stop = self.shared.stop.clone();
+        let client = match stop.run_until_cancelled(connect::client(&self.shared)).await {
+            Some(Ok(client)) => client,
+            Some(Err(error)) => return Ended::Broken(error),
+            None => return Ended::Stopped,
         };
         failpoint::reached("attach");
-        let ended = self.read(&client).await;
+        let read = stop.run_until_cancelled(self.read(&client)).await;
+        // Also when told to stop: a client that is only dropped goes on refreshing its token.
         connect::close(client).await;
-        ended
+        read.unwrap_or(Ended::Stopped)
     }
 
     async fn read(&mut self, client: &ConsumerClient) -> Ended {
@@ -136,7 +151,12 @@ impl Reader {
             Ok(held) => held,
             Err(error) => return Ended::Broken(error),
         };
-        if self.next.is_some_and(|next| held.last < next - 1) {
+        let created = match self.created(client).await {
+            Ok(created) => created,
+            Err(error) => return Ended::Broken(error),
+        };
+        // Younger than what we have read of it, or shorter: another hub of the same name.
+        if self.next.is_some_and(|next| held.last < next - 1 || created > self.passed) {
             return Ended::Recreated;
         }
         let position = self.position(&held);
@@ -147,10 +167,10 @@ impl Reader {
             ..OpenReceiverOptions::default()
         };
         let opening = client.open_receiver_on_partition(self.key.partition.clone(), Some(options));
-        let receiver = match timeout(ANSWER_WITHIN, opening).await {
+        let receiver = match self.shared.answered("attach", opening).await {
             Ok(Ok(receiver)) => receiver,
             Ok(Err(error)) => return Ended::Broken(ConnectError::of(&error)),
-            Err(_) => return Ended::Broken(ConnectError::TimedOut { what: "attach" }),
+            Err(error) => return Ended::Broken(error),
         };
         let ended = self.follow(client, &receiver).await;
         // Dropping a receiver does not detach it; the next attachment must find the link free.
@@ -163,7 +183,7 @@ impl Reader {
     /// Where to attach; `Latest` is made a number first, because the client would lose what comes
     /// between a broken link and the next.
     fn position(&mut self, held: &Held) -> StartPosition {
-        if self.next.is_none() && self.shared.settings.start == Start::Latest && !held.empty {
+        if self.next.is_none() && self.start == Start::Latest && !held.empty {
             self.next = Some(held.last + 1);
         }
         // A position older than what is held would be refused by some services: begin at the
@@ -196,7 +216,10 @@ impl Reader {
                 Err(_) => match self.probe(client).await {
                     Ok(Probed::Idle) => unanswered = 0,
                     Ok(Probed::Behind) if unanswered < 1 => unanswered += 1,
-                    Ok(Probed::Behind) => return Ended::Frozen,
+                    Ok(Probed::Behind) => {
+                        let reason = "no events although some are unread".to_owned();
+                        return Ended::Broken(ConnectError::Passing(reason));
+                    }
                     Ok(Probed::Recreated) => return Ended::Recreated,
                     Ok(Probed::Gone) => return Ended::Stopped,
                     Err(error) => return Ended::Broken(error),
@@ -226,31 +249,35 @@ impl Reader {
         let Some(until) = asked_at else { return Ok(Probed::Idle) };
         Ok(match self.tell(Told::Idle(self.key.clone(), until)).await {
             Ok(()) => Probed::Idle,
-            Err(()) => Probed::Gone,
+            Err(Closed) => Probed::Gone,
         })
     }
 
     async fn ask(&self, client: &ConsumerClient) -> Result<Held, ConnectError> {
         let asking = client.get_partition_properties(&self.key.partition);
-        match timeout(ANSWER_WITHIN, asking).await {
-            Ok(Ok(held)) => {
-                if !held.is_empty
-                    && let Some(at) = held.last_enqueued_time_utc
-                {
-                    self.shared.clock.saw(arrival_of(at));
-                }
-                Ok(Held {
-                    begin: held.beginning_sequence_number,
-                    last: held.last_enqueued_sequence_number,
-                    empty: held.is_empty,
-                })
-            }
-            Ok(Err(error)) => Err(ConnectError::of(&error)),
-            Err(_) => Err(ConnectError::TimedOut { what: "the partition's properties" }),
+        let asked = self.shared.answered("the partition's properties", asking).await?;
+        let held = asked.map_err(|error| ConnectError::of(&error))?;
+        if !held.is_empty
+            && let Some(at) = held.last_enqueued_time_utc
+        {
+            self.shared.clock.saw(arrival_of(at));
         }
+        Ok(Held {
+            begin: held.beginning_sequence_number,
+            last: held.last_enqueued_sequence_number,
+            empty: held.is_empty,
+        })
     }
 
-    async fn hand_over(&mut self, event: &ReceivedEventData) -> Result<(), ()> {
+    /// When the hub was created; long ago where it does not say.
+    async fn created(&self, client: &ConsumerClient) -> Result<ArrivalTime, ConnectError> {
+        let asking = client.get_eventhub_properties();
+        let asked = self.shared.answered("the hub's properties", asking).await?;
+        let hub = asked.map_err(|error| ConnectError::of(&error))?;
+        Ok(hub.created_on.map_or(ArrivalTime(i64::MIN), arrival_of))
+    }
+
+    async fn hand_over(&mut self, event: &ReceivedEventData) -> Result<(), Closed> {
         let Some(sequence) = event.sequence_number() else {
             tracing::warn!(partition = self.key.partition, "event without a sequence number");
             return Ok(());
@@ -260,12 +287,14 @@ impl Reader {
         }
         let body = body_of(event);
         let kib = u32::try_from(body.len() / 1024 + 1).unwrap_or(u32::MAX).min(4096);
-        let room = Arc::clone(&self.shared.room).acquire_many_owned(kib).await.map_err(drop)?;
+        let room =
+            Arc::clone(&self.shared.room).acquire_many_owned(kib).await.map_err(|_| Closed)?;
         let enqueued = event.enqueued_time().map_or(ArrivalTime(0), arrival_of);
         self.shared.clock.saw(enqueued);
         let arrival = Arrival { partition: self.key.clone(), sequence, enqueued, body };
         self.tell(Told::Event(arrival, room)).await?;
         self.next = Some(sequence + 1);
+        self.passed = self.passed.max(enqueued);
         self.alive = Instant::now();
         self.stall_told = false;
         Ok(())
