@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::{Exit, Format, print};
+use super::{Exit, Format, coverage, print};
 use crate::aggregate::rollup::Split;
 use crate::engine::{EngineSettings, Env};
 use crate::money::{Grouped, NanoUsd};
@@ -194,7 +194,7 @@ fn to_json(totals: &Totals) -> serde_json::Value {
     json!({
         "deployments": deployments,
         "quarantined": totals.quarantined,
-        "records_read": totals.records_read,
+        "coverage": coverage::to_json(&totals.coverage),
         "unknown_categories": totals.unknown_categories,
         "ledger": ledger,
     })
@@ -236,10 +236,7 @@ fn to_table(totals: &Totals) -> String {
         }
     }
     let mut text = format!("{table}\n");
-    text.push('\n');
-    for (name, count) in &totals.records_read {
-        text.push_str(&format!("{} record(s) read: {}\n", Grouped(*count), printable(name)));
-    }
+    text.push_str(&coverage::to_table(&totals.coverage));
     for (name, count) in &totals.unknown_categories {
         let name = printable(name);
         text.push_str(&format!("{} record(s) of unknown category {name}\n", Grouped(*count)));

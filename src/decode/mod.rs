@@ -31,7 +31,7 @@ mod search;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use crate::event::{Event, Rejected, Row};
+use crate::event::{Event, Rejected, Row, Seen};
 use crate::time::EventTime;
 use envelope::Piece;
 use field::{FieldError, Fields, MAX_MEMBERS};
@@ -98,8 +98,8 @@ const MAX_REJECTED: usize = 50;
 pub struct Decoded {
     /// What the records say, in order.
     pub events: Vec<Event>,
-    /// Records read of each kind, in the order of [`DECODERS`].
-    pub read: [u32; DECODERS.len()],
+    /// Records read of each kind and what they said, in the order of [`DECODERS`].
+    pub read: [Seen; DECODERS.len()],
     /// The first records that could not be read.
     pub rejected: Vec<Rejected>,
     /// How many more could not be read.
@@ -191,7 +191,7 @@ fn one_piece(piece: Piece<'_>, decoded: &mut Decoded) {
     let Some((decoder, read)) = found else { return count(category, decoded) };
     match one_record(decoder, text, fields) {
         Ok(event) => {
-            *read += 1;
+            *read = read.merged(Seen::of(&event));
             decoded.events.push(event);
         }
         Err(error) => decoded.reject(decoder.name, error, text),

@@ -251,7 +251,7 @@ impl Engine {
         let enqueued = partition.passed;
         self.now = self.now.max(enqueued);
         let decoded = decode::decode(&arrival.body);
-        self.count(&decoded, effects);
+        self.count(&decoded, enqueued, effects);
         for event in decoded.events {
             // Only calls have somebody who sums them up; everything else is counted.
             let Event::Row(row) = event else { continue };
@@ -271,9 +271,9 @@ impl Engine {
     }
 
     /// Notes how many records of each kind were read, and how many could not be.
-    fn count(&mut self, decoded: &Decoded, effects: &mut Effects) {
-        for (decoder, count) in DECODERS.iter().zip(decoded.read).filter(|(_, count)| *count > 0) {
-            *effects.read.entry(decoder.name).or_default() += i64::from(count);
+    fn count(&mut self, decoded: &Decoded, enqueued: ArrivalTime, effects: &mut Effects) {
+        for (decoder, seen) in DECODERS.iter().zip(decoded.read) {
+            effects.coverage.add(enqueued, decoder.name, seen);
         }
         for (category, count) in &decoded.unknown {
             let name = self.category(category.clone());

@@ -60,6 +60,78 @@ impl Event {
     }
 }
 
+/// How many records of a kind there were, and how many of them said what: a silent change at
+/// Azure's side shows as a falling share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Seen {
+    /// Records.
+    pub records: i64,
+    /// Of them, with token counts.
+    pub tokens: i64,
+    /// Of them, with who called: an Entra object id, or a gateway's subscription.
+    pub identity: i64,
+    /// Of them, with a deployment.
+    pub deployment: i64,
+    /// Of them, with the caller's network.
+    pub caller: i64,
+}
+
+impl Seen {
+    /// One record.
+    #[must_use]
+    pub fn of(event: &Event) -> Self {
+        let has = |text: &str| !text.is_empty();
+        let (tokens, identity, deployment, caller) = match event {
+            Event::Row(row) => {
+                (row.tokens.is_some(), has(&row.identity), has(&row.deployment), has(&row.network))
+            }
+            Event::Gateway(call) => (
+                call.tokens.is_some(),
+                has(&call.subscription),
+                has(&call.backend.deployment),
+                has(&call.network),
+            ),
+            Event::Meter(meter) => {
+                (true, has(&meter.subscription), has(&meter.deployment), has(&meter.network))
+            }
+            Event::Control(control) => {
+                let principal = &control.principal;
+                (false, has(&principal.object), false, has(&principal.network))
+            }
+            Event::KeyRead(read) => (false, has(&read.identity), false, false),
+            Event::Alert(alert) => (
+                false,
+                !alert.identities.is_empty(),
+                has(&alert.deployment),
+                !alert.networks.is_empty(),
+            ),
+            Event::Endpoint(call) => (false, has(&call.identity), has(&call.deployment), false),
+            Event::Metric(_) | Event::Posture(_) | Event::Search(_) | Event::Opaque(_) => {
+                (false, false, false, false)
+            }
+        };
+        Self {
+            records: 1,
+            tokens: i64::from(tokens),
+            identity: i64::from(identity),
+            deployment: i64::from(deployment),
+            caller: i64::from(caller),
+        }
+    }
+
+    /// Both together.
+    #[must_use]
+    pub const fn merged(self, other: Self) -> Self {
+        Self {
+            records: self.records.saturating_add(other.records),
+            tokens: self.tokens.saturating_add(other.tokens),
+            identity: self.identity.saturating_add(other.identity),
+            deployment: self.deployment.saturating_add(other.deployment),
+            caller: self.caller.saturating_add(other.caller),
+        }
+    }
+}
+
 /// The AI account a resource id names or lies in; `None` when it is of another type.
 ///
 /// `resource` is lower case, as in every event; projects, deployments and assignments count to their

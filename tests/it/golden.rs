@@ -51,8 +51,8 @@ fn text(sample: &str) -> String {
 /// Every event with the fields that hold something, and every count.
 fn shown(decoded: &Decoded) -> String {
     let mut text = String::new();
-    for (decoder, count) in DECODERS.iter().zip(decoded.read).filter(|(_, count)| *count > 0) {
-        writeln!(text, "{count} of {}", decoder.name).unwrap();
+    for (decoder, seen) in DECODERS.iter().zip(decoded.read).filter(|(_, seen)| seen.records > 0) {
+        writeln!(text, "{} of {}", seen.records, decoder.name).unwrap();
     }
     for (category, count) in &decoded.unknown {
         writeln!(text, "{count} unknown: {category}").unwrap();
@@ -125,7 +125,7 @@ fn every_kind_of_record_has_a_sample_and_no_sample_is_refused() {
     for sample in samples().iter().filter(|sample| *sample != MALFORMED) {
         let decoded = decode(&bytes(sample));
         assert_eq!(decoded.rejected, [], "{sample}");
-        read.iter_mut().zip(decoded.read).for_each(|(sum, count)| *sum += count);
+        read.iter_mut().zip(decoded.read).for_each(|(sum, count)| *sum += count.records);
     }
     for (decoder, count) in DECODERS.iter().zip(read) {
         assert!(count > 0, "{} has no sample", decoder.name);

@@ -8,6 +8,7 @@ mod registry;
 mod bad_input;
 mod canary;
 mod commit_faults;
+mod coverage;
 mod emulator;
 mod golden;
 mod fuzz;
