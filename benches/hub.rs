@@ -60,7 +60,7 @@ fn main() -> anyhow::Result<()> {
     )?;
     for (size, partitions) in SHAPES {
         let body = body(size);
-        let records = decode::decode(&body).rows.len();
+        let records = decode::decode(&body).rows().count();
         let events = bytes / size;
         let emulator = hub_side.block_on(filled(partitions, events, &body))?;
         let mut rates: HashMap<&str, Vec<f64>> = HashMap::new();

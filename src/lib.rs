@@ -18,7 +18,7 @@
 //! | module | what it is for |
 //! |---|---|
 //! | [`source`] | where batches come from: event hubs, or files of what one once delivered |
-//! | [`decode`] | from bytes to rows; a category is one entry of [`DECODERS`](decode::DECODERS) |
+//! | [`decode`] | from bytes to typed [events](event::Event); a kind of record is one entry of [`DECODERS`](decode::DECODERS) |
 //! | [`price`] | what tokens cost, or that nobody knows |
 //! | [`aggregate`] | rows become calls, once each; calls become sums per minute, deployment, caller |
 //! | [`detect`] | sums against the past; a detector is one entry of [`DETECTORS`](detect::DETECTORS) |

@@ -2,6 +2,7 @@
 
 pub mod call;
 pub mod cap;
+pub mod coverage;
 pub mod join;
 pub mod names;
 pub mod rollup;

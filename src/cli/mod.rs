@@ -3,6 +3,7 @@
 mod demo;
 mod emulator;
 mod check;
+mod coverage;
 mod incidents;
 mod replay;
 mod run;

@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::{Exit, Format, print};
+use super::{Exit, Format, coverage, print};
 use crate::aggregate::rollup::Split;
 use crate::engine::{EngineSettings, Env};
 use crate::money::{Grouped, NanoUsd};
@@ -194,6 +194,7 @@ fn to_json(totals: &Totals) -> serde_json::Value {
     json!({
         "deployments": deployments,
         "quarantined": totals.quarantined,
+        "coverage": coverage::to_json(&totals.coverage),
         "unknown_categories": totals.unknown_categories,
         "ledger": ledger,
     })
@@ -235,11 +236,13 @@ fn to_table(totals: &Totals) -> String {
         }
     }
     let mut text = format!("{table}\n");
-    if totals.quarantined > 0 {
-        text.push_str(&format!("\n{} record(s) in quarantine\n", Grouped(totals.quarantined)));
-    }
+    text.push_str(&coverage::to_table(&totals.coverage));
     for (name, count) in &totals.unknown_categories {
-        text.push_str(&format!("{} record(s) of category {}\n", Grouped(*count), printable(name)));
+        let name = printable(name);
+        text.push_str(&format!("{} record(s) of unknown category {name}\n", Grouped(*count)));
+    }
+    if totals.quarantined > 0 {
+        text.push_str(&format!("{} record(s) in quarantine\n", Grouped(totals.quarantined)));
     }
     for (account, deployment, reason, records, tokens) in &totals.ledger {
         text.push_str(&format!(

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::aggregate::coverage::Coverage;
 use crate::aggregate::names::NameKind;
 use crate::aggregate::rollup::{Amount, Caller, Deltas};
 use crate::event::{PartitionKey, Rejected};
@@ -18,6 +19,8 @@ pub struct Effects {
     pub accounts: BTreeMap<u32, AccountEffects>,
     /// Records and bodies that could not be read.
     pub quarantine: Vec<Rejected>,
+    /// Records read and what they said, by day and kind.
+    pub coverage: Coverage,
     /// Records of categories nobody decodes.
     pub categories: BTreeMap<String, i64>,
     /// Plain counts: duplicates, repaired bodies.

@@ -8,9 +8,9 @@ pub mod watch;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::aggregate::join::JoinSettings;
-use crate::decode;
+use crate::decode::{self, DECODERS, Decoded};
 use crate::detect::DetectSettings;
-use crate::event::{Arrival, Batch, PartitionKey, Position};
+use crate::event::{Arrival, Batch, Event, PartitionKey, Position};
 use crate::price::PriceBook;
 use crate::time::{ArrivalTime, MINUTE_MS};
 use account::{Account, AccountRow, Moment};
@@ -187,7 +187,7 @@ impl Engine {
         news.troubles.clone_from(&batch.troubles);
         news.undeliverable.clone_from(&batch.undeliverable);
         self.move_watermarks();
-        self.step_accounts(&rows, &mut effects, &mut news);
+        self.step_accounts(rows, &mut effects, &mut news);
         news.gaps.clone_from(&effects.gaps);
         let told_by_hubs = self.now > ArrivalTime(i64::MIN);
         let now = if told_by_hubs { self.now } else { batch.clock.unwrap_or(self.now) };
@@ -251,8 +251,11 @@ impl Engine {
         let enqueued = partition.passed;
         self.now = self.now.max(enqueued);
         let decoded = decode::decode(&arrival.body);
-        for row in decoded.rows {
-            let row = AccountRow { row, enqueued };
+        self.count(&decoded, enqueued, effects);
+        for event in decoded.events {
+            // Only calls have somebody who sums them up; everything else is counted.
+            let Event::Row(row) = event else { continue };
+            let row = AccountRow { row: *row, enqueued };
             match rows.get_mut(&row.row.account) {
                 Some(known) => known.push((row, key.clone())),
                 None => {
@@ -260,17 +263,29 @@ impl Engine {
                 }
             }
         }
-        for category in decoded.unknown {
-            let name = self.category(category);
-            *effects.categories.entry(name).or_default() += 1;
-        }
-        if decoded.repaired > 0 {
-            *effects.counters.entry("repaired_bodies").or_default() += 1;
-        }
         for rejected in decoded.rejected {
-            *effects.counters.entry("quarantined").or_default() += 1;
             if effects.quarantine.len() < MAX_SAMPLES {
                 effects.quarantine.push(rejected);
+            }
+        }
+    }
+
+    /// Notes how many records of each kind were read, and how many could not be.
+    fn count(&mut self, decoded: &Decoded, enqueued: ArrivalTime, effects: &mut Effects) {
+        for (decoder, seen) in DECODERS.iter().zip(decoded.read) {
+            effects.coverage.add(enqueued, decoder.name, seen);
+        }
+        for (category, count) in &decoded.unknown {
+            let name = self.category(category.clone());
+            *effects.categories.entry(name).or_default() += i64::from(*count);
+        }
+        let rejected = i64::try_from(decoded.rejected.len()).unwrap_or(i64::MAX);
+        let quarantined = rejected.saturating_add(i64::from(decoded.more_rejected));
+        for (name, count) in
+            [("repaired_bodies", i64::from(decoded.repaired)), ("quarantined", quarantined)]
+        {
+            if count > 0 {
+                *effects.counters.entry(name).or_default() += count;
             }
         }
     }
@@ -313,17 +328,16 @@ impl Engine {
 
     fn step_accounts(
         &mut self,
-        rows: &BTreeMap<String, Vec<(AccountRow, PartitionKey)>>,
+        mut rows: BTreeMap<String, Vec<(AccountRow, PartitionKey)>>,
         effects: &mut Effects,
         news: &mut News,
     ) {
-        for (resource, rows) in rows {
+        for (resource, rows) in &rows {
             self.admit(resource, rows, effects);
         }
-        let none = Vec::new();
         for (resource, account) in &mut self.accounts {
-            let origin = rows.get(resource).unwrap_or(&none);
-            let rows: Vec<AccountRow> = origin.iter().map(|(row, _)| row.clone()).collect();
+            let (rows, origin): (Vec<_>, Vec<_>) =
+                rows.remove(resource).unwrap_or_default().into_iter().unzip();
             let hubs = || account.hubs().filter_map(|hub| self.hubs.get(hub));
             let watermark = hubs().map(|hub| hub.waited_for).min();
             let seen = hubs().map(|hub| hub.seen).min();
@@ -331,7 +345,7 @@ impl Engine {
                 [watermark, seen].map(|time| time.unwrap_or(ArrivalTime(i64::MIN)));
             let moment = Moment { watermark, seen, now: self.now };
             let outcome = account.apply(&rows, moment, &self.env);
-            for ((_, key), tokens) in origin.iter().zip(&outcome.row_tokens) {
+            for (key, tokens) in origin.iter().zip(&outcome.row_tokens) {
                 if let Some(partition) = self.partitions.get_mut(key) {
                     partition.tokens = partition.tokens.saturating_add(*tokens);
                 }

@@ -5,6 +5,7 @@ use sqlx::{Connection as _, Row as _};
 
 use super::sql::{add_splits, series};
 use super::{Store, StoreError};
+use crate::aggregate::coverage::Coverage;
 use crate::aggregate::rollup::{Caller, Deltas, Split};
 use crate::detect::series::Slot;
 use crate::engine::effects::{AccountEffects, Effects, PositionMove};
@@ -486,6 +487,7 @@ async fn save_books(
         .execute(&mut *connection)
         .await?;
     }
+    save_coverage(connection, &effects.coverage).await?;
     for (account, saved) in &effects.accounts {
         for ((reason, deployment), (records, tokens)) in &saved.ledger {
             sqlx::query(
@@ -514,6 +516,31 @@ async fn save_books(
         .await?;
     }
     save_quarantine(connection, effects).await
+}
+
+async fn save_coverage(
+    connection: &mut SqliteConnection,
+    coverage: &Coverage,
+) -> Result<(), sqlx::Error> {
+    for (day, kind, seen) in coverage.iter() {
+        sqlx::query(
+            "insert into coverage (day, kind, records, tokens, identity, deployment, caller) \
+             values ($1, $2, $3, $4, $5, $6, $7) on conflict (day, kind) do update set \
+             records = records + excluded.records, tokens = tokens + excluded.tokens, \
+             identity = identity + excluded.identity, \
+             deployment = deployment + excluded.deployment, caller = caller + excluded.caller",
+        )
+        .bind(day)
+        .bind(kind)
+        .bind(seen.records)
+        .bind(seen.tokens)
+        .bind(seen.identity)
+        .bind(seen.deployment)
+        .bind(seen.caller)
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
 }
 
 async fn save_quarantine(

@@ -10,7 +10,7 @@ use super::sql::{SPLIT_COLUMNS, series_parts, split_at};
 use super::{Store, StoreError, open_error, sql_error};
 use crate::aggregate::names::{OTHER, OTHER_TEXT};
 use crate::aggregate::rollup::{Amount, Split};
-use crate::event::PartitionKey;
+use crate::event::{PartitionKey, Seen};
 use crate::incident::Incident;
 
 /// Life-time sums of one deployment and model.
@@ -33,6 +33,8 @@ pub struct Totals {
     pub deployments: Vec<Total>,
     /// Records and bodies that could not be read.
     pub quarantined: i64,
+    /// Records read and what they said: (days since 1970, kind, counts).
+    pub coverage: Vec<(i64, String, Seen)>,
     /// Records of categories nobody decodes.
     pub unknown_categories: BTreeMap<String, i64>,
     /// What could not be counted: (account, deployment, reason, records, tokens).
@@ -209,12 +211,14 @@ async fn totals(connection: &mut SqliteConnection) -> Result<Totals, sqlx::Error
         sqlx::query("select kind, name, value from counter").fetch_all(&mut *connection).await?
     {
         let (kind, name): (String, String) = (row.try_get(0)?, row.try_get(1)?);
-        if kind == "category" {
-            totals.unknown_categories.insert(name, row.try_get(2)?);
-        } else if name == "quarantined" {
-            totals.quarantined = row.try_get(2)?;
+        let count = row.try_get(2)?;
+        match (kind.as_str(), name.as_str()) {
+            ("category", _) => drop(totals.unknown_categories.insert(name, count)),
+            (_, "quarantined") => totals.quarantined = count,
+            _ => {}
         }
     }
+    totals.coverage = coverage(connection).await?;
     let deployment = name_of("d", "l.series & 4294967295");
     let rows = sqlx::query(AssertSqlSafe(format!(
         "select a.resource, {deployment}, l.reason, l.records, l.tokens from ledger l \
@@ -230,6 +234,28 @@ async fn totals(connection: &mut SqliteConnection) -> Result<Totals, sqlx::Error
         totals.ledger.push(entry);
     }
     Ok(totals)
+}
+
+async fn coverage(
+    connection: &mut SqliteConnection,
+) -> Result<Vec<(i64, String, Seen)>, sqlx::Error> {
+    let rows = sqlx::query(
+        "select day, kind, records, tokens, identity, deployment, caller from coverage \
+         order by day, kind",
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let read = |row: &SqliteRow| {
+        let seen = Seen {
+            records: row.try_get(2)?,
+            tokens: row.try_get(3)?,
+            identity: row.try_get(4)?,
+            deployment: row.try_get(5)?,
+            caller: row.try_get(6)?,
+        };
+        Ok((row.try_get(0)?, row.try_get(1)?, seen))
+    };
+    rows.iter().map(read).collect()
 }
 
 /// The text of a joined name; the two reserved numbers have no row.
@@ -288,6 +314,9 @@ async fn digest(connection: &mut SqliteConnection) -> Result<Vec<String>, sqlx::
             lines.push(format!("{what} {}", row.try_get::<String, _>(0)?));
         }
     }
+    let coverage = coverage(connection).await?;
+    lines
+        .extend(coverage.iter().map(|(day, kind, seen)| format!("coverage {day} {kind} {seen:?}")));
     lines.sort_unstable();
     Ok(lines)
 }
