@@ -6,7 +6,6 @@
 mod hub;
 mod limits;
 mod notify;
-mod problem;
 mod secret;
 mod section;
 
@@ -22,8 +21,8 @@ use crate::engine::{EngineSettings, Env};
 use crate::notify::Destination;
 use crate::price::{PriceBook, PriceError};
 use crate::source::event_hubs::HubSettings;
-use problem::Findings;
-pub use problem::{Problem, Problems};
+use crate::problem::{self, Findings};
+pub use crate::problem::{Problem, Problems};
 pub use secret::{SecretRef, look_up, placeholder};
 use section::{Lookup, Section, Walk};
 

@@ -7,8 +7,8 @@ use secrecy::SecretString;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::problem::Findings;
 use super::secret::{self, SecretRef};
+use crate::problem::Findings;
 
 /// Looks a secret up; the error says why it cannot, without the secret.
 pub(super) type Lookup<'a> = &'a dyn Fn(&SecretRef) -> Result<SecretString, String>;
