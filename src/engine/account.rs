@@ -13,7 +13,8 @@ use crate::detect::calibration::Calibration;
 use crate::detect::series::{Quiet, SLOT_MIN, Series, Slot};
 use crate::event::Row;
 use crate::incident::tracker::{Changes, Tracker};
-use crate::price::ModelPrices;
+use crate::price::PriceBook;
+use crate::price::rates::{Rates, Why};
 use crate::time::{ArrivalTime, DAY_MS, EventTime, MINUTE_MS, Minute};
 
 /// One row on its way into an account.
@@ -39,7 +40,7 @@ pub struct Account {
     pub(super) judged_to: Option<Slot>,
     pub(super) watermark: ArrivalTime,
     pub(super) delay_ms: Option<i64>,
-    prices: HashMap<u32, Option<ModelPrices>>,
+    rates: HashMap<(u32, u32), Rates>,
     calls: Calls,
     cap: CallerCap,
     hubs: BTreeSet<String>,
@@ -63,14 +64,40 @@ pub struct Outcome {
     pub changes: Changes,
     /// Tokens each row added, in the order of the rows.
     pub row_tokens: Vec<i64>,
-    /// Models seen whose price is unknown, with the tokens they used in this step.
-    pub unpriced: BTreeMap<String, i64>,
+    /// Models whose tokens have no price.
+    pub unpriced: BTreeMap<String, Unpriced>,
 }
 
+/// Tokens without a price that one step counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unpriced {
+    /// How many.
+    pub tokens: i64,
+    /// Why; where there are several reasons, the first of them in the order of [`Why`].
+    pub why: Why,
+}
+
+/// Pairs of deployment and model whose prices are kept at hand; those of later ones are looked up
+/// each time. Azure allows 32 deployments per account by default, with one model each at a time.
+const MAX_RATES: usize = 4_096;
+
 struct Lookup<'a> {
+    resource: &'a str,
     names: &'a Names,
-    prices: &'a HashMap<u32, Option<ModelPrices>>,
+    rates: &'a HashMap<(u32, u32), Rates>,
+    book: &'a PriceBook,
     lateness_ms: i64,
+}
+
+impl<'a> Lookup<'a> {
+    fn of(
+        resource: &'a str,
+        names: &'a Names,
+        rates: &'a HashMap<(u32, u32), Rates>,
+        env: &'a Env,
+    ) -> Self {
+        Self { resource, names, rates, book: &env.book, lateness_ms: env.settings.lateness_ms }
+    }
 }
 
 impl Terms for Lookup<'_> {
@@ -78,8 +105,12 @@ impl Terms for Lookup<'_> {
         self.names
     }
 
-    fn prices(&self, model: u32) -> Option<&ModelPrices> {
-        self.prices.get(&model)?.as_ref()
+    fn rates(&self, deployment: u32, model: u32) -> Rates {
+        // Rows of one call may name the one without the other.
+        self.rates.get(&(deployment, model)).cloned().unwrap_or_else(|| {
+            let [deployment, model] = [deployment, model].map(|name| self.names.text(name));
+            self.book.rates(self.resource, deployment, model)
+        })
     }
 
     fn lateness_ms(&self) -> i64 {
@@ -101,7 +132,7 @@ impl Account {
             judged_to: None,
             watermark: ArrivalTime(i64::MIN),
             delay_ms: None,
-            prices: HashMap::new(),
+            rates: HashMap::new(),
             calls: Calls::new(env.settings.join),
             cap: CallerCap::new(env.settings.callers_per_hour),
             hubs: BTreeSet::new(),
@@ -146,6 +177,7 @@ impl Account {
             }
         }
         outcome.effects.deltas.drop_zeros();
+        outcome.effects.ledger.retain(|_, entry| *entry != (0, 0));
         if !blob.0.is_empty() {
             outcome.effects.rows = Some(blob);
         }
@@ -163,11 +195,7 @@ impl Account {
         outcome: &mut Outcome,
     ) {
         self.watermark = self.watermark.max(moment.watermark);
-        let terms = Lookup {
-            names: &self.names,
-            prices: &self.prices,
-            lateness_ms: env.settings.lateness_ms,
-        };
+        let terms = Lookup::of(&self.resource, &self.names, &self.rates, env);
         self.calls.pass(self.watermark, &terms);
         let early = std::mem::take(&mut self.calls.early);
         if early > 0 {
@@ -197,11 +225,7 @@ impl Account {
         effects: &mut AccountEffects,
     ) -> Option<RowFacts> {
         let facts = self.facts(row, env, effects);
-        let terms = Lookup {
-            names: &self.names,
-            prices: &self.prices,
-            lateness_ms: env.settings.lateness_ms,
-        };
+        let terms = Lookup::of(&self.resource, &self.names, &self.rates, env);
         match self.calls.take(row.row.call, facts, &terms, bookings) {
             Taken::New => Some(facts),
             Taken::Copy => None,
@@ -218,11 +242,7 @@ impl Account {
         let AccountRow { row, enqueued } = row;
         let deployment = self.names.number(NameKind::Deployment, &row.deployment);
         let model = self.names.number(NameKind::Model, &row.model);
-        let book = &env.book;
-        self.prices.entry(model).or_insert_with(|| book.find(&row.model));
-        if model != 0 {
-            self.models.insert(deployment, model);
-        }
+        self.know(deployment, model, env);
         let believed = enqueued.0 - DAY_MS..=enqueued.0 + 5 * MINUTE_MS;
         let end = if believed.contains(&row.end.0) {
             self.delay_ms = Some(enqueued.0 - row.end.0);
@@ -261,9 +281,32 @@ impl Account {
         }
         let total = deltas.totals.entry((deployment, model)).or_default();
         *total = total.merged(split);
-        if amount.unpriced > 0 {
+        let spend = deltas.spend.entry((Minute(hour * 60), deployment, model)).or_default();
+        *spend = spend.plus(booking.spend);
+        if booking.is_cut {
+            // Taken back with the booking itself, so that the order of rows does not show.
+            let entry = outcome.effects.ledger.entry(("cost_above_limit", deployment)).or_default();
+            entry.0 = entry.0.saturating_add(amount.calls);
+            entry.1 = entry.1.saturating_add(amount.tokens());
+        }
+        if let Some(why) = booking.unpriced_why.filter(|_| amount.unpriced > 0) {
+            let unpriced = Unpriced { tokens: 0, why };
             let name = self.names.text(model).to_owned();
-            *outcome.unpriced.entry(name).or_default() += amount.unpriced;
+            let known = outcome.unpriced.entry(name).or_insert(unpriced);
+            known.tokens = known.tokens.saturating_add(amount.unpriced);
+            known.why = known.why.min(why);
+        }
+    }
+
+    /// Notes which model a deployment serves and keeps its prices at hand.
+    fn know(&mut self, deployment: u32, model: u32, env: &Env) {
+        if model != 0 {
+            self.models.insert(deployment, model);
+        }
+        if self.rates.len() < MAX_RATES && !self.rates.contains_key(&(deployment, model)) {
+            let [name, of] = [deployment, model].map(|name| self.names.text(name));
+            let rates = env.book.rates(&self.resource, name, of);
+            self.rates.insert((deployment, model), rates);
         }
     }
 
@@ -305,16 +348,8 @@ impl Account {
     /// Folds saved rows: what they book is already in the rollups.
     fn restore_calls(&mut self, blobs: &[Vec<u8>], env: &Env) {
         for (call, row) in blobs.iter().flat_map(|blob| join::read_rows(blob)) {
-            let model = self.names.text(row.model);
-            self.prices.entry(row.model).or_insert_with(|| env.book.find(model));
-            if row.model != 0 {
-                self.models.insert(row.deployment, row.model);
-            }
-            let terms = Lookup {
-                names: &self.names,
-                prices: &self.prices,
-                lateness_ms: env.settings.lateness_ms,
-            };
+            self.know(row.deployment, row.model, env);
+            let terms = Lookup::of(&self.resource, &self.names, &self.rates, env);
             self.calls.take(call, row, &terms, &mut Vec::new());
         }
     }

@@ -293,8 +293,8 @@ impl Engine {
                     partition.tokens = partition.tokens.saturating_add(*tokens);
                 }
             }
-            for (model, tokens) in outcome.unpriced {
-                news.unpriced.insert((account.name().to_owned(), model), tokens);
+            for (model, unpriced) in outcome.unpriced {
+                news.unpriced.insert((account.name().to_owned(), model), unpriced);
             }
             effects.announcements.extend(outcome.changes.announcements);
             let created = effects.accounts.remove(&account.id);

@@ -6,12 +6,14 @@ use std::path::Path;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
-use super::sql::{SPLIT_COLUMNS, series_parts, split_at};
+use super::sql::{SPEND_COLUMNS, SPLIT_COLUMNS, series_parts, spend_at, split_at};
 use super::{Store, StoreError, open_error, sql_error};
 use crate::aggregate::names::{OTHER, OTHER_TEXT};
-use crate::aggregate::rollup::{Amount, Split};
+use crate::aggregate::rollup::{AMOUNT_FIELDS, Amount, Split};
 use crate::event::PartitionKey;
 use crate::incident::Incident;
+use crate::price::spend::{Spend, SpendHour};
+use crate::time::Minute;
 
 /// Life-time sums of one deployment and model.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +26,8 @@ pub struct Total {
     pub model: String,
     /// The sums.
     pub split: Split,
+    /// The same by meter; nothing for what was counted before meters were told apart.
+    pub spend: Spend,
 }
 
 /// Everything `replay` prints.
@@ -79,6 +83,20 @@ impl Reader {
     /// What SQLite says.
     pub async fn totals(&mut self) -> Result<Totals, StoreError> {
         totals(&mut self.connection).await.map_err(|source| sql_error(&self.path, source))
+    }
+
+    /// Spend by hour, account, deployment and model, in that order, from the hour `from` until before
+    /// the hour `until` (first minutes, UTC).
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub async fn spend(
+        &mut self,
+        from: Minute,
+        until: Minute,
+    ) -> Result<Vec<SpendHour>, StoreError> {
+        let read = spend(&mut self.connection, from, until).await;
+        read.map_err(|source| sql_error(&self.path, source))
     }
 
     /// Incidents, oldest first.
@@ -159,6 +177,34 @@ impl Reader {
         read.map_err(|source| sql_error(&self.path, source))
     }
 
+    /// Tokens and nano-USD by the totals, by the spend of the hours and by the spend in all: equal
+    /// while no hour has been forgotten.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub async fn spend_entries(&mut self) -> Result<[(i64, i64); 3], StoreError> {
+        let by_meter = |table: &str| {
+            format!(
+                "select coalesce(sum(tokens_input + tokens_cached + tokens_output), 0), \
+                 coalesce(sum(nano_input + nano_cached + nano_output), 0) from {table}"
+            )
+        };
+        let statements = [
+            "select coalesce(sum(tokens_in + tokens_out + late_tokens_in + late_tokens_out), 0), \
+             coalesce(sum(cost_nano + late_cost_nano), 0) from total"
+                .to_owned(),
+            by_meter("spend_hour"),
+            by_meter("spend_total"),
+        ];
+        let mut entries = [(0, 0); 3];
+        for (entry, statement) in entries.iter_mut().zip(statements) {
+            let row = sqlx::query(AssertSqlSafe(statement)).fetch_one(&mut self.connection).await;
+            let read = row.and_then(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
+            *entry = read.map_err(|source| sql_error(&self.path, source))?;
+        }
+        Ok(entries)
+    }
+
     /// Sums of tokens by the partitions and by the totals: the two sides of the double entry.
     ///
     /// # Errors
@@ -189,10 +235,13 @@ async fn totals(connection: &mut SqliteConnection) -> Result<Totals, sqlx::Error
     let mut totals = Totals::default();
     let (deployment, model) = (name_of("d", "t.series & 4294967295"), name_of("m", "t.model"));
     let rows = sqlx::query(AssertSqlSafe(format!(
-        "select a.resource, {deployment}, {model}, {SPLIT_COLUMNS} from total t \
+        "select a.resource, {deployment}, {model}, {}, {} from total t \
          join account a on a.id = t.series >> 32 \
          left join name d on d.account = a.id and d.id = t.series & 4294967295 \
-         left join name m on m.account = a.id and m.id = t.model order by 1, 2, 3"
+         left join name m on m.account = a.id and m.id = t.model \
+         left join spend_total s on s.series = t.series and s.model = t.model order by 1, 2, 3",
+        of("t", SPLIT_COLUMNS),
+        of("s", SPEND_COLUMNS),
     )))
     .fetch_all(&mut *connection)
     .await?;
@@ -203,6 +252,10 @@ async fn totals(connection: &mut SqliteConnection) -> Result<Totals, sqlx::Error
             deployment: row.try_get(1)?,
             model: row.try_get(2)?,
             split: split_at(&row, 3)?,
+            spend: match row.try_get::<Option<i64>, _>(3 + 2 * AMOUNT_FIELDS)? {
+                None => Spend::default(),
+                Some(_) => spend_at(&row, 3 + 2 * AMOUNT_FIELDS)?,
+            },
         });
     }
     for row in
@@ -219,7 +272,8 @@ async fn totals(connection: &mut SqliteConnection) -> Result<Totals, sqlx::Error
     let rows = sqlx::query(AssertSqlSafe(format!(
         "select a.resource, {deployment}, l.reason, l.records, l.tokens from ledger l \
          join account a on a.id = l.series >> 32 \
-         left join name d on d.account = a.id and d.id = l.series & 4294967295 order by 1, 2, 3"
+         left join name d on d.account = a.id and d.id = l.series & 4294967295 \
+         where l.records <> 0 or l.tokens <> 0 order by 1, 2, 3"
     )))
     .fetch_all(&mut *connection)
     .await?;
@@ -230,6 +284,43 @@ async fn totals(connection: &mut SqliteConnection) -> Result<Totals, sqlx::Error
         totals.ledger.push(entry);
     }
     Ok(totals)
+}
+
+async fn spend(
+    connection: &mut SqliteConnection,
+    from: Minute,
+    until: Minute,
+) -> Result<Vec<SpendHour>, sqlx::Error> {
+    let (deployment, model) = (name_of("d", "s.series & 4294967295"), name_of("m", "s.model"));
+    let rows = sqlx::query(AssertSqlSafe(format!(
+        "select s.start, a.resource, {deployment}, {model}, {} from spend_hour s \
+         join account a on a.id = s.series >> 32 \
+         left join name d on d.account = a.id and d.id = s.series & 4294967295 \
+         left join name m on m.account = a.id and m.id = s.model \
+         where s.start >= $1 and s.start < $2 order by 1, 2, 3, 4",
+        of("s", SPEND_COLUMNS),
+    )))
+    .bind(from.0)
+    .bind(until.0)
+    .fetch_all(&mut *connection)
+    .await?;
+    let read = |row: &SqliteRow| {
+        Ok(SpendHour {
+            start: Minute(row.try_get(0)?),
+            account: row.try_get(1)?,
+            deployment: row.try_get(2)?,
+            model: row.try_get(3)?,
+            spend: spend_at(row, 4)?,
+        })
+    };
+    let read: Result<Vec<_>, sqlx::Error> = rows.iter().map(read).collect();
+    Ok(read?.into_iter().filter(|hour| !hour.spend.is_zero()).collect())
+}
+
+/// Columns of one table among several.
+fn of(table: &str, columns: &str) -> String {
+    let named = columns.split(", ").map(|column| format!("{table}.{}", column.trim()));
+    named.collect::<Vec<_>>().join(", ")
 }
 
 /// The text of a joined name; the two reserved numbers have no row.
@@ -281,12 +372,16 @@ async fn digest(connection: &mut SqliteConnection) -> Result<Vec<String>, sqlx::
             "ledger",
             "select a.resource || '|' || coalesce(d.text, '') || '|' || reason || '|' || records || \
              '|' || tokens from ledger join account a on a.id = series >> 32 \
-             left join name d on d.account = a.id and d.id = series & 4294967295",
+             left join name d on d.account = a.id and d.id = series & 4294967295 \
+             where records <> 0 or tokens <> 0",
         ),
     ] {
         for row in sqlx::query(statement).fetch_all(&mut *connection).await? {
             lines.push(format!("{what} {}", row.try_get::<String, _>(0)?));
         }
+    }
+    for hour in spend(connection, Minute(i64::MIN), Minute(i64::MAX)).await? {
+        lines.push(format!("{hour:?}"));
     }
     lines.sort_unstable();
     Ok(lines)
