@@ -2,6 +2,8 @@
 
 pub mod amount;
 pub mod bill;
+pub mod check;
+pub mod diff;
 pub mod book;
 pub mod contract;
 pub mod meter;
