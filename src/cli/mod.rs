@@ -4,6 +4,7 @@ mod demo;
 mod emulator;
 mod check;
 mod incidents;
+mod prices;
 mod replay;
 mod run;
 mod simulate;
@@ -46,6 +47,7 @@ enum Command {
     TestAlert(test_alert::Args),
     Replay(replay::Args),
     Incidents(incidents::Args),
+    Prices(prices::Args),
     Simulate(simulate::Args),
     Emulator(emulator::Args),
 }
@@ -103,6 +105,7 @@ async fn execute(command: Command) -> anyhow::Result<Exit> {
         Command::TestAlert(args) => test_alert::run(args).await,
         Command::Replay(args) => replay::run(args).await,
         Command::Incidents(args) => incidents::run(args).await,
+        Command::Prices(args) => prices::run(args).await,
         Command::Simulate(args) => simulate::run(&args),
     }
 }

@@ -8,6 +8,9 @@ use crate::money::{Grouped, NANO_PER_USD, NanoUsd};
 /// Parts in a whole for [`Percent`] and units for [`Rate`].
 const MILLION: i64 = 1_000_000;
 
+/// From 10⁻¹² of a currency, times [`Percent`], times [`Rate`], to 10⁻⁹ USD.
+const SCALE: i128 = 1_000 * 1_000_000 * 1_000_000;
+
 /// A price in 10⁻¹² of a currency per token, which is 10⁻⁶ of it per million tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Price(i64);
@@ -36,16 +39,26 @@ impl Price {
         (other.0 != 0).then(|| as_float(self.0) / as_float(other.0))
     }
 
+    /// True when [`Price::times`] had to round.
+    #[must_use]
+    pub fn is_rounded(self, tokens: u32, discount: Percent, rate: Rate) -> bool {
+        Self::exact(self, tokens, discount, rate).is_some_and(|exact| exact % SCALE != 0)
+    }
+
+    /// The amount in 10⁻²⁴ USD, which is 10⁻¹⁵ of a nano-USD.
+    fn exact(self, tokens: u32, discount: Percent, rate: Rate) -> Option<i128> {
+        i128::from(tokens)
+            .checked_mul(i128::from(self.0))?
+            .checked_mul(i128::from(MILLION - discount.0))?
+            .checked_mul(i128::from(rate.0))
+    }
+
     /// What `tokens` cost in nano-USD after a discount and an exchange, rounded half to even;
     /// `None` where that is more than an [`NanoUsd`] can hold.
     #[must_use]
     pub fn times(self, tokens: u32, discount: Percent, rate: Rate) -> Option<NanoUsd> {
-        let exact = i128::from(tokens)
-            .checked_mul(i128::from(self.0))?
-            .checked_mul(i128::from(MILLION - discount.0))?
-            .checked_mul(i128::from(rate.0))?;
-        let scale = 1000 * i128::from(MILLION) * i128::from(MILLION);
-        i64::try_from(half_even(exact, scale)).ok().map(NanoUsd)
+        let exact = self.exact(tokens, discount, rate)?;
+        i64::try_from(half_even(exact, SCALE)).ok().map(NanoUsd)
     }
 }
 

@@ -12,8 +12,9 @@ use crate::aggregate::names::{OTHER, OTHER_TEXT};
 use crate::aggregate::rollup::{AMOUNT_FIELDS, Amount, Split};
 use crate::event::PartitionKey;
 use crate::incident::Incident;
+use crate::price::reconcile::Covered;
 use crate::price::spend::{Spend, SpendHour};
-use crate::time::Minute;
+use crate::time::{EventTime, Minute};
 
 /// Life-time sums of one deployment and model.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,6 +98,26 @@ impl Reader {
     ) -> Result<Vec<SpendHour>, StoreError> {
         let read = spend(&mut self.connection, from, until).await;
         read.map_err(|source| sql_error(&self.path, source))
+    }
+
+    /// The span of time the database tells of; `None` while it tells of nothing.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub async fn covered(&mut self) -> Result<Option<Covered>, StoreError> {
+        let row = sqlx::query(
+            "select (select min(start) from spend_hour), (select max(passed_ms) from partition_state)",
+        )
+        .fetch_one(&mut self.connection)
+        .await;
+        let read = row.and_then(|row| {
+            let ends: (Option<i64>, Option<i64>) = (row.try_get(0)?, row.try_get(1)?);
+            Ok(ends)
+        });
+        let (from, until) = read.map_err(|source| sql_error(&self.path, source))?;
+        Ok(from
+            .zip(until)
+            .map(|(from, until)| Covered { from: Minute(from).start(), until: EventTime(until) }))
     }
 
     /// Incidents, oldest first.
