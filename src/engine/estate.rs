@@ -210,9 +210,10 @@ fn reports(news: &News) -> Vec<Report<'_>> {
         observed: as_float(unpriced.tokens),
         unit: "tokens without a price",
         evidence: format!(
-            "{} ({model:?}): its tokens are counted, their cost is unknown. Try `tokenwatch prices \
-             explain`, and add a price of your own to the configuration",
-            unpriced.why
+            "{} ({model:?}): its tokens are counted, their cost is unknown. To mend it, {}; `tokenwatch \
+             prices explain` shows what is found",
+            unpriced.why,
+            unpriced.why.mend()
         ),
     });
     gaps.chain(recreated).chain(stalled).chain(undeliverable).chain(unpriced).collect()

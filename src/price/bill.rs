@@ -99,7 +99,8 @@ impl Rates {
         let held = self.held(meter, input, at)?;
         let price = held.entry.price(meter).ok_or(Why::Meter)?;
         let rate = self.exchange(&held.entry.currency, at).ok_or(Why::Currency)?;
-        let discount = self.discount(meter, at);
+        // What was agreed as a price has been discounted already.
+        let discount = self.discount(meter, at).filter(|_| !held.doubt.own);
         let percent = discount.map_or_else(Default::default, |discount| discount.percent);
         let amount = price.times(tokens, percent, rate).ok_or(Why::TooMuch)?;
         Ok(Priced { held, discount, rate, amount, booked: amount })

@@ -100,6 +100,17 @@ impl PriceBook {
     }
 }
 
+impl PriceBook {
+    /// The longest prompt a row prices, where the list has another price for longer ones.
+    #[must_use]
+    pub fn longest(&self, entry: &Entry) -> Option<u32> {
+        let rows = self.rows(&entry.key());
+        let longer =
+            |other: &&Arc<Entry>| other.above > entry.above && other.valid.overlaps(entry.valid);
+        rows.iter().filter(longer).map(|other| other.above).min()
+    }
+}
+
 impl Entry {
     /// The price of a meter; `None` when the row states none.
     #[must_use]

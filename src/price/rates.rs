@@ -42,8 +42,8 @@ struct Group {
     doubt: Doubt,
     /// The data zones have different prices, and nobody says which zone.
     zones_differ: bool,
-    /// The list has another price from this length of prompt on, but not for this way of buying.
-    long: Option<u32>,
+    /// Rows of the model for long prompts, however it is bought: from there on the price is another.
+    long: Vec<Arc<Entry>>,
 }
 
 /// How sure it is that a price is meant.
@@ -104,6 +104,25 @@ impl fmt::Display for Why {
             Self::Currency => "the price is in a currency without a rate",
             Self::TooMuch => "the amount is beyond what can be counted",
         })
+    }
+}
+
+impl Why {
+    /// What to do about it.
+    #[must_use]
+    pub const fn mend(self) -> &'static str {
+        match self {
+            Self::NoModel => "name the model of the deployment in [price]",
+            Self::Zones => "write scope = \"data-zone-us\", \"data-zone-eu\" or \"data-zone-apac\"",
+            Self::Sku => "look whether scope and tier are right, or add a price in [[price.own]]",
+            Self::Currency => "add the rate in [[price.exchange]]",
+            Self::Model | Self::Version => {
+                "add a price in [[price.own]], or say in [price] which model the deployment is priced as"
+            }
+            Self::Time | Self::Length | Self::Meter | Self::Mixed | Self::TooMuch => {
+                "add a price in [[price.own]]"
+            }
+        }
     }
 }
 
@@ -173,7 +192,12 @@ impl PriceBook {
                 let entries: Vec<_> = entries.map(|own| Arc::clone(&own.entry)).collect();
                 if !entries.is_empty() && !key.is_empty() {
                     let doubt = Doubt { any_version, own: true, ..Doubt::default() };
-                    groups.push(Group { entries, doubt, zones_differ: false, long: None });
+                    groups.push(Group {
+                        entries,
+                        doubt,
+                        zones_differ: false,
+                        long: self.long(key),
+                    });
                 }
             }
         }
@@ -224,6 +248,11 @@ impl PriceBook {
         (groups, missing)
     }
 
+    /// Rows of a name for long prompts.
+    fn long(&self, key: &str) -> Vec<Arc<Entry>> {
+        self.rows(key).iter().filter(|entry| entry.above > 0).cloned().collect()
+    }
+
     /// Rows of one name, scope and tier; of any zone where the zone is not said.
     fn group(&self, key: &str, scope: Scope, tier: Tier) -> Option<Group> {
         let rows = self.rows(key);
@@ -242,9 +271,7 @@ impl PriceBook {
         if entries.is_empty() {
             return None;
         }
-        let has_bands = entries.iter().any(|entry| entry.above > 0);
-        let long = rows.iter().map(|entry| entry.above).filter(|above| *above > 0).min();
-        let long = long.filter(|_| !has_bands);
+        let long = self.long(key);
         Some(Group { entries, doubt: Doubt::default(), zones_differ, long })
     }
 }
@@ -331,11 +358,14 @@ impl Group {
         if self.zones_differ {
             return Err(Why::Zones);
         }
-        if self.long.is_some_and(|long| input > long) {
+        let fits = held().filter(|entry| entry.above == 0 || input > entry.above);
+        let found = fits.max_by_key(|entry| entry.above).ok_or(Why::Length)?;
+        let has_bands = || held().any(|entry| entry.above > 0);
+        let is_long = |other: &Arc<Entry>| input > other.above && other.valid.holds(at);
+        if found.above == 0 && self.long.iter().any(is_long) && !has_bands() {
             return Err(Why::Length);
         }
-        let fits = held().filter(|entry| entry.above == 0 || input > entry.above);
-        fits.max_by_key(|entry| entry.above).map(AsRef::as_ref).ok_or(Why::Length)
+        Ok(found)
     }
 }
 

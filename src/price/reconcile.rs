@@ -455,3 +455,7 @@ pub fn drift_percent(ours: Option<i64>, billed: Option<i64>) -> Option<f64> {
 const fn as_float(value: u64) -> f64 {
     value as f64
 }
+
+#[cfg(test)]
+#[path = "reconcile_tests.rs"]
+mod tests;

@@ -143,7 +143,8 @@ fn to_text(call: &Call, book: &PriceBook, rates: &Rates, bill: &Bill<'_>) -> Str
     );
     text.push_str(&lines_table(bill));
     let mut told: Vec<(Vec<&str>, String)> = Vec::new();
-    for line in &bill.lines {
+    let told_of = |line: &&Line<'_>| line.tokens > 0 || matches!(line.basis, Basis::Priced(_));
+    for line in bill.lines.iter().filter(told_of) {
         let facts = facts(line, book, rates.deployed(call.at));
         match told.iter_mut().find(|(_, known)| *known == facts) {
             Some((meters, _)) => meters.push(line.meter.word()),
@@ -153,10 +154,9 @@ fn to_text(call: &Call, book: &PriceBook, rates: &Rates, bill: &Bill<'_>) -> Str
     for (meters, facts) in told {
         text.push_str(&format!("\n{}\n{facts}", meters.join(", ")));
     }
-    text.push('\n');
-    for note in notes(call, rates, bill) {
-        text.push_str(&note);
-        text.push('\n');
+    let notes = notes(call, rates, bill);
+    if !notes.is_empty() {
+        text.push_str(&format!("\n{}\n", notes.join("\n")));
     }
     text
 }
@@ -175,7 +175,10 @@ fn lines_table(bill: &Bill<'_>) -> String {
                 let how = "paid by the hour, nothing beside it".to_owned();
                 ("-".to_owned(), "provisioned".to_owned(), how)
             }
-            Basis::Unknown(why) => ("-".to_owned(), "unknown".to_owned(), why.to_string()),
+            Basis::Unknown(why) => {
+                let amount = if line.tokens == 0 { "-" } else { "unknown" };
+                ("-".to_owned(), amount.to_owned(), why.to_string())
+            }
         };
         let tokens = Grouped(line.tokens.into()).to_string();
         table.add_row([line.meter.word().to_owned(), tokens, price, amount, how]);
@@ -213,6 +216,9 @@ fn formula(line: &Line<'_>, priced: &Priced<'_>) -> String {
     if priced.rate != Rate::ONE {
         text.push_str(&format!(" × {} USD", priced.rate));
     }
+    if priced.booked < priced.amount {
+        text.push_str(&format!(" = {}, cut", Exact(priced.amount)));
+    }
     if price.is_rounded(line.tokens, percent(priced), priced.rate) {
         text.push_str(", rounded");
     }
@@ -228,10 +234,10 @@ fn facts(line: &Line<'_>, book: &PriceBook, deployed: Option<&Deployed>) -> Stri
     let priced = match line.basis {
         Basis::Priced(priced) => priced,
         Basis::Provisioned(deployed) => return capacity(deployed),
-        Basis::Unknown(why) => return format!("  unknown    {why}\n"),
+        Basis::Unknown(why) => return format!("  to mend    {}\n", why.mend()),
     };
     let (entry, doubt) = (priced.held.entry, priced.held.doubt);
-    let mut text = format!("  entry      {}\n", place_of(entry));
+    let mut text = format!("  entry      {}\n", place_of(entry, book));
     if doubt.own {
         text.push_str(&format!(
             "  source     own price, line {} of the configuration: {}\n",
@@ -295,25 +301,29 @@ fn capacity(deployed: &Deployed) -> String {
 }
 
 /// What a row prices.
-fn place_of(entry: &Entry) -> String {
+fn place_of(entry: &Entry, book: &PriceBook) -> String {
     let version = if entry.version.is_empty() {
         "any version".to_owned()
     } else {
         format!("version {}", printable(&entry.version))
     };
-    let prompt = match entry.above {
-        0 => "prompts of any length".to_owned(),
-        above => format!("prompts above {} tokens", Grouped(above.into())),
+    let prompt = match (entry.above, book.longest(entry)) {
+        (0, None) => "prompts of any length".to_owned(),
+        (0, Some(most)) => format!("prompts up to {} tokens", Grouped(most.into())),
+        (above, _) => format!("prompts above {} tokens", Grouped(above.into())),
     };
     format!("{}, {version}, {}, {}, {prompt}", printable(&entry.model), entry.scope, entry.tier)
 }
 
 fn notes(call: &Call, rates: &Rates, bill: &Bill<'_>) -> Vec<String> {
-    let mut notes = vec![
-        "rounding     each line once, to 0.000000001 USD, halves to the even digit; the total is the sum \
-         of the lines"
-            .to_owned(),
-    ];
+    let mut notes = Vec::new();
+    if bill.lines.iter().any(|line| matches!(line.basis, Basis::Priced(_))) {
+        notes.push(
+            "rounding     each line once, to 0.000000001 USD, halves to the even digit; the total is the \
+             sum of the lines"
+                .to_owned(),
+        );
+    }
     if bill.is_cut() {
         notes.push(format!(
             "limit        no call is believed to cost more than {}: the price would be {}",

@@ -78,9 +78,10 @@ fn to_table(book: &PriceBook, rows: &[Row<'_>]) -> String {
             .filter(|(meter, _)| !Meter::LOGGED.contains(meter))
             .map(|(meter, price)| format!("{meter} {price}"))
             .collect();
-        let above = match entry.above {
-            0 => "any".to_owned(),
-            above => format!("> {}", Grouped(above.into())),
+        let prompt = match (entry.above, book.longest(entry)) {
+            (0, None) => "any".to_owned(),
+            (0, Some(most)) => format!("≤ {}", Grouped(most.into())),
+            (above, _) => format!("> {}", Grouped(above.into())),
         };
         let source = match own {
             None => entry.source.clone(),
@@ -92,7 +93,7 @@ fn to_table(book: &PriceBook, rows: &[Row<'_>]) -> String {
             printable(&entry.version),
             entry.scope.to_string(),
             entry.tier.to_string(),
-            above,
+            prompt,
             price(Meter::Input),
             price(Meter::Cached),
             price(Meter::Output),
