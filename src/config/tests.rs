@@ -292,7 +292,7 @@ fn each_rule_of_prices_names_place_and_mend() {
         ("deployment.\"a/b\" = { scope = \"global\", usd_per_ptu_hour = 1 }", 59, "no units"),
         ("deployment.\"a/b\" = { from = 2026-01-01 }", 20, "says nothing"),
         ("deployment.\"a/b\" = { ptu = 1, from = 2026-01-01T00:00:00 }", 38, "with its offset"),
-        ("deployment.\"a/b\" = [{ ptu = 1 }, { ptu = 2 }]", 33, "at the same time"),
+        ("deployment.\"a/b\" = [{ ptu = 1 }, { ptu = 2 }]", 34, "at the same time"),
         ("deployment.\"a/b\" = 7", 20, "neither a table nor a list"),
         ("meter.\"x\" = \"inptu\"", 13, "cache_write_1h"),
     ];

@@ -10,6 +10,7 @@ mod canary;
 mod commit_faults;
 mod harness;
 mod interleaving;
+mod prices;
 mod replay;
 mod tidy;
 mod traces;
