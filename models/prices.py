@@ -59,7 +59,7 @@ def left_out(row, meter, price):
     if float(price) == 0:
         return True  # embeddings generate nothing: no price, not a price of 0
     if row["model"] == "jais-30b-chat":
-        return True  # 3,200 and 9,710 USD per million: the list took a price per thousand for one per million
+        return True  # 3,200 and 9,710 USD per million read like a slip of three digits
     # gpt-4o in data zones: the list repeats the price of cached input, but a write is never half the input.
     return meter == "cache_write" and row["model"].startswith("gpt-4o") and float(price) < 2
 

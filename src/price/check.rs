@@ -38,7 +38,7 @@ pub fn check(text: &str, file: &str) -> Checked {
         let rows: Vec<Row<'_>> = rows.map(|(entry, span)| Row { entry, span }).collect();
         checked.rows = rows.len();
         rows.iter().for_each(|row| doubt_alone(row, &mut doubts));
-        for same in grouped(&rows, |entry| entry.key()).values() {
+        for same in grouped(&rows, Entry::key).values() {
             doubt_pairs(same, &mut doubts);
             doubt_gaps(same, &mut doubts);
         }
@@ -101,7 +101,7 @@ fn doubt_pairs(rows: &[&Row<'_>], doubts: &mut Findings<'_>) {
     for row in rows {
         for other in rows {
             if let Some(relation) = relation(row.entry, other.entry) {
-                doubt_order(row, other, relation, doubts);
+                doubt_order(row, other, &relation, doubts);
             }
         }
     }
@@ -143,7 +143,7 @@ fn relation(row: &Entry, other: &Entry) -> Option<Relation> {
     }
 }
 
-fn doubt_order(row: &Row<'_>, other: &Row<'_>, relation: Relation, doubts: &mut Findings<'_>) {
+fn doubt_order(row: &Row<'_>, other: &Row<'_>, relation: &Relation, doubts: &mut Findings<'_>) {
     let odd: Vec<String> = row
         .entry
         .priced()
@@ -193,7 +193,7 @@ fn doubt_outliers(rows: &[&Row<'_>], doubts: &mut Findings<'_>) {
             others.sort_unstable();
             let Some(median) = others.get(others.len() / 2) else { continue };
             let Some(ratio) = price.ratio_to(*median) else { continue };
-            if ratio > OUTLIER || ratio < 1.0 / OUTLIER {
+            if !(1.0 / OUTLIER..=OUTLIER).contains(&ratio) {
                 let message = format!(
                     "{meter} costs {price}, {ratio:.1} times as much as other versions and scopes of {} \
                      ({median})",

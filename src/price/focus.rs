@@ -1,4 +1,4 @@
-//! A FOCUS export (FinOps Open Cost and Usage Specification 1.0 to 1.2, CSV): what Azure billed.
+//! A FOCUS cost export (versions 1.0 to 1.2 of that specification, CSV): what Azure billed.
 
 use std::io::Read;
 

@@ -371,10 +371,7 @@ impl Group {
 
 /// Says why a row cannot price a meter.
 fn checked(entry: &Entry, meter: Meter) -> Result<(), Why> {
-    let told = match meter {
-        Meter::Cached => Meter::Input,
-        other => other,
-    };
+    let told = if meter == Meter::Cached { Meter::Input } else { meter };
     let hidden = meter.hidden().iter().filter_map(|hidden| entry.price(*hidden));
     if hidden.into_iter().any(|price| Some(price) != entry.price(told)) {
         return Err(Why::Mixed);

@@ -143,20 +143,20 @@ impl<'a> Bill<'a> {
     }
 
     /// Adds one charge.
-    pub fn take(&mut self, charge: Charge) {
+    pub fn take(&mut self, charge: &Charge) {
         let Some(account) = charge.account.clone() else {
-            return self.leave_out("charges of other resources", &charge);
+            return self.leave_out("charges of other resources", charge);
         };
         if !self.accounts.contains(&account) {
             self.accounts.insert(account.clone());
         }
         let why = match &charge.kind {
-            Kind::Usage => return self.take_usage((account, charge.day), &charge),
+            Kind::Usage => return self.take_usage((account, charge.day), charge),
             Kind::Correction => "corrections of earlier charges".to_owned(),
             Kind::SeveralDays => "usage over more than one day".to_owned(),
             Kind::Other(category) => format!("charges of category {category}"),
         };
-        self.leave_out(&why, &charge);
+        self.leave_out(&why, charge);
     }
 
     fn take_usage(&mut self, key: (String, i64), charge: &Charge) {

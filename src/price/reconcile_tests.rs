@@ -50,7 +50,7 @@ fn compare(
     covered: Covered,
 ) -> Report {
     let mut bill = Bill::new(contract);
-    charges.iter().cloned().for_each(|charge| bill.take(charge));
+    charges.iter().for_each(|charge| bill.take(charge));
     bill.compare(ours, Some(covered), (DAY - 3, DAY + 3), 1.0)
 }
 
@@ -209,7 +209,7 @@ fn another_currency_is_compared_with_a_rate_and_not_without() {
     let ours = [hour((1_000_000, 2_500_000), (0, 0))];
     let euro = Charge { currency: "EUR".to_owned(), ..charge(INPUT, 1_000_000, 2_314_815) };
     let open = "currency without a rate";
-    let report = check(&[euro.clone()], &ours, &[("input", open), ("day", open)]);
+    let report = check(std::slice::from_ref(&euro), &ours, &[("input", open), ("day", open)]);
     assert_eq!(report.left_out[0].nano["EUR"], 2_314_815_000);
     let exchange = crate::price::contract::Exchange {
         currency: "EUR".to_owned(),
@@ -244,10 +244,20 @@ fn provisioned_hours_are_compared_with_what_was_bought() {
     let mut served = hour((1_000_000, 0), (0, 0));
     served.spend.meters[0].provisioned = 1_000_000;
     let bought = Throughput { units: 10, per_unit_hour: NanoUsd(1_000_000_000) };
-    let report = compare(&contract(Some(bought)), &[hours.clone()], &[served.clone()], WHOLE);
+    let report = compare(
+        &contract(Some(bought)),
+        std::slice::from_ref(&hours),
+        std::slice::from_ref(&served),
+        WHOLE,
+    );
     check_lines(&report, &[("provisioned", "agrees"), ("day", "agrees")]);
     let more = Throughput { units: 11, ..bought };
-    let report = compare(&contract(Some(more)), &[hours.clone()], &[served.clone()], WHOLE);
+    let report = compare(
+        &contract(Some(more)),
+        std::slice::from_ref(&hours),
+        std::slice::from_ref(&served),
+        WHOLE,
+    );
     check_lines(&report, &[("provisioned", "Cost"), ("day", "Cost")]);
     let report = compare(&contract(None), &[hours], &[served], WHOLE);
     check_lines(&report, &[("provisioned", "not configured"), ("day", "unknown")]);

@@ -158,6 +158,7 @@ fn csv(rows: &[Row<'_>]) -> anyhow::Result<String> {
     to_csv(&head, rows)
 }
 
+#[derive(Clone, Copy)]
 enum End {
     From,
     Until,

@@ -117,7 +117,7 @@ fn to_csv(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> anyhow:
     for row in rows {
         writer.write_record(row)?;
     }
-    Ok(String::from_utf8(writer.into_inner().map_err(|error| error.into_error())?)?)
+    Ok(String::from_utf8(writer.into_inner().map_err(csv::IntoInnerError::into_error)?)?)
 }
 
 /// An empty table in the style of every command.

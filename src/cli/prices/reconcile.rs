@@ -78,7 +78,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Exit> {
     for path in &args.exports {
         let name = path.display().to_string();
         let file = decompress(path).with_context(|| format!("cannot read {name}"))?;
-        let reading = focus::read(file, column, &mut |charge| bill.take(charge));
+        let reading = focus::read(file, column, &mut |charge| bill.take(&charge));
         all.absorb(reading.with_context(|| name.clone())?, &name);
     }
     let ours = reader.spend(Minute(i64::MIN), Minute(i64::MAX)).await?;
