@@ -7,6 +7,7 @@
 //! ```
 //!
 //! Times are wall-clock on one core, the median of the rounds; nothing is asserted about them.
+//! Of bodies made to be costly the memory is, and with `--instructions` the instructions.
 //! What needs a process of its own (peak memory, instruction counts) runs this program again.
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
 
@@ -40,6 +41,15 @@ const SMALL_BATCH: usize = 100;
 const COUNTED_RECORDS: usize = 400;
 /// Calls younger than this are all open: the join keeps them for ten minutes.
 const OPEN_SPAN_MS: i64 = 9 * MINUTE_MS;
+
+/// Most memory that decoding a body may take beside it, in bytes per byte.
+const MAX_GROWTH: f64 = 8.0;
+/// Most instructions per byte of a body: 50 ms per MiB at 8 instructions a nanosecond, which is
+/// what two and a half of them per cycle give at 3.2 GHz.
+const MAX_INSTRUCTIONS: usize = 380;
+
+#[path = "../fuzz/shapes.rs"]
+mod shapes;
 
 /// How much is measured.
 #[derive(Clone, Copy)]
@@ -78,6 +88,7 @@ fn main() -> anyhow::Result<()> {
     }
     measure_replay(&input, &mut table)?;
     measure_open_calls(&input, size, &mut table)?;
+    measure_costly(&input, has("--instructions"), &mut table)?;
     if has("--instructions") {
         measure_instructions(&input, &mut table)?;
     }
@@ -140,8 +151,7 @@ fn partition(number: u32) -> PartitionKey {
 }
 
 fn records_in(body: &[u8]) -> usize {
-    let decoded = decode::decode(body);
-    decoded.rows.len() + decoded.rejected.len() + decoded.unknown.len()
+    decode::decode(body).records()
 }
 
 fn env() -> anyhow::Result<Env> {
@@ -254,6 +264,32 @@ fn measure_open_calls(input: &Input, size: Size, table: &mut Table) -> anyhow::R
     Ok(())
 }
 
+/// Bodies of a mebibyte made to cost as much as they can: the worst of each number, and its shape.
+fn measure_costly(input: &Input, counted: bool, table: &mut Table) -> anyhow::Result<()> {
+    let file = input.folder.path().join("costly.json");
+    let (mut slowest, mut largest, mut longest) = ((0, ""), (0, ""), (0, ""));
+    for (name, body) in shapes::bodies() {
+        std::fs::write(&file, &body)?;
+        let [nanos, grown_kib] = child("costly", 1, &file)?;
+        slowest = slowest.max((usize::try_from(nanos)?, name));
+        largest = largest.max((usize::try_from(grown_kib)? * 1024, name));
+        if counted {
+            let (none, one) =
+                (instructions("costly", 0, &file)?, instructions("costly", 1, &file)?);
+            longest = longest.max((usize::try_from(one.saturating_sub(none))? / body.len(), name));
+        }
+    }
+    let growth = float(largest.0) / float(shapes::BYTES);
+    table.row(&format!("costliest body: {}", slowest.1), "ms/MiB", float(slowest.0) / 1e6);
+    table.row(&format!("largest body: {}", largest.1), "bytes/byte", growth);
+    anyhow::ensure!(growth <= MAX_GROWTH, "{} takes {growth} times its size", largest.1);
+    if counted {
+        table.row(&format!("costliest body: {}", longest.1), "instructions/byte", float(longest.0));
+        anyhow::ensure!(longest.0 <= MAX_INSTRUCTIONS, "{}: {} a byte", longest.1, longest.0);
+    }
+    Ok(())
+}
+
 fn measure_instructions(input: &Input, table: &mut Table) -> anyhow::Result<()> {
     let found = Command::new("valgrind").arg("--version").output();
     if !found.is_ok_and(|output| output.status.success()) {
@@ -322,6 +358,7 @@ fn measured_alone(what: &str, passes: &str, file: &Path) -> anyhow::Result<()> {
     let numbers = match what {
         "replay" => replay_alone(file)?,
         "open" => open_calls_alone(file)?,
+        "costly" => costly_alone(file, passes)?,
         "decode" => {
             let bodies = read_bodies(file)?;
             for _ in 0..passes {
@@ -361,13 +398,25 @@ fn replay_alone(file: &Path) -> anyhow::Result<[u64; 2]> {
     Ok([time, memory_kib("VmHWM:")?])
 }
 
+/// Nanoseconds of decoding one body, and the KiB of peak memory that it added.
+fn costly_alone(file: &Path, passes: usize) -> anyhow::Result<[u64; 2]> {
+    let body = std::fs::read(file)?;
+    let before = memory_kib("VmHWM:")?;
+    let start = Instant::now();
+    for _ in 0..passes {
+        black_box(decode::decode(&body));
+    }
+    let time = u64::try_from(start.elapsed().as_nanos())?;
+    Ok([time, memory_kib("VmHWM:")?.saturating_sub(before)])
+}
+
 /// Open calls, and the bytes of resident memory they added.
 fn open_calls_alone(file: &Path) -> anyhow::Result<[u64; 2]> {
     let mut engine = engine(&env()?);
     let (mut calls, mut start) = (HashSet::new(), None);
     let arrivals = one_partition(read_bodies(file)?).arrivals;
     for arrival in &arrivals {
-        calls.extend(decode::decode(&arrival.body).rows.iter().map(|row| row.call));
+        calls.extend(decode::decode(&arrival.body).rows().map(|row| row.call));
     }
     // `arrivals` outlives the loop, so that its memory is not handed to the calls unseen.
     for arrival in &arrivals {
@@ -390,7 +439,7 @@ fn read_bodies(file: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
 fn one_partition(bodies: Vec<Vec<u8>>) -> Batch {
     let mut newest = ArrivalTime(0);
     let arrivals = bodies.into_iter().zip(0..).map(|(body, sequence)| {
-        let end = decode::decode(&body).rows.iter().map(|row| row.end.0).max();
+        let end = decode::decode(&body).rows().map(|row| row.end.0).max();
         newest = newest.max(ArrivalTime(end.unwrap_or(0)));
         Arrival { partition: partition(0), sequence, enqueued: newest, body }
     });

@@ -236,6 +236,7 @@ fn to_json(totals: &Totals) -> serde_json::Value {
     json!({
         "deployments": deployments,
         "quarantined": totals.quarantined,
+        "records_read": totals.records_read,
         "unknown_categories": totals.unknown_categories,
         "ledger": ledger,
     })
@@ -279,11 +280,16 @@ fn to_table(totals: &Totals) -> String {
     for total in &totals.deployments {
         text.push_str(&missing(total));
     }
-    if totals.quarantined > 0 {
-        text.push_str(&format!("\n{} record(s) in quarantine\n", Grouped(totals.quarantined)));
+    text.push('\n');
+    for (name, count) in &totals.records_read {
+        text.push_str(&format!("{} record(s) read: {}\n", Grouped(*count), printable(name)));
     }
     for (name, count) in &totals.unknown_categories {
-        text.push_str(&format!("{} record(s) of category {}\n", Grouped(*count), printable(name)));
+        let name = printable(name);
+        text.push_str(&format!("{} record(s) of unknown category {name}\n", Grouped(*count)));
+    }
+    if totals.quarantined > 0 {
+        text.push_str(&format!("{} record(s) in quarantine\n", Grouped(totals.quarantined)));
     }
     for (account, deployment, reason, records, tokens) in &totals.ledger {
         text.push_str(&format!(

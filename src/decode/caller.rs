@@ -4,18 +4,19 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The network of a caller: /24 for IPv4, /48 for IPv6; `None` when the text names no address.
 ///
-/// Reads `203.0.113.***` (one to three stars), full addresses, `address:port`, `[v6]:port` and
-/// `address/length`.
+/// Reads `203.0.113.***` (one to three stars), full addresses, `address:port`, `[v6]:port`,
+/// `address/length` and `v6%zone`. An address of nothing but zeros stands for none.
 #[must_use]
 pub fn network(address: &str) -> Option<String> {
     let text = address.trim();
-    let text = text.split_once('/').map_or(text, |(before, _)| before);
+    let text = text.split(['/', '%']).next().unwrap_or(text);
     match text.strip_suffix(['*']).map(|rest| rest.trim_end_matches('*')) {
         Some(prefix) => masked(prefix),
         None => text
             .parse()
             .ok()
             .or_else(|| text.parse::<std::net::SocketAddr>().ok().map(|socket| socket.ip()))
+            .filter(|address: &IpAddr| !address.is_unspecified())
             .map(prefix_of),
     }
 }
@@ -58,6 +59,15 @@ mod tests {
             ("[2001:db8:1:2::5]:443", Some("2001:db8:1::/48")),
             ("::ffff:203.0.113.9", Some("203.0.113.0/24")),
             ("2001:db8:1:***", Some("2001:db8:1::/48")),
+            ("127.0.0.0/8", Some("127.0.0.0/24")),
+            ("10.20.30.**", Some("10.20.30.0/24")),
+            ("fe80::1%eth0", Some("fe80::/48")),
+            (" 203.0.113.77 ", Some("203.0.113.0/24")),
+            ("2001:db8:1::/48", Some("2001:db8:1::/48")),
+            ("0.0.0.0", None),
+            ("::", None),
+            ("203.0.*.*", None),
+            ("203.0.113.77, 10.0.0.1", None),
             ("", None),
             ("***", None),
             ("not an address", None),

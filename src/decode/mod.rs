@@ -1,201 +1,248 @@
-//! From bytes to rows: envelopes are opened, records are looked up by category, and one bad record
+//! From bytes to events: envelopes are opened, records are looked up by kind, and one bad record
 //! never costs its siblings.
 
+pub mod field;
+pub mod text;
 pub mod caller;
 pub mod envelope;
-pub mod field;
 pub mod redact;
-pub mod request;
-pub mod usage;
+mod record;
+mod request;
+mod usage;
+mod metric;
+mod audit;
+mod opaque;
+mod gateway;
+mod gateway_body;
+mod gateway_llm;
+mod gateway_pushed;
+mod token_meter;
+mod activity;
+mod principal;
+mod change;
+mod change_guard;
+mod alert;
+mod assessment;
+mod compliance;
+mod policy_state;
+mod endpoint;
+mod search;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
-use serde_json::value::RawValue;
-use sha2::{Digest as _, Sha256};
+use crate::event::{Event, Rejected, Row};
+use crate::time::EventTime;
+use envelope::Piece;
+use field::{FieldError, Fields, MAX_MEMBERS};
+pub use record::{Record, fingerprint};
 
-use crate::event::{Rejected, Row, RowKind};
-use crate::time::{self, EventTime};
-use field::{FieldError, Fields, unquote};
+/// Reads one record of a known kind.
+pub type Decode = fn(&Record<'_>) -> Result<Event, FieldError>;
 
-/// Reads one record of a known category.
-pub type Decode = fn(&Record<'_>) -> Result<Row, FieldError>;
+/// A kind of record the program understands. One file, one line in [`DECODERS`].
+#[derive(Debug)]
+pub struct Decoder {
+    /// What the kind is called; for resource logs this is the category.
+    pub name: &'static str,
+    /// Whether a record is of this kind, by its category (empty when it has none) and its members.
+    pub is: fn(&str, &Fields<'_>) -> bool,
+    /// How it is read.
+    pub read: Read,
+    /// The manual: what is read.
+    pub reads: &'static str,
+    /// The manual: what such a record cannot tell.
+    pub cannot_tell: &'static str,
+}
 
-/// Every log category the program understands, in the order of the manual's table.
-pub const DECODERS: &[(&str, Decode)] =
-    &[("RequestResponse", request::decode), ("AzureOpenAIRequestUsage", usage::decode)];
+/// How a kind of record is read.
+#[derive(Debug, Clone, Copy)]
+pub enum Read {
+    /// Into an event of its own.
+    With(Decode),
+    /// Not at all: nobody has published what it holds, or it says nothing to us. It is counted and
+    /// never refused.
+    Opaque,
+}
+
+/// Every kind of record the program understands, in the order of the manual's table. The first
+/// that takes a record has it.
+pub const DECODERS: [&Decoder; 18] = [
+    &request::DECODER,
+    &usage::DECODER,
+    &metric::DECODER,
+    &audit::DECODER,
+    &opaque::TRACE,
+    &opaque::MANAGED_NETWORK,
+    &gateway::DECODER,
+    &gateway_llm::DECODER,
+    &opaque::GATEWAY_MCP,
+    &gateway_pushed::DECODER,
+    &token_meter::DECODER,
+    &activity::DECODER,
+    &alert::DECODER,
+    &assessment::DECODER,
+    &compliance::DECODER,
+    &policy_state::DECODER,
+    &endpoint::DECODER,
+    &search::DECODER,
+];
 
 /// Longest category name kept for a category nobody knows.
 const MAX_CATEGORY_CHARS: usize = 64;
+/// Rejected records of one body kept as samples; all are counted.
+const MAX_REJECTED: usize = 50;
 
 /// What came out of one body.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq)]
 pub struct Decoded {
-    /// Rows of calls, in order.
-    pub rows: Vec<Row>,
-    /// Records that could not be read.
+    /// What the records say, in order.
+    pub events: Vec<Event>,
+    /// Records read of each kind, in the order of [`DECODERS`].
+    pub read: [u32; DECODERS.len()],
+    /// The first records that could not be read.
     pub rejected: Vec<Rejected>,
-    /// Categories of records nobody decodes, one entry a record.
-    pub unknown: Vec<String>,
+    /// How many more could not be read.
+    pub more_rejected: u32,
+    /// Records of kinds nobody decodes, by category.
+    pub unknown: BTreeMap<String, u32>,
     /// Bodies that were read only after repair: 0 or 1.
     pub repaired: u32,
 }
 
-/// One record with its properties opened.
-#[derive(Debug)]
-pub struct Record<'a> {
-    /// The record as text.
-    pub text: &'a str,
-    /// Its top level.
-    pub fields: Fields<'a>,
-    /// The members of `properties`, which Azure writes as an object or as a string of one.
-    pub properties: Fields<'a>,
+impl Decoded {
+    /// The rows of calls.
+    pub fn rows(&self) -> impl Iterator<Item = &Row> {
+        self.events.iter().filter_map(|event| match event {
+            Event::Row(row) => Some(&**row),
+            Event::Metric(_)
+            | Event::Gateway(_)
+            | Event::Meter(_)
+            | Event::Control(_)
+            | Event::KeyRead(_)
+            | Event::Alert(_)
+            | Event::Posture(_)
+            | Event::Endpoint(_)
+            | Event::Search(_)
+            | Event::Opaque(_) => None,
+        })
+    }
+
+    /// The latest time among the events; `None` when none says one.
+    #[must_use]
+    pub fn newest(&self) -> Option<EventTime> {
+        self.events.iter().filter_map(Event::at).max()
+    }
+
+    /// Records of every fate.
+    #[must_use]
+    pub fn records(&self) -> usize {
+        let unknown: u32 = self.unknown.values().sum();
+        self.events.len() + self.rejected.len() + (self.more_rejected + unknown) as usize
+    }
+
+    fn reject(&mut self, category: &str, error: FieldError, text: &str) {
+        if self.rejected.len() >= MAX_REJECTED {
+            self.more_rejected += 1;
+            return;
+        }
+        self.rejected.push(Rejected {
+            category: category.to_owned(),
+            path: error.path,
+            reason: error.reason,
+            sample: redact::sample(text),
+        });
+    }
 }
+
+/// Category of what was no record.
+const BODY: &str = "(body)";
 
 /// Reads everything in `body`.
 #[must_use]
 pub fn decode(body: &[u8]) -> Decoded {
     let mut decoded = Decoded::default();
-    let result = envelope::open(body, &mut |text| one_record(text, &mut decoded));
+    let result = envelope::open(body, &mut |piece| one_piece(piece, &mut decoded));
     match result {
         Ok(repaired) => decoded.repaired = repaired,
-        Err(error) => decoded.rejected.push(Rejected {
-            category: "(body)".to_owned(),
-            path: String::new(),
-            reason: error.to_string(),
-            sample: redact::sample(&String::from_utf8_lossy(body)),
-        }),
+        Err(error) => {
+            let error = FieldError::new("", error.to_string());
+            decoded.reject(BODY, error, &String::from_utf8_lossy(body));
+        }
     }
     decoded
 }
 
-fn one_record(text: &str, decoded: &mut Decoded) {
-    let fields = Fields::read(text).unwrap_or_default();
-    let category = category(&fields);
-    let found = DECODERS.iter().find(|(name, _)| name.eq_ignore_ascii_case(&category));
-    let Some((name, decode)) = found else {
-        decoded.unknown.push(category);
-        return;
+fn one_piece(piece: Piece<'_>, decoded: &mut Decoded) {
+    let (text, fields) = match piece {
+        Piece::Record(text, fields) => (text, fields),
+        Piece::Stray => return count("", decoded),
+        Piece::Broken(text) => {
+            return decoded.reject(BODY, FieldError::new("", "a record is not JSON"), text);
+        }
     };
-    match read_record(text, fields, *decode) {
-        Ok(row) => decoded.rows.push(row),
-        Err(FieldError { path, reason }) => decoded.rejected.push(Rejected {
-            category: (*name).to_owned(),
-            path,
-            reason,
-            sample: redact::sample(text),
-        }),
+    if fields.is_empty() {
+        return count("", decoded);
+    }
+    // Defender and App Insights say `type`, Event Grid `eventType`.
+    let category = fields.first_text(&["category", "Type", "eventType"]).unwrap_or_default();
+    let category = category.trim();
+    let found = DECODERS.iter().zip(&mut decoded.read).find(|(d, _)| (d.is)(category, &fields));
+    let Some((decoder, read)) = found else { return count(category, decoded) };
+    match one_record(decoder, text, fields) {
+        Ok(event) => {
+            *read += 1;
+            decoded.events.push(event);
+        }
+        Err(error) => decoded.reject(decoder.name, error, text),
     }
 }
 
-fn read_record(text: &str, fields: Fields<'_>, decode: Decode) -> Result<Row, FieldError> {
-    let held: Cow<'_, str> = match fields.raw("properties").map(RawValue::get) {
-        Some(raw) if raw.starts_with('"') => unquote(raw).unwrap_or_default(),
-        Some(raw) => Cow::Borrowed(raw),
-        None => Cow::Borrowed("{}"),
+/// Counts a record nobody decodes.
+fn count(category: &str, decoded: &mut Decoded) {
+    let category = if category.is_empty() { "(none)" } else { category };
+    match decoded.unknown.get_mut(category) {
+        Some(known) => *known += 1,
+        None => {
+            let name = text::clean(category, MAX_CATEGORY_CHARS);
+            *decoded.unknown.entry(name).or_default() += 1;
+        }
+    }
+}
+
+/// Reads `text` as a record of one kind, whatever it says it is; `None` when it is no object.
+#[must_use]
+pub fn decode_as(decoder: &Decoder, text: &str) -> Option<Result<Event, FieldError>> {
+    Some(one_record(decoder, text, Fields::read(text)?))
+}
+
+fn one_record(decoder: &Decoder, text: &str, fields: Fields<'_>) -> Result<Event, FieldError> {
+    let held = properties(&fields);
+    let properties = held.as_deref().and_then(Fields::read);
+    let Read::With(decode) = decoder.read else {
+        let properties = properties.unwrap_or_default();
+        return Ok(opaque::decode(&Record { text, fields, properties }));
     };
-    let Some(properties) = Fields::read(&held) else {
-        return Err(FieldError::new("properties", "is neither an object nor a string of one"));
-    };
+    let properties = properties
+        .ok_or_else(|| FieldError::new("properties", "is neither an object nor a string of one"))?;
+    if fields.cut || properties.cut {
+        let path = if fields.cut { "" } else { "properties" };
+        return Err(FieldError::new(path, format!("has more than {MAX_MEMBERS} members")));
+    }
     decode(&Record { text, fields, properties })
 }
 
-/// The record's category; metrics have none and are known by `metricName`.
-fn category(fields: &Fields<'_>) -> String {
-    let named = fields.first_text(&["category", "Type"]);
-    let name = match named {
-        Some(name) => name,
-        None if fields.raw("metricName").is_some() => Cow::Borrowed("(metric)"),
-        None => Cow::Borrowed("(none)"),
-    };
-    name.chars().filter(|c| !c.is_control()).take(MAX_CATEGORY_CHARS).collect()
-}
-
-impl Record<'_> {
-    /// The record's own time.
-    ///
-    /// # Errors
-    /// Absent, or in a form Azure does not write.
-    pub fn time(&self) -> Result<EventTime, FieldError> {
-        let text = self.fields.first_text(&["time", "timeStamp"]);
-        let text = text.ok_or_else(|| FieldError::new("time", "is missing"))?;
-        let read = time::parse(&text).map(EventTime);
-        read.ok_or_else(|| FieldError::new("time", "is not a time"))
-    }
-
-    /// What every row of a call has: account, call, deployment and model.
-    ///
-    /// # Errors
-    /// No resource id.
-    pub fn row(&self, kind: RowKind) -> Result<Row, FieldError> {
-        let resource = self.fields.first_text(&["resourceId"]);
-        let resource = resource.ok_or_else(|| FieldError::new("resourceId", "is missing"))?;
-        let account = account_of(&resource);
-        let correlation = self.fields.text("correlationId").unwrap_or_default();
-        let call = match correlation.trim() {
-            "" => fingerprint(&["record", self.text]),
-            id => fingerprint(&["call", &account, id]),
-        };
-        let lower = |name| self.properties.text(name).unwrap_or_default().trim().to_lowercase();
-        Ok(Row {
-            kind,
-            call,
-            account,
-            end: EventTime::default(),
-            deployment: bounded(lower("modelDeploymentName")),
-            model: bounded(match lower("modelVersion") {
-                version if version.is_empty() => lower("modelName"),
-                version => format!("{}@{version}", lower("modelName")),
-            }),
-            tokens: None,
-            network: String::new(),
-            identity: String::new(),
-            status: 0,
-        })
-    }
-}
-
-/// Longest name of a deployment or model kept (Azure allows 64 characters for a deployment).
-const MAX_NAME_CHARS: usize = 128;
-
-fn bounded(name: String) -> String {
-    if name.chars().count() <= MAX_NAME_CHARS && !name.contains(char::is_control) {
-        return name;
-    }
-    name.chars().filter(|c| !c.is_control()).take(MAX_NAME_CHARS).collect()
-}
-
-/// The resource id up to the account, in lower case: a Foundry project counts to its account.
-fn account_of(resource: &str) -> String {
-    let lower = bounded_path(resource).to_lowercase();
-    let mut segments = lower.split('/').scan(0_u8, |past, segment| {
-        if *past == 2 {
-            return None;
+/// The text of the object `properties`, which may be written in a string; Log Analytics calls it
+/// `properties_s`. Absent or blank is empty; `None` when it is something else.
+fn properties<'a>(fields: &Fields<'a>) -> Option<Cow<'a, str>> {
+    let name = if fields.raw("properties").is_some() { "properties" } else { "properties_s" };
+    match fields.nested(name) {
+        Some(text) => Some(text),
+        None if fields.text(name).is_none_or(|text| text.trim().is_empty()) => {
+            fields.raw(name).is_none_or(|raw| raw.get().starts_with('"')).then_some("{}".into())
         }
-        *past += u8::from(*past == 1 || segment == "accounts");
-        Some(segment)
-    });
-    let mut account = segments.next().unwrap_or_default().to_owned();
-    for segment in segments {
-        account.push('/');
-        account.push_str(segment);
+        None => None,
     }
-    account
-}
-
-fn bounded_path(resource: &str) -> String {
-    resource.trim().chars().filter(|c| !c.is_control()).take(512).collect()
-}
-
-/// First 128 bits of the SHA-256 of `parts`, each preceded by its length.
-#[must_use]
-pub fn fingerprint(parts: &[&str]) -> u128 {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update((part.len() as u64).to_le_bytes());
-        hash.update(part.as_bytes());
-    }
-    let digest = hash.finalize();
-    digest.iter().take(16).fold(0, |sum, byte| (sum << 8) | u128::from(*byte))
 }
 
 #[cfg(test)]

@@ -1,7 +1,13 @@
 //! What may be kept of a record nobody could read: its shape, never its text.
 
+use std::fmt;
+
+use serde::Deserializer;
+use serde::de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+
+use super::field::Key;
 
 /// Longest sample kept.
 pub const MAX_SAMPLE_BYTES: usize = 4096;
@@ -38,54 +44,128 @@ const KEPT_NAMES: [&str; 20] = [
     "type",
 ];
 
+/// Texts inside texts deeper than this are not opened.
+const MAX_QUOTES: u8 = 3;
+
 /// A sample of `text` that keeps numbers, names of members and the strings of [`KEPT_NAMES`]; every
 /// other string is its length and hash. What is not JSON is described, not shown.
+///
+/// Reads no more than it takes to fill [`MAX_SAMPLE_BYTES`].
 #[must_use]
 pub fn sample(text: &str) -> String {
-    let mut shown = match serde_json::from_str::<Value>(text) {
-        Ok(mut value) => {
-            clean("", &mut value);
-            value.to_string()
-        }
-        // Without its structure nothing says which part is a prompt.
-        Err(_) => stand_in(text),
-    };
-    if shown.len() > MAX_SAMPLE_BYTES {
-        shown.truncate(shown.floor_char_boundary(MAX_SAMPLE_BYTES));
-    }
+    // Without its structure nothing says which part is a prompt.
+    let mut shown = cleaned(text, 0).unwrap_or_else(|| stand_in(text));
+    shown.truncate(shown.floor_char_boundary(MAX_SAMPLE_BYTES));
     shown
 }
 
-/// Cleans `value`, which was found under `name`.
-fn clean(name: &str, value: &mut Value) {
-    match value {
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-        Value::String(text) => clean_text(name, text),
-        Value::Array(items) => items.iter_mut().for_each(|item| clean("", item)),
-        Value::Object(members) => {
-            let taken = std::mem::take(members);
-            for (name, mut member) in taken {
-                clean(&name, &mut member);
-                let shown = if is_identifier(&name) { name } else { stand_in(&name) };
-                members.insert(shown, member);
-            }
-        }
+/// The JSON `text` without what must not be kept; `None` when it is none, as far as was read.
+fn cleaned(text: &str, quotes: u8) -> Option<String> {
+    let mut out = String::new();
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let read = Clean { name: "", quotes, out: &mut out }.deserialize(&mut reader);
+    let full = out.len() > MAX_SAMPLE_BYTES;
+    (full || read.and_then(|()| reader.end()).is_ok()).then_some(out)
+}
+
+/// Writes a value, found under `name`, as it may be kept.
+struct Clean<'o> {
+    name: &'o str,
+    quotes: u8,
+    out: &'o mut String,
+}
+
+impl Clean<'_> {
+    fn write<E: de::Error>(self, text: &str) -> Result<(), E> {
+        self.out.push_str(text);
+        if self.out.len() > MAX_SAMPLE_BYTES { Err(E::custom("is full")) } else { Ok(()) }
     }
 }
 
-fn clean_text(name: &str, text: &mut String) {
-    let nested = text.trim_start().starts_with(['{', '[']);
-    if let Some(mut inside) = nested.then(|| serde_json::from_str::<Value>(text).ok()).flatten() {
-        clean("", &mut inside);
-        *text = inside.to_string();
-        return;
+impl<'de> DeserializeSeed<'de> for Clean<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Clean<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<(), E> {
+        self.write("null")
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<(), E> {
+        self.write(if value { "true" } else { "false" })
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<(), E> {
+        self.write(&value.to_string())
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<(), E> {
+        self.write(&value.to_string())
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<(), E> {
+        self.write(&Value::from(value).to_string())
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<(), E> {
+        let shown = clean_text(self.name, text, self.quotes);
+        self.write(&quoted(shown.as_deref().unwrap_or(text)))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
+        let Self { quotes, out, .. } = self;
+        out.push('[');
+        let first = out.len();
+        while elements.next_element_seed(Clean { name: "", quotes, out: &mut *out })?.is_some() {
+            out.push(',');
+        }
+        if out.len() > first {
+            out.pop();
+        }
+        Clean { name: "", quotes, out }.write("]")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+        let Self { quotes, out, .. } = self;
+        out.push('{');
+        let first = out.len();
+        while let Some(Key(name)) = members.next_key()? {
+            let hidden = (!is_identifier(&name)).then(|| stand_in(&name));
+            out.push_str(&quoted(hidden.as_deref().unwrap_or(&name)));
+            out.push(':');
+            members.next_value_seed(Clean { name: &name, quotes, out: &mut *out })?;
+            out.push(',');
+        }
+        if out.len() > first {
+            out.pop();
+        }
+        Clean { name: "", quotes, out }.write("}")
+    }
+}
+
+fn quoted(text: &str) -> String {
+    Value::from(text).to_string()
+}
+
+/// What stands for `text`, found under `name`; `None` when it may stay.
+fn clean_text(name: &str, text: &str, quotes: u8) -> Option<String> {
+    let nested = quotes < MAX_QUOTES && text.trim_start().starts_with(['{', '[']);
+    if let Some(inside) = nested.then(|| cleaned(text, quotes + 1)).flatten() {
+        return Some(inside);
     }
     let kept = KEPT_NAMES.contains(&name.to_ascii_lowercase().as_str());
     let path = text.split('/').all(is_identifier);
-    if is_number(text) || (kept && path) {
-        return;
-    }
-    *text = stand_in(text);
+    (!(is_number(text) || (kept && path))).then(|| stand_in(text))
 }
 
 /// Prose has spaces, addresses have queries, keys are long; names, times and identifiers are not so.

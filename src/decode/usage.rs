@@ -1,18 +1,30 @@
 //! `AzureOpenAIRequestUsage`: exact tokens with the cached part, but not who called.
 
-use super::Record;
-use super::field::FieldError;
-use crate::event::{Row, RowKind, Tokens};
+use super::field::{FieldError, rounded};
+use super::{Decoder, Read, Record};
+use crate::event::{Event, Row, RowKind, Tokens};
+
+/// `AzureOpenAIRequestUsage` of an AI account.
+pub(super) const DECODER: Decoder = Decoder {
+    name: "AzureOpenAIRequestUsage",
+    is: |category, _| category.eq_ignore_ascii_case("AzureOpenAIRequestUsage"),
+    read: Read::With(decode),
+    reads: "exact prompt, cached and generated tokens, deployment and model, seconds after the call",
+    cannot_tell: "who called and with what result; publishers other than OpenAI; it is off by default and billed",
+};
 
 /// Reads one row. Its own time stands for the end of the call.
 ///
 /// # Errors
 /// No resource, no time, or a token count that is none.
-pub fn decode(record: &Record<'_>) -> Result<Row, FieldError> {
+fn decode(record: &Record<'_>) -> Result<Event, FieldError> {
     let properties = &record.properties;
     let input = properties.tokens("promptTokens")?;
     let cached = properties.tokens("cachedTokens")?;
-    let output = properties.tokens("generatedTokens")?;
+    let output = match properties.tokens("generatedTokens")? {
+        None => properties.tokens("completionTokens")?,
+        generated => generated,
+    };
     let tokens = match (input, cached, output) {
         (None, None, None) => None,
         (input, cached, output) => Some(Tokens {
@@ -21,5 +33,10 @@ pub fn decode(record: &Record<'_>) -> Result<Row, FieldError> {
             output: output.unwrap_or(0),
         }),
     };
-    Ok(Row { tokens, end: record.time()?, ..record.row(RowKind::Usage)? })
+    Ok(Event::Row(Box::new(Row {
+        tokens,
+        end: record.time()?,
+        duration_ms: properties.number("timeToLastTokenMs").and_then(rounded),
+        ..record.row(RowKind::Usage)?
+    })))
 }

@@ -18,6 +18,8 @@ pub struct Effects {
     pub accounts: BTreeMap<u32, AccountEffects>,
     /// Records and bodies that could not be read.
     pub quarantine: Vec<Rejected>,
+    /// Records read, by kind.
+    pub read: BTreeMap<&'static str, i64>,
     /// Records of categories nobody decodes.
     pub categories: BTreeMap<String, i64>,
     /// Plain counts: duplicates, repaired bodies.

@@ -8,9 +8,9 @@ pub mod watch;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::aggregate::join::JoinSettings;
-use crate::decode;
+use crate::decode::{self, DECODERS, Decoded};
 use crate::detect::DetectSettings;
-use crate::event::{Arrival, Batch, PartitionKey};
+use crate::event::{Arrival, Batch, Event, PartitionKey};
 use crate::price::PriceBook;
 use crate::time::{ArrivalTime, MINUTE_MS};
 use account::{Account, AccountRow, Moment};
@@ -162,7 +162,7 @@ impl Engine {
         }
         news.undeliverable.clone_from(&batch.undeliverable);
         self.move_watermarks();
-        self.step_accounts(&rows, &mut effects, &mut news);
+        self.step_accounts(rows, &mut effects, &mut news);
         news.gaps.clone_from(&effects.gaps);
         let changes = self.estate.apply(&news, self.now);
         effects.incidents = changes.incidents;
@@ -220,8 +220,11 @@ impl Engine {
         let enqueued = partition.passed;
         self.now = self.now.max(enqueued);
         let decoded = decode::decode(&arrival.body);
-        for row in decoded.rows {
-            let row = AccountRow { row, enqueued };
+        self.count(&decoded, effects);
+        for event in decoded.events {
+            // Only calls have somebody who sums them up; everything else is counted.
+            let Event::Row(row) = event else { continue };
+            let row = AccountRow { row: *row, enqueued };
             match rows.get_mut(&row.row.account) {
                 Some(known) => known.push((row, key.clone())),
                 None => {
@@ -229,17 +232,29 @@ impl Engine {
                 }
             }
         }
-        for category in decoded.unknown {
-            let name = self.category(category);
-            *effects.categories.entry(name).or_default() += 1;
-        }
-        if decoded.repaired > 0 {
-            *effects.counters.entry("repaired_bodies").or_default() += 1;
-        }
         for rejected in decoded.rejected {
-            *effects.counters.entry("quarantined").or_default() += 1;
             if effects.quarantine.len() < MAX_SAMPLES {
                 effects.quarantine.push(rejected);
+            }
+        }
+    }
+
+    /// Notes how many records of each kind were read, and how many could not be.
+    fn count(&mut self, decoded: &Decoded, effects: &mut Effects) {
+        for (decoder, count) in DECODERS.iter().zip(decoded.read).filter(|(_, count)| *count > 0) {
+            *effects.read.entry(decoder.name).or_default() += i64::from(count);
+        }
+        for (category, count) in &decoded.unknown {
+            let name = self.category(category.clone());
+            *effects.categories.entry(name).or_default() += i64::from(*count);
+        }
+        let rejected = i64::try_from(decoded.rejected.len()).unwrap_or(i64::MAX);
+        let quarantined = rejected.saturating_add(i64::from(decoded.more_rejected));
+        for (name, count) in
+            [("repaired_bodies", i64::from(decoded.repaired)), ("quarantined", quarantined)]
+        {
+            if count > 0 {
+                *effects.counters.entry(name).or_default() += count;
             }
         }
     }
@@ -274,21 +289,20 @@ impl Engine {
 
     fn step_accounts(
         &mut self,
-        rows: &BTreeMap<String, Vec<(AccountRow, PartitionKey)>>,
+        mut rows: BTreeMap<String, Vec<(AccountRow, PartitionKey)>>,
         effects: &mut Effects,
         news: &mut News,
     ) {
-        for (resource, rows) in rows {
+        for (resource, rows) in &rows {
             self.admit(resource, rows, effects);
         }
-        let none = Vec::new();
         for (resource, account) in &mut self.accounts {
-            let origin = rows.get(resource).unwrap_or(&none);
-            let rows: Vec<AccountRow> = origin.iter().map(|(row, _)| row.clone()).collect();
+            let (rows, origin): (Vec<_>, Vec<_>) =
+                rows.remove(resource).unwrap_or_default().into_iter().unzip();
             let watermark = account.hubs().filter_map(|hub| self.hubs.get(hub)).min();
             let watermark = watermark.copied().unwrap_or(ArrivalTime(i64::MIN));
             let outcome = account.apply(&rows, Moment { watermark, now: self.now }, &self.env);
-            for ((_, key), tokens) in origin.iter().zip(&outcome.row_tokens) {
+            for (key, tokens) in origin.iter().zip(&outcome.row_tokens) {
                 if let Some(partition) = self.partitions.get_mut(key) {
                     partition.tokens = partition.tokens.saturating_add(*tokens);
                 }

@@ -276,8 +276,8 @@ impl Input {
             return Ok(captured);
         }
         // Without an arrival time the records' own times stand for it, as a running maximum.
-        let newest = decode::decode(&line).rows.iter().map(|row| row.end.0).max();
-        self.newest = self.newest.max(ArrivalTime(newest.unwrap_or(0)));
+        let newest = decode::decode(&line).newest().map_or(0, |newest| newest.0);
+        self.newest = self.newest.max(ArrivalTime(newest));
         Ok(Arrival {
             partition: PartitionKey {
                 hub: HUB.to_owned(),

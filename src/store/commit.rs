@@ -482,7 +482,8 @@ async fn save_books(
     let categories =
         effects.categories.iter().map(|(name, count)| ("category", name.as_str(), *count));
     let counters = effects.counters.iter().map(|(name, count)| ("counter", *name, *count));
-    for (kind, name, count) in categories.chain(counters) {
+    let read = effects.read.iter().map(|(name, count)| ("read", *name, *count));
+    for (kind, name, count) in categories.chain(counters).chain(read) {
         sqlx::query(
             "insert into counter (kind, name, value) values ($1, $2, $3) \
              on conflict (kind, name) do update set value = value + excluded.value",

@@ -38,6 +38,8 @@ pub struct Totals {
     pub deployments: Vec<Total>,
     /// Records and bodies that could not be read.
     pub quarantined: i64,
+    /// Records read, by kind.
+    pub records_read: BTreeMap<String, i64>,
     /// Records of categories nobody decodes.
     pub unknown_categories: BTreeMap<String, i64>,
     /// What could not be counted: (account, deployment, reason, records, tokens).
@@ -283,10 +285,12 @@ async fn totals(connection: &mut SqliteConnection) -> Result<Totals, sqlx::Error
         sqlx::query("select kind, name, value from counter").fetch_all(&mut *connection).await?
     {
         let (kind, name): (String, String) = (row.try_get(0)?, row.try_get(1)?);
-        if kind == "category" {
-            totals.unknown_categories.insert(name, row.try_get(2)?);
-        } else if name == "quarantined" {
-            totals.quarantined = row.try_get(2)?;
+        let count = row.try_get(2)?;
+        match (kind.as_str(), name.as_str()) {
+            ("category", _) => drop(totals.unknown_categories.insert(name, count)),
+            ("read", _) => drop(totals.records_read.insert(name, count)),
+            (_, "quarantined") => totals.quarantined = count,
+            _ => {}
         }
     }
     let deployment = name_of("d", "l.series & 4294967295");

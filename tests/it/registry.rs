@@ -1,5 +1,6 @@
 //! The README's tables say what the code has, no more and no less.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use tokenwatch::decode::DECODERS;
@@ -32,9 +33,24 @@ fn check(heading: &str, expected: &[&str]) {
 }
 
 #[test]
-fn the_readme_lists_every_log_category() {
-    let names: Vec<&str> = DECODERS.iter().map(|(name, _)| *name).collect();
-    check("Log categories", &names);
+fn the_readme_says_of_every_kind_of_record_what_its_decoder_says() {
+    let expected: Vec<[&str; 3]> =
+        DECODERS.iter().map(|kind| [kind.name, kind.reads, kind.cannot_tell]).collect();
+    let row = |[name, reads, cannot]: &[&str; 3]| format!("| {name} | {reads} | {cannot} |\n");
+    let generated: String = expected.iter().map(row).collect();
+    let found: Vec<_> = table("Log categories").iter().map(|row| row.join(" | ")).collect();
+    let wanted: Vec<_> = expected.iter().map(|row| row.join(" | ")).collect();
+    assert_eq!(found, wanted, "the table in README.md must be\n{generated}");
+}
+
+#[test]
+fn kinds_of_records_have_names_of_their_own_and_say_what_they_lack() {
+    let names: BTreeSet<_> = DECODERS.iter().map(|kind| kind.name).collect();
+    assert_eq!(names.len(), DECODERS.len());
+    for kind in DECODERS {
+        assert!(!kind.reads.is_empty() && !kind.cannot_tell.is_empty(), "{}", kind.name);
+        assert!(!format!("{}{}", kind.reads, kind.cannot_tell).contains('|'), "{}", kind.name);
+    }
 }
 
 #[test]

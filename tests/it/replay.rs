@@ -195,12 +195,12 @@ fn check_sample(name: &str, calls: i64, tokens: i64, others: i64) {
 
 #[test]
 fn pretty_printed_samples_are_read() {
-    check_sample("cognitive-audit-listkey.json", 0, 0, 1);
+    check_sample("cognitive-audit-listkey.json", 0, 0, 0);
     check_sample("cognitive-azureopenairequestusage.json", 2, 138_652 + 622 + 211 + 96, 0);
     check_sample("cognitive-requestresponse-2024.json", 2, 0, 0);
     let tokens = 138_652 + 622 + 211 + 96 + 373 + 118;
     check_sample("cognitive-requestresponse-2026-tworows.json", 3, tokens, 0);
-    check_sample("envelope-mixed-case.json", 0, 0, 5);
-    check_sample("envelope-wrapped-array.json", 0, 0, 2);
-    check_sample("metrics-allmetrics-diagnostic.json", 0, 0, 18);
+    check_sample("envelope-mixed-case.json", 0, 0, 3);
+    check_sample("envelope-wrapped-array.json", 0, 0, 0);
+    check_sample("metrics-allmetrics-diagnostic.json", 0, 0, 0);
 }

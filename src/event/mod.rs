@@ -1,6 +1,79 @@
-//! What decoding yields: one row of a call, with every field either known or absent.
+//! What decoding yields: typed events with every field either known or absent, and the batches they
+//! come in.
+//!
+//! Text in an event is short, on one line and without invisible characters; addresses are networks
+//! (/24, /48). Prompts, answers, keys and tokens are in none of them.
+
+pub mod control;
+pub mod gateway;
+pub mod signal;
 
 use crate::time::{ArrivalTime, EventTime};
+use control::{Control, KeyRead};
+use gateway::{GatewayCall, TokenMeter};
+use signal::{Alert, EndpointCall, Metric, Opaque, Posture, SearchCall};
+
+/// Everything a record can say. Boxed, so that a batch of small records stays small.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// A row of a call to an AI account.
+    Row(Box<Row>),
+    /// A point of a platform metric: the whole account, without dimensions.
+    Metric(Box<Metric>),
+    /// A call through an API gateway, or the tokens of one.
+    Gateway(Box<GatewayCall>),
+    /// Tokens a gateway metered into Application Insights.
+    Meter(Box<TokenMeter>),
+    /// Something was done, or tried, to a resource.
+    Control(Box<Control>),
+    /// The keys of an account were read, as the account itself tells it.
+    KeyRead(Box<KeyRead>),
+    /// Defender for Cloud raised or changed an alert.
+    Alert(Box<Alert>),
+    /// How a resource stands against a rule of Defender for Cloud or Azure Policy.
+    Posture(Box<Posture>),
+    /// A call to an online endpoint of Azure Machine Learning.
+    Endpoint(Box<EndpointCall>),
+    /// An operation of AI Search.
+    Search(Box<SearchCall>),
+    /// A record of a known kind whose content says nothing to us.
+    Opaque(Box<Opaque>),
+}
+
+impl Event {
+    /// When it happened by the record's own clock; `None` when the record does not say.
+    #[must_use]
+    pub fn at(&self) -> Option<EventTime> {
+        match self {
+            Self::Row(row) => Some(row.end),
+            Self::Metric(metric) => Some(metric.start),
+            Self::Gateway(call) => call.at,
+            Self::Meter(meter) => Some(meter.at),
+            Self::Control(control) => Some(control.at),
+            Self::KeyRead(read) => Some(read.at),
+            Self::Alert(alert) => alert.at,
+            Self::Posture(posture) => posture.at,
+            Self::Endpoint(call) => Some(call.at),
+            Self::Search(call) => Some(call.at),
+            Self::Opaque(opaque) => opaque.at,
+        }
+    }
+}
+
+/// The AI account a resource id names or lies in; `None` when it is of another type.
+///
+/// `resource` is lower case, as in every event; projects, deployments and assignments count to their
+/// account.
+#[must_use]
+pub fn account_of(resource: &str) -> Option<&str> {
+    let after = resource.find("/accounts/")? + "/accounts/".len();
+    let provider = resource.get(..after)?;
+    if !provider.ends_with("/microsoft.cognitiveservices/accounts/") {
+        return None;
+    }
+    let name = resource.get(after..)?.split('/').next().filter(|name| !name.is_empty())?;
+    resource.get(..after + name.len())
+}
 
 /// Token counts of a row or a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -55,6 +128,9 @@ pub struct Row {
     pub deployment: String,
     /// Model as `name@version` (or `name`), lower case; empty when absent.
     pub model: String,
+    /// Name of the operation as Azure writes it, such as `ChatCompletions_Create`; empty when
+    /// absent. Most operations are no inference: only tokens or a deployment say so.
+    pub operation: String,
     /// Tokens; `None` when the row carries none (which is not zero).
     pub tokens: Option<Tokens>,
     /// Caller's network, such as `203.0.113.0/24`; empty when absent or unreadable.
@@ -63,6 +139,14 @@ pub struct Row {
     pub identity: String,
     /// HTTP status; 0 when absent.
     pub status: u16,
+    /// How long the call took, in milliseconds; `None` when absent or negative.
+    pub duration_ms: Option<u32>,
+    /// Size of the request's body in bytes; `None` when absent. Bytes are not tokens.
+    pub request_bytes: Option<u64>,
+    /// Size of the response's body in bytes; `None` when absent.
+    pub response_bytes: Option<u64>,
+    /// Whether the answer was streamed; `None` when absent.
+    pub streamed: Option<bool>,
 }
 
 /// A record that could not be understood, kept in quarantine; its siblings live.

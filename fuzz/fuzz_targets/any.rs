@@ -1,0 +1,24 @@
+#![no_main]
+
+use tokenwatch_fuzz::{decode, event};
+
+#[path = "../targets.rs"]
+mod targets;
+
+/// What this program is called: a kind of record, or `body`.
+const NAME: &str = env!("CARGO_BIN_NAME");
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    let kind = decode::DECODERS.into_iter().find(|kind| targets::word(kind.name) == NAME);
+    let Some(kind) = kind else {
+        targets::body(bytes).events.iter().for_each(targets::texts);
+        return;
+    };
+    // Through the envelope, so that the samples are seeds as they are.
+    decode::envelope::open(bytes, &mut |piece| {
+        if let decode::envelope::Piece::Record(text, _) = piece {
+            targets::record(kind, text.as_bytes()).iter().for_each(targets::texts);
+        }
+    })
+    .ok();
+});
