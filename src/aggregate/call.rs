@@ -106,13 +106,20 @@ impl Booking {
 pub trait Terms {
     /// The account's names.
     fn names(&self) -> &Names;
-    /// Prices of a model for a deployment, by the numbers of their names.
-    fn rates(&self, deployment: u32, model: u32) -> Rates;
+    /// Prices of a model for a deployment, by the numbers of their names, as far as was told until a
+    /// moment how the deployment was bought.
+    fn rates(&self, deployment: u32, model: u32, by: ArrivalTime) -> Rates;
     /// A window is judged this long after its end.
     fn lateness_ms(&self) -> i64;
 }
 
 impl Merged {
+    /// True when the call is booked on this deployment.
+    #[must_use]
+    pub const fn is_on(&self, deployment: u32) -> bool {
+        self.deployment.name == deployment
+    }
+
     /// What one row alone says.
     #[must_use]
     pub fn of(row: &RowFacts) -> Self {
@@ -160,14 +167,18 @@ impl Merged {
     }
 
     /// What is booked for the call; `None` for control calls, which belong to no deployment and
-    /// use no tokens.
+    /// use no tokens. What is on time knows no more than was told before the minute is judged.
     #[must_use]
     pub fn booking(&self, terms: &impl Terms, class: Class) -> Option<Booking> {
         if self.deployment.name == NONE && self.tokens.is_none() {
             return None;
         }
         let tokens = self.tokens.unwrap_or_default();
-        let rates = terms.rates(self.deployment.name, self.model.name);
+        let by = match class {
+            Class::OnTime => judged_at(self.first_end.minute(), terms.lateness_ms()),
+            Class::Late => ArrivalTime(i64::MAX),
+        };
+        let rates = terms.rates(self.deployment.name, self.model.name, by);
         let bill = rates.bill(tokens, self.first_end);
         // A failed call uses nothing; of one that succeeded nobody knows.
         let untold = i64::from(self.tokens.is_none() && self.status < 400);

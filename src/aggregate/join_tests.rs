@@ -19,7 +19,7 @@ impl Terms for Fixture {
         &self.names
     }
 
-    fn rates(&self, _: u32, model: u32) -> Rates {
+    fn rates(&self, _: u32, model: u32, _: ArrivalTime) -> Rates {
         self.rates[usize::from(model != 0)].clone()
     }
 

@@ -1,7 +1,8 @@
 //! Everything of one AI account and nothing else: the shard.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::bought::{Bought, Purchase, Shelf};
 use super::effects::{AccountClock, AccountEffects, SavedAccount};
 use super::{Env, watch};
 use crate::aggregate::call::{Booking, RowFacts, Terms};
@@ -13,7 +14,6 @@ use crate::detect::calibration::Calibration;
 use crate::detect::series::{Quiet, SLOT_MIN, Series, Slot};
 use crate::event::Row;
 use crate::incident::tracker::{Changes, Tracker};
-use crate::price::PriceBook;
 use crate::price::rates::{Rates, Why};
 use crate::time::{ArrivalTime, DAY_MS, EventTime, MINUTE_MS, Minute};
 
@@ -40,7 +40,8 @@ pub struct Account {
     pub(super) judged_to: Option<Slot>,
     pub(super) watermark: ArrivalTime,
     pub(super) delay_ms: Option<i64>,
-    rates: HashMap<(u32, u32), Rates>,
+    bought: Bought,
+    told: Vec<(String, Purchase)>,
     calls: Calls,
     cap: CallerCap,
     hubs: BTreeSet<String>,
@@ -77,40 +78,25 @@ pub struct Unpriced {
     pub why: Why,
 }
 
-/// Pairs of deployment and model whose prices are kept at hand; those of later ones are looked up
-/// each time. Azure allows 32 deployments per account by default, with one model each at a time.
-const MAX_RATES: usize = 4_096;
-
 struct Lookup<'a> {
-    resource: &'a str,
-    names: &'a Names,
-    rates: &'a HashMap<(u32, u32), Rates>,
-    book: &'a PriceBook,
+    bought: &'a Bought,
+    shelf: Shelf<'a>,
     lateness_ms: i64,
 }
 
 impl<'a> Lookup<'a> {
-    fn of(
-        resource: &'a str,
-        names: &'a Names,
-        rates: &'a HashMap<(u32, u32), Rates>,
-        env: &'a Env,
-    ) -> Self {
-        Self { resource, names, rates, book: &env.book, lateness_ms: env.settings.lateness_ms }
+    const fn of(bought: &'a Bought, shelf: Shelf<'a>, env: &Env) -> Self {
+        Self { bought, shelf, lateness_ms: env.settings.lateness_ms }
     }
 }
 
 impl Terms for Lookup<'_> {
     fn names(&self) -> &Names {
-        self.names
+        self.shelf.names
     }
 
-    fn rates(&self, deployment: u32, model: u32) -> Rates {
-        // Rows of one call may name the one without the other.
-        self.rates.get(&(deployment, model)).cloned().unwrap_or_else(|| {
-            let [deployment, model] = [deployment, model].map(|name| self.names.text(name));
-            self.book.rates(self.resource, deployment, model)
-        })
+    fn rates(&self, deployment: u32, model: u32, by: ArrivalTime) -> Rates {
+        self.bought.rates((deployment, model), by, self.shelf)
     }
 
     fn lateness_ms(&self) -> i64 {
@@ -132,7 +118,8 @@ impl Account {
             judged_to: None,
             watermark: ArrivalTime(i64::MIN),
             delay_ms: None,
-            rates: HashMap::new(),
+            bought: Bought::default(),
+            told: Vec::new(),
             calls: Calls::new(env.settings.join),
             cap: CallerCap::new(env.settings.callers_per_hour),
             hubs: BTreeSet::new(),
@@ -161,6 +148,10 @@ impl Account {
         let mut outcome = Outcome::default();
         let mut blob = (Vec::new(), Minute(i64::MIN));
         let mut touched = BTreeSet::new();
+        for booking in self.learn(env, &mut outcome.effects) {
+            self.book(&booking, &mut outcome);
+            touched.insert((Slot::of(booking.minute), booking.deployment));
+        }
         for row in rows {
             let mut bookings = Vec::new();
             let fresh = self.take(row, env, &mut bookings, &mut outcome.effects);
@@ -195,7 +186,7 @@ impl Account {
         outcome: &mut Outcome,
     ) {
         self.watermark = self.watermark.max(moment.watermark);
-        let terms = Lookup::of(&self.resource, &self.names, &self.rates, env);
+        let terms = Lookup::of(&self.bought, Shelf::of(&self.resource, &self.names, env), env);
         self.calls.pass(self.watermark, &terms);
         let early = std::mem::take(&mut self.calls.early);
         if early > 0 {
@@ -225,7 +216,7 @@ impl Account {
         effects: &mut AccountEffects,
     ) -> Option<RowFacts> {
         let facts = self.facts(row, env, effects);
-        let terms = Lookup::of(&self.resource, &self.names, &self.rates, env);
+        let terms = Lookup::of(&self.bought, Shelf::of(&self.resource, &self.names, env), env);
         match self.calls.take(row.row.call, facts, &terms, bookings) {
             Taken::New => Some(facts),
             Taken::Copy => None,
@@ -303,11 +294,28 @@ impl Account {
         if model != 0 {
             self.models.insert(deployment, model);
         }
-        if self.rates.len() < MAX_RATES && !self.rates.contains_key(&(deployment, model)) {
-            let [name, of] = [deployment, model].map(|name| self.names.text(name));
-            let rates = env.book.rates(&self.resource, name, of);
-            self.rates.insert((deployment, model), rates);
+        self.bought.know(deployment, model, Shelf::of(&self.resource, &self.names, env));
+    }
+
+    /// Takes note of a purchase of a deployment; it counts with the next step.
+    pub fn hear(&mut self, deployment: &str, purchase: Purchase) {
+        self.told.push((deployment.to_owned(), purchase));
+    }
+
+    /// Lets what was heard hold, and prices anew the calls it is about.
+    fn learn(&mut self, env: &Env, effects: &mut AccountEffects) -> Vec<Booking> {
+        let mut bookings = Vec::new();
+        for (deployment, purchase) in std::mem::take(&mut self.told) {
+            let deployment = self.names.number(NameKind::Deployment, &deployment);
+            let shelf = Shelf::of(&self.resource, &self.names, env);
+            let before = self.bought.clone();
+            if self.bought.add(deployment, purchase, shelf) {
+                effects.purchases.push((deployment, purchase));
+                let terms = [&before, &self.bought].map(|bought| Lookup::of(bought, shelf, env));
+                self.calls.reprice(deployment, &terms, &mut bookings);
+            }
         }
+        bookings
     }
 
     /// Puts a saved account back as it was.
@@ -337,6 +345,10 @@ impl Account {
         for (cause, tracked) in saved.incidents {
             account.tracker.restore(cause, tracked);
         }
+        for (deployment, purchase) in saved.purchases {
+            let shelf = Shelf::of(&account.resource, &account.names, env);
+            account.bought.add(deployment, purchase, shelf);
+        }
         account.restore_calls(&saved.rows, env);
         if let Some(clock) = saved.clock {
             account.judged_to = Some(Slot(clock.judged_to));
@@ -349,7 +361,7 @@ impl Account {
     fn restore_calls(&mut self, blobs: &[Vec<u8>], env: &Env) {
         for (call, row) in blobs.iter().flat_map(|blob| join::read_rows(blob)) {
             self.know(row.deployment, row.model, env);
-            let terms = Lookup::of(&self.resource, &self.names, &self.rates, env);
+            let terms = Lookup::of(&self.bought, Shelf::of(&self.resource, &self.names, env), env);
             self.calls.take(call, row, &terms, &mut Vec::new());
         }
     }

@@ -330,6 +330,7 @@ async fn save_account(
             .execute(&mut *connection)
             .await?;
     }
+    save_purchases(connection, account, saved).await?;
     if let Some((body, until)) = &saved.rows {
         sqlx::query("insert into call_rows (account, needed_until, body) values ($1, $2, $3)")
             .bind(account)
@@ -365,6 +366,26 @@ async fn save_account(
     }
     for (cause, tracked) in &saved.incidents {
         save_incident(connection, account, cause, tracked).await?;
+    }
+    Ok(())
+}
+
+async fn save_purchases(
+    connection: &mut SqliteConnection,
+    account: u32,
+    saved: &AccountEffects,
+) -> Result<(), sqlx::Error> {
+    for (deployment, purchase) in &saved.purchases {
+        sqlx::query(
+            "insert into purchase (series, at_ms, sku, told_ms) values ($1, $2, $3, $4) \
+             on conflict (series, at_ms, sku) do update set told_ms = excluded.told_ms",
+        )
+        .bind(series(account, *deployment))
+        .bind(purchase.at.0)
+        .bind(purchase.sku)
+        .bind(purchase.told.0)
+        .execute(&mut *connection)
+        .await?;
     }
     Ok(())
 }

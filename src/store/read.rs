@@ -10,11 +10,12 @@ use super::sql::{SPEND_COLUMNS, SPLIT_COLUMNS, series_parts, spend_at, split_at}
 use super::{Store, StoreError, open_error, sql_error};
 use crate::aggregate::names::{OTHER, OTHER_TEXT};
 use crate::aggregate::rollup::{AMOUNT_FIELDS, Amount, Split};
+use crate::engine::bought::{self, Purchase};
 use crate::event::PartitionKey;
 use crate::incident::Incident;
 use crate::price::reconcile::Covered;
 use crate::price::spend::{Spend, SpendHour};
-use crate::time::{EventTime, Minute};
+use crate::time::{ArrivalTime, EventTime, Minute};
 
 /// Life-time sums of one deployment and model.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,6 +121,36 @@ impl Reader {
         Ok(from
             .zip(until)
             .map(|(from, until)| Covered { from: Minute(from).start(), until: EventTime(until) }))
+    }
+
+    /// How a deployment of an account (its name or resource id) was bought, as the activity log tells
+    /// it, oldest first.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub async fn purchases(
+        &mut self,
+        account: &str,
+        deployment: &str,
+    ) -> Result<Vec<Purchase>, StoreError> {
+        let rows = sqlx::query(
+            "select p.at_ms, p.told_ms, p.sku from purchase p join account a on a.id = p.series >> 32 \
+             join name d on d.account = a.id and d.id = p.series & 4294967295 \
+             where d.text = $1 and (a.resource = $2 or a.resource like '%/' || $2) \
+             order by p.at_ms, p.sku",
+        )
+        .bind(deployment.to_lowercase())
+        .bind(account.to_lowercase())
+        .fetch_all(&mut self.connection)
+        .await;
+        let read = |row: &SqliteRow| {
+            let (at, told) = (EventTime(row.try_get(0)?), ArrivalTime(row.try_get(1)?));
+            let sku: String = row.try_get(2)?;
+            Ok(bought::known(&sku).map(|sku| Purchase { at, told, sku }))
+        };
+        let read: Result<Vec<_>, _> = rows.and_then(|rows| rows.iter().map(read).collect());
+        let read = read.map_err(|source| sql_error(&self.path, source))?;
+        Ok(read.into_iter().flatten().collect())
     }
 
     /// Incidents, oldest first.
@@ -388,6 +419,12 @@ async fn digest(connection: &mut SqliteConnection) -> Result<Vec<String>, sqlx::
             "incident",
             "select rule || '|' || scope || '|' || n || '|' || first_window_ms || '|' || \
              coalesce(closing_severity, '-') from incident",
+        ),
+        (
+            "purchase",
+            "select a.resource || '|' || d.text || '|' || at_ms || '|' || sku || '|' || told_ms \
+             from purchase join account a on a.id = series >> 32 \
+             join name d on d.account = a.id and d.id = series & 4294967295",
         ),
         (
             "counter",

@@ -14,6 +14,7 @@ mod harness;
 mod hostile;
 mod interleaving;
 mod prices;
+mod purchases;
 mod replay;
 mod tidy;
 mod traps;

@@ -1,5 +1,6 @@
 //! `tokenwatch prices explain`: how one amount came about.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -8,6 +9,7 @@ use super::super::replay::printable;
 use super::super::{Exit, print};
 use super::{Chosen, moment, table};
 use crate::cli::Format;
+use crate::engine::bought::lives;
 use crate::event::Tokens;
 use crate::money::{Grouped, NanoUsd};
 use crate::pipeline::wall_clock;
@@ -20,6 +22,7 @@ use crate::price::meter::Meter;
 use crate::price::rates::Rates;
 use crate::price::sku::{AZURE_SKUS, SCOPES, Scope, Sku, TIERS, Tier};
 use crate::price::span::{Moment, Span};
+use crate::store::read::Reader;
 use crate::time::EventTime;
 
 /// Prices one call as the engine does and shows how: tokens × price of each meter, where the price
@@ -59,6 +62,9 @@ pub(super) struct Args {
     /// How soon it answers, whatever the configuration says.
     #[arg(long, value_parser = tier)]
     tier: Option<Tier>,
+    /// What the activity log told this database about the deployment counts too.
+    #[arg(long, value_name = "FILE", requires = "deployment")]
+    db: Option<PathBuf>,
     #[command(flatten)]
     chosen: Chosen,
     /// Form of the explanation.
@@ -94,7 +100,7 @@ struct Call {
     at: EventTime,
 }
 
-pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
+pub(super) async fn run(args: &Args) -> anyhow::Result<Exit> {
     if args.cached > args.input {
         tracing::error!("--cached is a part of --input and cannot be more");
         return Ok(Exit::Usage);
@@ -106,7 +112,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         tokens: Tokens { input: args.input, cached: args.cached, output: args.output },
         at: args.at.unwrap_or_else(|| EventTime(wall_clock()())),
     };
-    let rates = rates(args, &book, &call);
+    let told = told(args).await?;
+    let rates = rates(args, &book, &call, &told);
     let bill = rates.bill(call.tokens, call.at);
     match args.format {
         Format::Table => print(&to_text(&call, &book, &rates, &bill))?,
@@ -115,13 +122,30 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     Ok(if bill.unpriced() > 0 { Exit::Found } else { Exit::Ok })
 }
 
-fn rates(args: &Args, book: &PriceBook, call: &Call) -> Rates {
-    let (account, deployment) = call.place.rsplit_once('/').unwrap_or(("", &call.place));
+/// Account and deployment.
+fn parts(place: &str) -> (&str, &str) {
+    place.rsplit_once('/').unwrap_or(("", place))
+}
+
+/// How the activity log says the deployment was bought.
+async fn told(args: &Args) -> anyhow::Result<Vec<Arc<Deployed>>> {
+    let (Some(db), Some(place)) = (&args.db, &args.deployment) else { return Ok(Vec::new()) };
+    let (account, deployment) = parts(place);
+    let purchases = Reader::open(db).await?.purchases(account, deployment).await?;
+    Ok(lives(&purchases))
+}
+
+/// The command line counts for more than the configuration, and that for more than the log.
+fn rates(args: &Args, book: &PriceBook, call: &Call, told: &[Arc<Deployed>]) -> Rates {
+    let (account, deployment) = parts(&call.place);
     let said = args.scope.is_some() || args.tier.is_some();
     let sku =
         args.sku.or(said.then_some(Sku { scope: args.scope, tier: args.tier, provisioned: false }));
     match sku {
-        None => book.rates(account, deployment, &call.model),
+        None if told.is_empty() || !book.contract.lives(account, deployment).is_empty() => {
+            book.rates(account, deployment, &call.model)
+        }
+        None => book.rates_of(account, told, &call.model),
         Some(sku) => {
             let bought = Arc::new(Deployed { sku, ..Deployed::default() });
             book.rates_of(account, &[bought], &call.model)

@@ -67,7 +67,7 @@ fn explain(args: &[&str]) -> String {
         tokens: Tokens { input: args.input, cached: args.cached, output: args.output },
         at: args.at.unwrap_or(EventTime(1_795_564_800_000)), // 2026-11-25
     };
-    let rates = rates(&args, &book, &call);
+    let rates = rates(&args, &book, &call, &[]);
     let bill = rates.bill(call.tokens, call.at);
     let json = to_json(&call, &book, &bill);
     assert_eq!(json["known_cost_nano_usd"], bill.cost().0, "both forms say the same");

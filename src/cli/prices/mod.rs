@@ -62,7 +62,7 @@ struct Chosen {
 pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     match args.command {
         Command::List(args) => list::run(&args),
-        Command::Explain(args) => explain::run(&args),
+        Command::Explain(args) => explain::run(&args).await,
         Command::Check(args) => check::run(&args),
         Command::Diff(args) => diff::run(&args),
         Command::Reconcile(args) => reconcile::run(&args).await,
