@@ -33,6 +33,7 @@
 //! | module | what it is for |
 //! |---|---|
 //! | [`event`], [`time`], [`money`], [`severity`] | the words all others use: rows, batches, event and arrival time, nano-USD |
+//! | [`problem`] | what is wrong with a file that a person wrote: where, and how to mend it |
 //! | [`failpoint`] | named places where crash tests stop the process; empty in a release |
 //! | [`simulate`] | Azure's records with exact truth: test oracle and load |
 //! | [`emulator`] | an event hub on loopback that Microsoft's clients accept, and that misbehaves on request |
@@ -46,7 +47,7 @@
 //! A module imports leftwards only; the edges do not know each other. A test holds them to it.
 //!
 //! ```text
-//! event, time, money, severity, failpoint ← decode ← price ← aggregate ← detect ← incident ← engine
+//! event, time, money, severity, problem, failpoint ← decode ← price ← aggregate ← detect ← incident ← engine
 //!   ← source, store, notify, simulate, emulator ← telemetry, config, pipeline, demo, cli
 //! ```
 //!
@@ -73,6 +74,7 @@ pub mod event;
 pub mod time;
 pub mod money;
 pub mod severity;
+pub mod problem;
 pub mod failpoint;
 pub mod decode;
 pub mod price;

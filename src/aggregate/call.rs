@@ -3,7 +3,8 @@
 use super::names::{NONE, Names};
 use super::rollup::{Amount, Class};
 use crate::event::{RowKind, Tokens};
-use crate::price::ModelPrices;
+use crate::price::rates::{Rates, Why};
+use crate::price::spend::Spend;
 use crate::time::{ArrivalTime, EventTime, MINUTE_MS, Minute};
 
 /// A row with its names as numbers and its time checked against its arrival.
@@ -81,13 +82,19 @@ pub struct Booking {
     pub class: Class,
     /// How much; negative where an earlier booking is taken back.
     pub amount: Amount,
+    /// The same by meter.
+    pub spend: Spend,
+    /// The limit for one call took some of its cost away.
+    pub is_cut: bool,
+    /// Why some of its tokens have no price.
+    pub unpriced_why: Option<Why>,
 }
 
 impl Booking {
     /// Takes the booking back, in `class`.
     #[must_use]
     pub fn reversed(self, class: Class) -> Self {
-        Self { amount: self.amount.negated(), class, ..self }
+        Self { amount: self.amount.negated(), spend: self.spend.negated(), class, ..self }
     }
 
     const fn with_class(self, class: Class) -> Self {
@@ -99,13 +106,20 @@ impl Booking {
 pub trait Terms {
     /// The account's names.
     fn names(&self) -> &Names;
-    /// Prices of the model with this number.
-    fn prices(&self, model: u32) -> Option<&ModelPrices>;
+    /// Prices of a model for a deployment, by the numbers of their names, as far as was told until a
+    /// moment how the deployment was bought.
+    fn rates(&self, deployment: u32, model: u32, by: ArrivalTime) -> Rates;
     /// A window is judged this long after its end.
     fn lateness_ms(&self) -> i64;
 }
 
 impl Merged {
+    /// True when the call is booked on this deployment.
+    #[must_use]
+    pub const fn is_on(&self, deployment: u32) -> bool {
+        self.deployment.name == deployment
+    }
+
     /// What one row alone says.
     #[must_use]
     pub fn of(row: &RowFacts) -> Self {
@@ -153,22 +167,29 @@ impl Merged {
     }
 
     /// What is booked for the call; `None` for control calls, which belong to no deployment and
-    /// use no tokens.
+    /// use no tokens. What is on time knows no more than was told before the minute is judged.
     #[must_use]
     pub fn booking(&self, terms: &impl Terms, class: Class) -> Option<Booking> {
         if self.deployment.name == NONE && self.tokens.is_none() {
             return None;
         }
         let tokens = self.tokens.unwrap_or_default();
-        let cost = terms.prices(self.model.name).and_then(|prices| prices.cost(tokens));
+        let by = match class {
+            Class::OnTime => judged_at(self.first_end.minute(), terms.lateness_ms()),
+            Class::Late => ArrivalTime(i64::MAX),
+        };
+        let rates = terms.rates(self.deployment.name, self.model.name, by);
+        let bill = rates.bill(tokens, self.first_end);
+        // A failed call uses nothing; of one that succeeded nobody knows.
+        let untold = i64::from(self.tokens.is_none() && self.status < 400);
         let amount = Amount {
             calls: 1,
             errors: i64::from(self.status >= 400),
             input: i64::from(tokens.input),
             cached: i64::from(tokens.cached),
             output: i64::from(tokens.output),
-            cost_nano: cost.map_or(0, |cost| cost.0),
-            unpriced: if cost.is_some() { 0 } else { tokens.total() },
+            cost_nano: bill.cost().0,
+            unpriced: bill.unpriced(),
             attributed: i64::from(self.tokens.is_some() && !self.usage_seen),
         };
         Some(Booking {
@@ -179,6 +200,9 @@ impl Merged {
             identity: self.identity,
             class,
             amount,
+            spend: Spend { untold, ..bill.spend() },
+            is_cut: bill.is_cut(),
+            unpriced_why: bill.why(),
         })
     }
 }

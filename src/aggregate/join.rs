@@ -137,6 +137,30 @@ impl Calls {
         Taken::New
     }
 
+    /// Adds what changes in the calls of a deployment when the second terms take the place of the
+    /// first. Of calls that have settled the on-time part stays, as everywhere.
+    pub fn reprice<T: Terms>(&self, deployment: u32, terms: &[T; 2], out: &mut Vec<Booking>) {
+        let [before, after] = terms;
+        let is_on = |call: &Call| match call {
+            Call::Open(rows) => rows.iter().any(|row| row.deployment == deployment),
+            Call::Settled(merged) => merged.is_on(deployment),
+        };
+        let mut calls: Vec<_> = self.known.iter().filter(|(_, call)| is_on(call)).collect();
+        // Callers are admitted in the order of bookings: not in that of a hash map.
+        calls.sort_unstable_by_key(|(call, _)| **call);
+        for (_, call) in calls {
+            let booked = |terms: &T| match call {
+                Call::Open(rows) => call::bookings(rows, terms),
+                Call::Settled(merged) => merged.booking(terms, Class::Late).into_iter().collect(),
+            };
+            let (old, new) = (booked(before), booked(after));
+            if old != new {
+                out.extend(old.into_iter().map(|old| old.reversed(old.class)));
+                out.extend(new);
+            }
+        }
+    }
+
     /// Minute at which a call with this row may settle.
     fn settle_at(&self, row: &RowFacts, terms: &impl Terms) -> i64 {
         let judged = call::judged_at(row.end.minute(), terms.lateness_ms()).0;

@@ -5,12 +5,13 @@ use crate::aggregate::names::{NameKind, Names};
 use crate::aggregate::rollup::{Amount, Caller, Deltas, RollupKey};
 use std::sync::LazyLock;
 
-use crate::price::{ModelPrices, PriceBook};
+use crate::price::PriceBook;
+use crate::price::rates::Rates;
 use crate::time::DAY_MS;
 
 struct Fixture {
     names: Names,
-    prices: Option<ModelPrices>,
+    rates: [Rates; 2],
 }
 
 impl Terms for Fixture {
@@ -18,8 +19,8 @@ impl Terms for Fixture {
         &self.names
     }
 
-    fn prices(&self, model: u32) -> Option<&ModelPrices> {
-        self.prices.as_ref().filter(|_| model != 0)
+    fn rates(&self, _: u32, model: u32, _: ArrivalTime) -> Rates {
+        self.rates[usize::from(model != 0)].clone()
     }
 
     fn lateness_ms(&self) -> i64 {
@@ -27,8 +28,10 @@ impl Terms for Fixture {
     }
 }
 
-static GPT_4O: LazyLock<Option<ModelPrices>> =
-    LazyLock::new(|| PriceBook::built_in().unwrap().find("gpt-4o"));
+static RATES: LazyLock<[Rates; 2]> = LazyLock::new(|| {
+    let book = PriceBook::built_in().unwrap();
+    ["", "gpt-4o"].map(|model| book.rates("account", "deployment", model))
+});
 
 fn fixture() -> Fixture {
     let mut names = Names::default();
@@ -41,7 +44,7 @@ fn fixture() -> Fixture {
     ] {
         names.number(kind, text);
     }
-    Fixture { names, prices: GPT_4O.clone() }
+    Fixture { names, rates: RATES.clone() }
 }
 
 const START: i64 = 20_000 * DAY_MS;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::price::spend::Spend;
 use crate::time::Minute;
 
 /// Signed sums; every field only ever adds, so merging is associative and commutative.
@@ -164,6 +165,8 @@ pub struct Deltas {
     pub minutes: BTreeMap<RollupKey, Split>,
     /// Life-time sums by deployment and model.
     pub totals: BTreeMap<(u32, u32), Split>,
+    /// Spend by meter: first minute of the hour, deployment and model.
+    pub spend: BTreeMap<(Minute, u32, u32), Spend>,
 }
 
 impl Deltas {
@@ -177,12 +180,17 @@ impl Deltas {
             let slot = self.totals.entry(*key).or_default();
             *slot = slot.merged(*split);
         }
+        for (key, spend) in &other.spend {
+            let slot = self.spend.entry(*key).or_default();
+            *slot = slot.plus(*spend);
+        }
     }
 
     /// Forgets what cancelled out.
     pub fn drop_zeros(&mut self) {
         self.minutes.retain(|_, split| !split.is_zero());
         self.totals.retain(|_, split| !split.is_zero());
+        self.spend.retain(|_, spend| !spend.is_zero());
     }
 }
 

@@ -44,7 +44,16 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
 
 /// The configuration for a command that runs it; `None` after its problems have been told.
 pub(super) fn load_or_tell(path: &std::path::Path) -> anyhow::Result<Option<Config>> {
-    match config::load(path) {
+    or_tell(config::load(path))
+}
+
+/// The same for a command that connects nowhere, so that no secret is needed.
+pub(super) fn load_without_secrets(path: &std::path::Path) -> anyhow::Result<Option<Config>> {
+    or_tell(config::load_with(path, &config::placeholder))
+}
+
+fn or_tell(loaded: Result<Config, config::ConfigError>) -> anyhow::Result<Option<Config>> {
+    match loaded {
         Ok(config) => Ok(Some(config)),
         Err(error) => {
             print(&error.problems().to_string())?;
@@ -82,7 +91,17 @@ fn summary(config: &Config) -> String {
     if config.destinations.is_empty() {
         line("destination", "none: incidents are kept, nobody is told");
     }
-    let prices = config.prices.as_ref().map(|path| path.display().to_string());
-    line("prices", prices.as_deref().unwrap_or("built in"));
+    let contract = &config.price.contract;
+    let book = config.price.book.as_ref().map(|path| path.display().to_string());
+    line(
+        "prices",
+        &format!(
+            "{}; {} deployment(s), {} discount(s), {} own price(s)",
+            book.as_deref().unwrap_or("built in"),
+            contract.deployments.len(),
+            contract.discounts.len(),
+            contract.own.len()
+        ),
+    );
     text
 }

@@ -5,6 +5,7 @@ mod emulator;
 mod check;
 mod coverage;
 mod incidents;
+mod prices;
 mod replay;
 mod run;
 mod simulate;
@@ -47,6 +48,7 @@ enum Command {
     TestAlert(test_alert::Args),
     Replay(replay::Args),
     Incidents(incidents::Args),
+    Prices(prices::Args),
     Simulate(simulate::Args),
     Emulator(Box<emulator::Args>),
 }
@@ -104,6 +106,7 @@ async fn execute(command: Command) -> anyhow::Result<Exit> {
         Command::TestAlert(args) => test_alert::run(args).await,
         Command::Replay(args) => replay::run(args).await,
         Command::Incidents(args) => incidents::run(args).await,
+        Command::Prices(args) => prices::run(args).await,
         Command::Simulate(args) => simulate::run(&args),
     }
 }

@@ -7,15 +7,16 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::{Exit, Format, coverage, print};
+use super::{Exit, Format, check, coverage, print};
 use crate::aggregate::rollup::Split;
 use crate::engine::{EngineSettings, Env};
 use crate::money::{Grouped, NanoUsd};
 use crate::pipeline::{self, Core};
 use crate::price::PriceBook;
+use crate::price::spend::Spend;
 use crate::source::replay::Replay;
 use crate::store::Store;
-use crate::store::read::{Reader, Totals};
+use crate::store::read::{Reader, Total, Totals};
 
 /// Runs files of records through the engine and prints the totals.
 ///
@@ -33,6 +34,9 @@ pub(super) struct Args {
     /// Database to write; created if it does not exist.
     #[arg(long)]
     db: PathBuf,
+    /// Prices and thresholds of this configuration; nothing else of it is used.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Form of the totals.
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
@@ -42,7 +46,13 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
-    let env = Env { settings: EngineSettings::default(), book: PriceBook::built_in()? };
+    let env = match &args.config {
+        None => Env { settings: EngineSettings::default(), book: PriceBook::built_in()? },
+        Some(path) => match check::load_without_secrets(path)? {
+            Some(config) => config.env()?,
+            None => return Ok(Exit::Configuration),
+        },
+    };
     // The files first: opening the database makes it ours, which a wrong name must not do.
     let source = Replay::open(&args.files)?.with_batch(args.batch);
     let store = Store::open(&args.db).await?;
@@ -131,6 +141,7 @@ async fn signalled() -> bool {
 struct Row {
     models: BTreeMap<String, i64>,
     split: Split,
+    spend: Spend,
 }
 
 impl Row {
@@ -140,13 +151,41 @@ impl Row {
         largest.map_or("", |(model, _)| model.split('@').next().unwrap_or_default())
     }
 
+    /// What the sums are: every token counted by the usage log, or some by another, or not all.
     fn basis(&self) -> &'static str {
-        if self.split.total().attributed > 0 { "attributed" } else { "exact" }
+        match (self.spend.untold > 0, self.split.total().attributed > 0) {
+            (true, _) => "incomplete",
+            (false, true) => "attributed",
+            (false, false) => "exact",
+        }
     }
 
+    /// The cost of everything; `None` when some of it is unknown.
     fn cost(&self) -> Option<NanoUsd> {
-        let total = self.split.total();
-        (total.unpriced == 0).then_some(NanoUsd(total.cost_nano))
+        let known = self.split.total().unpriced == 0 && self.spend.untold == 0;
+        known.then_some(self.known_cost())
+    }
+
+    /// The cost of what has one.
+    fn known_cost(&self) -> NanoUsd {
+        NanoUsd(self.split.total().cost_nano)
+    }
+
+    fn provisioned(&self) -> i64 {
+        self.spend.over_meters(|meter| meter.provisioned)
+    }
+
+    fn cost_text(&self) -> String {
+        let (known, provisioned) = (self.known_cost(), self.provisioned());
+        match self.cost() {
+            Some(_) if provisioned > 0 && provisioned == self.split.total().tokens() => {
+                "provisioned".to_owned()
+            }
+            Some(cost) if provisioned > 0 => format!("{cost} + provisioned"),
+            Some(cost) => cost.to_string(),
+            None if known.0 > 0 => format!("≥ {known}"),
+            None => "unknown".to_owned(),
+        }
     }
 }
 
@@ -155,6 +194,7 @@ fn by_deployment(totals: &Totals) -> BTreeMap<(&str, &str), Row> {
     for total in &totals.deployments {
         let row = rows.entry((&total.account, &total.deployment)).or_default();
         row.split = row.split.merged(total.split);
+        row.spend = row.spend.plus(total.spend);
         if !total.model.is_empty() && !total.split.is_zero() {
             *row.models.entry(total.model.clone()).or_default() += total.split.total().tokens();
         }
@@ -177,7 +217,10 @@ fn to_json(totals: &Totals) -> serde_json::Value {
                 "tokens_cached": total.cached,
                 "tokens_out": total.output,
                 "cost_nano_usd": row.cost().map(|cost| cost.0),
+                "known_cost_nano_usd": row.known_cost().0,
                 "unpriced_tokens": total.unpriced,
+                "provisioned_tokens": row.provisioned(),
+                "calls_without_tokens": row.spend.untold,
                 "late_calls": row.split.late.calls,
                 "basis": row.basis(),
             })
@@ -216,7 +259,6 @@ fn to_table(totals: &Totals) -> String {
     ]);
     for ((account, deployment), row) in by_deployment(totals) {
         let total = row.split.total();
-        let cost = row.cost().map_or_else(|| "unknown".to_owned(), |cost| cost.to_string());
         let deployment = if deployment.is_empty() { "(none)" } else { deployment };
         table.add_row([
             printable(account),
@@ -226,7 +268,7 @@ fn to_table(totals: &Totals) -> String {
             Grouped(total.input).to_string(),
             Grouped(total.cached).to_string(),
             Grouped(total.output).to_string(),
-            cost,
+            row.cost_text(),
             row.basis().to_owned(),
         ]);
     }
@@ -236,6 +278,9 @@ fn to_table(totals: &Totals) -> String {
         }
     }
     let mut text = format!("{table}\n");
+    for total in &totals.deployments {
+        text.push_str(&missing(total));
+    }
     text.push_str(&coverage::to_table(&totals.coverage));
     for (name, count) in &totals.unknown_categories {
         let name = printable(name);
@@ -252,6 +297,31 @@ fn to_table(totals: &Totals) -> String {
             Grouped(*tokens),
             printable(account),
             printable(deployment)
+        ));
+    }
+    text
+}
+
+/// What the money of one deployment and model leaves out, a line each.
+fn missing(total: &Total) -> String {
+    let place = format!(
+        "{}/{} ({})",
+        printable(&total.account),
+        printable(&total.deployment),
+        printable(&total.model)
+    );
+    let mut text = String::new();
+    let unpriced = total.split.total().unpriced;
+    if unpriced != 0 {
+        text.push_str(&format!(
+            "unpriced tokens: {} of {place}; `tokenwatch prices explain` says why\n",
+            Grouped(unpriced)
+        ));
+    }
+    if total.spend.untold != 0 {
+        text.push_str(&format!(
+            "calls without tokens: {} of {place}; no record told how many, so their cost is unknown\n",
+            Grouped(total.spend.untold)
         ));
     }
     text

@@ -6,7 +6,7 @@
 mod hub;
 mod limits;
 mod notify;
-mod problem;
+mod price;
 mod secret;
 mod section;
 
@@ -20,10 +20,10 @@ use toml::de::{DeTable, DeValue};
 
 use crate::engine::{EngineSettings, Env};
 use crate::notify::Destination;
-use crate::price::{PriceBook, PriceError};
+use crate::problem::{self, Findings};
+pub use crate::problem::{Problem, Problems};
 use crate::source::event_hubs::HubSettings;
-use problem::Findings;
-pub use problem::{Problem, Problems};
+pub use price::{BookError, PriceSettings, open_book, read_book};
 pub use secret::{SecretRef, look_up, placeholder};
 use section::{Lookup, Section, Walk};
 
@@ -41,8 +41,8 @@ pub struct Config {
     pub engine: EngineSettings,
     /// Where announcements go, with unique names.
     pub destinations: Vec<Destination>,
-    /// A price book in place of the built-in one.
-    pub prices: Option<PathBuf>,
+    /// The price book and the terms beside it.
+    pub price: PriceSettings,
 }
 
 /// Why there is no configuration.
@@ -80,33 +80,13 @@ impl ConfigError {
     }
 }
 
-/// Why the price book of a configuration cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum BookError {
-    /// The file cannot be read.
-    #[error("cannot read {file}: {reason}")]
-    Read {
-        /// The file.
-        file: String,
-        /// What the system says.
-        reason: String,
-    },
-    /// It is no price book.
-    #[error(transparent)]
-    Price(#[from] PriceError),
-}
-
 impl Config {
     /// What the engine works with: settings and prices.
     ///
     /// # Errors
     /// A price book that has gone or changed since the configuration was checked.
     pub fn env(&self) -> Result<Env, BookError> {
-        let book = match &self.prices {
-            None => PriceBook::built_in()?,
-            Some(path) => book(path)?,
-        };
-        Ok(Env { settings: self.engine.clone(), book })
+        Ok(Env { settings: self.engine.clone(), book: self.price.open()? })
     }
 }
 
@@ -161,11 +141,11 @@ pub fn parse(text: &str, file: &str, secrets: Lookup<'_>) -> Result<Config, Prob
 }
 
 fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
-    const KEYS: &[&str] = &["database", "prices", "hub", "engine", "join", "detect", "notify"];
+    const KEYS: &[&str] = &["database", "price", "hub", "engine", "join", "detect", "notify"];
     const NOTIFY: &[&str] = &["email", "webhook", "eml"];
     let top = Section::open(tree, 0..0, "the top of the file", KEYS, walk);
     let database = top.path("database", walk).unwrap_or_else(|| walk.folder.join("tokenwatch.db"));
-    let prices = prices(&top, walk);
+    let price = price::price(table(&top, "price", ("[price]", price::PRICE), walk), walk);
     let mut hubs = Vec::new();
     let mut seen = Seen::default();
     for section in tables(&top, "hub", ("[[hub]]", hub::KEYS), walk) {
@@ -193,7 +173,7 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
             }
         }
     }
-    Config { database, hubs, engine, destinations, prices }
+    Config { database, hubs, engine, destinations, price }
 }
 
 type ReadDestination = fn(&Section<'_>, &mut Walk<'_>) -> Destination;
@@ -285,27 +265,6 @@ fn tables<'t>(
         }
     }
     sections
-}
-
-fn prices(top: &Section<'_>, walk: &mut Walk<'_>) -> Option<PathBuf> {
-    let path = top.path("prices", walk)?;
-    if let Err(error) = book(&path) {
-        let reason = match &error {
-            BookError::Price(PriceError::Toml(error)) => error.message().to_owned(),
-            BookError::Price(PriceError::Amount { .. }) | BookError::Read { .. } => {
-                error.to_string()
-            }
-        };
-        let mend = "remove the line to use the built-in prices, or copy models/prices.toml";
-        walk.findings.report(top.value_at("prices"), format!("`prices`: {reason}"), mend);
-    }
-    Some(path)
-}
-
-fn book(path: &Path) -> Result<PriceBook, BookError> {
-    let file = || path.display().to_string();
-    let text = read(path).map_err(|reason| BookError::Read { file: file(), reason })?;
-    Ok(PriceBook::parse(&text)?)
 }
 
 fn read(path: &Path) -> Result<String, String> {

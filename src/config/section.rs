@@ -7,8 +7,9 @@ use secrecy::SecretString;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::problem::Findings;
 use super::secret::{self, SecretRef};
+use crate::price::read::Fields;
+use crate::problem::Findings;
 
 /// Looks a secret up; the error says why it cannot, without the secret.
 pub(super) type Lookup<'a> = &'a dyn Fn(&SecretRef) -> Result<SecretString, String>;
@@ -31,11 +32,15 @@ pub(super) struct Section<'t> {
 
 /// Keys of every table, to recognise one that was put into the wrong table.
 const KNOWN: &[(&str, &[&str])] = &[
-    ("the top of the file", &["database", "prices"]),
+    ("the top of the file", &["database"]),
     ("[[hub]]", super::hub::KEYS),
     ("[engine]", super::limits::ENGINE),
     ("[join]", super::limits::JOIN),
     ("[detect]", super::limits::DETECT),
+    ("[price]", super::price::PRICE),
+    ("a deployment", super::price::DEPLOYMENT),
+    ("[[price.discount]]", super::price::DISCOUNT),
+    ("[[price.exchange]]", super::price::EXCHANGE),
     ("[[notify.email]]", super::notify::EMAIL),
     ("[[notify.webhook]]", super::notify::WEBHOOK),
     ("[[notify.eml]]", super::notify::EML),
@@ -62,6 +67,11 @@ impl<'t> Section<'t> {
 
     pub(super) fn span(&self) -> Range<usize> {
         self.at.0..self.at.1
+    }
+
+    /// The same table for readers of prices.
+    pub(super) fn fields(&self) -> Fields<'t> {
+        Fields::new(self.table, self.span(), self.label)
     }
 
     pub(super) fn has(&self, key: &str) -> bool {

@@ -273,3 +273,111 @@ fn a_problem_is_underlined() {
                     \u{20}          ^\n    mend: write 1 to 5000\n";
     assert_eq!(problems.to_string(), expected);
 }
+
+const PRICE: &str = "[[hub]]\nname = \"a\"\nnamespace = \"n.example\"\nhub = \"h\"\n[price]\n";
+
+#[test]
+fn the_terms_of_prices_arrive() {
+    use crate::price::contract::Throughput;
+    use crate::price::meter::Meter;
+    use crate::price::sku::{Scope, Tier};
+    let config = good(&format!(
+        "{PRICE}max_usd_per_call = 2.5\n\
+         deployment.\"/X/Accounts/AIF/Chat\" = {{ scope = \"data-zone-eu\", tier = \"batch\" }}\n\
+         deployment.\"aif/ptu\" = [{{ sku = \"GlobalStandard\", until = 2026-10-01 }},\n\
+         {{ ptu = 7, usd_per_ptu_hour = \"1.005\", from = 2026-10-01T02:00:00+02:00 }}]\n\
+         meter.\"2B3C\" = \"cached\"\n\
+         [[price.discount]]\npercent = 12.5\nmodel = \"GPT-4o\"\nsource = \"s\"\n\
+         [[price.discount]]\npercent = 5\nsource = \"s\"\n\
+         [[price.own]]\nmodel = \"m\"\ncurrency = \"EUR\"\ninput = \"1\"\naccount = \"AIF\"\nsource = \"s\"\n\
+         [[price.exchange]]\ncurrency = \"EUR\"\nusd = 1.08\nsource = \"s\"\n"
+    ));
+    let contract = &config.price.contract;
+    assert_eq!(contract.max_per_call.0, 2_500_000_000);
+    let [chat] = contract.lives("/x/accounts/aif", "CHAT") else { panic!("{contract:?}") };
+    assert_eq!((chat.sku.scope, chat.sku.tier), (Some(Scope::DataZoneEu), Some(Tier::Batch)));
+    let [before, after] = contract.lives("/other/accounts/AIF", "ptu") else { panic!() };
+    assert!(!before.sku.provisioned && after.sku.provisioned);
+    let bought = Throughput { units: 7, per_unit_hour: crate::money::NanoUsd(1_005_000_000) };
+    assert_eq!(after.throughput, Some(bought));
+    assert_eq!(contract.bill_meters.get("2b3c"), Some(&Meter::Cached));
+    assert_eq!(contract.discounts.first().unwrap().model.as_deref(), Some("gpt-4o"));
+    assert_eq!(contract.own.first().unwrap().account.as_deref(), Some("aif"));
+    assert!(config.env().is_ok());
+}
+
+#[test]
+fn each_rule_of_prices_names_place_and_mend() {
+    let rules = [
+        ("bok = \"x\"", 1, "did you mean `book`?"),
+        ("book = \"gone.toml\"", 8, "built-in prices"),
+        ("max_usd_per_call = 0", 20, "more than any call may cost"),
+        ("max_usd_per_call = -1", 20, "an amount in USD"),
+        ("deployment.\"chat\" = { sku = \"GlobalStandard\" }", 12, "does not name a deployment"),
+        ("deployment.\"a/b\" = { ptu = 1, skope = 1 }", 31, "did you mean `scope`?"),
+        ("deployment.\"a/b\" = { sku = \"Global\" }", 28, "\"GlobalStandard\""),
+        ("deployment.\"a/b\" = { sku = \"GlobalBatch\", tier = \"batch\" }", 28, "either sku"),
+        ("deployment.\"a/b\" = { sku = \"GlobalBatch\", ptu = 1 }", 49, "paid by the hour"),
+        ("deployment.\"a/b\" = { scope = \"global\", usd_per_ptu_hour = 1 }", 59, "no units"),
+        ("deployment.\"a/b\" = { from = 2026-01-01 }", 20, "says nothing"),
+        ("deployment.\"a/b\" = { ptu = 1, from = 2026-01-01T00:00:00 }", 38, "with its offset"),
+        ("deployment.\"a/b\" = [{ ptu = 1 }, { ptu = 2 }]", 34, "at the same time"),
+        ("deployment.\"a/b\" = 7", 20, "neither a table nor a list"),
+        ("meter.\"x\" = \"inptu\"", 13, "cache_write_1h"),
+    ];
+    for (line, column, part) in rules {
+        bad_line(PRICE, line, column, part);
+    }
+    let lists = [
+        ("discount", "percent = 101\nsource = \"s\"", 2, 11, "percentage of 0 to 100"),
+        ("discount", "source = \"s\"", 1, 1, "no `percent`"),
+        ("discount", "percent = 5", 1, 1, "no `source`"),
+        ("discount", "percent = 5\nsource = \"s\"\nmeter = \"x\"", 4, 9, "none of its values"),
+        (
+            "discount",
+            "percent = 5\nsource = \"s\"\nfrom = 2026-02-01\nuntil = 2026-02-01",
+            5,
+            9,
+            "not after",
+        ),
+        (
+            "own",
+            "model = \"m\"\ncurrency = \"EUR\"\ninput = 1\nsource = \"s\"",
+            3,
+            12,
+            "[[price.exchange]]",
+        ),
+        ("own", "model = \"m\"\ncurrency = \"usd\"\ninput = 1\nsource = \"s\"", 3, 12, "ISO 4217"),
+        ("own", "model = \"m\"\ncurrency = \"USD\"\nsource = \"s\"", 1, 1, "prices nothing"),
+        ("exchange", "currency = \"USD\"\nusd = 1\nsource = \"s\"", 2, 12, "a dollar is worth"),
+        ("exchange", "currency = \"EUR\"\nusd = 0\nsource = \"s\"", 3, 7, "above 0"),
+    ];
+    let start = PRICE.lines().count();
+    for (list, lines, line, column, part) in lists {
+        let text = format!("{PRICE}[[price.{list}]]\n{lines}\n");
+        bad(&text, &[(start + line, column, part)]);
+    }
+}
+
+#[test]
+fn two_terms_that_may_both_hold_are_refused() {
+    let twice = |list: &str, first: &str, second: &str, part: &str| {
+        let text = format!("{PRICE}[[price.{list}]]\n{first}\n[[price.{list}]]\n{second}\n");
+        let line = PRICE.lines().count() + first.lines().count() + 2;
+        bad(&text, &[(line, 1, part)]);
+    };
+    let discount = |rest: &str| format!("source = \"s\"\n{rest}\npercent = 5");
+    let overlap = "narrower";
+    twice("discount", &discount(""), &discount(""), overlap);
+    twice("discount", &discount("model = \"m\""), &discount("account = \"a\""), overlap);
+    good(&format!(
+        "{PRICE}[[price.discount]]\n{}\n[[price.discount]]\n{}\n[[price.discount]]\n{}\n",
+        discount("model = \"m\""),
+        discount("model = \"n\""),
+        discount("model = \"m\"\naccount = \"a\""),
+    ));
+    let own = "model = \"m\"\ncurrency = \"USD\"\ninput = 1\nsource = \"s\"";
+    twice("own", own, &own.replace("\"m\"", "\"M\""), "prices the same at the same time");
+    let rate = "currency = \"EUR\"\nusd = 1.1\nsource = \"s\"";
+    twice("exchange", rate, rate, "two rates of one currency");
+}

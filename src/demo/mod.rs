@@ -24,7 +24,8 @@ use crate::incident::{Announcement, Severity};
 use crate::notify::listener::{Listener, ListenerError};
 use crate::notify::{Destination, EmlSettings, WebhookSettings};
 use crate::pipeline::{Core, PipelineError, Service, Watch, wall_clock};
-use crate::price::{PriceBook, PriceError};
+use crate::price::PriceBook;
+use crate::problem::Problems;
 use crate::simulate::{Options, Simulation, Truth};
 use crate::source::event_hubs::{Auth, EventHubs, HubSettings, Pace, Start, Transport};
 use crate::store::{Store, StoreError};
@@ -71,7 +72,7 @@ pub enum DemoError {
     Store(#[from] StoreError),
     /// The price book.
     #[error(transparent)]
-    Price(#[from] PriceError),
+    Price(#[from] Problems),
     /// The service.
     #[error(transparent)]
     Pipeline(#[from] PipelineError),

@@ -1,7 +1,8 @@
 //! Everything of one AI account and nothing else: the shard.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::bought::{Bought, Purchase, Shelf};
 use super::effects::{AccountClock, AccountEffects, SavedAccount};
 use super::{Env, watch};
 use crate::aggregate::call::{Booking, RowFacts, Terms};
@@ -13,7 +14,7 @@ use crate::detect::calibration::Calibration;
 use crate::detect::series::{Quiet, SLOT_MIN, Series, Slot};
 use crate::event::Row;
 use crate::incident::tracker::{Changes, Tracker};
-use crate::price::ModelPrices;
+use crate::price::rates::{Rates, Why};
 use crate::time::{ArrivalTime, DAY_MS, EventTime, MINUTE_MS, Minute};
 
 /// One row on its way into an account.
@@ -39,7 +40,8 @@ pub struct Account {
     pub(super) judged_to: Option<Slot>,
     pub(super) watermark: ArrivalTime,
     pub(super) delay_ms: Option<i64>,
-    prices: HashMap<u32, Option<ModelPrices>>,
+    bought: Bought,
+    told: Vec<(String, Purchase)>,
     calls: Calls,
     cap: CallerCap,
     hubs: BTreeSet<String>,
@@ -65,23 +67,38 @@ pub struct Outcome {
     pub changes: Changes,
     /// Tokens each row added, in the order of the rows.
     pub row_tokens: Vec<i64>,
-    /// Models seen whose price is unknown, with the tokens they used in this step.
-    pub unpriced: BTreeMap<String, i64>,
+    /// Models whose tokens have no price.
+    pub unpriced: BTreeMap<String, Unpriced>,
+}
+
+/// Tokens without a price that one step counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unpriced {
+    /// How many.
+    pub tokens: i64,
+    /// Why; where there are several reasons, the first of them in the order of [`Why`].
+    pub why: Why,
 }
 
 struct Lookup<'a> {
-    names: &'a Names,
-    prices: &'a HashMap<u32, Option<ModelPrices>>,
+    bought: &'a Bought,
+    shelf: Shelf<'a>,
     lateness_ms: i64,
+}
+
+impl<'a> Lookup<'a> {
+    const fn of(bought: &'a Bought, shelf: Shelf<'a>, env: &Env) -> Self {
+        Self { bought, shelf, lateness_ms: env.settings.lateness_ms }
+    }
 }
 
 impl Terms for Lookup<'_> {
     fn names(&self) -> &Names {
-        self.names
+        self.shelf.names
     }
 
-    fn prices(&self, model: u32) -> Option<&ModelPrices> {
-        self.prices.get(&model)?.as_ref()
+    fn rates(&self, deployment: u32, model: u32, by: ArrivalTime) -> Rates {
+        self.bought.rates((deployment, model), by, self.shelf)
     }
 
     fn lateness_ms(&self) -> i64 {
@@ -103,7 +120,8 @@ impl Account {
             judged_to: None,
             watermark: ArrivalTime(i64::MIN),
             delay_ms: None,
-            prices: HashMap::new(),
+            bought: Bought::default(),
+            told: Vec::new(),
             calls: Calls::new(env.settings.join),
             cap: CallerCap::new(env.settings.callers_per_hour),
             hubs: BTreeSet::new(),
@@ -132,6 +150,10 @@ impl Account {
         let mut outcome = Outcome::default();
         let mut blob = (Vec::new(), Minute(i64::MIN));
         let mut touched = BTreeSet::new();
+        for booking in self.learn(env, &mut outcome.effects) {
+            self.book(&booking, &mut outcome);
+            touched.insert((Slot::of(booking.minute), booking.deployment));
+        }
         for row in rows {
             let mut bookings = Vec::new();
             let fresh = self.take(row, env, &mut bookings, &mut outcome.effects);
@@ -148,6 +170,7 @@ impl Account {
             }
         }
         outcome.effects.deltas.drop_zeros();
+        outcome.effects.ledger.retain(|_, entry| *entry != (0, 0));
         if !blob.0.is_empty() {
             outcome.effects.rows = Some(blob);
         }
@@ -165,11 +188,7 @@ impl Account {
         outcome: &mut Outcome,
     ) {
         self.watermark = self.watermark.max(moment.watermark);
-        let terms = Lookup {
-            names: &self.names,
-            prices: &self.prices,
-            lateness_ms: env.settings.lateness_ms,
-        };
+        let terms = Lookup::of(&self.bought, Shelf::of(&self.resource, &self.names, env), env);
         self.calls.pass(self.watermark, moment.seen, &terms);
         let early = std::mem::take(&mut self.calls.early);
         if early > 0 {
@@ -200,11 +219,7 @@ impl Account {
         effects: &mut AccountEffects,
     ) -> Option<RowFacts> {
         let facts = self.facts(row, env, effects);
-        let terms = Lookup {
-            names: &self.names,
-            prices: &self.prices,
-            lateness_ms: env.settings.lateness_ms,
-        };
+        let terms = Lookup::of(&self.bought, Shelf::of(&self.resource, &self.names, env), env);
         match self.calls.take(row.row.call, facts, &terms, bookings) {
             Taken::New => Some(facts),
             Taken::Copy => None,
@@ -221,11 +236,7 @@ impl Account {
         let AccountRow { row, enqueued } = row;
         let deployment = self.names.number(NameKind::Deployment, &row.deployment);
         let model = self.names.number(NameKind::Model, &row.model);
-        let book = &env.book;
-        self.prices.entry(model).or_insert_with(|| book.find(&row.model));
-        if model != 0 {
-            self.models.insert(deployment, model);
-        }
+        self.know(deployment, model, env);
         let believed = enqueued.0 - DAY_MS..=enqueued.0 + 5 * MINUTE_MS;
         let end = if believed.contains(&row.end.0) {
             self.delay_ms = Some(enqueued.0 - row.end.0);
@@ -264,10 +275,50 @@ impl Account {
         }
         let total = deltas.totals.entry((deployment, model)).or_default();
         *total = total.merged(split);
-        if amount.unpriced > 0 {
-            let name = self.names.text(model).to_owned();
-            *outcome.unpriced.entry(name).or_default() += amount.unpriced;
+        let spend = deltas.spend.entry((Minute(hour * 60), deployment, model)).or_default();
+        *spend = spend.plus(booking.spend);
+        if booking.is_cut {
+            // Taken back with the booking itself, so that the order of rows does not show.
+            let entry = outcome.effects.ledger.entry(("cost_above_limit", deployment)).or_default();
+            entry.0 = entry.0.saturating_add(amount.calls);
+            entry.1 = entry.1.saturating_add(amount.tokens());
         }
+        if let Some(why) = booking.unpriced_why.filter(|_| amount.unpriced > 0) {
+            let unpriced = Unpriced { tokens: 0, why };
+            let name = self.names.text(model).to_owned();
+            let known = outcome.unpriced.entry(name).or_insert(unpriced);
+            known.tokens = known.tokens.saturating_add(amount.unpriced);
+            known.why = known.why.min(why);
+        }
+    }
+
+    /// Notes which model a deployment serves and keeps its prices at hand.
+    fn know(&mut self, deployment: u32, model: u32, env: &Env) {
+        if model != 0 {
+            self.models.insert(deployment, model);
+        }
+        self.bought.know(deployment, model, Shelf::of(&self.resource, &self.names, env));
+    }
+
+    /// Takes note of a purchase of a deployment; it counts with the next step.
+    pub fn hear(&mut self, deployment: &str, purchase: Purchase) {
+        self.told.push((deployment.to_owned(), purchase));
+    }
+
+    /// Lets what was heard hold, and prices anew the calls it is about.
+    fn learn(&mut self, env: &Env, effects: &mut AccountEffects) -> Vec<Booking> {
+        let mut bookings = Vec::new();
+        for (deployment, purchase) in std::mem::take(&mut self.told) {
+            let deployment = self.names.number(NameKind::Deployment, &deployment);
+            let shelf = Shelf::of(&self.resource, &self.names, env);
+            let before = self.bought.clone();
+            if self.bought.add(deployment, purchase, shelf) {
+                effects.purchases.push((deployment, purchase));
+                let terms = [&before, &self.bought].map(|bought| Lookup::of(bought, shelf, env));
+                self.calls.reprice(deployment, &terms, &mut bookings);
+            }
+        }
+        bookings
     }
 
     /// Puts a saved account back as it was.
@@ -297,6 +348,10 @@ impl Account {
         for (cause, tracked) in saved.incidents {
             account.tracker.restore(cause, tracked);
         }
+        for (deployment, purchase) in saved.purchases {
+            let shelf = Shelf::of(&account.resource, &account.names, env);
+            account.bought.add(deployment, purchase, shelf);
+        }
         account.restore_calls(&saved.rows, env);
         if let Some(clock) = saved.clock {
             account.judged_to = Some(Slot(clock.judged_to));
@@ -308,16 +363,8 @@ impl Account {
     /// Folds saved rows: what they book is already in the rollups.
     fn restore_calls(&mut self, blobs: &[Vec<u8>], env: &Env) {
         for (call, row) in blobs.iter().flat_map(|blob| join::read_rows(blob)) {
-            let model = self.names.text(row.model);
-            self.prices.entry(row.model).or_insert_with(|| env.book.find(model));
-            if row.model != 0 {
-                self.models.insert(row.deployment, row.model);
-            }
-            let terms = Lookup {
-                names: &self.names,
-                prices: &self.prices,
-                lateness_ms: env.settings.lateness_ms,
-            };
+            self.know(row.deployment, row.model, env);
+            let terms = Lookup::of(&self.bought, Shelf::of(&self.resource, &self.names, env), env);
             self.calls.take(call, row, &terms, &mut Vec::new());
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::bought::Purchase;
 use crate::aggregate::coverage::Coverage;
 use crate::aggregate::names::NameKind;
 use crate::aggregate::rollup::{Amount, Caller, Deltas};
@@ -87,6 +88,8 @@ pub struct AccountEffects {
     pub clock: Option<AccountClock>,
     /// Hubs the account was first seen on.
     pub hubs: Vec<String>,
+    /// How deployments were bought, as far as that is news.
+    pub purchases: Vec<(u32, Purchase)>,
     /// What could not be counted, by reason and deployment: records and tokens.
     pub ledger: BTreeMap<(&'static str, u32), (i64, i64)>,
     /// Incidents that are new or different.
@@ -133,6 +136,8 @@ pub struct SavedAccount {
     pub hubs: Vec<String>,
     /// Names in the order of their numbers.
     pub names: Vec<(NameKind, String)>,
+    /// How deployments were bought.
+    pub purchases: Vec<(u32, Purchase)>,
     /// Blobs of rows still within the horizon.
     pub rows: Vec<Vec<u8>>,
     /// Sums by deployment and hour.

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::account::Unpriced;
 use super::effects::Gap;
 use crate::detect::baseline::as_float;
 use crate::event::{PartitionKey, Trouble, TroubleKind};
@@ -23,8 +24,8 @@ pub struct News {
     pub troubles: Vec<Trouble>,
     /// Destinations that refused a notification for good.
     pub undeliverable: Vec<String>,
-    /// Tokens used by models without a price, by account and model.
-    pub unpriced: BTreeMap<(String, String), i64>,
+    /// Tokens without a price, by account and model.
+    pub unpriced: BTreeMap<(String, String), Unpriced>,
 }
 
 /// An incident rule of the service itself.
@@ -210,15 +211,17 @@ fn reports(news: &News) -> Vec<Report<'_>> {
              dead. Try `tokenwatch test-alert --destination {destination}`"
         ),
     });
-    let unpriced = news.unpriced.iter().map(|((account, model), tokens)| Report {
+    let unpriced = news.unpriced.iter().map(|((account, model), unpriced)| Report {
         rule: &UNPRICED,
         scope: format!("{account}/{model}"),
         account,
-        observed: as_float(*tokens),
+        observed: as_float(unpriced.tokens),
         unit: "tokens without a price",
         evidence: format!(
-            "the price book does not know the model {model:?}: its tokens are counted, its cost is \
-             unknown"
+            "{} ({model:?}): its tokens are counted, their cost is unknown. To mend it, {}; `tokenwatch \
+             prices explain` shows what is found",
+            unpriced.why,
+            unpriced.why.mend()
         ),
     });
     let troubles = news.troubles.iter().map(about_trouble);

@@ -1,6 +1,7 @@
 //! The pure whole: a batch goes in, everything to save and to tell comes out.
 
 pub mod account;
+pub mod bought;
 pub mod effects;
 pub mod estate;
 pub mod watch;
@@ -10,10 +11,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use crate::aggregate::join::JoinSettings;
 use crate::decode::{self, DECODERS, Decoded};
 use crate::detect::DetectSettings;
+use crate::event::control::Control;
 use crate::event::{Arrival, Batch, Event, PartitionKey, Position};
 use crate::price::PriceBook;
 use crate::time::{ArrivalTime, MINUTE_MS};
 use account::{Account, AccountRow, Moment};
+use bought::Purchase;
 use effects::{Effects, Gap, PositionMove, Saved};
 use estate::{Estate, News};
 
@@ -253,7 +256,10 @@ impl Engine {
         let decoded = decode::decode(&arrival.body);
         self.count(&decoded, enqueued, effects);
         for event in decoded.events {
-            // Only calls have somebody who sums them up; everything else is counted.
+            // Only calls and purchases have somebody who uses them; everything else is counted.
+            if let Event::Control(control) = &event {
+                self.hear(control, enqueued, effects);
+            }
             let Event::Row(row) = event else { continue };
             let row = AccountRow { row: *row, enqueued };
             match rows.get_mut(&row.row.account) {
@@ -267,6 +273,15 @@ impl Engine {
             if effects.quarantine.len() < MAX_SAMPLES {
                 effects.quarantine.push(rejected);
             }
+        }
+    }
+
+    /// Tells an account how one of its deployments was bought.
+    fn hear(&mut self, control: &Control, told: ArrivalTime, effects: &mut Effects) {
+        let Some((account, deployment, purchase)) = Purchase::read(control, told) else { return };
+        self.admit(account, &[], effects);
+        if let Some(account) = self.accounts.get_mut(account) {
+            account.hear(deployment, purchase);
         }
     }
 
@@ -350,8 +365,8 @@ impl Engine {
                     partition.tokens = partition.tokens.saturating_add(*tokens);
                 }
             }
-            for (model, tokens) in outcome.unpriced {
-                news.unpriced.insert((account.name().to_owned(), model), tokens);
+            for (model, unpriced) in outcome.unpriced {
+                news.unpriced.insert((account.name().to_owned(), model), unpriced);
             }
             effects.announcements.extend(outcome.changes.announcements);
             let created = effects.accounts.remove(&account.id);

@@ -137,8 +137,8 @@ fn the_models_cost_what_the_price_book_says() {
     let book = PriceBook::built_in().unwrap();
     for (place, (model, version, _)) in fleet::MODELS.iter().enumerate() {
         let tokens = Tokens { input: 12_347, cached: 4_096, output: 333 };
-        let prices = book.find(&format!("{model}@{version}")).unwrap();
+        let rates = book.rates("account", "deployment", &format!("{model}@{version}"));
         let by_hand = truth::cost(place, 12_347, 4_096, 333);
-        assert_eq!(prices.cost(tokens).unwrap().0, by_hand, "{model}");
+        assert_eq!(rates.bill(tokens, crate::time::EventTime(0)).cost().0, by_hand, "{model}");
     }
 }

@@ -180,6 +180,19 @@ impl Replay {
     }
 }
 
+/// The content of a file, plain, gzip or zstd by its first bytes.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn decompress(path: &Path) -> std::io::Result<Box<dyn BufRead + Send>> {
+    let mut file = BufReader::with_capacity(1 << 16, File::open(path)?);
+    Ok(match file.fill_buf()? {
+        [0x1f, 0x8b, ..] => Box::new(BufReader::new(flate2::bufread::MultiGzDecoder::new(file))),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Box::new(BufReader::new(zstd::Decoder::with_buffer(file)?)),
+        _ => Box::new(file),
+    })
+}
+
 impl Source for Replay {
     async fn next_batch(&mut self) -> Result<Option<Batch>, SourceError> {
         self.read_batch()
@@ -233,19 +246,7 @@ impl Input {
     }
 
     fn reader(&self) -> Result<Box<dyn BufRead + Send>, SourceError> {
-        let file = File::open(&self.path).map_err(|error| failed(&self.name, &error))?;
-        let mut file = BufReader::with_capacity(1 << 16, file);
-        let head = file.fill_buf().map_err(|error| failed(&self.name, &error))?;
-        Ok(match head {
-            [0x1f, 0x8b, ..] => {
-                Box::new(BufReader::new(flate2::bufread::MultiGzDecoder::new(file)))
-            }
-            [0x28, 0xb5, 0x2f, 0xfd, ..] => {
-                let decoder = zstd::Decoder::with_buffer(file);
-                Box::new(BufReader::new(decoder.map_err(|error| failed(&self.name, &error))?))
-            }
-            _ => Box::new(file),
-        })
+        decompress(&self.path).map_err(|error| failed(&self.name, &error))
     }
 
     fn rewind(&mut self) -> Result<(), SourceError> {

@@ -3,7 +3,7 @@
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection as _, Row as _};
 
-use super::sql::{add_splits, series};
+use super::sql::{add_spend, add_splits, series};
 use super::{Store, StoreError};
 use crate::aggregate::coverage::Coverage;
 use crate::aggregate::rollup::{Caller, Deltas, Split};
@@ -11,15 +11,17 @@ use crate::detect::series::Slot;
 use crate::engine::effects::{AccountEffects, Effects, PositionMove};
 use crate::failpoint;
 use crate::incident::tracker::{Cause, Tracked};
+use crate::price::spend::Spend;
 use crate::time::{ArrivalTime, Minute};
 
 use std::collections::BTreeMap;
 
 /// Minutes kept in the rollups: 48 hours by minute, 28 days by five minutes, 13 months by hour.
-const KEEP_MINUTES: [(&str, i64); 3] = [
+const KEEP_MINUTES: [(&str, i64); 4] = [
     ("delete from rollup_minute where start < $1", 48 * 60),
     ("delete from rollup_five where start < $1", 28 * 24 * 60),
     ("delete from rollup_hour where start < $1", 396 * 24 * 60),
+    ("delete from spend_hour where start < $1", 396 * 24 * 60),
 ];
 /// Quarantined samples kept; all are counted.
 const KEEP_QUARANTINE: i64 = 10_000;
@@ -346,6 +348,7 @@ async fn save_account(
             .execute(&mut *connection)
             .await?;
     }
+    save_purchases(connection, account, saved).await?;
     if let Some((body, until)) = &saved.rows {
         sqlx::query("insert into call_rows (account, needed_until, body) values ($1, $2, $3)")
             .bind(account)
@@ -385,6 +388,26 @@ async fn save_account(
     Ok(())
 }
 
+async fn save_purchases(
+    connection: &mut SqliteConnection,
+    account: u32,
+    saved: &AccountEffects,
+) -> Result<(), sqlx::Error> {
+    for (deployment, purchase) in &saved.purchases {
+        sqlx::query(
+            "insert into purchase (series, at_ms, sku, told_ms) values ($1, $2, $3, $4) \
+             on conflict (series, at_ms, sku) do update set told_ms = excluded.told_ms",
+        )
+        .bind(series(account, *deployment))
+        .bind(purchase.at.0)
+        .bind(purchase.sku)
+        .bind(purchase.told.0)
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
+}
+
 /// Drops rollups past their retention. Key order makes this a look at the first row.
 async fn forget_old(connection: &mut SqliteConnection, now: Minute) -> Result<(), sqlx::Error> {
     for (statement, keep) in KEEP_MINUTES {
@@ -410,7 +433,29 @@ async fn save_rollups(
             })
         })
         .collect();
-    add_splits(connection, "total", "series, model", &totals).await
+    add_splits(connection, "total", "series, model", &totals).await?;
+    save_spend(connection, effects).await
+}
+
+async fn save_spend(
+    connection: &mut SqliteConnection,
+    effects: &Effects,
+) -> Result<(), sqlx::Error> {
+    let mut hours = Vec::new();
+    let mut totals: BTreeMap<(i64, u32), Spend> = BTreeMap::new();
+    for (account, saved) in &effects.accounts {
+        for ((start, deployment, model), spend) in &saved.deltas.spend {
+            let series = series(*account, *deployment);
+            hours.push((vec![start.0, series, i64::from(*model)], *spend));
+            let total = totals.entry((series, *model)).or_default();
+            *total = total.plus(*spend);
+        }
+    }
+    add_spend(connection, "spend_hour", "start, series, model", &hours).await?;
+    let totals = totals.into_iter().filter(|(_, spend)| !spend.is_zero());
+    let totals: Vec<_> =
+        totals.map(|((series, model), spend)| (vec![series, i64::from(model)], spend)).collect();
+    add_spend(connection, "spend_total", "series, model", &totals).await
 }
 
 /// The minute deltas summed up to windows of `size` minutes.

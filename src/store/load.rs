@@ -11,12 +11,13 @@ use crate::aggregate::names::NameKind;
 use crate::aggregate::rollup::Caller;
 use crate::detect::DETECTORS;
 use crate::detect::series::{KEEP_HOURS, KEEP_SLOTS, SLOT_MIN};
+use crate::engine::bought::{self, Purchase};
 use crate::engine::effects::{AccountClock, Saved, SavedAccount};
 use crate::engine::estate;
 use crate::event::PartitionKey;
 use crate::incident::Severity;
 use crate::incident::tracker::{Cause, Tracked};
-use crate::time::{ArrivalTime, Minute};
+use crate::time::{ArrivalTime, EventTime, Minute};
 
 const AMOUNT: &str = "calls, errors, tokens_in, tokens_cached, tokens_out, cost_nano, unpriced, \
     attributed";
@@ -41,6 +42,7 @@ impl Store {
 async fn load_all(connection: &mut SqliteConnection) -> Result<Saved, sqlx::Error> {
     let mut accounts = accounts(connection).await?;
     names(connection, &mut accounts).await?;
+    purchases(connection, &mut accounts).await?;
     rows_and_states(connection, &mut accounts).await?;
     hours(connection, &mut accounts).await?;
     recent(connection, &mut accounts).await?;
@@ -130,6 +132,24 @@ async fn names(
         let kind = NameKind::from_number(row.try_get(1)?);
         if let (Some(account), Some(kind)) = (accounts.get_mut(&row.try_get::<u32, _>(0)?), kind) {
             account.names.push((kind, row.try_get(2)?));
+        }
+    }
+    Ok(())
+}
+
+async fn purchases(
+    connection: &mut SqliteConnection,
+    accounts: &mut Accounts,
+) -> Result<(), sqlx::Error> {
+    let rows = sqlx::query("select series, at_ms, sku, told_ms from purchase order by at_ms, sku")
+        .fetch_all(&mut *connection)
+        .await?;
+    for row in rows {
+        let (account, deployment) = series_parts(row.try_get(0)?);
+        let sku: String = row.try_get(2)?;
+        if let (Some(account), Some(sku)) = (accounts.get_mut(&account), bought::known(&sku)) {
+            let (at, told) = (EventTime(row.try_get(1)?), ArrivalTime(row.try_get(3)?));
+            account.purchases.push((deployment, Purchase { at, told, sku }));
         }
     }
     Ok(())

@@ -6,12 +6,16 @@ use std::path::Path;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
-use super::sql::{SPLIT_COLUMNS, series_parts, split_at};
+use super::sql::{SPEND_COLUMNS, SPLIT_COLUMNS, series_parts, spend_at, split_at};
 use super::{Store, StoreError, open_error, sql_error};
 use crate::aggregate::names::{OTHER, OTHER_TEXT};
-use crate::aggregate::rollup::{Amount, Split};
+use crate::aggregate::rollup::{AMOUNT_FIELDS, Amount, Split};
+use crate::engine::bought::{self, Purchase};
 use crate::event::{PartitionKey, Seen};
 use crate::incident::Incident;
+use crate::price::reconcile::Covered;
+use crate::price::spend::{Spend, SpendHour};
+use crate::time::{ArrivalTime, EventTime, Minute};
 
 /// Life-time sums of one deployment and model.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +28,8 @@ pub struct Total {
     pub model: String,
     /// The sums.
     pub split: Split,
+    /// The same by meter; nothing for what was counted before meters were told apart.
+    pub spend: Spend,
 }
 
 /// Everything `replay` prints.
@@ -81,6 +87,70 @@ impl Reader {
     /// What SQLite says.
     pub async fn totals(&mut self) -> Result<Totals, StoreError> {
         totals(&mut self.connection).await.map_err(|source| sql_error(&self.path, source))
+    }
+
+    /// Spend by hour, account, deployment and model, in that order, from the hour `from` until before
+    /// the hour `until` (first minutes, UTC).
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub async fn spend(
+        &mut self,
+        from: Minute,
+        until: Minute,
+    ) -> Result<Vec<SpendHour>, StoreError> {
+        let read = spend(&mut self.connection, from, until).await;
+        read.map_err(|source| sql_error(&self.path, source))
+    }
+
+    /// The span of time the database tells of; `None` while it tells of nothing.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub async fn covered(&mut self) -> Result<Option<Covered>, StoreError> {
+        let row = sqlx::query(
+            "select (select min(start) from spend_hour), (select max(passed_ms) from partition_state)",
+        )
+        .fetch_one(&mut self.connection)
+        .await;
+        let read = row.and_then(|row| {
+            let ends: (Option<i64>, Option<i64>) = (row.try_get(0)?, row.try_get(1)?);
+            Ok(ends)
+        });
+        let (from, until) = read.map_err(|source| sql_error(&self.path, source))?;
+        Ok(from
+            .zip(until)
+            .map(|(from, until)| Covered { from: Minute(from).start(), until: EventTime(until) }))
+    }
+
+    /// How a deployment of an account (its name or resource id) was bought, as the activity log tells
+    /// it, oldest first.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub async fn purchases(
+        &mut self,
+        account: &str,
+        deployment: &str,
+    ) -> Result<Vec<Purchase>, StoreError> {
+        let rows = sqlx::query(
+            "select p.at_ms, p.told_ms, p.sku from purchase p join account a on a.id = p.series >> 32 \
+             join name d on d.account = a.id and d.id = p.series & 4294967295 \
+             where d.text = $1 and (a.resource = $2 or a.resource like '%/' || $2) \
+             order by p.at_ms, p.sku",
+        )
+        .bind(deployment.to_lowercase())
+        .bind(account.to_lowercase())
+        .fetch_all(&mut self.connection)
+        .await;
+        let read = |row: &SqliteRow| {
+            let (at, told) = (EventTime(row.try_get(0)?), ArrivalTime(row.try_get(1)?));
+            let sku: String = row.try_get(2)?;
+            Ok(bought::known(&sku).map(|sku| Purchase { at, told, sku }))
+        };
+        let read: Result<Vec<_>, _> = rows.and_then(|rows| rows.iter().map(read).collect());
+        let read = read.map_err(|source| sql_error(&self.path, source))?;
+        Ok(read.into_iter().flatten().collect())
     }
 
     /// Incidents, oldest first.
@@ -161,6 +231,34 @@ impl Reader {
         read.map_err(|source| sql_error(&self.path, source))
     }
 
+    /// Tokens and nano-USD by the totals, by the spend of the hours and by the spend in all: equal
+    /// while no hour has been forgotten.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub async fn spend_entries(&mut self) -> Result<[(i64, i64); 3], StoreError> {
+        let by_meter = |table: &str| {
+            format!(
+                "select coalesce(sum(tokens_input + tokens_cached + tokens_output), 0), \
+                 coalesce(sum(nano_input + nano_cached + nano_output), 0) from {table}"
+            )
+        };
+        let statements = [
+            "select coalesce(sum(tokens_in + tokens_out + late_tokens_in + late_tokens_out), 0), \
+             coalesce(sum(cost_nano + late_cost_nano), 0) from total"
+                .to_owned(),
+            by_meter("spend_hour"),
+            by_meter("spend_total"),
+        ];
+        let mut entries = [(0, 0); 3];
+        for (entry, statement) in entries.iter_mut().zip(statements) {
+            let row = sqlx::query(AssertSqlSafe(statement)).fetch_one(&mut self.connection).await;
+            let read = row.and_then(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
+            *entry = read.map_err(|source| sql_error(&self.path, source))?;
+        }
+        Ok(entries)
+    }
+
     /// Sums of tokens by the partitions and by the totals: the two sides of the double entry.
     ///
     /// # Errors
@@ -191,10 +289,13 @@ async fn totals(connection: &mut SqliteConnection) -> Result<Totals, sqlx::Error
     let mut totals = Totals::default();
     let (deployment, model) = (name_of("d", "t.series & 4294967295"), name_of("m", "t.model"));
     let rows = sqlx::query(AssertSqlSafe(format!(
-        "select a.resource, {deployment}, {model}, {SPLIT_COLUMNS} from total t \
+        "select a.resource, {deployment}, {model}, {}, {} from total t \
          join account a on a.id = t.series >> 32 \
          left join name d on d.account = a.id and d.id = t.series & 4294967295 \
-         left join name m on m.account = a.id and m.id = t.model order by 1, 2, 3"
+         left join name m on m.account = a.id and m.id = t.model \
+         left join spend_total s on s.series = t.series and s.model = t.model order by 1, 2, 3",
+        of("t", SPLIT_COLUMNS),
+        of("s", SPEND_COLUMNS),
     )))
     .fetch_all(&mut *connection)
     .await?;
@@ -205,6 +306,10 @@ async fn totals(connection: &mut SqliteConnection) -> Result<Totals, sqlx::Error
             deployment: row.try_get(1)?,
             model: row.try_get(2)?,
             split: split_at(&row, 3)?,
+            spend: match row.try_get::<Option<i64>, _>(3 + 2 * AMOUNT_FIELDS)? {
+                None => Spend::default(),
+                Some(_) => spend_at(&row, 3 + 2 * AMOUNT_FIELDS)?,
+            },
         });
     }
     for row in
@@ -223,7 +328,8 @@ async fn totals(connection: &mut SqliteConnection) -> Result<Totals, sqlx::Error
     let rows = sqlx::query(AssertSqlSafe(format!(
         "select a.resource, {deployment}, l.reason, l.records, l.tokens from ledger l \
          join account a on a.id = l.series >> 32 \
-         left join name d on d.account = a.id and d.id = l.series & 4294967295 order by 1, 2, 3"
+         left join name d on d.account = a.id and d.id = l.series & 4294967295 \
+         where l.records <> 0 or l.tokens <> 0 order by 1, 2, 3"
     )))
     .fetch_all(&mut *connection)
     .await?;
@@ -256,6 +362,43 @@ async fn coverage(
         Ok((row.try_get(0)?, row.try_get(1)?, seen))
     };
     rows.iter().map(read).collect()
+}
+
+async fn spend(
+    connection: &mut SqliteConnection,
+    from: Minute,
+    until: Minute,
+) -> Result<Vec<SpendHour>, sqlx::Error> {
+    let (deployment, model) = (name_of("d", "s.series & 4294967295"), name_of("m", "s.model"));
+    let rows = sqlx::query(AssertSqlSafe(format!(
+        "select s.start, a.resource, {deployment}, {model}, {} from spend_hour s \
+         join account a on a.id = s.series >> 32 \
+         left join name d on d.account = a.id and d.id = s.series & 4294967295 \
+         left join name m on m.account = a.id and m.id = s.model \
+         where s.start >= $1 and s.start < $2 order by 1, 2, 3, 4",
+        of("s", SPEND_COLUMNS),
+    )))
+    .bind(from.0)
+    .bind(until.0)
+    .fetch_all(&mut *connection)
+    .await?;
+    let read = |row: &SqliteRow| {
+        Ok(SpendHour {
+            start: Minute(row.try_get(0)?),
+            account: row.try_get(1)?,
+            deployment: row.try_get(2)?,
+            model: row.try_get(3)?,
+            spend: spend_at(row, 4)?,
+        })
+    };
+    let read: Result<Vec<_>, sqlx::Error> = rows.iter().map(read).collect();
+    Ok(read?.into_iter().filter(|hour| !hour.spend.is_zero()).collect())
+}
+
+/// Columns of one table among several.
+fn of(table: &str, columns: &str) -> String {
+    let named = columns.split(", ").map(|column| format!("{table}.{}", column.trim()));
+    named.collect::<Vec<_>>().join(", ")
 }
 
 /// The text of a joined name; the two reserved numbers have no row.
@@ -300,6 +443,12 @@ async fn digest(connection: &mut SqliteConnection) -> Result<Vec<String>, sqlx::
              coalesce(closing_severity, '-') from incident",
         ),
         (
+            "purchase",
+            "select a.resource || '|' || d.text || '|' || at_ms || '|' || sku || '|' || told_ms \
+             from purchase join account a on a.id = series >> 32 \
+             join name d on d.account = a.id and d.id = series & 4294967295",
+        ),
+        (
             "counter",
             "select kind || '|' || name || '|' || value from counter where name <> 'duplicate_events'",
         ),
@@ -307,7 +456,8 @@ async fn digest(connection: &mut SqliteConnection) -> Result<Vec<String>, sqlx::
             "ledger",
             "select a.resource || '|' || coalesce(d.text, '') || '|' || reason || '|' || records || \
              '|' || tokens from ledger join account a on a.id = series >> 32 \
-             left join name d on d.account = a.id and d.id = series & 4294967295",
+             left join name d on d.account = a.id and d.id = series & 4294967295 \
+             where records <> 0 or tokens <> 0",
         ),
     ] {
         for row in sqlx::query(statement).fetch_all(&mut *connection).await? {
@@ -317,6 +467,9 @@ async fn digest(connection: &mut SqliteConnection) -> Result<Vec<String>, sqlx::
     let coverage = coverage(connection).await?;
     lines
         .extend(coverage.iter().map(|(day, kind, seen)| format!("coverage {day} {kind} {seen:?}")));
+    for hour in spend(connection, Minute(i64::MIN), Minute(i64::MAX)).await? {
+        lines.push(format!("{hour:?}"));
+    }
     lines.sort_unstable();
     Ok(lines)
 }

@@ -4,9 +4,15 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{QueryBuilder, Row as _, Sqlite};
 
 use crate::aggregate::rollup::{AMOUNT_FIELDS, Amount, Split};
+use crate::price::spend::{SPEND_FIELDS, Spend};
 
 /// Rows per statement: 500 × 19 columns stay below SQLite's 32,766 variables.
 const ROWS_PER_STATEMENT: usize = 500;
+
+/// The columns of a [`Spend`].
+pub(super) const SPEND_COLUMNS: &str = "calls, untold, tokens_input, nano_input, unpriced_input, \
+    provisioned_input, tokens_cached, nano_cached, unpriced_cached, provisioned_cached, \
+    tokens_output, nano_output, unpriced_output, provisioned_output";
 
 /// The columns of a [`Split`], on time first.
 pub(super) const SPLIT_COLUMNS: &str = "calls, errors, tokens_in, tokens_cached, tokens_out, \
@@ -20,19 +26,38 @@ pub(super) async fn add_splits(
     keys: &'static str,
     rows: &[(Vec<i64>, Split)],
 ) -> Result<(), sqlx::Error> {
+    let fields = |split: &Split| split.on_time.fields().into_iter().chain(split.late.fields());
+    let rows = rows.iter().map(|(key, split)| key.iter().copied().chain(fields(split)).collect());
+    add_sums(connection, table, (keys, SPLIT_COLUMNS), &rows.collect::<Vec<_>>()).await
+}
+
+/// Adds `rows` of (key columns, spend) to `table`; existing rows are summed up.
+pub(super) async fn add_spend(
+    connection: &mut SqliteConnection,
+    table: &'static str,
+    keys: &'static str,
+    rows: &[(Vec<i64>, Spend)],
+) -> Result<(), sqlx::Error> {
+    let rows = rows.iter().map(|(key, spend)| key.iter().copied().chain(spend.fields()).collect());
+    add_sums(connection, table, (keys, SPEND_COLUMNS), &rows.collect::<Vec<_>>()).await
+}
+
+async fn add_sums(
+    connection: &mut SqliteConnection,
+    table: &'static str,
+    (keys, columns): (&'static str, &'static str),
+    rows: &[Vec<i64>],
+) -> Result<(), sqlx::Error> {
     for chunk in rows.chunks(ROWS_PER_STATEMENT) {
         let mut query: QueryBuilder<Sqlite> =
-            QueryBuilder::new(format!("insert into {table} ({keys}, {SPLIT_COLUMNS}) "));
-        query.push_values(chunk, |mut row, (key, split)| {
-            for part in key {
-                row.push_bind(*part);
-            }
-            for value in split.on_time.fields().into_iter().chain(split.late.fields()) {
-                row.push_bind(value);
+            QueryBuilder::new(format!("insert into {table} ({keys}, {columns}) "));
+        query.push_values(chunk, |mut row, values| {
+            for value in values {
+                row.push_bind(*value);
             }
         });
         query.push(format!(" on conflict ({keys}) do update set "));
-        let sums = SPLIT_COLUMNS.split(", ").map(|column| {
+        let sums = columns.split(", ").map(|column| {
             let column = column.trim();
             format!("{column} = {column} + excluded.{column}")
         });
@@ -45,6 +70,15 @@ pub(super) async fn add_splits(
 /// Reads a split whose columns begin at `first`.
 pub(super) fn split_at(row: &SqliteRow, first: usize) -> Result<Split, sqlx::Error> {
     Ok(Split { on_time: amount_at(row, first)?, late: amount_at(row, first + AMOUNT_FIELDS)? })
+}
+
+/// Reads a spend whose columns begin at `first`.
+pub(super) fn spend_at(row: &SqliteRow, first: usize) -> Result<Spend, sqlx::Error> {
+    let mut fields = [0; SPEND_FIELDS];
+    for (place, field) in fields.iter_mut().enumerate() {
+        *field = row.try_get(first + place)?;
+    }
+    Ok(Spend::from_fields(fields))
 }
 
 /// Reads an amount whose columns begin at `first`.

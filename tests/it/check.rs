@@ -48,7 +48,7 @@ fn every_commented_setting_of_the_example_is_known() {
         .map(|line| line.strip_prefix("# ").filter(|line| is_setting(line)).unwrap_or(line))
         .map(|line| format!("{line}\n"))
         .collect();
-    text = text.replace("prices = \"prices.toml\"\n", "");
+    text = text.replace("book = \"prices.toml\"\n", "");
     let file = write(&text);
     let output = check(&["--config", name(file.path()), "--without-secrets"]);
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));

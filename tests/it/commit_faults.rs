@@ -196,7 +196,7 @@ async fn an_earlier_owner_that_read_nothing_changes_nothing_either() {
 }
 
 /// Runs `replay` with files bounded to so many blocks of 512 bytes; exit code and log.
-fn replay_bounded(blocks: u32, file: &str, db: &str) -> (Option<i32>, String) {
+fn replay_bounded(blocks: u64, file: &str, db: &str) -> (Option<i32>, String) {
     let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$@\"");
     let mut command = Command::new("sh");
     command.args(["-c", &script, "sh", env!("CARGO_BIN_EXE_tokenwatch"), "replay", file]);
@@ -210,17 +210,18 @@ async fn a_full_disk_costs_nothing_but_time() {
     let (events, _) = capture(Options { history_hours: 6, ..short(Scenario::Quiet, 2) });
     let (file, whole) = (folder.write("events.jsonl", &events), folder.path("whole.db"));
     let expected = replay(&[&file], &whole);
+    let size = std::fs::metadata(&whole).unwrap().len() / 512;
 
     // The write-ahead log meets the bound; a new connection folds it and goes on.
     let db = folder.path("folded.db");
-    let (code, log) = replay_bounded(600, &file, &db);
+    let (code, log) = replay_bounded(size + 50, &file, &db);
     assert_eq!(code, Some(0), "{log}");
     assert!(log.contains("cannot save a step"), "{log}");
     same("after a full log", &digest(&whole).await, &digest(&db).await);
 
     // The database itself meets the bound: the run ends, and the next one goes on.
     let db = folder.path("full.db");
-    let (code, log) = replay_bounded(360, &file, &db);
+    let (code, log) = replay_bounded(size * 3 / 5, &file, &db);
     assert_eq!(code, Some(1), "{log}");
     assert!(log.contains("error: database"), "{log}");
     assert_eq!(expected, replay(&[&file], &db));

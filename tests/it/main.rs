@@ -17,6 +17,8 @@ mod hostile;
 mod hub_tls;
 mod hub_peers;
 mod interleaving;
+mod prices;
+mod purchases;
 mod reconnect;
 mod replay;
 mod tidy;

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 /// Modules of the library, each with its layer. A module may import from lower layers and from
 /// itself; two modules of one layer do not know each other unless listed with layers of their own.
-const LAYERS: [(&str, u8); 21] = [
+const LAYERS: [(&str, u8); 22] = [
     ("event", 0),
     ("time", 0),
     ("money", 0),
     ("severity", 0),
+    ("problem", 0),
     ("failpoint", 0),
     ("decode", 1),
     ("price", 2),

@@ -1,11 +1,11 @@
-//! What is wrong with a configuration, where, and how to mend it; never a secret.
+//! What is wrong with a file that a person wrote, where, and how to mend it; never a secret.
 
 use std::fmt;
 use std::ops::Range;
 
 use serde::Serialize;
 
-/// One thing wrong with a configuration. Its text is for a terminal: no control characters.
+/// One thing wrong with a file. Its text is for a terminal: no control characters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
     /// The file as it was named.
@@ -39,7 +39,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Everything wrong with a configuration, in the order of the file; never empty.
+/// Everything wrong with a file, in the order of the file; never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problems(pub Vec<Problem>);
 
@@ -53,7 +53,7 @@ impl std::error::Error for Problems {}
 
 /// Problems found so far, at places of one text.
 #[derive(Debug)]
-pub(super) struct Findings<'a> {
+pub struct Findings<'a> {
     file: &'a str,
     text: &'a str,
     found: Vec<Found>,
@@ -69,16 +69,19 @@ struct Found {
 }
 
 impl<'a> Findings<'a> {
-    pub(super) const fn new(file: &'a str, text: &'a str) -> Self {
+    /// No problems yet in `text`, which was read from `file`.
+    #[must_use]
+    pub const fn new(file: &'a str, text: &'a str) -> Self {
         Self { file, text, found: Vec::new(), values: Vec::new() }
     }
 
     /// Masks these places wherever a problem beside them is shown.
-    pub(super) fn mask(&mut self, values: Vec<Range<usize>>) {
+    pub fn mask(&mut self, values: Vec<Range<usize>>) {
         self.values = values;
     }
 
-    pub(super) fn report(
+    /// Notes a problem at a span of bytes of the text.
+    pub fn report(
         &mut self,
         span: Range<usize>,
         message: impl Into<String>,
@@ -88,24 +91,29 @@ impl<'a> Findings<'a> {
     }
 
     /// True when something within `span` has been reported.
-    pub(super) fn is_reported(&self, span: &Range<usize>) -> bool {
+    #[must_use]
+    pub fn is_reported(&self, span: &Range<usize>) -> bool {
         self.found
             .iter()
             .any(|found| span.contains(&found.span.start) && found.span.end <= span.end)
     }
 
-    pub(super) const fn is_empty(&self) -> bool {
+    /// True when nothing has been reported.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
         self.found.is_empty()
     }
 
     /// Line of a place, from 1.
-    pub(super) fn line(&self, at: usize) -> usize {
+    #[must_use]
+    pub fn line(&self, at: usize) -> usize {
         let before = self.text.get(..at).unwrap_or(self.text);
         before.matches('\n').count() + 1
     }
 
     /// Everything found, in the order of the file.
-    pub(super) fn finish(mut self) -> Problems {
+    #[must_use]
+    pub fn finish(mut self) -> Problems {
         self.found.sort_by_key(|found| found.span.start);
         Problems(self.found.iter().map(|found| self.problem(found)).collect())
     }
@@ -151,7 +159,8 @@ impl<'a> Findings<'a> {
 
 /// The places of a text that does not parse which may hold a value: every letter and digit but
 /// those of a header and of a short word in lower case at the start of a line.
-pub(super) fn unparsed_values(text: &str) -> Vec<Range<usize>> {
+#[must_use]
+pub fn unparsed_values(text: &str) -> Vec<Range<usize>> {
     /// A longer word is more likely a key of a cipher than of a table.
     const WORD_MAX: usize = 24;
     let mut places = Vec::new();
