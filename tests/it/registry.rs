@@ -50,6 +50,7 @@ fn the_page_of_the_emulator_says_what_it_does_not_do() {
     assert_eq!(said, known.collect::<Vec<_>>());
 }
 
+#[test]
 fn the_readme_says_of_every_kind_of_record_what_its_decoder_says() {
     let expected: Vec<[&str; 3]> =
         DECODERS.iter().map(|kind| [kind.name, kind.reads, kind.cannot_tell]).collect();
