@@ -66,7 +66,7 @@ impl Hubs {
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let facts: serde_json::Value = serde_json::from_str(&line).unwrap();
-        let word = |name: &str| facts[name].as_str().unwrap().to_owned();
+        let word = |name: &str| facts.get(name).unwrap().as_str().unwrap().to_owned();
         let (endpoint, connection) = (word("endpoint"), word("connection_string"));
         Self { process, endpoint, connection }
     }

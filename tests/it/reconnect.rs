@@ -54,7 +54,7 @@ fn sockets(port: u16) -> usize {
     let open = table.lines().skip(1).filter(|line| {
         let fields: Vec<&str> = line.split_whitespace().collect();
         let [_, local, remote, state, _, _, _, _, _, inode, ..] = fields.as_slice() else {
-            panic!("{line}")
+            return false;
         };
         let at_port = local.ends_with(&ours) || remote.ends_with(&ours);
         // Without an inode nobody in user space holds it any more.

@@ -1,14 +1,16 @@
-"""What Microsoft's Python client sees of an event hub, for tests/it/hub_peers.rs (azure-eventhub 5.15.1).
+"""What Microsoft's Python client sees of an event hub, for tests/it/hub_peers.rs.
 
-Takes a connection string without a hub and runs every case, each on a hub of its own name that
-starts empty; prints `ok NAME` for each that holds and what differed for one that does not.
-`--write HUB` sends the events of the file `--events` names; `--read HUB` expects them there.
+Needs azure-eventhub 5.15.1. Takes a connection string without a hub and the JSON file of the events
+that every language writes and reads. Runs every case, each on a hub of its own name that starts
+empty; prints `ok NAME` for each that holds and what differed for one that does not. `--write HUB`
+sends the events of the file; `--read HUB` expects them there.
 """
 
 import argparse
 import asyncio
 import base64
 import contextlib
+import faulthandler
 import json
 import logging
 import queue
@@ -31,7 +33,9 @@ from azure.eventhub.aio import EventHubProducerClient as AsyncProducer
 from azure.eventhub.amqp import AmqpAnnotatedMessage, AmqpMessageBodyType
 from azure.eventhub.exceptions import EventDataSendError
 
+# Longest wait for one thing, and for everything: some failures make the client wait for ever.
 LIMIT_S = 60
+ALL_LIMIT_S = 300
 connection = ""
 
 
@@ -113,8 +117,12 @@ def read(hub, count, partition="0", position="-1", **options):
 def read_all(hub):
     """Every event with the number of its partition."""
     found = counts(hub)
+
+    def read_count(one):
+        return read(hub, found[one], str(one)) if found[one] else []
+
     with ThreadPoolExecutor() as pool:
-        lists = pool.map(lambda one: read(hub, found[one], str(one)) if found[one] else [], range(4))
+        lists = pool.map(read_count, range(4))
         return [(one, event) for one, events in enumerate(lists) for event in events]
 
 
@@ -233,9 +241,9 @@ def too_large(hub):
     with producer(hub) as client:
         batch = client.create_batch()
         failure(lambda: batch.add(EventData(bytes(1_048_576))))
-        # The client hears amqp:link:message-size-exceeded but does not hand it on.
         error = failure(lambda: client.send_event(EventData(bytes(1_048_577)), partition_id="0"))
         equal("error", type(error), EventDataSendError)
+        check(f"{error!r} names the limit", "exceeds the limit (1048576 bytes)" in str(error))
         # The largest that fits is stored, and read whole.
         largest = bytes(range(256)) * 4_090
         client.send_event(EventData(largest), partition_id="0")
@@ -529,10 +537,16 @@ def expect_all(hub):
         for field in ("content_type", "message_id", "correlation_id"):
             equal(field, getattr(event, field), wanted.get(field))
         seen = {name.decode(): value for name, value in (event.properties or {}).items()}
-        texts = {name: one.decode() if isinstance(one, bytes) else one for name, one in seen.items()}
-        equal("properties", texts, wanted.get("properties", {}))
+        texts = {name: text(one) for name, one in seen.items()}
+        properties = wanted.get("properties", {})
+        equal("properties", texts, properties)
+        # For Python, True equals 1.
         kinds = {name: type(one) for name, one in texts.items()}
-        equal("kinds", kinds, {name: type(one) for name, one in wanted.get("properties", {}).items()})
+        equal("kinds", kinds, {name: type(one) for name, one in properties.items()})
+
+
+def text(value):
+    return value.decode() if isinstance(value, bytes) else value
 
 
 CASES = [
@@ -560,9 +574,10 @@ def main():
     global connection
     # Refused links are what some cases are about.
     logging.disable()
+    faulthandler.dump_traceback_later(ALL_LIMIT_S, exit=True)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("connection", help="connection string without a hub")
-    parser.add_argument("events", help="JSON file of the events that every language writes and reads")
+    parser.add_argument("events", help="JSON file of the events that all write and read")
     parser.add_argument("--only", metavar="CASE", help="run this case alone")
     parser.add_argument("--write", metavar="HUB", help="send the events of the file")
     parser.add_argument("--read", metavar="HUB", help="expect the events of the file")
@@ -574,22 +589,24 @@ def main():
         return send_all(arguments.write)
     if arguments.read:
         return expect_all(arguments.read)
-    # The client sleeps between any two frames of a handshake: side by side it takes as long as
-    # the longest case.
     cases = [case for case in CASES if arguments.only in (None, case.__name__)]
+    failed = False
+    # The client sleeps between any two frames of a handshake: side by side it takes as long as
+    # the longest case. Only this thread prints, so that lines stay whole.
     with ThreadPoolExecutor(len(cases)) as pool:
-        return not all(list(pool.map(run, cases)))
+        for case, problem in zip(cases, pool.map(run, cases)):
+            print(f"failed {problem}" if problem else f"ok {case.__name__}", flush=True)
+            failed = failed or problem is not None
+    return failed
 
 
 def run(case):
+    """What is wrong, or None."""
     try:
         case(case.__name__)
-    except Exception as error:
-        traceback.print_exc()
-        print(f"failed {case.__name__}: {error!r}", flush=True)
-        return False
-    print(f"ok {case.__name__}", flush=True)
-    return True
+    except Exception:
+        return f"{case.__name__}: {traceback.format_exc()}"
+    return None
 
 
 if __name__ == "__main__":
