@@ -64,8 +64,11 @@ fn cleaned(text: &str, quotes: u8) -> Option<String> {
     let mut out = String::new();
     let mut reader = serde_json::Deserializer::from_str(text);
     let read = Clean { name: "", quotes, out: &mut out }.deserialize(&mut reader);
-    let full = out.len() > MAX_SAMPLE_BYTES;
-    (full || read.and_then(|()| reader.end()).is_ok()).then_some(out)
+    match read.and_then(|()| reader.end()) {
+        Ok(()) => Some(out),
+        // The only such error is our own: enough was read.
+        Err(error) => error.is_data().then_some(out),
+    }
 }
 
 /// Writes a value, found under `name`, as it may be kept.
@@ -219,5 +222,7 @@ mod tests {
     fn samples_are_bounded() {
         let text = format!("[{}1]", "1,".repeat(10_000));
         assert!(sample(&text).len() <= MAX_SAMPLE_BYTES);
+        // What follows the sample is not even read: here it is no JSON.
+        assert!(sample(&text.replace("1]", "x")).starts_with("[1,1"));
     }
 }

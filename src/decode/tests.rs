@@ -105,6 +105,29 @@ fn nested_and_huge_bodies_are_refused_without_harm() {
 }
 
 #[test]
+fn records_members_and_samples_are_bounded_and_all_are_counted() {
+    let members = |count: usize| {
+        let more: Vec<_> = (3..count).map(|n| format!("\"m{n}\":{n}")).collect();
+        let head =
+            r#""category":"RequestResponse","time":"2026-10-06T09:15:03Z","resourceId":"/a""#;
+        decode(format!("{{{head},{}}}", more.join(",")).as_bytes())
+    };
+    assert_eq!(members(field::MAX_MEMBERS).rows().count(), 1);
+    let wide = members(field::MAX_MEMBERS + 1);
+    assert_eq!(wide.rejected[0].reason, "has more than 512 members");
+
+    let bad = vec![r#"{"category":"RequestResponse"}"#; 120];
+    let decoded = decode(format!("[{}]", bad.join(",")).as_bytes());
+    assert_eq!((decoded.rejected.len(), decoded.more_rejected), (MAX_REJECTED, 70));
+    assert_eq!(decoded.records(), 120);
+
+    let many = vec!["{}"; envelope::MAX_RECORDS + 5];
+    let decoded = decode(format!("[{}]", many.join(",")).as_bytes());
+    assert_eq!(decoded.unknown.get("(none)"), Some(&10_000));
+    assert_eq!(decoded.rejected[0].reason, "body has more than 10000 records");
+}
+
+#[test]
 fn an_empty_correlation_id_is_its_own_call() {
     let record = |time| {
         format!(
