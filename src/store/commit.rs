@@ -3,6 +3,7 @@
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection as _, Row as _};
 
+use super::owner::check_owner;
 use super::sql::{add_spend, add_splits, series};
 use super::{Store, StoreError};
 use crate::aggregate::coverage::Coverage;
@@ -43,7 +44,8 @@ pub struct OutboxRow {
     pub body: Vec<u8>,
 }
 
-enum Failed {
+/// Why a transaction was not made.
+pub(super) enum Failed {
     Sql(sqlx::Error),
     Fenced(String),
 }
@@ -52,35 +54,6 @@ impl From<sqlx::Error> for Failed {
     fn from(error: sqlx::Error) -> Self {
         Self::Sql(error)
     }
-}
-
-/// Gives the process the next epoch, and a new database its lineage.
-pub(super) async fn take_ownership(
-    connection: &mut SqliteConnection,
-) -> Result<(i64, String), sqlx::Error> {
-    sqlx::query("begin immediate").execute(&mut *connection).await?;
-    sqlx::query(
-        "insert into meta (key, value) values ('lineage', lower(hex(randomblob(8)))), ('epoch', '0') \
-         on conflict (key) do nothing",
-    )
-    .execute(&mut *connection)
-    .await?;
-    sqlx::query("update meta set value = cast(value as integer) + 1 where key = 'epoch'")
-        .execute(&mut *connection)
-        .await?;
-    sqlx::query(
-        "update partition_state set epoch = (select cast(value as integer) from meta where key = 'epoch')",
-    )
-    .execute(&mut *connection)
-    .await?;
-    let epoch = sqlx::query("select cast(value as integer) from meta where key = 'epoch'")
-        .fetch_one(&mut *connection)
-        .await?;
-    let lineage = sqlx::query("select value from meta where key = 'lineage'")
-        .fetch_one(&mut *connection)
-        .await?;
-    sqlx::query("commit").execute(&mut *connection).await?;
-    Ok((epoch.try_get(0)?, lineage.try_get(0)?))
 }
 
 impl Store {
@@ -112,22 +85,7 @@ impl Store {
         }
     }
 
-    /// Asks whether the database is still ours, for when there is nothing to save.
-    ///
-    /// # Errors
-    /// [`StoreError::Fenced`] when another process owns it; else what SQLite says.
-    pub async fn check_owner(&mut self) -> Result<(), StoreError> {
-        let mut connection = self.writer().await?;
-        match check_owner(&mut connection, self.epoch).await {
-            Ok(()) => {
-                self.writer = Some(connection);
-                Ok(())
-            }
-            Err(failed) => Err(self.give_up(connection, failed).await),
-        }
-    }
-
-    async fn give_up(&self, connection: SqliteConnection, failed: Failed) -> StoreError {
+    pub(super) async fn give_up(&self, connection: SqliteConnection, failed: Failed) -> StoreError {
         // Never back into use: SQLite and the driver may disagree about its transaction.
         // Closing rolls back, and an error in closing changes nothing about that.
         drop(connection.close_hard().await);
@@ -226,16 +184,6 @@ async fn save_in_two(
     }
     sqlx::query("commit").execute(&mut *connection).await?;
     Ok(())
-}
-
-/// Without positions to compare, the epoch alone says whose database it is.
-async fn check_owner(connection: &mut SqliteConnection, epoch: i64) -> Result<(), Failed> {
-    let ours =
-        sqlx::query("select 1 from meta where key = 'epoch' and cast(value as integer) = $1")
-            .bind(epoch)
-            .fetch_optional(&mut *connection)
-            .await?;
-    ours.map(drop).ok_or_else(|| Failed::Fenced("none read yet".to_owned()))
 }
 
 /// Compare and swap: exactly one row must still hold what this process believes.

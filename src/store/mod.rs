@@ -3,6 +3,7 @@
 pub mod commit;
 pub mod load;
 pub mod outbox;
+mod owner;
 pub mod read;
 mod sql;
 
@@ -109,7 +110,7 @@ impl Store {
             Self { path: path.to_owned(), writer: None, epoch: 0, lineage: String::new() };
         let mut connection = store.connect().await?;
         migrate(path, &mut connection).await?;
-        let (epoch, lineage) = commit::take_ownership(&mut connection)
+        let (epoch, lineage) = owner::take_ownership(&mut connection)
             .await
             .map_err(|source| store.sql_error(source))?;
         store.epoch = epoch;
