@@ -71,17 +71,18 @@ mod writer;
 /// What a client can ask for is answered with `amqp:not-implemented`, or by the status 501 of a
 /// management operation; the rest has no place where it could be asked for.
 pub const NOT_EMULATED: &[(&str, &str)] = &[
-    ("authorization", "any token is taken, and none expires unless a fault says so"),
+    ("geo-replication and disaster recovery", "one namespace, in one process"),
+    ("schema registry", "management operations answer 501; its HTTP interface is not served"),
+    ("Kafka with its transactions, and publishing by HTTPS", "AMQP 1.0, over TCP or WebSocket"),
     ("idempotent publishing", "the attach of such a writer is refused"),
-    ("geo-replication", "the capability is not offered; offsets are plain numbers"),
-    ("schema registry", "its HTTP interface is not served; management operations answer 501"),
-    ("Kafka with its transactions, and HTTPS", "events are sent and read by AMQP 1.0 alone"),
+    ("Capture to storage", "captured events as files (`--load`, `--data`)"),
+    ("throughput units and quotas", "nobody is slowed down unless a fault says so"),
     (
-        "Capture and Azure Resource Manager",
-        "nothing is written to storage, and hubs are named at the start",
+        "Entra ID, access policies, signatures",
+        "any token; the fault `enforce-tokens` checks expiry",
     ),
-    ("throttling", "no throughput units: nobody is slowed down unless a fault says so"),
-    ("quotas of the tiers", "any number of readers, connections and consumer groups"),
+    ("Azure Resource Manager", "flags, the entity file, and the control"),
+    ("other machines", "loopback only"),
 ];
 
 /// Events a partition keeps when the [`HubSpec`] does not say.

@@ -18,8 +18,8 @@ use super::shape::{Pace, Piece, Shaper};
 
 /// How long the answer to a detach is held back. The Rust client 0.16 drops its connection when
 /// the answers to the detaches of a session it is ending overtake its own clean-up; its tasks
-/// need microseconds for that, more on a busy machine: 5 ms were too short in one run of fifty.
-const DETACH_DELAY: Duration = Duration::from_millis(20);
+/// need microseconds for that, more on a busy machine.
+const DETACH_DELAY: Duration = Duration::from_millis(5);
 
 /// Bytes both ways: TCP, TLS in it, WebSocket in either.
 pub(super) trait Wire: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin {}

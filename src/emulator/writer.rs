@@ -106,7 +106,8 @@ pub(super) async fn serve(mut receiver: Receiver, writer: Writer, grant: Grant) 
         };
         let format = *delivery.message_format();
         let (info, message) = delivery.into_parts();
-        let stored = check_size(&info, &message).and_then(|()| writer.store(format, message));
+        let stored =
+            check_size(info.delivery_id(), &message).and_then(|()| writer.store(format, message));
         match stored {
             Ok(Some(partition)) => partition.pace(Some(Instant::now())).await,
             Ok(None) => {}
@@ -131,10 +132,10 @@ pub(super) async fn refuse(receiver: &Receiver, delivery: DeliveryInfo, error: A
     }
 }
 
-fn check_size(info: &DeliveryInfo, message: &Message<Body<Value>>) -> Result<(), AmqpError> {
+fn check_size(delivery: u32, message: &Message<Body<Value>>) -> Result<(), AmqpError> {
     match size_bytes(message) {
         Ok(size) if u64::try_from(size).is_ok_and(|size| size <= MAX_MESSAGE_BYTES) => Ok(()),
-        Ok(size) => Err(fault::too_large(info.delivery_id(), size)),
+        Ok(size) => Err(fault::too_large(delivery, size)),
         Err(error) => Err(fault::error(fault::DECODE_ERROR, &error.to_string())),
     }
 }
@@ -207,4 +208,32 @@ fn partition_key(annotations: Option<&MessageAnnotations>) -> Option<String> {
     }
     let Value::String(key) = key else { return None };
     Some(key.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether a message with this many bytes in its body, of which 8 more are encoded, is taken.
+    #[track_caller]
+    fn check(body_bytes: usize, taken: bool) {
+        let body: Body<Value> = Body::Data(vec![vec![7; body_bytes].into()].into());
+        let message = Message::builder().body(body).build();
+        let size = size_bytes(&message).unwrap();
+        assert_eq!(size, body_bytes + 8);
+        assert_eq!(check_size(3, &message).is_ok(), taken, "{size}");
+        if let Err(error) = check_size(3, &message) {
+            let error = format!("{error:?}");
+            assert!(error.contains("amqp:link:message-size-exceeded"), "{error}");
+            assert!(error.contains(&format!("delivery-id:3, size:{size} bytes")), "{error}");
+        }
+    }
+
+    #[test]
+    fn messages_of_a_mebibyte_are_taken_and_larger_ones_are_not() {
+        check(1_000, true);
+        check(1_048_568, true);
+        check(1_048_569, false);
+        check(2_000_000, false);
+    }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use tokenwatch::decode::DECODERS;
 use tokenwatch::detect::DETECTORS;
-use tokenwatch::emulator::{Entities, HubSpec, Script};
+use tokenwatch::emulator::{Entities, HubSpec, NOT_EMULATED, Script};
 use tokenwatch::engine::estate;
 
 use crate::harness::run;
@@ -38,6 +38,16 @@ fn check(file: &str, heading: &str, expected: &[&str]) {
     for row in &rows {
         assert!(row.iter().all(|cell| !cell.is_empty()), "an empty cell in {row:?}");
     }
+}
+
+#[test]
+fn the_page_of_the_emulator_says_what_it_does_not_do() {
+    let rows = table(EMULATOR, "What it does not do");
+    let said: Vec<(String, String)> =
+        rows.into_iter().map(|row| (row[0].clone(), row[1].clone())).collect();
+    let known =
+        NOT_EMULATED.iter().map(|(what, instead)| ((*what).to_owned(), (*instead).to_owned()));
+    assert_eq!(said, known.collect::<Vec<_>>());
 }
 
 #[test]
@@ -108,6 +118,14 @@ fn the_emulators_page_lists_its_options() {
     listed.sort();
     assert!(own.len() > 8, "{own:?}");
     assert_eq!(listed, own);
+}
+
+#[test]
+fn the_help_of_the_emulator_names_what_it_does_not_do() {
+    let help = run(&["emulator", "--help"]).out.replace("\n", " ");
+    for (what, _) in NOT_EMULATED {
+        assert!(help.contains(what), "{what}: {help}");
+    }
 }
 
 #[test]

@@ -15,7 +15,8 @@ use self::load::Load;
 use super::replay::stop_on_interrupt;
 use super::{Exit, Format, print};
 use crate::emulator::{
-    DataFolder, Emulator, EmulatorClock, EmulatorTls, Entities, HubSpec, Script, Setup,
+    DataFolder, Emulator, EmulatorClock, EmulatorTls, Entities, HubSpec, NOT_EMULATED, Script,
+    Setup,
 };
 use crate::source::replay::Replay;
 
@@ -34,16 +35,7 @@ const MAX_CONFIG_BYTES: u64 = 4 * 1024 * 1024;
 /// takes any token and listens on loopback only. Events are in memory; with --data also in a
 /// folder. What it serves is printed at start; it stops at Ctrl-C or SIGTERM.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  \
-    tokenwatch emulator                                     # one hub, `hub`, with 4 partitions\n  \
-    tokenwatch emulator --hub orders=2 --hub logs=32\n  \
-    tokenwatch emulator --config Config.json                # the file of Microsoft's emulator\n  \
-    tokenwatch emulator --listen 127.0.0.1:0 --format json  # any free port, told on one line\n  \
-    tokenwatch emulator --hub orders=2 --data orders.d      # keeps events across restarts\n  \
-    tokenwatch emulator --hub logs=4 --load capture.jsonl   # begins with captured events\n  \
-    tokenwatch emulator --control 127.0.0.1:5673 --script 'every 30 s: cut'\n  \
-    tokenwatch emulator --listen 127.0.0.1:5671 --tls-self-signed certs\n\n\
-    docs/emulator.md has connection strings, clients in six languages, and what it does not do.")]
+#[command(after_help = help())]
 pub(super) struct Args {
     /// Where to listen; loopback only. Port 0 takes any free one.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5672")]
@@ -96,6 +88,25 @@ impl Args {
             (None, _, _) => None,
         })
     }
+}
+
+/// Examples in the order a newcomer needs them, and what not to look for.
+fn help() -> String {
+    let examples = "Examples:\n  \
+    tokenwatch emulator                                     # one hub, `hub`, with 4 partitions\n  \
+    tokenwatch emulator --hub orders=2 --hub logs=32\n  \
+    tokenwatch emulator --config Config.json                # the file of Microsoft's emulator\n  \
+    tokenwatch emulator --listen 127.0.0.1:0 --format json  # any free port, told on one line\n  \
+    tokenwatch emulator --hub orders=2 --data orders.d      # keeps events across restarts\n  \
+    tokenwatch emulator --hub logs=4 --load capture.jsonl   # begins with captured events\n  \
+    tokenwatch emulator --control 127.0.0.1:5673 --script 'every 30 s: cut'\n  \
+    tokenwatch emulator --listen 127.0.0.1:5671 --tls-self-signed certs\n\n";
+    let names: Vec<&str> = NOT_EMULATED.iter().map(|(name, _)| *name).collect();
+    format!(
+        "{examples}Not there: {}.\n\ndocs/emulator.md has connection strings and clients in six \
+         languages.",
+        names.join("; ")
+    )
 }
 
 pub(super) async fn run(mut args: Args) -> anyhow::Result<Exit> {

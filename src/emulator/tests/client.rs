@@ -1,17 +1,26 @@
 //! What Microsoft's Rust client sees: the cases that `tests/peers` also asks other languages.
 
-use std::sync::Mutex;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use azure_core_amqp::message::AmqpMessageBody;
 use azure_core_amqp::{AmqpList, AmqpMessage, AmqpValue};
+use azure_messaging_eventhubs::models::{ReceivedEventData, StartPositions};
 use azure_messaging_eventhubs::processor::PartitionClient;
 use azure_messaging_eventhubs::{
-    BufferedProducerClient, EnqueueEventOptions, EventProcessor, InMemoryCheckpointStore,
-    ProcessorStrategy,
+    BufferedProducerClient, ConsumerClient, EnqueueEventOptions, EventDataBatchOptions,
+    EventProcessor, InMemoryCheckpointStore, OpenReceiverOptions, ProcessorStrategy, StartLocation,
+    StartPosition,
 };
+use futures_util::StreamExt as _;
 use tokio::task::JoinHandle;
+use tokio::time::sleep;
 
-use super::*;
+use super::Emulator;
+use super::tests::{
+    Events, at, consumer, emulator, fill, no_retries, owned, producer, receiver, take, within,
+};
 
 fn earliest() -> OpenReceiverOptions {
     at(StartPosition { location: StartLocation::Earliest, inclusive: false })
@@ -210,7 +219,7 @@ impl Processor {
         let built = EventProcessor::builder()
             .with_load_balancing_strategy(ProcessorStrategy::Greedy)
             .with_update_interval(azure_core::time::Duration::milliseconds(100))
-            .with_start_positions(azure_messaging_eventhubs::models::StartPositions {
+            .with_start_positions(StartPositions {
                 default: StartPosition { location: StartLocation::Earliest, inclusive: false },
                 ..Default::default()
             })

@@ -1,4 +1,8 @@
 //! The emulator under Microsoft's own client.
+//!
+//! Client and emulator share one thread: the client's sender notes a delivery after it has handed
+//! it on, and its session forgets its links after it has detached them, so that on more threads a
+//! busy machine decides what it makes of the answers.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -66,7 +70,7 @@ pub(super) fn after(sequence: i64) -> OpenReceiverOptions {
     at(StartPosition { location, inclusive: false })
 }
 
-fn at(position: StartPosition) -> OpenReceiverOptions {
+pub(super) fn at(position: StartPosition) -> OpenReceiverOptions {
     OpenReceiverOptions { start_position: Some(position), ..OpenReceiverOptions::default() }
 }
 

@@ -10,7 +10,8 @@ use fe2o3_amqp_types::messaging::{
 };
 use fe2o3_amqp_types::primitives::{OrderedMap, SimpleValue, Symbol, Value};
 
-use super::*;
+use super::Emulator;
+use super::tests::{emulator, fill, within};
 
 /// Message format of a batch.
 const BATCH_FORMAT: u32 = 0x8001_3700;
