@@ -112,8 +112,8 @@ fn records_members_and_samples_are_bounded_and_all_are_counted() {
             r#""category":"RequestResponse","time":"2026-10-06T09:15:03Z","resourceId":"/a""#;
         decode(format!("{{{head},{}}}", more.join(",")).as_bytes())
     };
-    assert_eq!(members(field::MAX_MEMBERS).rows().count(), 1);
-    let wide = members(field::MAX_MEMBERS + 1);
+    assert_eq!(members(MAX_MEMBERS).rows().count(), 1);
+    let wide = members(MAX_MEMBERS + 1);
     assert_eq!(wide.rejected[0].reason, "has more than 512 members");
 
     let bad = vec![r#"{"category":"RequestResponse"}"#; 120];
