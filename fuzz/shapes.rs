@@ -33,6 +33,12 @@ fn numbered(head: &str, unit: impl Fn(usize) -> String, tail: &str) -> String {
     body + tail
 }
 
+/// A record with as many members in its inner object as one may have.
+fn wide(head: &str) -> String {
+    let members: Vec<_> = (0..512).map(|n| format!(r#""{n}":"x""#)).collect();
+    format!("{head}{}}}}}", members.join(","))
+}
+
 fn quoted(text: &str) -> String {
     serde_json::to_string(text).unwrap_or_default()
 }
@@ -163,10 +169,18 @@ fn lists() -> Vec<Shape> {
         ),
         (
             "dimensions",
-            numbered(
-                r#"{"Type":"AppMetrics","Name":"Prompt Tokens","Sum":1,"Properties":{"#,
-                |n| format!(r#""a{n}":"x""#),
-                "}}",
+            filled(
+                "[",
+                &wide(r#"{"Type":"AppMetrics","Name":"Prompt Tokens","Sum":1,"Properties":{"#),
+                "]",
+            ),
+        ),
+        (
+            "extended properties",
+            filled(
+                "[",
+                &wide(r#"{"AlertType":"a","SystemAlertId":"b","ExtendedProperties":{"#),
+                "]",
             ),
         ),
         ("blanks", format!(r#"{{"records":[{}]}}"#, " ".repeat(BYTES - 20))),

@@ -1,6 +1,6 @@
 //! Alerts of Microsoft Defender for Cloud, exported one bare object per event.
 
-use super::field::{FieldError, Fields, MAX_ELEMENTS, elements};
+use super::field::{FieldError, Fields, MAX_ELEMENTS, elements, text_of};
 use super::{Decoder, Read, Record, caller, text};
 use crate::event::Event;
 use crate::event::signal::{Alert, Level};
@@ -92,9 +92,9 @@ fn add_entity(entity: &str, alert: &mut Alert) {
 /// Free-form properties with names for people; only addresses and the deployment are looked for.
 fn add_extended(extended: &str, alert: &mut Alert) {
     let Some(fields) = Fields::read(extended) else { return };
-    for (name, _) in fields.members() {
+    for (name, value) in fields.members() {
         let lower = name.to_ascii_lowercase();
-        let Some(value) = fields.text(name) else { continue };
+        let Some(value) = text_of(value) else { continue };
         if lower.contains("ip address") || lower.ends_with("ipaddress") {
             for address in value.split([',', ';', ' ']) {
                 add(caller::network(address).unwrap_or_default(), &mut alert.networks);

@@ -1,7 +1,7 @@
 //! Recommendations of Microsoft Defender for Cloud, findings under them, and secure scores.
 
 use super::alert::level;
-use super::field::{FieldError, Fields};
+use super::field::{FieldError, Fields, nested_of};
 use super::{Decoder, Read, Record, text};
 use crate::event::Event;
 use crate::event::signal::{Posture, PostureChange, PostureSource, Standing};
@@ -80,11 +80,11 @@ pub(super) fn blank(source: PostureSource, record: &Record<'_>) -> Result<Postur
     let id = text::resource(&id.ok_or_else(|| FieldError::new("id", "is missing"))?);
     let (resource, _) = id.split_once("/providers/microsoft.security/").unwrap_or((&id, ""));
     let (mut change, mut snapshot) = (PostureChange::Set, false);
-    for (name, _) in record.fields.members() {
+    for (name, value) in record.fields.members() {
         if !name.to_ascii_lowercase().ends_with("eventdataenrichment") {
             continue;
         }
-        let Some(held) = record.fields.nested(name) else { continue };
+        let Some(held) = nested_of(value) else { continue };
         let Some(enrichment) = Fields::read(&held) else { continue };
         snapshot |= enrichment.boolean("isSnapshot").unwrap_or(false);
         if enrichment.text("action").is_some_and(|action| action.eq_ignore_ascii_case("Delete")) {

@@ -64,12 +64,7 @@ impl<'a> Fields<'a> {
     /// A string, or a number as its text; `None` when absent or of another type.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<Cow<'a, str>> {
-        let raw = self.raw(name)?.get();
-        match raw.as_bytes().first()? {
-            b'"' => unquote(raw),
-            b'-' | b'0'..=b'9' => Some(Cow::Borrowed(raw)),
-            _ => None,
-        }
+        text_of(self.raw(name)?)
     }
 
     /// The first of several spellings that holds a non-empty string.
@@ -111,17 +106,7 @@ impl<'a> Fields<'a> {
     /// The text of an object or array that is the member's value, or is written in its string.
     #[must_use]
     pub fn nested(&self, name: &str) -> Option<Cow<'a, str>> {
-        let mut text = Cow::Borrowed(self.raw(name)?.get());
-        for _ in 0..MAX_QUOTES {
-            if !text.starts_with('"') {
-                break;
-            }
-            text = match text {
-                Cow::Borrowed(raw) => trimmed(unquote(raw)?),
-                Cow::Owned(raw) => trimmed(Cow::Owned(unquote(&raw)?.into_owned())),
-            };
-        }
-        text.starts_with(['{', '[']).then_some(text)
+        nested_of(self.raw(name)?)
     }
 
     /// True when it has no members.
@@ -161,6 +146,33 @@ impl<'a> Fields<'a> {
             }),
         }
     }
+}
+
+/// A string, or a number as its text; `None` for other types.
+#[must_use]
+pub fn text_of(value: &RawValue) -> Option<Cow<'_, str>> {
+    let raw = value.get();
+    match raw.as_bytes().first()? {
+        b'"' => unquote(raw),
+        b'-' | b'0'..=b'9' => Some(Cow::Borrowed(raw)),
+        _ => None,
+    }
+}
+
+/// The text of an object or array, which may be written in a string; `None` for other types.
+#[must_use]
+pub fn nested_of(value: &RawValue) -> Option<Cow<'_, str>> {
+    let mut text = Cow::Borrowed(value.get());
+    for _ in 0..MAX_QUOTES {
+        if !text.starts_with('"') {
+            break;
+        }
+        text = match text {
+            Cow::Borrowed(raw) => trimmed(unquote(raw)?),
+            Cow::Owned(raw) => trimmed(Cow::Owned(unquote(&raw)?.into_owned())),
+        };
+    }
+    text.starts_with(['{', '[']).then_some(text)
 }
 
 fn trimmed(text: Cow<'_, str>) -> Cow<'_, str> {

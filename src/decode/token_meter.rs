@@ -1,6 +1,8 @@
 //! `AppMetrics` of Application Insights: tokens that a gateway's policy metered, with dimensions.
 
-use super::field::{FieldError, Fields};
+use serde_json::value::RawValue;
+
+use super::field::{FieldError, Fields, text_of};
 use super::{Decoder, Read, Record, caller, opaque, text};
 use crate::event::Event;
 use crate::event::gateway::{Counted, TokenMeter};
@@ -14,6 +16,9 @@ pub(super) const DECODER: Decoder = Decoder {
     cannot_tell: "single calls (values may be summed up and sampled), and dimensions that were not chosen; Azure zeroes its own caller address",
 };
 
+/// Dimensions looked at: Application Insights keeps ten, and adds a few of its own.
+const MAX_DIMENSIONS: usize = 32;
+
 /// Reads one point of a token meter.
 ///
 /// # Errors
@@ -25,7 +30,12 @@ fn decode(record: &Record<'_>) -> Result<Event, FieldError> {
     };
     let sum = fields.number("Sum").filter(|sum| *sum >= 0.0);
     let sum = sum.ok_or_else(|| FieldError::new("Sum", "is not a number of tokens"))?;
-    let dimension = |names: &[&str]| dimension(&record.properties, names);
+    let dimensions = dimensions(&record.properties);
+    let dimension = |names: &[&str]| {
+        let value = |wanted: &&str| dimensions.iter().find(|(name, _)| name == wanted);
+        let found = names.iter().find_map(value).and_then(|(_, value)| text_of(value));
+        text::clean(&found.unwrap_or_default(), text::MAX_NAME_CHARS)
+    };
     let address = dimension(&["clientipaddress", "clientip", "calleripaddress", "ipaddress"]);
     Ok(Event::Meter(Box::new(TokenMeter {
         resource: record.resource()?,
@@ -59,14 +69,10 @@ fn counted(name: &str) -> Option<Counted> {
     }
 }
 
-/// A dimension by its name in letters: operators write `API ID`, `api_id` and `apiId`.
-fn dimension(dimensions: &Fields<'_>, names: &[&str]) -> String {
-    let spelled = |wanted: &str| {
-        let name = dimensions.members().map(|(name, _)| name).find(|name| letters(name) == wanted);
-        dimensions.text(name?)
-    };
-    let found = names.iter().find_map(|wanted| spelled(wanted)).unwrap_or_default();
-    text::clean(&found, text::MAX_NAME_CHARS)
+/// Dimensions by their names in letters: operators write `API ID`, `api_id` and `apiId`.
+fn dimensions<'a>(properties: &Fields<'a>) -> Vec<(String, &'a RawValue)> {
+    let members = properties.members().take(MAX_DIMENSIONS);
+    members.map(|(name, value)| (letters(name), value)).collect()
 }
 
 fn letters(name: &str) -> String {
