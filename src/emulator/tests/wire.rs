@@ -1,5 +1,6 @@
 //! What a plain AMQP client sees: what Microsoft's clients cannot ask for, or do not hand on.
 
+use fe2o3_amqp::connection::ConnectionHandle;
 use fe2o3_amqp::link::delivery::Sendable;
 use fe2o3_amqp::sasl_profile::SaslProfile;
 use fe2o3_amqp::session::SessionHandle;
@@ -11,19 +12,23 @@ use fe2o3_amqp_types::messaging::{
 use fe2o3_amqp_types::primitives::{OrderedMap, SimpleValue, Symbol, Value};
 
 use super::Emulator;
-use super::tests::{emulator, fill, within};
+use super::tests::{apply, emulator, fill, within};
 
 /// Message format of a batch.
 const BATCH_FORMAT: u32 = 0x8001_3700;
 
-/// A session on a connection of its own, which has to be kept.
-async fn session(emulator: &Emulator) -> (SessionHandle<()>, impl Sized) {
+async fn connect(emulator: &Emulator) -> ConnectionHandle<()> {
     let endpoint = emulator.endpoint();
     let open = Connection::builder()
         .container_id("test")
         .sasl_profile(SaslProfile::Anonymous)
         .open(endpoint.as_str());
-    let mut connection = within("open", open).await.unwrap();
+    within("open", open).await.unwrap()
+}
+
+/// A session on a connection of its own, which has to be kept.
+async fn session(emulator: &Emulator) -> (SessionHandle<()>, impl Sized) {
+    let mut connection = connect(emulator).await;
     (within("begin", Session::begin(&mut connection)).await.unwrap(), connection)
 }
 
@@ -34,6 +39,17 @@ async fn attach_sender(session: &mut SessionHandle<()>, target: &str) -> Sender 
 /// The condition of the error that ends the link, with its description.
 async fn refusal(sender: &mut Sender) -> String {
     format!("{:?}", within("the detach", sender.on_detach()).await)
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_told_why_it_is_closed() {
+    let emulator = emulator(1).await;
+    let mut connection = connect(&emulator).await;
+    apply(&emulator, "idle-close");
+    let closed = within("the close", connection.on_close()).await;
+    let error = format!("{:?}", closed.unwrap_err());
+    assert!(error.contains("ConnectionForced"), "{error}");
+    assert!(error.contains("inactive for more than the allowed 300000 milliseconds"), "{error}");
 }
 
 #[tokio::test]
