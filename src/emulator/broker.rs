@@ -53,8 +53,14 @@ impl Hub {
         Ok(hub)
     }
 
+    /// Never after an event: one may be put in with a time of the past, and a hub that is younger
+    /// than its events is not the one they were read from.
     pub(super) fn created_ms(&self) -> i64 {
-        self.created_ms.load(Ordering::Relaxed)
+        let oldest = self.partitions().iter().filter_map(|one| one.oldest_ms()).min();
+        let created_ms = self.created_ms.load(Ordering::Relaxed);
+        let created_ms = oldest.map_or(created_ms, |oldest| oldest.min(created_ms));
+        self.created_ms.fetch_min(created_ms, Ordering::Relaxed);
+        created_ms
     }
 
     /// As if deleted and created again at `created_ms`: partitions are empty and begin at 0.
@@ -96,7 +102,8 @@ impl Hub {
         let head = Head {
             hub: self.name.clone(),
             partition,
-            created_ms: self.created_ms(),
+            // Not the method: the list of partitions is being changed.
+            created_ms: self.created_ms.load(Ordering::Relaxed),
             anew: false,
             mark: Mark::default(),
         };

@@ -262,6 +262,11 @@ impl Partition {
         }
     }
 
+    /// Enqueued time of the oldest event that is kept.
+    pub(super) fn oldest_ms(&self) -> Option<i64> {
+        self.log().events.front().map(|event| event.enqueued_ms)
+    }
+
     pub(super) fn next_sequence(&self) -> i64 {
         self.log().next_sequence
     }

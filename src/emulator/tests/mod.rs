@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use azure_messaging_eventhubs::models::{EventData, ReceivedEventData};
+use azure_messaging_eventhubs::models::{EventData, EventHubProperties, ReceivedEventData};
 use azure_messaging_eventhubs::{
     ConsumerClient, EventDataBatchOptions, EventReceiver, OpenReceiverOptions, ProducerClient,
     RetryOptions, SendEventOptions, StartLocation, StartPosition,
@@ -468,4 +468,17 @@ async fn a_stopped_emulator_frees_its_port_and_leaves_no_task() {
     within("stop", emulator.stop()).await;
     assert_eq!(broker.tasks.len(), 0);
     assert!(tokio::net::TcpStream::connect(address).await.is_err());
+}
+
+#[tokio::test]
+async fn a_hub_is_never_younger_than_its_events() {
+    let emulator = emulator(2).await;
+    let created = |hub: EventHubProperties| hub.created_on.unwrap();
+    let client = consumer(&emulator).await;
+    let at = |ms: u64| std::time::UNIX_EPOCH + Duration::from_millis(ms);
+    let before = within("hub", client.get_eventhub_properties()).await.unwrap();
+    assert_eq!(created(before), at(1_700_000_000_000));
+    emulator.control().append_at("logs", 1, b"old".to_vec(), 1_600_000_000_000).unwrap();
+    let after = within("hub", client.get_eventhub_properties()).await.unwrap();
+    assert_eq!(created(after), at(1_600_000_000_000));
 }
