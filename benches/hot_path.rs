@@ -155,7 +155,11 @@ fn records_in(body: &[u8]) -> usize {
 }
 
 fn env() -> anyhow::Result<Env> {
-    Ok(Env { settings: EngineSettings::default(), book: PriceBook::built_in()? })
+    Ok(Env {
+        settings: EngineSettings::default(),
+        book: PriceBook::built_in()?,
+        known: Default::default(),
+    })
 }
 
 fn engine(env: &Env) -> Engine {

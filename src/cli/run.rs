@@ -57,7 +57,12 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
         "running"
     );
     let source = EventHubs::start(config.hubs, &core.positions(), core.store.epoch, pace);
-    let service = Service { core, source, destinations: config.destinations, clock: wall_clock() };
+    let mut files = config.files;
+    if args.flush_ms < 1000 {
+        files.every = flush * 10;
+    }
+    let (destinations, clock) = (config.destinations, wall_clock());
+    let service = Service { core, source, destinations, clock, files };
     let mut watch = Watcher { capture };
     let source = service.run(&stop, &mut watch).await?;
     source.close().await;

@@ -75,7 +75,7 @@ pub(super) fn read(section: &Section<'_>, walk: &mut Walk<'_>) -> HubSettings {
     }
 }
 
-fn name(section: &Section<'_>, walk: &mut Walk<'_>) -> String {
+pub(super) fn name(section: &Section<'_>, walk: &mut Walk<'_>) -> String {
     let name = section.text("name", walk).unwrap_or_default();
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if name.len() > 64 || !name.chars().all(allowed) {

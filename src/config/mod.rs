@@ -4,6 +4,7 @@
 //! reports what it cannot read and goes on. Secrets are named by the file and looked up elsewhere.
 
 mod hub;
+mod known;
 mod limits;
 mod notify;
 mod price;
@@ -19,6 +20,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::engine::{EngineSettings, Env};
+use crate::files::Files;
 use crate::notify::Destination;
 use crate::problem::{self, Findings};
 pub use crate::problem::{Problem, Problems};
@@ -43,6 +45,9 @@ pub struct Config {
     pub destinations: Vec<Destination>,
     /// The price book and the terms beside it.
     pub price: PriceSettings,
+    /// Networks with a name, lists of networks, and names of identities; read unless secrets were
+    /// not looked up.
+    pub files: Files,
 }
 
 /// Why there is no configuration.
@@ -81,12 +86,16 @@ impl ConfigError {
 }
 
 impl Config {
-    /// What the engine works with: settings and prices.
+    /// What the engine works with: settings, prices, and what is known about networks.
     ///
     /// # Errors
     /// A price book that has gone or changed since the configuration was checked.
     pub fn env(&self) -> Result<Env, BookError> {
-        Ok(Env { settings: self.engine.clone(), book: self.price.open()? })
+        Ok(Env {
+            settings: self.engine.clone(),
+            book: self.price.open()?,
+            known: self.files.known(),
+        })
     }
 }
 
@@ -141,7 +150,19 @@ pub fn parse(text: &str, file: &str, secrets: Lookup<'_>) -> Result<Config, Prob
 }
 
 fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
-    const KEYS: &[&str] = &["database", "price", "hub", "engine", "join", "detect", "notify"];
+    const KEYS: &[&str] = &[
+        "database",
+        "price",
+        "hub",
+        "network",
+        "network_list",
+        "geo",
+        "identities",
+        "engine",
+        "join",
+        "detect",
+        "notify",
+    ];
     const NOTIFY: &[&str] = &["email", "webhook", "eml"];
     let top = Section::open(tree, 0..0, "the top of the file", KEYS, walk);
     let database = top.path("database", walk).unwrap_or_else(|| walk.folder.join("tokenwatch.db"));
@@ -173,7 +194,8 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
             }
         }
     }
-    Config { database, hubs, engine, destinations, price }
+    let files = known::read(&top, walk);
+    Config { database, hubs, engine, destinations, price, files }
 }
 
 type ReadDestination = fn(&Section<'_>, &mut Walk<'_>) -> Destination;

@@ -34,6 +34,10 @@ pub(super) struct Section<'t> {
 const KNOWN: &[(&str, &[&str])] = &[
     ("the top of the file", &["database"]),
     ("[[hub]]", super::hub::KEYS),
+    ("[[network]]", super::known::NETWORK),
+    ("[[network_list]]", super::known::LIST),
+    ("[geo]", super::known::GEO),
+    ("[identities]", super::known::IDENTITIES),
     ("[engine]", super::limits::ENGINE),
     ("[join]", super::limits::JOIN),
     ("[detect]", super::limits::DETECT),

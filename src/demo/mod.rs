@@ -20,6 +20,7 @@ use crate::emulator::{Emulator, EmulatorClock, EmulatorError, HubSpec};
 use crate::engine::effects::Effects;
 use crate::engine::{EngineSettings, Env};
 use crate::event::Batch;
+use crate::files::Files;
 use crate::incident::{Announcement, Severity};
 use crate::notify::listener::{Listener, ListenerError};
 use crate::notify::{Destination, EmlSettings, WebhookSettings};
@@ -266,7 +267,11 @@ impl Parts {
     }
 
     async fn service(&self) -> Result<Service<EventHubs>, DemoError> {
-        let env = Env { settings: EngineSettings::default(), book: PriceBook::built_in()? };
+        let env = Env {
+            settings: EngineSettings::default(),
+            book: PriceBook::built_in()?,
+            known: Default::default(),
+        };
         let core = Core::restore(Store::open(&self.database).await?, env).await?;
         let hub = HubSettings {
             name: NAME.to_owned(),
@@ -288,7 +293,7 @@ impl Parts {
         };
         let source = EventHubs::start(vec![hub], &HashMap::new(), core.store.epoch, pace);
         let destinations = self.destinations.clone();
-        Ok(Service { core, source, destinations, clock: wall_clock() })
+        Ok(Service { core, source, destinations, clock: wall_clock(), files: Files::default() })
     }
 }
 

@@ -91,6 +91,8 @@ fn caller(network: &str, identity: &str, tokens: i64, new: bool) -> CallerShare 
         tokens,
         cost: Some(NanoUsd(tokens * 44_000)),
         new,
+        about: About::default(),
+        name: None,
     }
 }
 

@@ -124,7 +124,11 @@ pub(crate) fn partition(number: u32) -> PartitionKey {
 }
 
 pub(crate) fn env() -> Env {
-    Env { settings: EngineSettings::default(), book: PriceBook::built_in().unwrap() }
+    Env {
+        settings: EngineSettings::default(),
+        book: PriceBook::built_in().unwrap(),
+        known: Default::default(),
+    }
 }
 
 /// Engine and store on the database at `path`, as after a start.
