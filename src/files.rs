@@ -81,6 +81,17 @@ pub struct InUse {
     pub content: Result<String, Broken>,
     /// When the file was last written, in milliseconds since 1970; `None` when it was not read.
     pub modified_ms: Option<i64>,
+    /// The age from which it is too old, in milliseconds.
+    pub max_age_ms: Option<i64>,
+}
+
+impl InUse {
+    /// True when the file is older than it may be; `now_ms` is the wall clock.
+    #[must_use]
+    pub fn is_old(&self, now_ms: i64) -> bool {
+        let age_ms = self.modified_ms.map(|modified_ms| now_ms.saturating_sub(modified_ms));
+        age_ms.zip(self.max_age_ms).is_some_and(|(age_ms, max_age_ms)| age_ms > max_age_ms)
+    }
 }
 
 impl Files {
@@ -121,6 +132,12 @@ impl Files {
         }
         let troubles = self.held.iter_mut().filter_map(|file| file.trouble(now_ms)).collect();
         Look { known: changed.then(|| self.known()), troubles }
+    }
+
+    /// How many networks the catalogue names.
+    #[must_use]
+    pub fn named(&self) -> usize {
+        self.catalogue.len()
     }
 
     /// Every file, in the order of the configuration.
@@ -234,11 +251,10 @@ impl Held {
             let reason = format!("{path}: {broken}. {instead}");
             return Some(ListTrouble { list, kind: ListTroubleKind::Broken, reason });
         }
-        let (_, stamp) = self.good.as_ref()?;
-        let max_age_ms = self.feed.max_age_ms?;
+        let in_use = self.in_use();
+        let written = EventTime(in_use.modified_ms?);
         // The time it was written, not its age, so that the reason stays the same.
-        (now_ms.saturating_sub(stamp.modified_ms) > max_age_ms).then(|| {
-            let written = EventTime(stamp.modified_ms);
+        in_use.is_old(now_ms).then(|| {
             let reason = format!(
                 "{path} was written {written}, longer ago than its max_age. It is used all the \
                  same; to mend it, load it again"
@@ -254,6 +270,136 @@ impl Held {
             (None, None) => Err(Broken::new("not read", "read it where it is")),
         };
         let modified_ms = self.good.as_ref().map(|(_, stamp)| stamp.modified_ms);
-        InUse { name: self.feed.name.clone(), path: self.feed.path.clone(), content, modified_ms }
+        let Feed { name, path, max_age_ms, .. } = self.feed.clone();
+        InUse { name, path, content, modified_ms, max_age_ms }
+    }
+}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::known::Class;
+    use crate::known::feed::Holds;
+    use crate::known::format::FORMATS;
+
+    const NETWORK: &str = "203.0.113.0/24";
+
+    struct World {
+        folder: tempfile::TempDir,
+        files: Files,
+        written: u64,
+    }
+
+    impl World {
+        fn new(max_age_ms: Option<i64>) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("list");
+            let holds = Holds::Networks { format: FORMATS[0], class: Class::Tor };
+            let feed = Feed { name: "l".to_owned(), path, holds, max_age_ms };
+            Self { folder, files: Files::unread(Arc::default(), vec![feed]), written: 0 }
+        }
+
+        /// Writes the file with a time of its own, however coarse the clock of the file system is.
+        fn write(&mut self, text: &str) {
+            self.written += 1;
+            let path = self.folder.path().join("list");
+            std::fs::write(&path, text).unwrap();
+            let at = UNIX_EPOCH + Duration::from_secs(self.written);
+            File::options().append(true).open(path).unwrap().set_modified(at).unwrap();
+        }
+
+        /// Two looks, because the first only sees that something changed.
+        fn look(&mut self) -> Look {
+            let first = self.files.look(0);
+            let second = self.files.look(0);
+            assert!(first.known.is_none());
+            second
+        }
+
+        #[track_caller]
+        fn check(&self, on_the_list: bool) {
+            let found = self.files.known().about(NETWORK).class(Class::Tor).is_some();
+            assert_eq!(found, on_the_list);
+        }
+    }
+
+    #[test]
+    fn the_last_good_copy_stays_until_there_is_a_better_one() {
+        let mut world = World::new(None);
+        world.write(NETWORK);
+        world.files.read();
+        world.check(true);
+        assert!(world.files.look(0).troubles.is_empty());
+
+        for broken in ["", "<html>busy</html>", "198.51.100.0/33"] {
+            world.write(broken);
+            let look = world.look();
+            assert!(look.known.is_none());
+            let reason = &look.troubles[0].reason;
+            assert!(
+                reason.contains("The last good copy is used meanwhile: tor, 1 entries"),
+                "{reason}"
+            );
+            world.check(true);
+        }
+        world.write("198.51.100.0/24");
+        let look = world.look();
+        assert!(look.known.is_some() && look.troubles.is_empty(), "{look:?}");
+        world.check(false);
+    }
+
+    #[test]
+    fn a_file_that_is_still_being_written_waits() {
+        let mut world = World::new(None);
+        world.write(NETWORK);
+        world.files.read();
+        for part in
+            ["198.51.100.0/24\n", "198.51.100.0/24\n192.0.2.0/2", "198.51.100.0/24\n192.0.2.0/24\n"]
+        {
+            world.write(part);
+            let look = world.files.look(0);
+            assert!(look.known.is_none() && look.troubles.is_empty(), "{look:?}");
+            world.check(true);
+        }
+        assert!(world.files.look(0).known.is_some());
+        world.check(false);
+    }
+
+    #[test]
+    fn a_file_that_is_gone_is_missed_and_welcome_again() {
+        let mut world = World::new(None);
+        world.write(NETWORK);
+        world.files.read();
+        std::fs::remove_file(world.folder.path().join("list")).unwrap();
+        let look = world.look();
+        assert!(look.troubles[0].reason.contains("cannot read it"), "{look:?}");
+        world.check(true);
+        // The same bytes at the same time: news all the same.
+        world.written -= 1;
+        world.write(NETWORK);
+        assert!(world.look().troubles.is_empty());
+        world.check(true);
+    }
+
+    #[test]
+    fn an_old_file_is_told_and_used() {
+        let mut world = World::new(Some(1_000));
+        world.write(NETWORK);
+        world.files.read();
+        assert!(world.files.look(2_000).troubles.is_empty());
+        let old = world.files.look(2_001).troubles;
+        assert_eq!(old.iter().map(|t| t.kind).collect::<Vec<_>>(), [ListTroubleKind::Old]);
+        assert_eq!(world.files.look(9_999).troubles, old);
+        world.check(true);
+    }
+
+    #[test]
+    fn what_was_never_there_is_told() {
+        let mut world = World::new(None);
+        world.files.read();
+        assert!(world.files.look(0).troubles[0].reason.contains("Nothing is known from it"));
+        assert!(world.files.in_use()[0].content.is_err());
+        world.write(NETWORK);
+        assert!(world.look().known.is_some());
+        world.check(true);
     }
 }

@@ -167,6 +167,20 @@ impl About {
         self.named.first().filter(|named| named.extent == Extent::Whole)
     }
 
+    /// The one thing to say where there is little room: the operator's name, the gravest class, or
+    /// the autonomous system; only what holds for the whole network.
+    #[must_use]
+    pub fn short(&self) -> Option<String> {
+        if let Some(label) = self.label() {
+            return Some(label.name.clone());
+        }
+        let whole = self.listed.iter().find(|listed| listed.extent == Extent::Whole);
+        if let Some(listed) = whole {
+            return Some(listed.class.word().to_owned());
+        }
+        self.as_name.clone().or_else(|| self.asn.map(|asn| format!("AS{asn}")))
+    }
+
     /// How much of the network is the operator's; `None` when none is.
     #[must_use]
     pub fn yours(&self) -> Option<Extent> {

@@ -29,7 +29,8 @@ fn read(text: &str, draft: &mut Draft) -> Result<(), Broken> {
             }
         };
         let entry = cell(at);
-        if !(entry.is_empty() && record.len() <= 1) {
+        let blank = record.len() == 1 && cell(0).is_empty();
+        if !blank {
             draft.network(format_args!("line {line}"), &entry);
         }
     }
