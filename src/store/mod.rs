@@ -2,6 +2,7 @@
 
 pub mod callers;
 pub mod commit;
+pub mod gateway;
 pub mod load;
 pub mod outbox;
 mod owner;

@@ -465,6 +465,24 @@ async fn digest(connection: &mut SqliteConnection) -> Result<Vec<String>, sqlx::
              join name d on d.account = a.id and d.id = series & 4294967295",
         ),
         (
+            "behind",
+            "select a.resource || '|' || start || '|' || coalesce(d.text, '') || '|' || g.text || '|' \
+             || coalesce(n.text, '') || '|' || coalesce(s.text, '') || '|' || calls || '|' || \
+             tokens_in || '|' || tokens_out || '|' || cost_nano from gateway_caller c \
+             join account a on a.id = series >> 32 \
+             left join name d on d.account = a.id and d.id = series & 4294967295 \
+             left join name g on g.account = a.id and g.id = c.gateway \
+             left join name n on n.account = a.id and n.id = c.network \
+             left join name s on s.account = a.id and s.id = c.subject",
+        ),
+        (
+            "gateway",
+            "select a.resource || '|' || start || '|' || coalesce(d.text, '') || '|' || calls || '|' \
+             || linked || '|' || ambiguous from gateway_hour \
+             join account a on a.id = series >> 32 \
+             left join name d on d.account = a.id and d.id = series & 4294967295",
+        ),
+        (
             "counter",
             "select kind || '|' || name || '|' || value from counter where name <> 'duplicate_events'",
         ),

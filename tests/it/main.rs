@@ -11,6 +11,7 @@ mod canary;
 mod commit_faults;
 mod coverage;
 mod emulator;
+mod gateways;
 mod golden;
 mod fuzz;
 mod harness;
