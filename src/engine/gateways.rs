@@ -81,7 +81,7 @@ impl Gateways {
         attribution_ms: i64,
     ) -> Self {
         let mut gateways = Self { linked_to, attribution_ms, ..Self::default() };
-        for row in rows {
+        for row in &rows {
             gateways.keep(row);
         }
         gateways
@@ -101,21 +101,21 @@ impl Gateways {
         {
             return Taken::TooLate;
         }
-        let taken = self.keep(row.clone());
+        let taken = self.keep(&row);
         if taken == Taken::Waits {
             effects.rows.push((span, row));
         }
         taken
     }
 
-    fn keep(&mut self, row: GatewayRow) -> Taken {
+    fn keep(&mut self, row: &GatewayRow) -> Taken {
         if self.calls.len() >= MAX_CALLS && !self.calls.contains_key(&row.call) {
             return Taken::TooMany;
         }
         let rows = self.calls.entry(row.call).or_default();
         // Of two copies the earlier one holds, whichever was read first.
         let is_full = rows.len() >= MAX_ROWS;
-        match rows.iter_mut().find(|known| known.says_as_much_as(&row)) {
+        match rows.iter_mut().find(|known| known.says_as_much_as(row)) {
             Some(known) if known.enqueued <= row.enqueued => return Taken::Copy,
             Some(known) => known.enqueued = row.enqueued,
             None if is_full => return Taken::Copy,

@@ -321,7 +321,7 @@ impl Engine {
     }
 
     /// The calls of gateways that accounts are to link in this step, by account.
-    fn to_link(&mut self, effects: &mut Effects) -> BTreeMap<String, Vec<ToLink>> {
+    fn due_links(&mut self, effects: &mut Effects) -> BTreeMap<String, Vec<ToLink>> {
         if !self.gateways.are_due(self.linked) {
             return BTreeMap::new();
         }
@@ -411,7 +411,7 @@ impl Engine {
         for (resource, rows) in &rows {
             self.admit(resource, rows, effects);
         }
-        let links = self.to_link(effects);
+        let links = self.due_links(effects);
         for (resource, account) in &mut self.accounts {
             let links = links.get(resource).map(Vec::as_slice).unwrap_or_default();
             let (rows, origin): (Vec<_>, Vec<_>) =

@@ -1,5 +1,6 @@
 //! Callers behind gateways: what waits to be linked, what was, and reading it back.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
@@ -153,7 +154,7 @@ async fn behind(
             amount,
         })
         .collect();
-    totals.sort_by(|a, b| b.amount.tokens().cmp(&a.amount.tokens()));
+    totals.sort_by_key(|total| Reverse(total.amount.tokens()));
     let rows = sqlx::query(
         "select series, gateway, sum(calls), sum(linked), sum(ambiguous) from gateway_hour \
          group by series, gateway order by series, gateway",
