@@ -26,6 +26,7 @@ mod records;
 mod replay;
 mod tidy;
 mod traps;
+mod trace_variants;
 mod traces;
 mod run;
 mod smtp_peer;
