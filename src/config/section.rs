@@ -38,6 +38,7 @@ const KNOWN: &[(&str, &[&str])] = &[
     ("[[network_list]]", super::known::LIST),
     ("[geo]", super::known::GEO),
     ("[identities]", super::known::IDENTITIES),
+    ("[[backend]]", super::backend::KEYS),
     ("[engine]", super::limits::ENGINE),
     ("[join]", super::limits::JOIN),
     ("[detect]", super::limits::DETECT),

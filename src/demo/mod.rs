@@ -267,11 +267,7 @@ impl Parts {
     }
 
     async fn service(&self) -> Result<Service<EventHubs>, DemoError> {
-        let env = Env {
-            settings: EngineSettings::default(),
-            book: PriceBook::built_in()?,
-            known: Default::default(),
-        };
+        let env = Env::new(EngineSettings::default(), PriceBook::built_in()?);
         let core = Core::restore(Store::open(&self.database).await?, env).await?;
         let hub = HubSettings {
             name: NAME.to_owned(),

@@ -272,11 +272,7 @@ mod tests {
 
     #[test]
     fn a_partition_nothing_was_read_from_is_remembered() {
-        let env = Env {
-            settings: EngineSettings::default(),
-            book: PriceBook::built_in().unwrap(),
-            known: Default::default(),
-        };
+        let env = Env::new(EngineSettings::default(), PriceBook::built_in().unwrap());
         let mut engine = Engine::restore(Saved::default(), env);
         let key = |partition: &str| PartitionKey {
             hub: "east".to_owned(),
@@ -297,11 +293,7 @@ mod tests {
 
     #[test]
     fn a_hub_that_never_let_us_in_is_told_by_our_own_clock_and_once() {
-        let env = Env {
-            settings: EngineSettings::default(),
-            book: PriceBook::built_in().unwrap(),
-            known: Default::default(),
-        };
+        let env = Env::new(EngineSettings::default(), PriceBook::built_in().unwrap());
         let mut engine = Engine::restore(Saved::default(), env);
         let trouble = Trouble {
             hub: "east".to_owned(),
@@ -321,11 +313,7 @@ mod tests {
 
     #[test]
     fn that_a_destination_is_deaf_is_told_to_the_others_once() {
-        let env = Env {
-            settings: EngineSettings::default(),
-            book: PriceBook::built_in().unwrap(),
-            known: Default::default(),
-        };
+        let env = Env::new(EngineSettings::default(), PriceBook::built_in().unwrap());
         let mut engine = Engine::restore(Saved::default(), env);
         let batch = Batch { undeliverable: vec!["siem".to_owned()], ..Batch::default() };
         let effects = engine.apply(&batch);

@@ -116,11 +116,7 @@ impl World {
     }
 
     pub(crate) async fn start(&self) -> Running {
-        let env = Env {
-            settings: EngineSettings::default(),
-            book: PriceBook::built_in().unwrap(),
-            known: Default::default(),
-        };
+        let env = Env::new(EngineSettings::default(), PriceBook::built_in().unwrap());
         let store = Store::open(&self.database()).await.unwrap();
         let core = Core::restore(store, env).await.unwrap();
         let source =
