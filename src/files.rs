@@ -185,7 +185,11 @@ impl Held {
             return false;
         }
         self.changing = None;
-        self.reread(Some(now))
+        let better = self.reread(Some(now));
+        if better {
+            tracing::info!(list = self.feed.name, "a new copy of a list is in use");
+        }
+        better
     }
 
     fn reread(&mut self, now: Option<Stamp>) -> bool {
@@ -194,7 +198,7 @@ impl Held {
         self.read = now.filter(|_| bytes.is_ok());
         match bytes.and_then(|bytes| self.feed.holds.read(bytes)) {
             Ok(content) => {
-                tracing::info!(list = self.feed.name, content = content.size(), "read");
+                tracing::debug!(list = self.feed.name, content = content.size(), "list read");
                 self.good = now.map(|now| (content, now));
                 self.broken = None;
                 true
@@ -228,8 +232,10 @@ impl Held {
         let trouble = self.trouble_at(now_ms);
         if trouble != self.told {
             match &trouble {
-                Some(ListTrouble { list, reason, .. }) => tracing::warn!(list, reason, "list"),
-                None => tracing::info!(list = self.feed.name, "list is well again"),
+                Some(ListTrouble { list, reason, .. }) => {
+                    tracing::warn!(list, reason, "cannot use a list as it is")
+                }
+                None => tracing::info!(list = self.feed.name, "a list is well again"),
             }
             self.told.clone_from(&trouble);
         }

@@ -6,7 +6,7 @@ use prefix_trie::joint::JointPrefixMap;
 use super::about::{Extent, Kind, Named};
 use super::list::part;
 
-/// Entries inside one network that are named; more are left out.
+/// Names of entries inside one network; more are left out.
 const MAX_INSIDE: usize = 4;
 
 /// Networks with a name and a kind. Of two that hold an address, the longer is meant.
@@ -33,7 +33,7 @@ impl Catalogue {
         self.networks.is_empty()
     }
 
-    /// The longest entry that holds all of `network`, then entries inside it in their order.
+    /// The longest entry that holds all of `network`, then the names of entries inside it.
     #[must_use]
     pub fn about(&self, network: &IpNet) -> Vec<Named> {
         let whole = self.networks.get_lpm(network).map(|(_, (name, kind))| Named {
@@ -41,12 +41,21 @@ impl Catalogue {
             kind: *kind,
             extent: Extent::Whole,
         });
-        let inside = self.networks.children(network).filter(|(net, _)| net != network);
-        let inside = inside.map(|(net, (name, kind))| Named {
-            name: name.clone(),
-            kind: *kind,
-            extent: part([net]),
+        let mut inside: Vec<(&str, Kind, Vec<IpNet>)> = Vec::new();
+        for (net, (name, kind)) in self.networks.children(network).filter(|(n, _)| n != network) {
+            let known = inside.iter().position(|(known, other, _)| known == name && other == kind);
+            let room = inside.len() < MAX_INSIDE;
+            match known.and_then(|at| inside.get_mut(at)) {
+                Some((_, _, nets)) => nets.push(net),
+                None if room => inside.push((name, *kind, vec![net])),
+                None => {}
+            }
+        }
+        let inside = inside.into_iter().map(|(name, kind, nets)| Named {
+            name: name.to_owned(),
+            kind,
+            extent: part(nets),
         });
-        whole.into_iter().chain(inside.take(MAX_INSIDE)).collect()
+        whole.into_iter().chain(inside).collect()
     }
 }

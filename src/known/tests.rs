@@ -72,14 +72,18 @@ fn an_address_inside_a_callers_network_is_a_perhaps() {
 
 #[test]
 fn the_catalogue_wins_over_lists_where_it_names_the_whole() {
-    let entries = [("203.0.113.0/24", "office", Kind::Own), ("198.51.100.9/32", "nat", Kind::Own)];
+    let entries = [
+        ("203.0.113.0/24", "office", Kind::Own),
+        ("198.51.100.9/32", "nat", Kind::Own),
+        ("198.51.100.20/32", "nat", Kind::Own),
+    ];
     let lists = [("rented", list(Class::Hosting, "203.0.113.0/24\n198.51.100.0/24\n"))];
     let known = Known::new(catalogue(&entries), lists);
     check(&known, "203.0.113.0/24", "yours: office (own)");
     check(
         &known,
         "198.51.100.0/24",
-        "partly yours: nat (own, 1 address of it) · hosting (list rented)",
+        "partly yours: nat (own, 2 addresses of it) · hosting (list rented)",
     );
     assert_eq!(known.about("198.51.100.0/24").short().as_deref(), Some("hosting"));
 }

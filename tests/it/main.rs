@@ -19,6 +19,7 @@ mod hostile;
 mod hub_tls;
 mod hub_peers;
 mod interleaving;
+mod lists;
 mod prices;
 mod purchases;
 mod reconnect;
