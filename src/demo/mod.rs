@@ -6,6 +6,7 @@
 
 pub mod chart;
 mod feed;
+mod networks;
 mod verdict;
 
 use std::collections::HashMap;
@@ -143,6 +144,7 @@ struct Parts {
     destinations: Vec<Destination>,
     simulation: Simulation,
     database: PathBuf,
+    files: Files,
 }
 
 /// Runs the demo until it has shown its scenario (`once`) or `stop` fires.
@@ -263,7 +265,9 @@ impl Parts {
         let secret = SecretString::from(WEBHOOK_SECRET);
         let listener = Listener::start(loopback, &secret).await?;
         let destinations = destinations(&mails, &listener, secret);
-        Ok(Self { emulator, clock, listener, destinations, simulation, database })
+        let files = networks::files(folder)
+            .map_err(|source| DemoError::Folder { path: folder.clone(), source })?;
+        Ok(Self { emulator, clock, listener, destinations, simulation, database, files })
     }
 
     async fn service(&self) -> Result<Service<EventHubs>, DemoError> {
@@ -289,7 +293,8 @@ impl Parts {
         };
         let source = EventHubs::start(vec![hub], &HashMap::new(), core.store.epoch, pace);
         let destinations = self.destinations.clone();
-        Ok(Service { core, source, destinations, clock: wall_clock(), files: Files::default() })
+        let files = self.files.clone();
+        Ok(Service { core, source, destinations, clock: wall_clock(), files })
     }
 }
 
