@@ -296,14 +296,18 @@ pub const ROW_BYTES: usize = FIRST_ROW_BYTES + 1 + 2 * 4;
 const FIRST_ROW_BYTES: usize = 16 + 1 + 8 + 8 + 4 * 4 + 1 + 3 * 4 + 2;
 /// Number of the form that [`write_row`] writes; it is stored beside the blob.
 pub const ROW_FORM: i64 = 2;
+/// Bits of a row's second field.
+const USAGE: u8 = 1;
+const PARTIAL: u8 = 2;
 
 /// Appends `row` of `call` to a blob of rows. Folding blobs in any order gives the same calls.
 pub fn write_row(call: u128, row: &RowFacts, blob: &mut Vec<u8>) {
     blob.extend_from_slice(&call.to_le_bytes());
-    blob.push(match row.kind {
+    let kind = match row.kind {
         RowKind::Request => 0,
-        RowKind::Usage => 1,
-    });
+        RowKind::Usage => USAGE,
+    };
+    blob.push(kind | if row.partial { PARTIAL } else { 0 });
     blob.extend_from_slice(&row.end.0.to_le_bytes());
     blob.extend_from_slice(&row.enqueued.0.to_le_bytes());
     for name in [row.deployment, row.model, row.network, row.identity] {
@@ -345,7 +349,8 @@ fn read_row(bytes: &[u8]) -> Option<(u128, RowFacts)> {
     let operation = take::<1>(&mut rest).map_or(0, |[number]| number);
     let mut size = || take(&mut rest).map_or(0, u32::from_le_bytes);
     let row = RowFacts {
-        kind: if kind == 0 { RowKind::Request } else { RowKind::Usage },
+        kind: if kind & USAGE == 0 { RowKind::Request } else { RowKind::Usage },
+        partial: kind & PARTIAL != 0,
         end,
         enqueued,
         deployment,

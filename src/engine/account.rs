@@ -272,6 +272,7 @@ impl Account {
             network: self.names.number(NameKind::Network, &row.network),
             identity: self.names.number(NameKind::Identity, &row.identity),
             tokens: row.tokens,
+            partial: row.partial,
             status: row.status,
             operation: match row.kind {
                 RowKind::Request => Operation::of(&row.operation),

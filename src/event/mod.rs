@@ -83,9 +83,12 @@ impl Seen {
     pub fn of(event: &Event) -> Self {
         let has = |text: &str| !text.is_empty();
         let (tokens, identity, deployment, caller) = match event {
-            Event::Row(row) => {
-                (row.tokens.is_some(), has(&row.identity), has(&row.deployment), has(&row.network))
-            }
+            Event::Row(row) => (
+                row.tokens.is_some() && !row.partial,
+                has(&row.identity),
+                has(&row.deployment),
+                has(&row.network),
+            ),
             Event::Gateway(call) => (
                 call.tokens.is_some(),
                 has(&call.subscription),
@@ -206,6 +209,9 @@ pub struct Row {
     pub operation: String,
     /// Tokens; `None` when the row carries none (which is not zero).
     pub tokens: Option<Tokens>,
+    /// A count that goes with those in `tokens` is missing, so that they are not all: a field that
+    /// Azure renames must not count as zero. Embeddings generate nothing and are complete.
+    pub partial: bool,
     /// Caller's network, such as `203.0.113.0/24`; empty when absent or unreadable.
     pub network: String,
     /// Entra object id of the caller; empty when absent.
