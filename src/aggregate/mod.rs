@@ -3,6 +3,9 @@
 pub mod call;
 pub mod cap;
 pub mod coverage;
+pub mod delay;
 pub mod join;
+pub mod metrics;
 pub mod names;
+pub mod repeats;
 pub mod rollup;

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::bought::Purchase;
+use super::honesty::{Honesty, HonestyEffects};
 use crate::aggregate::coverage::Coverage;
 use crate::aggregate::names::NameKind;
+use crate::aggregate::repeats::Repeats;
 use crate::aggregate::rollup::{Amount, Caller, Deltas};
 use crate::event::{PartitionKey, Rejected};
 use crate::incident::Announcement;
@@ -22,6 +24,8 @@ pub struct Effects {
     pub quarantine: Vec<Rejected>,
     /// Records read and what they said, by day and kind.
     pub coverage: Coverage,
+    /// What else the records said about themselves.
+    pub honesty: HonestyEffects,
     /// Records of categories nobody decodes.
     pub categories: BTreeMap<String, i64>,
     /// Plain counts: duplicates, repaired bodies.
@@ -92,6 +96,8 @@ pub struct AccountEffects {
     pub purchases: Vec<(u32, Purchase)>,
     /// What could not be counted, by reason and deployment: records and tokens.
     pub ledger: BTreeMap<(&'static str, u32), (i64, i64)>,
+    /// Rows and copies of them.
+    pub repeats: Repeats,
     /// Incidents that are new or different.
     pub incidents: Vec<(Cause, Tracked)>,
 }
@@ -117,6 +123,8 @@ pub struct Saved {
     pub partitions: Vec<(PartitionKey, Option<i64>, ArrivalTime)>,
     /// Accounts in the order of their numbers.
     pub accounts: Vec<SavedAccount>,
+    /// What is judged when its hour has closed.
+    pub honesty: Honesty,
     /// Categories counted so far.
     pub categories: Vec<String>,
     /// Incidents of the service itself.

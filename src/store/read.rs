@@ -50,8 +50,8 @@ pub struct Totals {
 /// A read-only view of a database that another process may be writing.
 #[derive(Debug)]
 pub struct Reader {
-    connection: SqliteConnection,
-    path: std::path::PathBuf,
+    pub(super) connection: SqliteConnection,
+    pub(super) path: std::path::PathBuf,
 }
 
 impl Reader {
@@ -470,6 +470,7 @@ async fn digest(connection: &mut SqliteConnection) -> Result<Vec<String>, sqlx::
     for hour in spend(connection, Minute(i64::MIN), Minute(i64::MAX)).await? {
         lines.push(format!("{hour:?}"));
     }
+    lines.extend(super::honesty::digest(connection).await?);
     lines.sort_unstable();
     Ok(lines)
 }
