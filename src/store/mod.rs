@@ -1,6 +1,7 @@
 //! The database: one writer, one transaction per step, and the only truth about positions.
 
 pub mod commit;
+pub mod condition;
 pub mod honesty;
 pub mod load;
 pub mod outbox;
