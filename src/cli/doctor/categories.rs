@@ -26,61 +26,77 @@ const RARE_MS: i64 = 7 * DAY_MS;
 
 type Kinds = BTreeMap<String, Sent>;
 
-/// Categories that each account ought to send and never has: one finding an account, with one
-/// command for all of them.
+/// Categories that accounts ought to send and never have: one finding for all accounts that lack the
+/// same, with a command for each.
 pub(super) fn missing(facts: &Facts, setup: &Setup) -> Vec<Finding> {
-    let of = |(resource, kinds): (&String, &Kinds)| {
+    let mut lacking: BTreeMap<Vec<Absent>, Vec<&str>> = BTreeMap::new();
+    for (resource, kinds) in &facts.sent {
         let records: i64 = kinds.values().map(|sent| sent.seen.records).sum();
         let absent = absent(resource, kinds, facts);
-        if records < ENOUGH || absent.is_empty() {
-            return None;
+        if records >= ENOUGH && !absent.is_empty() {
+            lacking.entry(absent).or_default().push(resource);
         }
-        let severity = absent.iter().map(|(_, severity, _)| *severity).max()?;
-        let names: Vec<&str> = absent.iter().map(|(name, _, _)| *name).collect();
-        let mut why: Vec<String> =
-            absent.iter().map(|(name, _, costs)| format!("{name}: {costs}.")).collect();
-        why.push(
-            "Switch it on with a setting of its own, so that nothing else is sent twice; put the \
-             names of your hub in place of the words in capitals."
-                .to_owned(),
-        );
-        let feeding = facts.condition.account_hubs.get(resource).into_iter().flatten();
-        let target = Target::of(&setup.hubs, feeding.map(String::as_str));
-        Some(Finding {
-            severity,
-            topic: "missing-category",
-            about: short(resource).to_owned(),
-            what: format!("{} never came from account {}", listed(&names), short(resource)),
-            why,
-            command: Some(mend::switch_on(resource, &names, &target)),
-        })
-    };
-    facts.sent.iter().filter_map(of).collect()
+    }
+    lacking.iter().map(|(absent, resources)| lacks(absent, resources, facts, setup)).collect()
 }
 
-/// What an account does not send, how much that matters and what it costs.
-fn absent(
-    resource: &str,
-    kinds: &Kinds,
-    facts: &Facts,
-) -> Vec<(&'static str, Severity, &'static str)> {
+fn lacks(absent: &[Absent], resources: &[&str], facts: &Facts, setup: &Setup) -> Finding {
+    let names: Vec<&str> = absent.iter().map(|absent| absent.category).collect();
+    let accounts: Vec<&str> = resources.iter().map(|resource| short(resource)).collect();
+    let whose = if accounts.len() == 1 { "account" } else { "accounts" };
+    let mut why: Vec<String> = match absent {
+        [only] => vec![format!("So {}.", only.costs)],
+        several => {
+            several.iter().map(|a| format!("Without {}, {}.", a.category, a.costs)).collect()
+        }
+    };
+    why.push(
+        "Switch it on with a setting of its own, so that nothing else is sent twice; put your own \
+         names in place of the words in capitals."
+            .to_owned(),
+    );
+    let command = |resource: &&str| {
+        let feeding = facts.condition.account_hubs.get(*resource).into_iter().flatten();
+        let target = Target::of(&setup.hubs, feeding.map(String::as_str));
+        mend::switch_on(resource, &names, &target)
+    };
+    Finding {
+        severity: absent.iter().map(|absent| absent.severity).max().unwrap_or_default(),
+        topic: "missing-category",
+        about: accounts.join(", "),
+        what: format!("{} never came from {whose} {}", listed(&names), listed(&accounts)),
+        why,
+        commands: resources.iter().map(command).collect(),
+    }
+}
+
+/// A category that an account does not send, how much that matters and what it costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Absent {
+    severity: Severity,
+    category: &'static str,
+    costs: &'static str,
+}
+
+fn absent(resource: &str, kinds: &Kinds, facts: &Facts) -> Vec<Absent> {
     let has = |kind: &str| kinds.contains_key(kind);
     let mut absent = Vec::new();
+    let mut lack = |category, severity, costs| absent.push(Absent { severity, category, costs });
     if !has(REQUESTS) {
-        absent.push((
+        lack(
             REQUESTS,
             Severity::High,
             "nobody knows who calls and with what result, so neither callers, new networks nor \
              errors are seen",
-        ));
+        );
     }
     if !has(USAGE) && serves_openai(resource, facts) {
         let tokens = kinds.get(REQUESTS).map_or(0, |sent| sent.seen.tokens);
         let (severity, costs) = if tokens > 0 {
             (
                 Severity::Medium,
-                "tokens come from RequestResponse only, so cached tokens are unknown and priced in \
-                 full, and every call is seen minutes later instead of seconds. Azure bills the \
+                "tokens come from RequestResponse only: cached tokens are unknown and priced in full, \
+                 and every call is seen minutes later instead of seconds. Azure bills the \
                  export of this category; it tells of OpenAI models alone",
             )
         } else {
@@ -90,22 +106,22 @@ fn absent(
                  the export of this category; it tells of OpenAI models alone",
             )
         };
-        absent.push((USAGE, severity, costs));
+        lack(USAGE, severity, costs);
     }
     if !has(METRICS) {
-        absent.push((
+        lack(
             METRICS,
             Severity::Medium,
             "nothing says how many calls the logs leave out: Azure does not promise to deliver all",
-        ));
+        );
     }
     let first = kinds.values().map(|sent| sent.first.0).min().unwrap_or(i64::MAX);
     if !has(AUDIT) && facts.passed.0.saturating_sub(first) >= RARE_MS {
-        absent.push((
+        lack(
             AUDIT,
             Severity::Low,
             "key listings are told by the activity log alone. No fault if nobody listed keys",
-        ));
+        );
     }
     absent
 }
@@ -159,7 +175,7 @@ pub(super) fn silent(facts: &Facts) -> Vec<Finding> {
                            have been changed."
                         .to_owned(),
                 ],
-                command: Some(respond::list_settings(resource)),
+                commands: vec![respond::list_settings(resource)],
             });
         }
     }
@@ -177,7 +193,6 @@ pub(super) fn no_activity_log(facts: &Facts, setup: &Setup) -> Option<Finding> {
     let subscriptions = facts.sent.keys().filter_map(|resource| mend::subscription_of(resource));
     let subscriptions: BTreeSet<&str> = subscriptions.collect();
     let target = Target::of(&setup.hubs, std::iter::empty());
-    let first = subscriptions.first().copied()?;
     Some(Finding {
         severity: Severity::Low,
         topic: "missing-category",
@@ -189,7 +204,10 @@ pub(super) fn no_activity_log(facts: &Facts, setup: &Setup) -> Option<Finding> {
              nothing was changed.",
             subscriptions.len()
         )],
-        command: Some(mend::switch_on_activity(first, &target)),
+        commands: subscriptions
+            .iter()
+            .map(|subscription| mend::switch_on_activity(subscription, &target))
+            .collect(),
     })
 }
 
@@ -229,7 +247,7 @@ pub(super) fn incomplete(facts: &Facts) -> Vec<Finding> {
                 Grouped(metered)
             ),
             why: vec![format!("In {} hour(s) of the last day. {lesson}", day.with_metrics)],
-            command: Some(respond::list_settings(resource)),
+            commands: vec![respond::list_settings(resource)],
         })
     };
     facts.compared.iter().filter_map(of).collect()
@@ -244,7 +262,7 @@ pub(super) fn says_less(facts: &Facts) -> Vec<Finding> {
         about: incident.account.clone(),
         what: format!("Records of {} say less than they used to", incident.account),
         why: incident.evidence.iter().map(|sentence| format!("{sentence}.")).collect(),
-        command: None,
+        commands: Vec::new(),
     };
     open.map(finding).collect()
 }
@@ -268,7 +286,7 @@ pub(super) fn doubled(facts: &Facts) -> Vec<Finding> {
                 Grouped(told.copies),
                 Grouped(told.records)
             )],
-            command: Some(respond::list_settings(resource)),
+            commands: vec![respond::list_settings(resource)],
         }
     };
     doubled.map(finding).collect()

@@ -18,8 +18,8 @@ pub(super) struct Finding {
     pub(super) what: String,
     /// What follows and what to do, a sentence or two each.
     pub(super) why: Vec<String>,
-    /// The command that mends it or shows more.
-    pub(super) command: Option<String>,
+    /// Commands that mend it or show more, one a resource.
+    pub(super) commands: Vec<String>,
 }
 
 /// What findings are measured against.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::facts::Facts;
 use super::findings::Finding;
+use crate::incident::respond::quoted;
 use crate::money::Grouped;
 use crate::severity::Severity;
 use crate::store::read::Totals;
@@ -26,7 +27,7 @@ pub(super) fn of_hubs(facts: &Facts) -> Vec<Finding> {
                        than the hub keeps events. Totals of that time are too low."
                     .to_owned(),
             ],
-            command: None,
+            commands: Vec::new(),
         });
     }
     for hub in &facts.condition.hubs {
@@ -42,7 +43,7 @@ pub(super) fn of_hubs(facts: &Facts) -> Vec<Finding> {
                 about: hub.hub.clone(),
                 what: format!("A partition of hub {} is behind: {since}", hub.hub),
                 why: vec![format!("Others were read up to {fastest}; what it holds comes late.")],
-                command: None,
+                commands: Vec::new(),
             });
         }
     }
@@ -64,10 +65,10 @@ pub(super) fn money(totals: &Totals) -> Vec<Finding> {
         about: model.to_owned(),
         what: format!("{} tokens of model {model:?} have no price", Grouped(tokens)),
         why: vec!["They are counted; their cost is unknown and in no amount.".to_owned()],
-        command: Some(format!(
+        commands: vec![format!(
             "tokenwatch prices explain --model {} --input 1000 --output 1000",
-            crate::incident::respond::quoted(model)
-        )),
+            quoted(model)
+        )],
     });
     let untold = untold.into_iter().filter(|(_, calls)| *calls > 0);
     let untold = untold.map(|(account, calls)| Finding {
@@ -83,7 +84,7 @@ pub(super) fn money(totals: &Totals) -> Vec<Finding> {
                    them for OpenAI models."
                 .to_owned(),
         ],
-        command: None,
+        commands: Vec::new(),
     });
     unpriced.chain(untold).collect()
 }
@@ -134,7 +135,7 @@ pub(super) fn ledgers(facts: &Facts) -> Vec<Finding> {
                 about: reason.to_owned(),
                 what: format!("{} record(s) in the ledger {reason}", Grouped(records)),
                 why: vec![format!("They {words}. Tokens: {}.", Grouped(tokens))],
-                command: None,
+                commands: Vec::new(),
             }
         })
         .collect();
@@ -148,7 +149,7 @@ pub(super) fn ledgers(facts: &Facts) -> Vec<Finding> {
             why: vec![
                 "They are in all totals; a window that had been judged was amended.".to_owned(),
             ],
-            command: None,
+            commands: Vec::new(),
         });
     }
     findings
@@ -168,7 +169,7 @@ pub(super) fn unreadable(facts: &Facts) -> Vec<Finding> {
             about: "quarantine".to_owned(),
             what: format!("{} record(s) could not be read", Grouped(facts.totals.quarantined)),
             why: reasons.collect(),
-            command: None,
+            commands: Vec::new(),
         });
     }
     let unknown = facts.totals.unknown_categories.iter().map(|(name, count)| Finding {
@@ -177,7 +178,7 @@ pub(super) fn unreadable(facts: &Facts) -> Vec<Finding> {
         about: name.clone(),
         what: format!("{} record(s) of category {name}, which nobody decodes", Grouped(*count)),
         why: Vec::new(),
-        command: None,
+        commands: Vec::new(),
     });
     findings.extend(unknown);
     for (name, severity, what) in COUNTERS {
@@ -188,7 +189,7 @@ pub(super) fn unreadable(facts: &Facts) -> Vec<Finding> {
                 about: name.to_owned(),
                 what: format!("{} {what}", Grouped(*count)),
                 why: Vec::new(),
-                command: None,
+                commands: Vec::new(),
             });
         }
     }

@@ -22,7 +22,7 @@ use findings::Setup;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  tokenwatch doctor --config tokenwatch.toml\n  \
     tokenwatch replay capture.jsonl --db hour.db && tokenwatch doctor --db hour.db\n  \
-    tokenwatch doctor --db tokenwatch.db --format json | jq -r '.findings[].command // empty'")]
+    tokenwatch doctor --db tokenwatch.db --format json | jq -r '.findings[].commands[]'")]
 pub(super) struct Args {
     /// Database to read; another process may be writing it.
     #[arg(long, value_name = "FILE", required_unless_present = "config")]

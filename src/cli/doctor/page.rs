@@ -17,6 +17,8 @@ use crate::time::ArrivalTime;
 
 /// Columns of text; commands are longer, because a wrapped one cannot be pasted.
 const WIDTH: usize = 100;
+/// Commands of one finding that a page shows.
+const MAX_COMMANDS: usize = 5;
 
 /// The page for people.
 pub(super) fn to_text(facts: &Facts, findings: &[Finding], setup: &Setup) -> String {
@@ -58,8 +60,15 @@ fn paragraph(finding: &Finding) -> String {
     for sentence in &finding.why {
         text.push_str(&wrapped(&printable(sentence), "         ", "         "));
     }
-    if let Some(command) = &finding.command {
-        text.push_str(&format!("\n  {}\n", printable(command)));
+    if !finding.commands.is_empty() {
+        text.push('\n');
+    }
+    for command in finding.commands.iter().take(MAX_COMMANDS) {
+        text.push_str(&format!("  {}\n", printable(command)));
+    }
+    let more = finding.commands.len().saturating_sub(MAX_COMMANDS);
+    if more > 0 {
+        text.push_str(&format!("  (and {more} more: --format json shows all)\n"));
     }
     text
 }
@@ -129,7 +138,7 @@ fn sent(facts: &Facts) -> Option<Table> {
                 share(seen.identity),
                 share(seen.deployment),
                 share(seen.caller),
-                last.to_string(),
+                ArrivalTime(last.0 - last.0.rem_euclid(1_000)).to_string(),
             ]);
         }
     }
@@ -182,7 +191,7 @@ pub(super) fn to_json(facts: &Facts, findings: &[Finding], setup: &Setup) -> Val
     let findings = findings.iter().map(|finding| {
         json!({
             "severity": finding.severity.word(), "topic": finding.topic, "about": finding.about,
-            "what": finding.what, "why": finding.why, "command": finding.command,
+            "what": finding.what, "why": finding.why, "commands": finding.commands,
         })
     });
     let hubs = facts.condition.hubs.iter().map(|hub| {

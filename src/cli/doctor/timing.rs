@@ -49,7 +49,7 @@ pub(super) fn lateness(facts: &Facts, setup: &Setup) -> Option<Finding> {
              lateness = \"{proposed}m\" under [engine]. Every alert that waits for the close of a \
              window then waits that long."
         )],
-        command: None,
+        commands: Vec::new(),
     })
 }
 
