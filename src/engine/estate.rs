@@ -83,7 +83,7 @@ const DOUBLED: Rule = Rule {
     resolves_after_ms: NEVER_BY_AGE,
 };
 const SAYS_LESS: Rule = Rule {
-    id: "TW-S09",
+    id: SAYS_LESS_ID,
     name: "Records say less",
     severity: Severity::Low,
     resolves_after_ms: NEVER_BY_AGE,
@@ -98,6 +98,9 @@ const QUIET_HOURS: u32 = 24;
 /// The rule about destinations that refuse for good; its account is the destination, which need not
 /// be told.
 pub const UNDELIVERABLE_ID: &str = "TW-S05";
+
+/// The rule about kinds of records that say less than they did; its account is the kind.
+pub const SAYS_LESS_ID: &str = "TW-S09";
 
 /// Identifiers of the rules of the service itself.
 pub fn rule_ids() -> impl Iterator<Item = &'static str> {

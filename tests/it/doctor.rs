@@ -177,7 +177,7 @@ fn a_configuration_names_hub_and_lateness() {
     assert_eq!(ran.code, Some(4), "{}{}", ran.out, ran.err);
     assert!(ran.out.contains("--event-hub logs "), "{}", ran.out);
     assert!(ran.out.contains("/namespaces/ns/authorizationRules/"), "{}", ran.out);
-    assert!(ran.out.contains("late at 1:00 min"), "{}", ran.out);
+    assert!(ran.out.contains("late is beyond 1:00 min"), "{}", ran.out);
     let json = run(&["doctor", "--config", &config, "--format", "json"]).out;
     let page: Value = serde_json::from_str(&json).unwrap();
     let proposed = page.get("proposed_lateness_min").and_then(Value::as_i64).unwrap();

@@ -102,13 +102,13 @@ impl Hour {
         let events =
             minutes.into_iter().enumerate().map(|(sequence, ((minute, account), counts))| {
                 let enqueued = ArrivalTime(minute.start().0 + 5 * MINUTE_MS);
-                event(sequence, enqueued, points(&account, minute, counts))
+                event(sequence, enqueued, &points(&account, minute, counts))
             });
         events.collect()
     }
 }
 
-fn event(sequence: usize, enqueued: ArrivalTime, records: Vec<Value>) -> Value {
+fn event(sequence: usize, enqueued: ArrivalTime, records: &[Value]) -> Value {
     json!({ "partition": "metrics", "sequence": sequence, "enqueued": enqueued.to_string(),
             "body": { "records": records } })
 }

@@ -7,6 +7,7 @@ use super::findings::{Finding, Setup, percent, short};
 use super::mend::{self, METRICS, Target};
 use crate::aggregate::metrics::Completeness;
 use crate::aggregate::repeats::Told;
+use crate::engine::estate::SAYS_LESS_ID;
 use crate::engine::honesty::Sent;
 use crate::event::RowKind;
 use crate::incident::{Incident, respond};
@@ -255,7 +256,7 @@ pub(super) fn incomplete(facts: &Facts) -> Vec<Finding> {
 
 /// Kinds whose records say less than they used to.
 pub(super) fn says_less(facts: &Facts) -> Vec<Finding> {
-    let open = facts.open.iter().filter(|incident| incident.rule == "TW-S09");
+    let open = facts.open.iter().filter(|incident| incident.rule == SAYS_LESS_ID);
     let finding = |incident: &Incident| Finding {
         severity: incident.severity,
         topic: "says-less",

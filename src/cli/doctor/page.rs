@@ -11,6 +11,7 @@ use super::findings::{Finding, Setup, percent, short};
 use super::timing::{self, span};
 use crate::aggregate::delay::Histogram;
 use crate::engine::honesty::Sent;
+use crate::event::RowKind;
 use crate::money::Grouped;
 use crate::severity::Severity;
 use crate::time::ArrivalTime;
@@ -41,10 +42,14 @@ pub(super) fn to_text(facts: &Facts, findings: &[Finding], setup: &Setup) -> Str
             text.push_str(&wrapped(&printable(&words), "  - ", "    "));
         }
     }
+    let delay = format!(
+        "Delay of the last 7 days: median to the hub and to us; late is beyond {}",
+        span(setup.lateness_ms)
+    );
     for (heading, table) in [
         ("Read", hubs(facts)),
         ("Sent", sent(facts)),
-        ("Delay, last 7 days", delays(facts, setup)),
+        (&delay, delays(facts, setup)),
         ("Logs against Azure's metrics, last day", compared(facts)),
     ] {
         if let Some(table) = table {
@@ -146,8 +151,7 @@ fn sent(facts: &Facts) -> Option<Table> {
 }
 
 fn delays(facts: &Facts, setup: &Setup) -> Option<Table> {
-    let late = format!("late at {}", span(setup.lateness_ms));
-    let header = ["hub", "kind", "to hub: median", "p95", "p99", &late, "hub to us: median", "p95"];
+    let header = ["hub", "kind", "to hub", "p95", "p99", "late", "to us", "p95"];
     let mut table = table(&header, 2);
     let at = |delays: &Histogram, per_mille: i64| {
         delays.quantile(per_mille).map_or_else(|| "-".to_owned(), span)
@@ -155,7 +159,10 @@ fn delays(facts: &Facts, setup: &Setup) -> Option<Table> {
     for delay in &facts.delays {
         let mut row = vec![printable(&delay.hub), delay.kind.clone()];
         row.extend([500, 950, 990].map(|per_mille| at(&delay.to_hub, per_mille)));
-        row.push(percent(delay.to_hub.per_mille_above(setup.lateness_ms)));
+        // No window waits for the others.
+        let late = RowKind::from_name(&delay.kind)
+            .map(|_| percent(delay.to_hub.per_mille_above(setup.lateness_ms)));
+        row.push(late.unwrap_or_else(|| "-".to_owned()));
         row.extend([500, 950].map(|per_mille| at(&delay.to_us, per_mille)));
         table.add_row(row);
     }

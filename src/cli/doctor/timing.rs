@@ -57,8 +57,8 @@ pub(super) fn lateness(facts: &Facts, setup: &Setup) -> Option<Finding> {
 pub(super) fn span(ms: i64) -> String {
     match ms {
         ..1_000 => format!("{ms} ms"),
-        ..60_000 => format!("{}.{} s", ms / 1_000, ms % 1_000 / 100),
-        ..3_600_000 => format!("{}:{:02} min", ms / 60_000, ms / 1_000 % 60),
+        1_000..60_000 => format!("{}.{} s", ms / 1_000, ms % 1_000 / 100),
+        60_000..3_600_000 => format!("{}:{:02} min", ms / 60_000, ms / 1_000 % 60),
         _ => format!("{}:{:02} h", ms / 3_600_000, ms / 60_000 % 60),
     }
 }
