@@ -3,6 +3,8 @@
 mod demo;
 mod doctor;
 mod emulator;
+mod gateways;
+mod callers;
 mod check;
 mod coverage;
 mod incidents;

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
+use super::StoreError;
 use super::read::Reader;
-use super::{StoreError, sql_error};
 use crate::time::ArrivalTime;
 
 /// How far a database has read, and what it could not read.
@@ -62,8 +62,8 @@ impl Reader {
     /// # Errors
     /// What SQLite says.
     pub async fn condition(&mut self) -> Result<Condition, StoreError> {
-        let read = condition(&mut self.connection).await;
-        read.map_err(|source| sql_error(&self.path, source))
+        let read = condition(self.connection()).await;
+        read.map_err(|source| self.error(source))
     }
 }
 

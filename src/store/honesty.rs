@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{QueryBuilder, Row as _, Sqlite};
 
+use super::StoreError;
 use super::read::Reader;
 use super::sql::{series, series_parts};
-use super::{StoreError, sql_error};
 use crate::aggregate::coverage::{Coverage, HISTORY_DAYS};
 use crate::aggregate::delay::{Delays, Histogram, Leg};
 use crate::aggregate::metrics::{Compared, Counts, PointKey};
@@ -320,8 +320,8 @@ impl Reader {
         from: Minute,
         until: Minute,
     ) -> Result<Vec<ComparedHour>, StoreError> {
-        let read = compared(&mut self.connection, from, until).await;
-        read.map_err(|source| sql_error(&self.path, source))
+        let read = compared(self.connection(), from, until).await;
+        read.map_err(|source| self.error(source))
     }
 
     /// Delays by hub and kind since the day `from` (days since 1970), in order.
@@ -329,8 +329,8 @@ impl Reader {
     /// # Errors
     /// What SQLite says.
     pub async fn delays(&mut self, from: i64) -> Result<Vec<KindDelay>, StoreError> {
-        let read = delays(&mut self.connection, from).await;
-        read.map_err(|source| sql_error(&self.path, source))
+        let read = delays(self.connection(), from).await;
+        read.map_err(|source| self.error(source))
     }
 
     /// Rows and copies by account (resource id) and kind since the hour `from` (hours since 1970).
@@ -343,14 +343,14 @@ impl Reader {
              join account a on a.id = account where hour >= $1 group by 1, 2 order by 1, 2",
         )
         .bind(from)
-        .fetch_all(&mut self.connection)
+        .fetch_all(self.connection())
         .await;
         let read = |row: &SqliteRow| {
             let told = Told { records: row.try_get(2)?, copies: row.try_get(3)? };
             Ok((row.try_get(0)?, row.try_get(1)?, told))
         };
         let read = rows.and_then(|rows| rows.iter().map(read).collect());
-        read.map_err(|source| sql_error(&self.path, source))
+        read.map_err(|source| self.error(source))
     }
 
     /// Metric points by account (resource id) and how often they were told more than once, of the
@@ -363,13 +363,13 @@ impl Reader {
             "select a.resource, sum(told), sum(told - 1) from metric_point \
              join account a on a.id = series >> 32 group by 1 order by 1",
         )
-        .fetch_all(&mut self.connection)
+        .fetch_all(self.connection())
         .await;
         let read = |row: &SqliteRow| {
             Ok((row.try_get(0)?, Told { records: row.try_get(1)?, copies: row.try_get(2)? }))
         };
         let read = rows.and_then(|rows| rows.iter().map(read).collect());
-        read.map_err(|source| sql_error(&self.path, source))
+        read.map_err(|source| self.error(source))
     }
 
     /// What every account (by resource id) has sent, by kind.
@@ -377,8 +377,8 @@ impl Reader {
     /// # Errors
     /// What SQLite says.
     pub async fn sent(&mut self) -> Result<BTreeMap<String, BTreeMap<String, Sent>>, StoreError> {
-        let read = sent(&mut self.connection).await;
-        read.map_err(|source| sql_error(&self.path, source))
+        let read = sent(self.connection()).await;
+        read.map_err(|source| self.error(source))
     }
 }
 
@@ -477,36 +477,28 @@ async fn sent(
     Ok(found)
 }
 
-/// What every batching and interleaving must leave alike, a line each.
-pub(super) async fn digest(connection: &mut SqliteConnection) -> Result<Vec<String>, sqlx::Error> {
-    let mut lines = Vec::new();
-    for (what, statement) in [
-        (
-            "metric_hour",
-            "select a.resource || '|' || start || '|' || coalesce(tokens_in, '-') || '|' || \
-             coalesce(tokens_out, '-') || '|' || coalesce(requests, '-') from metric_hour \
-             join account a on a.id = series >> 32",
-        ),
-        (
-            "delay",
-            "select hub || '|' || day || '|' || kind || '|' || bucket || '|' || records \
-             from delay_day where leg = 0",
-        ),
-        (
-            "repeat",
-            "select a.resource || '|' || hour || '|' || kind || '|' || records || '|' || copies \
-             from repeat_hour join account a on a.id = account",
-        ),
-        (
-            "sent",
-            "select a.resource || '|' || kind || '|' || records || '|' || tokens || '|' || \
-             identity || '|' || deployment || '|' || caller || '|' || first_ms || '|' || last_ms \
-             from account_kind join account a on a.id = account",
-        ),
-    ] {
-        for row in sqlx::query(statement).fetch_all(&mut *connection).await? {
-            lines.push(format!("{what} {}", row.try_get::<String, _>(0)?));
-        }
-    }
-    Ok(lines)
-}
+/// What every batching and interleaving must leave alike: see `digest`.
+pub(super) const STATEMENTS: [(&str, &str); 4] = [
+    (
+        "metric_hour",
+        "select a.resource || '|' || start || '|' || coalesce(tokens_in, '-') || '|' || \
+         coalesce(tokens_out, '-') || '|' || coalesce(requests, '-') from metric_hour \
+         join account a on a.id = series >> 32",
+    ),
+    (
+        "delay",
+        "select hub || '|' || day || '|' || kind || '|' || bucket || '|' || records \
+         from delay_day where leg = 0",
+    ),
+    (
+        "repeat",
+        "select a.resource || '|' || hour || '|' || kind || '|' || records || '|' || copies \
+         from repeat_hour join account a on a.id = account",
+    ),
+    (
+        "sent",
+        "select a.resource || '|' || kind || '|' || records || '|' || tokens || '|' || \
+         identity || '|' || deployment || '|' || caller || '|' || first_ms || '|' || last_ms \
+         from account_kind join account a on a.id = account",
+    ),
+];

@@ -1,7 +1,10 @@
 //! The database: one writer, one transaction per step, and the only truth about positions.
 
+pub mod callers;
 pub mod commit;
 pub mod condition;
+mod digest;
+pub mod gateway;
 pub mod honesty;
 pub mod load;
 pub mod outbox;

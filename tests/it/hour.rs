@@ -80,24 +80,26 @@ impl Hour {
     }
 
     /// Points of both families for every account and minute, four minutes late, on a partition of
-    /// their own. Counted from calls, as Azure counts them: each once, where it ended.
+    /// their own. Counted from calls, as Azure counts them: each once, where it ended, listings not.
     fn metrics(&self) -> Vec<Value> {
-        let mut calls: BTreeMap<(String, u128), (EventTime, Tokens)> = BTreeMap::new();
+        let mut calls: BTreeMap<(String, u128), (EventTime, Tokens, bool)> = BTreeMap::new();
         for line in &self.0 {
             let body = line.get("body").unwrap().to_string();
             for row in decode(body.as_bytes()).rows() {
                 let call = calls.entry((row.account.clone(), row.call));
-                let (end, tokens) = call.or_insert((row.end, Tokens::default()));
+                let (end, tokens, is_inference) =
+                    call.or_insert((row.end, Tokens::default(), false));
                 *end = row.end.min(*end);
+                *is_inference |= !row.deployment.is_empty();
                 *tokens = Tokens::max(*tokens, row.tokens.unwrap_or_default());
             }
         }
         let mut minutes: BTreeMap<(Minute, String), [i64; 3]> = BTreeMap::new();
-        for ((account, _), (end, tokens)) in calls {
+        for ((account, _), (end, tokens, is_inference)) in calls {
             let [input, output, requests] = minutes.entry((end.minute(), account)).or_default();
             *input += i64::from(tokens.input);
             *output += i64::from(tokens.output);
-            *requests += i64::from(tokens.total() > 0);
+            *requests += i64::from(is_inference);
         }
         let events =
             minutes.into_iter().enumerate().map(|(sequence, ((minute, account), counts))| {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::facts::{Day, Facts};
 use super::findings::{Finding, Setup, percent, short};
 use super::mend::{self, METRICS, Target};
-use crate::aggregate::metrics::Completeness;
+use crate::aggregate::metrics::{Compared, Completeness, Counts};
 use crate::aggregate::repeats::Told;
 use crate::engine::estate::SAYS_LESS_ID;
 use crate::engine::honesty::Sent;
@@ -224,6 +224,11 @@ pub(super) fn incomplete(facts: &Facts) -> Vec<Finding> {
                 Severity::High,
                 "Somebody calls this account and no log tells of it: see which categories it sends.",
             ),
+            Completeness::Partial if has_all_requests(day) => (
+                Severity::Medium,
+                "The calls are all there, but not the tokens of all: what is missing is in no \
+                 total. Look at calls without tokens.",
+            ),
             Completeness::Partial => (
                 Severity::Medium,
                 "What is missing is in no total. Look for a category that is switched off, a hub \
@@ -252,6 +257,16 @@ pub(super) fn incomplete(facts: &Facts) -> Vec<Finding> {
         })
     };
     facts.compared.iter().filter_map(of).collect()
+}
+
+/// True when logs tell of as many calls as metrics count, whatever they say of tokens.
+fn has_all_requests(day: &Day) -> bool {
+    let Counts { requests, .. } = day.sums.metered;
+    let of_requests = |counts: Counts| Counts { input: None, output: None, ..counts };
+    let requests_alone =
+        Compared { logged: of_requests(day.sums.logged), metered: of_requests(day.sums.metered) };
+    let complete = [Completeness::Complete, Completeness::More];
+    requests.is_some() && complete.contains(&requests_alone.completeness())
 }
 
 /// Kinds whose records say less than they used to.
