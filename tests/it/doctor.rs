@@ -1,6 +1,7 @@
 //! `doctor` says in words what a captured hour lacks, and how to switch it on.
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use tokenwatch::severity::Severity;
 
 use crate::harness::{Folder, Ran, replay, run};
 use crate::hour::Hour;
@@ -196,4 +197,117 @@ fn called_without_a_database_it_says_so() {
     assert_eq!(ran.code, Some(2), "{}", ran.err);
     assert!(ran.err.contains("--db"), "{}", ran.err);
     assert_eq!(run(&["doctor", "--db", "/nowhere/at/all.db"]).code, Some(1));
+}
+
+/// A captured line of one record.
+fn line(sequence: i64, enqueued: &str, record: &Value) -> Value {
+    json!({ "partition": "0", "sequence": sequence, "enqueued": enqueued,
+            "body": { "records": [record] } })
+}
+
+/// A request row that ended at `time`.
+fn row(call: i64, time: &str, identity: &str) -> Value {
+    json!({
+        "category": "RequestResponse", "correlationId": format!("call-{call}"), "time": time,
+        "resourceId": LAB.to_uppercase(), "callerIpAddress": "203.0.113.***",
+        "resultSignature": "200",
+        "properties": { "modelDeploymentName": "d", "modelName": "gpt-4o", "promptTokens": call + 1,
+                        "completionTokens": 1, "callerObjectId": identity }
+    })
+}
+
+#[test]
+fn what_was_lost_refused_or_set_aside_is_said_in_words() {
+    let at = "2026-10-01T10:00:00Z";
+    let later = "2026-10-01T17:00:00Z";
+    let lines = vec![
+        line(0, at, &row(0, at, "")),
+        line(1, at, &json!({ "category": "Sparkle", "time": at })),
+        line(2, at, &json!({ "category": "RequestResponse", "resourceId": LAB, "time": "never" })),
+        line(3, at, &row(1, "2020-01-01T00:00:00Z", "")),
+        line(
+            4,
+            at,
+            &json!({ "metricName": "InputTokens", "total": -1, "time": at,
+                             "resourceId": LAB }),
+        ),
+        // Five and six never came; seven comes seven hours after its call.
+        line(7, later, &row(2, at, "")),
+    ];
+    let (ran, page) = examined(&Hour(lines), &Folder::new());
+    assert_eq!(ran.code, Some(4), "{}", ran.out);
+    let words = ran.out.split_whitespace().collect::<Vec<_>>().join(" ");
+    for said in [
+        "high 2 event(s) of hub replay were never seen",
+        "medium 1 record(s) could not be read",
+        "medium 1 record(s) in the ledger beyond_dedupe",
+        "low 1 record(s) in the ledger clock_suspect",
+        "low 1 metric point(s) were left out",
+        "- 1 record(s) of category Sparkle, which nobody decodes",
+    ] {
+        assert!(words.contains(said), "{said}: {}", ran.out);
+    }
+    let severities: Vec<_> = page
+        .get("findings")
+        .and_then(Value::as_array)
+        .unwrap()
+        .iter()
+        .map(|finding| Severity::from_word(text(finding, "/severity")).unwrap())
+        .collect();
+    assert!(severities.is_sorted_by(|a, b| a >= b), "the gravest first: {severities:?}");
+}
+
+#[test]
+fn a_week_tells_what_fell_stopped_or_never_came() {
+    let known = "c2b7a1d0-5e6f-4a7b-8c9d-0e1f2a3b4c5d";
+    let mut lines = Vec::new();
+    for day in 1..=9_i64 {
+        for n in 0..220 {
+            let at = format!("2026-10-{day:02}T{:02}:{:02}:00Z", n / 20, n % 20);
+            let call = day * 1_000 + n;
+            let identity = if day == 8 { "" } else { known };
+            let usage = json!({
+                "category": "AzureOpenAIRequestUsage", "correlationId": format!("call-{call}"),
+                "time": at, "resourceId": LAB.to_uppercase(),
+                "properties": { "modelDeploymentName": "d", "modelName": "gpt-4o",
+                                "promptTokens": [1], "cachedTokens": [0], "generatedTokens": [1] }
+            });
+            let mut records = vec![row(call, &at, identity)];
+            records.extend((day < 4).then_some(usage));
+            let sequence = i64::try_from(lines.len()).unwrap();
+            lines.push(json!({ "partition": "0", "sequence": sequence, "enqueued": at,
+                               "body": { "records": records } }));
+        }
+    }
+    // As the ninth day begins: what the eighth lacked has been judged and not yet come back.
+    lines.truncate(8 * 220 + 20);
+    let (ran, page) = examined(&Hour(lines), &Folder::new());
+    let said = |topic: &str, pointer: &str| -> Vec<String> {
+        findings(&page, topic).iter().map(|f| text(f, pointer).to_owned()).collect()
+    };
+    assert_eq!(
+        said("says-less", "/why/0"),
+        ["RequestResponse, since 2026-10-08: 0 % of 220 records of the day have identity, of the \
+             days before 100 %."],
+        "{}",
+        ran.out
+    );
+    let stopped = said("silent-category", "/what");
+    assert_eq!(stopped.len(), 1, "{}", ran.out);
+    let sentence = "AzureOpenAIRequestUsage has not come from account aif-contoso-lab since";
+    assert!(stopped.iter().all(|what| what.starts_with(sentence)), "{stopped:?}");
+    let missing = said("missing-category", "/what");
+    assert_eq!(
+        missing,
+        [
+            "AllMetrics and Audit never came from account aif-contoso-lab",
+            "The activity log never came"
+        ]
+    );
+    let subscription = "3f0c1d2e-7a4b-4c58-9d6e-1b2a3c4d5e6f";
+    let command = format!(
+        "az monitor diagnostic-settings subscription create --name tokenwatch \
+                           --location global --subscription {subscription} "
+    );
+    assert!(ran.out.contains(&command), "{}", ran.out);
 }

@@ -1,7 +1,10 @@
 //! What the data say about themselves is the same however they are handed over, and survives a stop.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
-use tokenwatch::event::Arrival;
+use tokenwatch::event::{Arrival, Batch};
+use tokenwatch::store::read::Reader;
 use tokenwatch::time::{ArrivalTime, DAY_MS, HOUR_MS, MINUTE_MS, Minute};
 
 use crate::harness::{Folder, digest, idle, members, open, partition, same, step};
@@ -134,7 +137,7 @@ async fn an_account_that_sends_metrics_alone_holds_no_window_back() {
     let arrivals = numbered(events);
     let mut core = open(&db).await;
     step(&mut core, &members(&arrivals)).await;
-    let batch = tokenwatch::event::Batch { arrivals: arrivals.clone(), ..Default::default() };
+    let batch = Batch { arrivals: arrivals.clone(), ..Batch::default() };
     let effects = step(&mut core, &batch).await;
     assert_eq!(effects.counters.get("unbelievable_metric_points"), Some(&6));
     step(&mut core, &idle(&arrivals)).await;
@@ -146,4 +149,35 @@ async fn an_account_that_sends_metrics_alone_holds_no_window_back() {
     let connection = &mut crate::harness::connect(&db).await;
     let hubs = sqlx::query("select 1 from account_hub").fetch_all(connection).await.unwrap();
     assert_eq!(hubs.len(), 0, "metrics do not make a hub feed an account");
+}
+
+#[tokio::test]
+async fn delays_are_told_by_leg() {
+    let folder = Folder::new();
+    let db = folder.path("db");
+    let events = (0..100).map(|n| {
+        let end_ms = START_MS + n * 1_000;
+        (end_ms + 40_000, 0, vec![row(end_ms, usize::try_from(n).unwrap(), KNOWN)])
+    });
+    let arrivals = numbered(events.collect());
+    let mut core = open(&db).await;
+    let newest = arrivals.last().unwrap().enqueued;
+    // Our clock: two seconds after the last of them, so 2 to 101 s after each.
+    let clock = Some(ArrivalTime(newest.0 + 2_000));
+    let batch = Batch { arrivals: arrivals.clone(), clock, ..Batch::default() };
+    step(&mut core, &batch).await;
+    core.store.close().await.unwrap();
+    let mut reader = Reader::open(Path::new(&db)).await.unwrap();
+    let delays = reader.delays(0).await.unwrap();
+    assert_eq!(delays.len(), 1);
+    let delay = delays.first().unwrap();
+    assert_eq!((delay.hub.as_str(), delay.kind.as_str()), ("hub", "RequestResponse"));
+    let near = |read: Option<i64>, exact: i64| {
+        let read = read.unwrap();
+        assert!((read - exact).abs() <= exact / 4, "{read} for {exact}");
+    };
+    assert_eq!((delay.to_hub.records(), delay.to_us.records()), (100, 100));
+    near(delay.to_hub.quantile(500), 40_000);
+    near(delay.to_us.quantile(500), 51_000);
+    near(delay.to_us.quantile(950), 96_000);
 }
