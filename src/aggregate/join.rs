@@ -72,6 +72,9 @@ pub enum Taken {
     New,
     /// The same row was seen before.
     Copy,
+    /// The same row was seen before, but the hub took this one sooner: it takes the place of the
+    /// other, which was enqueued then, and must be saved.
+    Sooner(ArrivalTime),
     /// It came too late to tell whether its call was counted.
     BeyondHorizon,
 }
@@ -115,13 +118,19 @@ impl Calls {
                 }
                 let before = call::bookings(rows, terms);
                 out.extend(before.into_iter().map(|old| old.reversed(old.class)));
-                match copy.and_then(|at| rows.get_mut(at)) {
-                    Some(known) => known.enqueued = row.enqueued,
-                    None => rows.push(row),
-                }
+                let replaced = match copy.and_then(|at| rows.get_mut(at)) {
+                    Some(known) => Some(std::mem::replace(&mut known.enqueued, row.enqueued)),
+                    None => {
+                        rows.push(row);
+                        None
+                    }
+                };
                 out.extend(call::bookings(rows, terms));
                 if rows.len() > MAX_ROWS {
                     self.settle(call, terms);
+                }
+                if let Some(other) = replaced {
+                    return Taken::Sooner(other);
                 }
             }
             Some(Call::Settled(merged)) => {

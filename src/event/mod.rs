@@ -189,6 +189,23 @@ pub enum RowKind {
     Usage,
 }
 
+impl RowKind {
+    /// The category, as Azure calls it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Request => "RequestResponse",
+            Self::Usage => "AzureOpenAIRequestUsage",
+        }
+    }
+
+    /// The kind with this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Request, Self::Usage].into_iter().find(|kind| kind.name() == name)
+    }
+}
+
 /// One row of a call. Two or three of them, on any partition, minutes apart, make the call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
