@@ -4,6 +4,7 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection as _, Row as _};
 
 use super::owner::check_owner;
+use super::retention::forget_old;
 use super::sql::{add_spend, add_splits, series};
 use super::{Store, StoreError};
 use crate::aggregate::coverage::Coverage;
@@ -13,17 +14,10 @@ use crate::engine::effects::{AccountEffects, Effects, PositionMove};
 use crate::failpoint;
 use crate::incident::tracker::{Cause, Tracked};
 use crate::price::spend::Spend;
-use crate::time::{ArrivalTime, Minute};
+use crate::time::ArrivalTime;
 
 use std::collections::BTreeMap;
 
-/// Minutes kept in the rollups: 48 hours by minute, 28 days by five minutes, 13 months by hour.
-const KEEP_MINUTES: [(&str, i64); 4] = [
-    ("delete from rollup_minute where start < $1", 48 * 60),
-    ("delete from rollup_five where start < $1", 28 * 24 * 60),
-    ("delete from rollup_hour where start < $1", 396 * 24 * 60),
-    ("delete from spend_hour where start < $1", 396 * 24 * 60),
-];
 /// Quarantined samples kept; all are counted.
 const KEEP_QUARANTINE: i64 = 10_000;
 
@@ -352,14 +346,6 @@ async fn save_purchases(
         .bind(purchase.told.0)
         .execute(&mut *connection)
         .await?;
-    }
-    Ok(())
-}
-
-/// Drops rollups past their retention. Key order makes this a look at the first row.
-async fn forget_old(connection: &mut SqliteConnection, now: Minute) -> Result<(), sqlx::Error> {
-    for (statement, keep) in KEEP_MINUTES {
-        sqlx::query(statement).bind(now.0 - keep).execute(&mut *connection).await?;
     }
     Ok(())
 }

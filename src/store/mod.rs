@@ -5,6 +5,7 @@ pub mod load;
 pub mod outbox;
 mod owner;
 pub mod read;
+mod retention;
 mod sql;
 
 use std::path::{Path, PathBuf};
