@@ -9,6 +9,7 @@ mod prices;
 mod replay;
 mod run;
 mod simulate;
+mod spend;
 mod test_alert;
 
 use std::io::Write as _;
@@ -49,6 +50,7 @@ enum Command {
     Replay(replay::Args),
     Incidents(incidents::Args),
     Prices(prices::Args),
+    Spend(spend::Args),
     Simulate(simulate::Args),
     Emulator(Box<emulator::Args>),
 }
@@ -107,6 +109,7 @@ async fn execute(command: Command) -> anyhow::Result<Exit> {
         Command::Replay(args) => replay::run(args).await,
         Command::Incidents(args) => incidents::run(args).await,
         Command::Prices(args) => prices::run(args).await,
+        Command::Spend(args) => spend::run(&args).await,
         Command::Simulate(args) => simulate::run(&args),
     }
 }

@@ -176,16 +176,25 @@ impl Row {
     }
 
     fn cost_text(&self) -> String {
-        let (known, provisioned) = (self.known_cost(), self.provisioned());
-        match self.cost() {
-            Some(_) if provisioned > 0 && provisioned == self.split.total().tokens() => {
-                "provisioned".to_owned()
-            }
-            Some(cost) if provisioned > 0 => format!("{cost} + provisioned"),
-            Some(cost) => cost.to_string(),
-            None if known.0 > 0 => format!("≥ {known}"),
-            None => "unknown".to_owned(),
-        }
+        cost_text(
+            (self.known_cost(), self.cost().is_some()),
+            (self.provisioned(), self.split.total().tokens()),
+        )
+    }
+}
+
+/// A cost for people: what is known of it and whether that is all, and how many of the tokens are
+/// paid by the hour.
+pub(super) fn cost_text(
+    (known, is_all): (NanoUsd, bool),
+    (provisioned, tokens): (i64, i64),
+) -> String {
+    match is_all {
+        true if provisioned > 0 && provisioned == tokens => "provisioned".to_owned(),
+        true if provisioned > 0 => format!("{known} + provisioned"),
+        true => known.to_string(),
+        false if known.0 > 0 => format!("≥ {known}"),
+        false => "unknown".to_owned(),
     }
 }
 

@@ -103,6 +103,32 @@ impl Reader {
         read.map_err(|source| sql_error(&self.path, source))
     }
 
+    /// Calls whose tokens no usage row told exactly, by account (resource id) and deployment, from the
+    /// hour `from` until before the hour `until`.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub async fn attributed(
+        &mut self,
+        from: Minute,
+        until: Minute,
+    ) -> Result<BTreeMap<(String, String), i64>, StoreError> {
+        let deployment = name_of("d", "r.series & 4294967295");
+        let rows = sqlx::query(AssertSqlSafe(format!(
+            "select a.resource, {deployment}, sum(r.attributed + r.late_attributed) from rollup_hour r \
+             join account a on a.id = r.series >> 32 \
+             left join name d on d.account = a.id and d.id = r.series & 4294967295 \
+             where r.start >= $1 and r.start < $2 and r.caller = -1 group by 1, 2"
+        )))
+        .bind(from.0)
+        .bind(until.0)
+        .fetch_all(&mut self.connection)
+        .await;
+        let read = |row: &SqliteRow| Ok(((row.try_get(0)?, row.try_get(1)?), row.try_get(2)?));
+        let read = rows.and_then(|rows| rows.iter().map(read).collect());
+        read.map_err(|source| sql_error(&self.path, source))
+    }
+
     /// The span of time the database tells of; `None` while it tells of nothing.
     ///
     /// # Errors

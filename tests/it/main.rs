@@ -21,6 +21,7 @@ mod prices;
 mod purchases;
 mod reconnect;
 mod replay;
+mod spend;
 mod tidy;
 mod traps;
 mod traces;
