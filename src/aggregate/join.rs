@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::call::{self, Booking, Merged, RowFacts, Terms};
 use super::rollup::Class;
+use crate::event::operation::Operation;
 use crate::event::{RowKind, Tokens};
 use crate::time::{ArrivalTime, EventTime, HOUR_MS, MINUTE_MS};
 
@@ -261,8 +262,12 @@ impl Calls {
     }
 }
 
-/// Bytes of one row in a saved blob.
-pub const ROW_BYTES: usize = 16 + 1 + 8 + 8 + 4 * 4 + 1 + 3 * 4 + 2;
+/// Bytes of one row in a saved blob of today's form.
+pub const ROW_BYTES: usize = FIRST_ROW_BYTES + 1 + 2 * 4;
+/// Bytes of one row in the first form, which had neither operation nor sizes.
+const FIRST_ROW_BYTES: usize = 16 + 1 + 8 + 8 + 4 * 4 + 1 + 3 * 4 + 2;
+/// Number of the form that [`write_row`] writes; it is stored beside the blob.
+pub const ROW_FORM: i64 = 2;
 
 /// Appends `row` of `call` to a blob of rows. Folding blobs in any order gives the same calls.
 pub fn write_row(call: u128, row: &RowFacts, blob: &mut Vec<u8>) {
@@ -282,12 +287,18 @@ pub fn write_row(call: u128, row: &RowFacts, blob: &mut Vec<u8>) {
         blob.extend_from_slice(&count.to_le_bytes());
     }
     blob.extend_from_slice(&row.status.to_le_bytes());
+    blob.push(row.operation as u8);
+    for size in [row.sent, row.received] {
+        blob.extend_from_slice(&size.to_le_bytes());
+    }
 }
 
-/// Reads the rows of a blob back; a torn tail is ignored (the database never writes one).
+/// Reads the rows of a blob of the given form back; a torn tail is ignored (the database never
+/// writes one).
 #[must_use]
-pub fn read_rows(blob: &[u8]) -> Vec<(u128, RowFacts)> {
-    blob.chunks_exact(ROW_BYTES).filter_map(read_row).collect()
+pub fn read_rows(form: i64, blob: &[u8]) -> Vec<(u128, RowFacts)> {
+    let length = if form < ROW_FORM { FIRST_ROW_BYTES } else { ROW_BYTES };
+    blob.chunks_exact(length).filter_map(read_row).collect()
 }
 
 fn read_row(bytes: &[u8]) -> Option<(u128, RowFacts)> {
@@ -303,6 +314,8 @@ fn read_row(bytes: &[u8]) -> Option<(u128, RowFacts)> {
     let mut number = || take(&mut rest).map(u32::from_le_bytes);
     let tokens = Tokens { input: number()?, cached: number()?, output: number()? };
     let status = u16::from_le_bytes(take(&mut rest)?);
+    let operation = take::<1>(&mut rest).map_or(0, |[number]| number);
+    let mut size = || take(&mut rest).map_or(0, u32::from_le_bytes);
     let row = RowFacts {
         kind: if kind == 0 { RowKind::Request } else { RowKind::Usage },
         end,
@@ -313,6 +326,9 @@ fn read_row(bytes: &[u8]) -> Option<(u128, RowFacts)> {
         identity,
         tokens: (has_tokens == 1).then_some(tokens),
         status,
+        operation: Operation::from_number(operation),
+        sent: size(),
+        received: size(),
     };
     Some((call, row))
 }

@@ -2,6 +2,7 @@
 
 mod demo;
 mod emulator;
+mod callers;
 mod check;
 mod coverage;
 mod incidents;

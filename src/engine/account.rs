@@ -12,7 +12,8 @@ use crate::aggregate::names::{NameKind, Names};
 use crate::aggregate::rollup::{Caller, RollupKey, Split};
 use crate::detect::calibration::Calibration;
 use crate::detect::series::{Quiet, SLOT_MIN, Series, Slot};
-use crate::event::Row;
+use crate::event::operation::Operation;
+use crate::event::{Row, RowKind};
 use crate::incident::tracker::{Changes, Tracker};
 use crate::price::rates::{Rates, Why};
 use crate::time::{ArrivalTime, DAY_MS, EventTime, MINUTE_MS, Minute};
@@ -255,6 +256,12 @@ impl Account {
             identity: self.names.number(NameKind::Identity, &row.identity),
             tokens: row.tokens,
             status: row.status,
+            operation: match row.kind {
+                RowKind::Request => Operation::of(&row.operation),
+                RowKind::Usage => Operation::Untold,
+            },
+            sent: size(row.request_bytes),
+            received: size(row.response_bytes),
         }
     }
 
@@ -262,7 +269,7 @@ impl Account {
     fn book(&mut self, booking: &Booking, outcome: &mut Outcome) {
         let Booking { minute, deployment, model, class, amount, .. } = *booking;
         let hour = Slot::of(minute).hour();
-        let caller = Caller::new(booking.network, booking.identity);
+        let caller = Caller::new(booking.network, booking.identity, booking.operation);
         let caller = self.cap.label(hour, deployment, caller, amount.tokens());
         let mut split = Split::default();
         split.add(class, amount);
@@ -361,13 +368,18 @@ impl Account {
     }
 
     /// Folds saved rows: what they book is already in the rollups.
-    fn restore_calls(&mut self, blobs: &[Vec<u8>], env: &Env) {
-        for (call, row) in blobs.iter().flat_map(|blob| join::read_rows(blob)) {
+    fn restore_calls(&mut self, blobs: &[(i64, Vec<u8>)], env: &Env) {
+        for (call, row) in blobs.iter().flat_map(|(form, blob)| join::read_rows(*form, blob)) {
             self.know(row.deployment, row.model, env);
             let terms = Lookup::of(&self.bought, Shelf::of(&self.resource, &self.names, env), env);
             self.calls.take(call, row, &terms, &mut Vec::new());
         }
     }
+}
+
+/// A size as far as it is kept: 0 stands for absent.
+fn size(bytes: Option<u64>) -> u32 {
+    u32::try_from(bytes.unwrap_or(0)).unwrap_or(u32::MAX)
 }
 
 fn add(effects: &mut AccountEffects, reason: &'static str, deployment: u32, tokens: i64) {

@@ -138,8 +138,8 @@ pub struct SavedAccount {
     pub names: Vec<(NameKind, String)>,
     /// How deployments were bought.
     pub purchases: Vec<(u32, Purchase)>,
-    /// Blobs of rows still within the horizon.
-    pub rows: Vec<Vec<u8>>,
+    /// Blobs of rows still within the horizon, each with its form.
+    pub rows: Vec<(i64, Vec<u8>)>,
     /// Sums by deployment and hour.
     pub hours: Vec<(u32, i64, Amount)>,
     /// On-time sums by deployment, slot and caller.

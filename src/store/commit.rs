@@ -8,6 +8,7 @@ use super::retention::forget_old;
 use super::sql::{add_spend, add_splits, series};
 use super::{Store, StoreError};
 use crate::aggregate::coverage::Coverage;
+use crate::aggregate::join::ROW_FORM;
 use crate::aggregate::rollup::{Caller, Deltas, Split};
 use crate::detect::series::Slot;
 use crate::engine::effects::{AccountEffects, Effects, PositionMove};
@@ -292,12 +293,15 @@ async fn save_account(
     }
     save_purchases(connection, account, saved).await?;
     if let Some((body, until)) = &saved.rows {
-        sqlx::query("insert into call_rows (account, needed_until, body) values ($1, $2, $3)")
-            .bind(account)
-            .bind(until.0)
-            .bind(body)
-            .execute(&mut *connection)
-            .await?;
+        sqlx::query(
+            "insert into call_rows (account, needed_until, form, body) values ($1, $2, $3, $4)",
+        )
+        .bind(account)
+        .bind(until.0)
+        .bind(ROW_FORM)
+        .bind(body)
+        .execute(&mut *connection)
+        .await?;
     }
     for (deployment, body) in &saved.states {
         sqlx::query(

@@ -159,12 +159,12 @@ async fn rows_and_states(
     connection: &mut SqliteConnection,
     accounts: &mut Accounts,
 ) -> Result<(), sqlx::Error> {
-    for row in sqlx::query("select account, body from call_rows order by id")
+    for row in sqlx::query("select account, form, body from call_rows order by id")
         .fetch_all(&mut *connection)
         .await?
     {
         if let Some(account) = accounts.get_mut(&row.try_get::<u32, _>(0)?) {
-            account.rows.push(row.try_get(1)?);
+            account.rows.push((row.try_get(1)?, row.try_get(2)?));
         }
     }
     for row in
@@ -226,12 +226,14 @@ async fn networks(
     accounts: &mut Accounts,
 ) -> Result<(), sqlx::Error> {
     let rows = sqlx::query(
-        "select series, caller >> 32, min(start) from (\
+        "select series, (caller >> $1) & $2 as network, min(start) from (\
            select series, caller, start from rollup_hour where caller >= 0 and start < \
              coalesce((select min(start) from rollup_minute), 0) - 59 \
            union all select series, caller, start from rollup_minute where caller >= 0) \
-         group by series, caller >> 32",
+         group by series, network",
     )
+    .bind(Caller::NETWORK.0)
+    .bind(Caller::NETWORK.1)
     .fetch_all(&mut *connection)
     .await?;
     for row in rows {

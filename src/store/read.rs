@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 use super::sql::{SPEND_COLUMNS, SPLIT_COLUMNS, series_parts, spend_at, split_at};
 use super::{Store, StoreError, open_error, sql_error};
 use crate::aggregate::names::{OTHER, OTHER_TEXT};
-use crate::aggregate::rollup::{AMOUNT_FIELDS, Amount, Split};
+use crate::aggregate::rollup::{AMOUNT_FIELDS, Amount, Caller, Split};
 use crate::engine::bought::{self, Purchase};
 use crate::event::{PartitionKey, Seen};
 use crate::incident::Incident;
@@ -79,6 +79,14 @@ impl Reader {
                 reason: "it is not a database of tokenwatch".to_owned(),
             }),
         }
+    }
+
+    pub(super) const fn connection(&mut self) -> &mut SqliteConnection {
+        &mut self.connection
+    }
+
+    pub(super) fn error(&self, source: sqlx::Error) -> StoreError {
+        sql_error(&self.path, source)
     }
 
     /// Life-time sums and counters.
@@ -432,7 +440,8 @@ fn name_of(joined: &str, number: &str) -> String {
     format!("case {number} when {OTHER} then '{OTHER_TEXT}' else coalesce({joined}.text, '') end")
 }
 
-fn short(resource: &str) -> String {
+/// The last part of a resource id.
+pub(super) fn short(resource: &str) -> String {
     resource.rsplit('/').next().unwrap_or_default().to_owned()
 }
 
@@ -443,8 +452,11 @@ async fn digest(connection: &mut SqliteConnection) -> Result<Vec<String>, sqlx::
             "select a.resource, d.text, caller, n.text, i.text, start, {SPLIT_COLUMNS}, series \
              from {table} join account a on a.id = series >> 32 \
              left join name d on d.account = a.id and d.id = series & 4294967295 \
-             left join name n on caller >= 0 and n.account = a.id and n.id = caller >> 32 \
-             left join name i on caller >= 0 and i.account = a.id and i.id = caller & 4294967295"
+             left join name n on caller >= 0 and n.account = a.id \
+             and n.id = (caller >> {}) & {} \
+             left join name i on caller >= 0 and i.account = a.id and i.id = caller & 4294967295",
+            Caller::NETWORK.0,
+            Caller::NETWORK.1,
         )))
         .fetch_all(&mut *connection)
         .await?;
@@ -458,8 +470,12 @@ async fn digest(connection: &mut SqliteConnection) -> Result<Vec<String>, sqlx::
             let caller: i64 = row.try_get(2)?;
             let start: i64 = row.try_get(5)?;
             let (_, deployment) = series_parts(row.try_get(22)?);
-            let whose = caller.min(0);
-            lines.push(format!("{table} {start} {names:?} {whose} {} {split:?}", deployment == 0));
+            let whose = Caller(caller).parts().map_or("", |parts| parts.operation.word());
+            let is_sum = caller.min(0);
+            lines.push(format!(
+                "{table} {start} {names:?} {is_sum} {whose} {} {split:?}",
+                deployment == 0
+            ));
         }
     }
     for (what, statement) in [

@@ -10,7 +10,8 @@ use crate::price::spend::{SPEND_FIELDS, Spend};
 const ROWS_PER_STATEMENT: usize = 500;
 
 /// The columns of a [`Spend`].
-pub(super) const SPEND_COLUMNS: &str = "calls, untold, tokens_input, nano_input, unpriced_input, \
+pub(super) const SPEND_COLUMNS: &str = "calls, untold, untold_sent, untold_received, \
+    attributed_tokens, attributed_nano, tokens_input, nano_input, unpriced_input, \
     provisioned_input, tokens_cached, nano_cached, unpriced_cached, provisioned_cached, \
     tokens_output, nano_output, unpriced_output, provisioned_output";
 

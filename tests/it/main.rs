@@ -3,6 +3,7 @@
 
 #[cfg(feature = "sabotage")]
 mod crash;
+mod callers;
 mod check;
 mod registry;
 mod bad_input;
@@ -20,6 +21,7 @@ mod interleaving;
 mod prices;
 mod purchases;
 mod reconnect;
+mod records;
 mod replay;
 mod spend;
 mod tidy;
