@@ -15,9 +15,9 @@ use crate::pipeline::{self, Core};
 use crate::price::PriceBook;
 use crate::price::spend::Spend;
 use crate::source::replay::Replay;
-use crate::store::Store;
 use crate::store::callers::CallerTotal;
 use crate::store::read::{Reader, Total, Totals};
+use crate::store::{Store, StoreSettings};
 
 /// Runs files of records through the engine and prints the totals.
 ///
@@ -35,7 +35,7 @@ pub(super) struct Args {
     /// Database to write; created if it does not exist.
     #[arg(long)]
     db: PathBuf,
-    /// Prices and thresholds of this configuration; nothing else of it is used.
+    /// Prices, thresholds and limits of this configuration; nothing else of it is used.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Form of the totals.
@@ -47,16 +47,19 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
-    let env = match &args.config {
-        None => Env { settings: EngineSettings::default(), book: PriceBook::built_in()? },
+    let (env, settings) = match &args.config {
+        None => {
+            let settings = EngineSettings::default();
+            (Env { settings, book: PriceBook::built_in()? }, StoreSettings::default())
+        }
         Some(path) => match check::load_without_secrets(path)? {
-            Some(config) => config.env()?,
+            Some(config) => (config.env()?, config.store),
             None => return Ok(Exit::Configuration),
         },
     };
     // The files first: opening the database makes it ours, which a wrong name must not do.
     let source = Replay::open(&args.files)?.with_batch(args.batch);
-    let store = Store::open(&args.db).await?;
+    let store = Store::open(&args.db).await?.with(&settings);
     let attribution_ms = env.settings.join.attribution_ms;
     let mut core = Core::restore(store, env).await?;
     let mut source = source.with_known(core.positions().into_keys());

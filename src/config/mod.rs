@@ -9,6 +9,7 @@ mod notify;
 mod price;
 mod secret;
 mod section;
+mod store;
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -23,6 +24,7 @@ use crate::notify::Destination;
 use crate::problem::{self, Findings};
 pub use crate::problem::{Problem, Problems};
 use crate::source::event_hubs::HubSettings;
+use crate::store::StoreSettings;
 pub use price::{BookError, PriceSettings, open_book, read_book};
 pub use secret::{SecretRef, look_up, placeholder};
 use section::{Lookup, Section, Walk};
@@ -43,6 +45,8 @@ pub struct Config {
     pub destinations: Vec<Destination>,
     /// The price book and the terms beside it.
     pub price: PriceSettings,
+    /// What the database may hold.
+    pub store: StoreSettings,
 }
 
 /// Why there is no configuration.
@@ -141,7 +145,8 @@ pub fn parse(text: &str, file: &str, secrets: Lookup<'_>) -> Result<Config, Prob
 }
 
 fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
-    const KEYS: &[&str] = &["database", "price", "hub", "engine", "join", "detect", "notify"];
+    const KEYS: &[&str] =
+        &["database", "price", "hub", "engine", "join", "detect", "notify", "store"];
     const NOTIFY: &[&str] = &["email", "webhook", "eml"];
     let top = Section::open(tree, 0..0, "the top of the file", KEYS, walk);
     let database = top.path("database", walk).unwrap_or_else(|| walk.folder.join("tokenwatch.db"));
@@ -162,6 +167,7 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
         limits::engine(table(&top, "engine", ("[engine]", limits::ENGINE), walk), walk);
     engine.join = limits::join(table(&top, "join", ("[join]", limits::JOIN), walk), walk);
     engine.detect = limits::detect(table(&top, "detect", ("[detect]", limits::DETECT), walk), walk);
+    let store = store::store(table(&top, "store", ("[store]", store::STORE), walk), walk);
     let mut destinations = Vec::new();
     if let Some(notify) = table(&top, "notify", ("[notify]", NOTIFY), walk) {
         let mut seen = Seen::default();
@@ -173,7 +179,7 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
             }
         }
     }
-    Config { database, hubs, engine, destinations, price }
+    Config { database, hubs, engine, destinations, price, store }
 }
 
 type ReadDestination = fn(&Section<'_>, &mut Walk<'_>) -> Destination;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::bought::Purchase;
+use super::shed::Shed;
 use crate::aggregate::coverage::Coverage;
 use crate::aggregate::names::NameKind;
 use crate::aggregate::rollup::{Amount, Caller, Deltas};
@@ -32,6 +33,8 @@ pub struct Effects {
     pub incidents: Vec<(Cause, Tracked)>,
     /// What destinations are told, in order.
     pub announcements: Vec<Announcement>,
+    /// Callers' rows that may go, because the database is nearly full.
+    pub shed: Option<Shed>,
 }
 
 impl Effects {

@@ -4,6 +4,7 @@ pub mod account;
 pub mod bought;
 pub mod effects;
 pub mod estate;
+pub mod shed;
 pub mod watch;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -19,6 +20,7 @@ use account::{Account, AccountRow, Moment};
 use bought::Purchase;
 use effects::{Effects, Gap, PositionMove, Saved};
 use estate::{Estate, News};
+use shed::Shed;
 
 /// What the engine may be told beforehand.
 #[derive(Debug, Clone, PartialEq)]
@@ -194,6 +196,8 @@ impl Engine {
         news.gaps.clone_from(&effects.gaps);
         let told_by_hubs = self.now > ArrivalTime(i64::MIN);
         let now = if told_by_hubs { self.now } else { batch.clock.unwrap_or(self.now) };
+        news.storage = batch.storage;
+        effects.shed = batch.storage.and_then(|storage| Shed::of(&storage, now));
         let changes = self.estate.apply(&news, now);
         effects.incidents = changes.incidents;
         effects.announcements.extend(changes.announcements);

@@ -116,7 +116,8 @@ pub async fn drain<S: Source>(
             () = stop.cancelled() => return Ok(()),
             batch = source.next_batch() => batch?,
         };
-        let Some(batch) = batch else { return Ok(()) };
+        let Some(mut batch) = batch else { return Ok(()) };
+        batch.storage = core.store.measured().await?;
         let effects = core.step(&batch, &|_| Vec::new()).await?;
         after(source, &effects);
     }
@@ -211,6 +212,7 @@ impl<S: Source> Service<S> {
             let Some(mut batch) = batch else { return Ok(()) };
             batch.undeliverable = std::mem::take(&mut couriers.given_up);
             batch.clock = Some(ArrivalTime((self.clock)()));
+            batch.storage = self.core.store.measured().await?;
             if batch.troubles.iter().any(|trouble| trouble.kind == TroubleKind::Taken) {
                 // Is the other reader a successor at this database? Then our time is over.
                 self.core.store.check_owner().await?;

@@ -4,7 +4,7 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection as _, Row as _};
 
 use super::owner::check_owner;
-use super::retention::forget_old;
+use super::retention::{forget_old, shed};
 use super::sql::{add_spend, add_splits, series};
 use super::{Store, StoreError};
 use crate::aggregate::coverage::Coverage;
@@ -71,8 +71,9 @@ impl Store {
             save(&mut connection, effects, outbox, self.epoch).await
         };
         match saved {
-            Ok(()) => {
+            Ok(removed) => {
                 self.writer = Some(connection);
+                self.limit.note(removed);
                 failpoint::reached("after-commit");
                 Ok(())
             }
@@ -147,7 +148,7 @@ async fn save(
     effects: &Effects,
     outbox: &[OutboxRow],
     epoch: i64,
-) -> Result<(), Failed> {
+) -> Result<[u64; 3], Failed> {
     sqlx::query("begin immediate").execute(&mut *connection).await?;
     if effects.positions.is_empty() {
         check_owner(connection, epoch).await?;
@@ -156,9 +157,13 @@ async fn save(
         move_position(connection, position, epoch).await?;
     }
     save_rest(connection, effects, outbox).await?;
+    let removed = match &effects.shed {
+        Some(allowed) => shed(connection, allowed).await?,
+        None => [0; 3],
+    };
     failpoint::reached("in-commit");
     sqlx::query("commit").execute(&mut *connection).await?;
-    Ok(())
+    Ok(removed)
 }
 
 /// The negative control: the same statements in two transactions. A crash between them counts
@@ -168,7 +173,7 @@ async fn save_in_two(
     effects: &Effects,
     outbox: &[OutboxRow],
     epoch: i64,
-) -> Result<(), Failed> {
+) -> Result<[u64; 3], Failed> {
     sqlx::query("begin immediate").execute(&mut *connection).await?;
     save_rest(connection, effects, outbox).await?;
     sqlx::query("commit").execute(&mut *connection).await?;
@@ -178,7 +183,7 @@ async fn save_in_two(
         move_position(connection, position, epoch).await?;
     }
     sqlx::query("commit").execute(&mut *connection).await?;
-    Ok(())
+    Ok([0; 3])
 }
 
 /// Compare and swap: exactly one row must still hold what this process believes.

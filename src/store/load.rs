@@ -228,7 +228,7 @@ async fn networks(
     let rows = sqlx::query(
         "select series, (caller >> $1) & $2 as network, min(start) from (\
            select series, caller, start from rollup_hour where caller >= 0 and start < \
-             coalesce((select min(start) from rollup_minute), 0) - 59 \
+             coalesce((select min(start) from rollup_minute where caller >= 0), 1 << 60) - 59 \
            union all select series, caller, start from rollup_minute where caller >= 0) \
          group by series, network",
     )

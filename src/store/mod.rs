@@ -9,6 +9,8 @@ pub mod read;
 mod retention;
 mod sql;
 
+pub use retention::StoreSettings;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -90,6 +92,7 @@ pub enum StoreError {
 pub struct Store {
     path: PathBuf,
     writer: Option<SqliteConnection>,
+    limit: retention::Limit,
     /// Grows with every process that opens the database to write; also the receivers' owner level.
     pub epoch: i64,
     /// Random id given at creation.
@@ -108,8 +111,13 @@ impl Store {
     /// Locked, newer, damaged, on a network share, or not to be created.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
         refuse_network_share(path)?;
-        let mut store =
-            Self { path: path.to_owned(), writer: None, epoch: 0, lineage: String::new() };
+        let mut store = Self {
+            path: path.to_owned(),
+            writer: None,
+            limit: retention::Limit::default(),
+            epoch: 0,
+            lineage: String::new(),
+        };
         let mut connection = store.connect().await?;
         migrate(path, &mut connection).await?;
         let (epoch, lineage) = owner::take_ownership(&mut connection)

@@ -28,6 +28,7 @@ mod tidy;
 mod traps;
 mod traces;
 mod run;
+mod retention;
 mod smtp_peer;
 mod webhook_tls;
 mod wire;
