@@ -105,9 +105,13 @@ impl Names {
         new
     }
 
-    /// Puts back a saved name; they come in order of their numbers.
+    /// Puts back a saved name; they come in order of their numbers. An empty text is a name that was
+    /// forgotten: its number is never given again.
     pub fn restore(&mut self, kind: NameKind, text: String) {
-        if let Ok(number) = u32::try_from(self.texts.len()) {
+        if text.is_empty() {
+            self.texts.push((kind, text));
+            self.saved = self.texts.len();
+        } else if let Ok(number) = u32::try_from(self.texts.len()) {
             self.texts.push((kind, text.clone()));
             self.numbers.insert((kind, text), number);
             self.saved = self.texts.len();
@@ -133,6 +137,16 @@ mod tests {
         assert_eq!(names.take_new().len(), 2_000);
         assert_eq!(names.take_new().len(), 0);
         assert_eq!(names.text(OTHER), "(other)");
+    }
+
+    #[test]
+    fn the_number_of_a_forgotten_name_is_never_given_again() {
+        let mut names = Names::default();
+        names.restore(NameKind::Network, "a".to_owned());
+        names.restore(NameKind::Network, String::new());
+        assert_eq!(names.number(NameKind::Network, "b"), 4);
+        assert_eq!((names.text(3), names.text(2)), ("", "a"));
+        assert_eq!(names.take_new(), [(4, NameKind::Network, "b".to_owned())]);
     }
 
     #[test]

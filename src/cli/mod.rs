@@ -7,6 +7,7 @@ mod check;
 mod coverage;
 mod incidents;
 mod prices;
+mod purge;
 mod replay;
 mod run;
 mod simulate;
@@ -52,6 +53,7 @@ enum Command {
     Incidents(incidents::Args),
     Prices(prices::Args),
     Spend(spend::Args),
+    Purge(purge::Args),
     Simulate(simulate::Args),
     Emulator(Box<emulator::Args>),
 }
@@ -111,6 +113,7 @@ async fn execute(command: Command) -> anyhow::Result<Exit> {
         Command::Incidents(args) => incidents::run(args).await,
         Command::Prices(args) => prices::run(args).await,
         Command::Spend(args) => spend::run(&args).await,
+        Command::Purge(args) => purge::run(&args).await,
         Command::Simulate(args) => simulate::run(&args),
     }
 }

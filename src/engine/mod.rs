@@ -393,7 +393,9 @@ impl Engine {
         effects: &mut Effects,
     ) {
         if !self.accounts.contains_key(resource) {
-            let next = u32::try_from(self.accounts.len() + 1).unwrap_or(u32::MAX);
+            // Not the next in number: accounts may have been purged.
+            let newest = self.accounts.values().map(|account| account.id).max().unwrap_or(0);
+            let next = newest.saturating_add(1);
             if self.accounts.len() >= self.env.settings.max_accounts {
                 *effects.counters.entry("rows_of_too_many_accounts").or_default() +=
                     i64::try_from(rows.len()).unwrap_or(i64::MAX);

@@ -5,6 +5,7 @@ pub mod commit;
 pub mod load;
 pub mod outbox;
 mod owner;
+pub mod purge;
 pub mod read;
 mod retention;
 mod sql;
@@ -36,6 +37,14 @@ pub enum StoreError {
     Locked {
         /// The file.
         path: PathBuf,
+    },
+    /// What was asked for cannot be done, for a reason that a person can mend.
+    #[error("database {path}: {reason}", path = path.display())]
+    Refused {
+        /// The file.
+        path: PathBuf,
+        /// Why, and what to do.
+        reason: String,
     },
     /// A newer program made it.
     #[error(

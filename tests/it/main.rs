@@ -20,6 +20,7 @@ mod hub_peers;
 mod interleaving;
 mod prices;
 mod purchases;
+mod purge;
 mod reconnect;
 mod records;
 mod replay;

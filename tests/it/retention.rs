@@ -66,8 +66,8 @@ async fn first_sights(db: &str) -> BTreeSet<(String, String, i64)> {
         account.networks.iter().map(|(deployment, network, minute)| {
             let text = |number: u32| {
                 // Two numbers are reserved.
-                let place = usize::try_from(number).unwrap() - 2;
-                account.names.get(place).unwrap().1.clone()
+                let place = usize::try_from(number).unwrap().checked_sub(2);
+                place.map_or("", |place| account.names.get(place).unwrap().1.as_str()).to_owned()
             };
             (text(*deployment), text(*network), minute.0.div_euclid(60))
         })
