@@ -126,10 +126,34 @@ pub trait Terms {
 }
 
 impl Merged {
+    /// Number of the deployment the call is booked on.
+    #[must_use]
+    pub const fn deployment(&self) -> u32 {
+        self.deployment.name
+    }
+
     /// True when the call is booked on this deployment.
     #[must_use]
     pub const fn is_on(&self, deployment: u32) -> bool {
         self.deployment.name == deployment
+    }
+
+    /// Tokens, if any row carries them.
+    #[must_use]
+    pub const fn tokens(&self) -> Option<Tokens> {
+        self.tokens
+    }
+
+    /// HTTP status; 0 while no row has told it.
+    #[must_use]
+    pub const fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// Bytes of request and response; 0 while no row has told them.
+    #[must_use]
+    pub fn bytes(&self) -> (u64, u64) {
+        (self.sent.into(), self.received.into())
     }
 
     /// What one row alone says.

@@ -2,8 +2,11 @@
 //! whole dedupe horizon.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::RangeInclusive;
 
 use super::call::{self, Booking, Merged, RowFacts, Terms};
+use super::gateway::LinkSpan;
+use super::names::Names;
 use super::rollup::Class;
 use crate::event::operation::Operation;
 use crate::event::{RowKind, Tokens};
@@ -165,8 +168,11 @@ impl Calls {
     /// Minute at which a call with this row may settle.
     fn settle_at(&self, row: &RowFacts, terms: &impl Terms) -> i64 {
         let judged = call::judged_at(row.end.minute(), terms.lateness_ms()).0;
-        let attributed = row.enqueued.0.saturating_add(self.settings.attribution_ms);
-        judged.max(attributed).div_euclid(MINUTE_MS) + 1
+        let attribution_ms = self.settings.attribution_ms;
+        let attributed = row.enqueued.0.saturating_add(attribution_ms);
+        // Until gateways have been linked, what was known at which moment must still be told apart.
+        let linked = LinkSpan::last_for(row.end).linked_at(attribution_ms).0;
+        judged.max(attributed).max(linked).div_euclid(MINUTE_MS) + 1
     }
 
     /// Settles what the watermark has passed, forgets what was enqueued before `seen`, and keeps
@@ -247,6 +253,28 @@ impl Calls {
 
     fn forget_at(&self, last_end: EventTime) -> i64 {
         last_end.0.saturating_add(self.settings.horizon_ms).div_euclid(MINUTE_MS) + 1
+    }
+
+    /// Calls that ended within `span` (both ends in it), as the rows enqueued up to `until` tell
+    /// them, in the order of their fingerprints. Looks at every call that is remembered.
+    #[must_use]
+    pub fn ended(
+        &self,
+        span: &RangeInclusive<EventTime>,
+        until: ArrivalTime,
+        names: &Names,
+    ) -> Vec<(u128, Merged)> {
+        let seen = |call: &Call| match call {
+            Call::Settled(merged) => Some(*merged),
+            Call::Open(rows) => {
+                let rows = rows.iter().filter(|row| row.enqueued <= until);
+                rows.map(Merged::of).reduce(|a, b| a.with(b, names))
+            }
+        };
+        let known = self.known.iter().filter_map(|(call, rows)| Some((*call, seen(rows)?)));
+        let mut ended: Vec<_> = known.filter(|(_, m)| span.contains(&m.first_end)).collect();
+        ended.sort_unstable_by_key(|(call, _)| *call);
+        ended
     }
 
     /// Calls remembered now.

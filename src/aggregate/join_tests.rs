@@ -170,12 +170,12 @@ fn what_may_have_been_forgotten_is_not_counted_again() {
     let mut calls = Calls::new(JoinSettings { max_known: 1, ..JoinSettings::default() });
     let mut out = Vec::new();
     calls.take(1, row(0, 60, Some((5, 5))), &terms, &mut out);
-    calls.take(2, row(120, 60, Some((5, 5))), &terms, &mut out);
+    calls.take(2, row(600, 60, Some((5, 5))), &terms, &mut out);
     calls.pass(ArrivalTime(START), ArrivalTime(START), &terms);
     assert_eq!((calls.len(), calls.early), (1, 2));
     assert_eq!(calls.take(1, row(0, 90, Some((5, 5))), &terms, &mut out), Taken::BeyondHorizon);
-    assert_eq!(calls.take(2, row(120, 90, Some((5, 5))), &terms, &mut out), Taken::Copy);
-    assert_eq!(calls.take(3, row(240, 90, Some((5, 5))), &terms, &mut out), Taken::New);
+    assert_eq!(calls.take(2, row(600, 90, Some((5, 5))), &terms, &mut out), Taken::Copy);
+    assert_eq!(calls.take(3, row(720, 90, Some((5, 5))), &terms, &mut out), Taken::New);
 }
 
 #[test]

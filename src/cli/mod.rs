@@ -2,6 +2,7 @@
 
 mod demo;
 mod emulator;
+mod gateways;
 mod callers;
 mod check;
 mod coverage;

@@ -160,19 +160,15 @@ impl State {
     }
 }
 
-/// Sums, and on how many calls they rest that no usage row told exactly.
+/// Sums as they are shown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Sum {
     spend: Spend,
-    attributed: i64,
 }
 
 impl Sum {
     fn plus(self, other: Self) -> Self {
-        Self {
-            spend: self.spend.plus(other.spend),
-            attributed: self.attributed.saturating_add(other.attributed),
-        }
+        Self { spend: self.spend.plus(other.spend) }
     }
 
     fn tokens(self) -> i64 {
@@ -193,7 +189,7 @@ impl Sum {
     }
 
     const fn basis(self) -> &'static str {
-        match (self.spend.untold > 0, self.attributed > 0) {
+        match (self.spend.untold > 0, self.spend.attributed_tokens > 0) {
             (true, _) => "incomplete",
             (false, true) => "attributed",
             (false, false) => "exact",
@@ -224,6 +220,8 @@ impl Sum {
             "unpriced_tokens": self.unpriced(),
             "provisioned_tokens": self.provisioned(),
             "calls_without_tokens": self.spend.untold,
+            "attributed_tokens": self.spend.attributed_tokens,
+            "attributed_nano_usd": self.spend.attributed_nano,
             "basis": self.basis(),
         })
     }
@@ -317,23 +315,9 @@ async fn lines(
     per: Per,
 ) -> anyhow::Result<BTreeMap<[String; 3], Sum>> {
     let mut lines: BTreeMap<[String; 3], Sum> = BTreeMap::new();
-    let mut attributed = reader.attributed(period.from, period.until).await?;
-    if per == Per::Model {
-        // It is known of the deployment, not of each of its models.
-        for hour in reader.spend(period.from, period.until).await? {
-            let line =
-                lines.entry(per.key(&hour.account, &hour.deployment, &hour.model)).or_default();
-            line.spend = line.spend.plus(hour.spend);
-            line.attributed =
-                attributed.get(&(hour.account, hour.deployment)).copied().unwrap_or(0);
-        }
-        return Ok(lines);
-    }
     for hour in reader.spend(period.from, period.until).await? {
-        let line = lines.entry(per.key(&hour.account, &hour.deployment, "")).or_default();
+        let line = lines.entry(per.key(&hour.account, &hour.deployment, &hour.model)).or_default();
         line.spend = line.spend.plus(hour.spend);
-        let once = attributed.remove(&(hour.account, hour.deployment)).unwrap_or(0);
-        line.attributed = line.attributed.saturating_add(once);
     }
     Ok(lines)
 }
@@ -475,6 +459,7 @@ fn csv(report: &Report) -> anyhow::Result<String> {
         "unpriced_tokens",
         "provisioned_tokens",
         "calls_without_tokens",
+        "attributed_tokens",
         "basis",
         "state",
     ];
@@ -498,6 +483,7 @@ fn csv(report: &Report) -> anyhow::Result<String> {
                 sum.unpriced().to_string(),
                 sum.provisioned().to_string(),
                 sum.spend.untold.to_string(),
+                sum.spend.attributed_tokens.to_string(),
                 sum.basis().to_owned(),
                 told.state.word().to_owned(),
             ]

@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::bought::Purchase;
+use super::gateways::GatewayEffects;
 use super::shed::Shed;
 use crate::aggregate::coverage::Coverage;
+use crate::aggregate::gateway::{GatewayRow, LinkSpan};
+use crate::aggregate::link::Behind;
 use crate::aggregate::names::NameKind;
 use crate::aggregate::rollup::{Amount, Caller, Deltas};
 use crate::event::{PartitionKey, Rejected};
@@ -29,6 +32,8 @@ pub struct Effects {
     pub counters: BTreeMap<&'static str, i64>,
     /// Events that will never be seen.
     pub gaps: Vec<Gap>,
+    /// Rows of gateways that wait to be linked.
+    pub gateways: GatewayEffects,
     /// Incidents of the service itself.
     pub incidents: Vec<(Cause, Tracked)>,
     /// What destinations are told, in order.
@@ -93,6 +98,8 @@ pub struct AccountEffects {
     pub hubs: Vec<String>,
     /// How deployments were bought, as far as that is news.
     pub purchases: Vec<(u32, Purchase)>,
+    /// Callers behind gateways.
+    pub behind: Behind,
     /// What could not be counted, by reason and deployment: records and tokens.
     pub ledger: BTreeMap<(&'static str, u32), (i64, i64)>,
     /// Incidents that are new or different.
@@ -122,6 +129,8 @@ pub struct Saved {
     pub accounts: Vec<SavedAccount>,
     /// Categories counted so far.
     pub categories: Vec<String>,
+    /// Rows of gateways, and the first span that is not linked.
+    pub gateways: (Vec<GatewayRow>, Option<LinkSpan>),
     /// Incidents of the service itself.
     pub incidents: Vec<(Cause, Tracked)>,
 }

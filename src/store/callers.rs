@@ -134,7 +134,7 @@ async fn groups(
 }
 
 /// Names by account and number; that of the account itself at [`NONE`].
-async fn names(
+pub(super) async fn names(
     connection: &mut SqliteConnection,
 ) -> Result<BTreeMap<(u32, u32), String>, sqlx::Error> {
     let mut names = BTreeMap::new();

@@ -262,6 +262,7 @@ async fn save_rest(
         .execute(&mut *connection)
         .await?;
     }
+    super::gateway::save(connection, effects).await?;
     save_books(connection, effects).await?;
     Ok(())
 }

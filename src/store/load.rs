@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
-use super::sql::{amount_at, series_parts, split_at};
+use super::sql::{AMOUNT_COLUMNS, amount_at, series_parts, split_at};
 use super::{Store, StoreError};
 use crate::aggregate::names::NameKind;
 use crate::aggregate::rollup::Caller;
@@ -18,9 +18,6 @@ use crate::event::PartitionKey;
 use crate::incident::Severity;
 use crate::incident::tracker::{Cause, Tracked};
 use crate::time::{ArrivalTime, EventTime, Minute};
-
-const AMOUNT: &str = "calls, errors, tokens_in, tokens_cached, tokens_out, cost_nano, unpriced, \
-    attributed";
 
 type Accounts = BTreeMap<u32, SavedAccount>;
 
@@ -65,6 +62,7 @@ async fn load_all(connection: &mut SqliteConnection) -> Result<Saved, sqlx::Erro
         partitions: partitions(connection).await?,
         accounts: accounts.into_values().collect(),
         categories: categories(connection).await?,
+        gateways: super::gateway::load(connection).await?,
         incidents: estate,
     })
 }
@@ -255,7 +253,7 @@ async fn recent(
         let from = account.clock.map_or(i64::MIN / 2, |clock| clock.judged_to - KEEP_SLOTS - 1);
         let first = i64::from(account.id) << 32;
         let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
-            "select start, series, caller, {AMOUNT} from rollup_five \
+            "select start, series, caller, {AMOUNT_COLUMNS} from rollup_five \
              where start >= $1 and series >= $2 and series < $3"
         )))
         .bind(from.saturating_mul(SLOT_MIN))

@@ -2,6 +2,8 @@
 
 pub mod callers;
 pub mod commit;
+mod digest;
+pub mod gateway;
 pub mod load;
 pub mod outbox;
 mod owner;

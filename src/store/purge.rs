@@ -11,10 +11,10 @@ use std::time::Duration;
 use sqlx::sqlite::{SqliteConnection, SqliteLockingMode};
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
-use super::sql::{SPEND_COLUMNS, SPLIT_COLUMNS};
+use super::sql::{AMOUNT_COLUMNS, SPEND_COLUMNS, SPLIT_COLUMNS};
 use super::{Store, StoreError, is_busy, migrate, owner, sql_error};
 use crate::aggregate::join;
-use crate::aggregate::names::NameKind;
+use crate::aggregate::names::{NameKind, OTHER};
 use crate::aggregate::rollup::Caller;
 use crate::time::{DAY_MS, EventTime, Minute};
 
@@ -25,7 +25,7 @@ pub enum Selection {
     Before(Minute),
     /// Everything about an account, by its name or resource id. Its life-time sums stay without it.
     Account(String),
-    /// A network or Entra object id, in every account.
+    /// A network, an Entra object id, or the subject of a gateway, in every account.
     Caller(String),
     /// Samples of records that could not be read.
     Quarantine,
@@ -210,7 +210,10 @@ impl Purge {
             let statement = format!("delete from {table} where start < $1");
             self.delete("sums", &statement, &[minute.0], None).await?;
         }
-        self.delete("sums", "delete from spend_hour where start < $1", &[minute.0], None).await?;
+        for table in ["spend_hour", "gateway_caller", "gateway_hour"] {
+            let statement = format!("delete from {table} where start < $1");
+            self.delete("sums", &statement, &[minute.0], None).await?;
+        }
         let ms = minute.start().0;
         self.delete("samples", "delete from quarantine where at_ms < $1", &[ms], None).await?;
         let sent = "delete from outbox where state <> 'pending' and created_ms < $1";
@@ -237,7 +240,9 @@ impl Purge {
         for row in rows {
             self.account_of(row.try_get(0)?).await?;
         }
-        Ok(())
+        let short = name.rsplit('/').next().unwrap_or(name);
+        let waiting = "delete from gateway_row where instr(lower(body), $1) > 0";
+        self.delete("records of gateways not linked yet", waiting, &[], Some(short)).await
     }
 
     async fn account_of(&mut self, id: i64) -> Result<(), sqlx::Error> {
@@ -262,6 +267,8 @@ impl Purge {
             ("sums", "rollup_five"),
             ("sums", "rollup_hour"),
             ("sums", "spend_hour"),
+            ("sums", "gateway_caller"),
+            ("sums", "gateway_hour"),
             ("life-time sums, kept without the account", "total"),
             ("life-time sums, kept without the account", "spend_total"),
             ("ledgers", "ledger"),
@@ -306,30 +313,32 @@ impl Purge {
     }
 
     async fn caller(&mut self, text: &str) -> Result<(), sqlx::Error> {
-        let rows = sqlx::query(
-            "select account, id, kind from name where kind in ($1, $2) and lower(text) = $3",
-        )
-        .bind(i64::from(NameKind::Network as u8))
-        .bind(i64::from(NameKind::Identity as u8))
-        .bind(text)
-        .fetch_all(&mut self.connection)
-        .await?;
+        let rows = sqlx::query("select account, id, kind from name where lower(text) = $1")
+            .bind(text)
+            .fetch_all(&mut self.connection)
+            .await?;
         for row in rows {
-            let (account, id, kind): (i64, i64, i64) =
-                (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-            let (shift, mask) = match NameKind::from_number(kind) {
-                Some(NameKind::Network) => Caller::NETWORK,
-                Some(NameKind::Identity | NameKind::Deployment | NameKind::Model) | None => {
-                    (0, i64::from(u32::MAX))
-                }
+            let (account, id): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+            // Where the number stands in a caller's; the subject of a gateway stands in none.
+            let part = match NameKind::from_number(row.try_get(2)?) {
+                Some(NameKind::Network) => Some(Caller::NETWORK),
+                Some(NameKind::Identity) => Some((0, i64::from(u32::MAX))),
+                Some(NameKind::Subject) => None,
+                Some(NameKind::Deployment | NameKind::Model | NameKind::Gateway) | None => continue,
             };
-            let of = [account << 32, (account + 1) << 32, i64::from(shift), mask, id];
-            for table in ROLLUPS {
-                self.to_others(table, &of).await?;
+            let series = [account << 32, (account + 1) << 32];
+            if let Some((shift, mask)) = part {
+                let [first, end] = series;
+                for table in ROLLUPS {
+                    self.to_others(table, &[first, end, i64::from(shift), mask, id]).await?;
+                }
             }
+            self.gateway_to_others(&series, id).await?;
             let forget = "update name set text = '' where account = $1 and id = $2";
             self.delete("names", forget, &[account, id], None).await?;
         }
+        let waiting = "delete from gateway_row where instr(lower(body), $1) > 0";
+        self.delete("records of gateways not linked yet", waiting, &[], Some(text)).await?;
         let outbox = "delete from outbox where incident_key in \
             (select key from incident where instr(lower(body), $1) > 0)";
         self.delete("notifications", outbox, &[], Some(text)).await?;
@@ -361,6 +370,29 @@ impl Purge {
         self.delete("sums of the caller, moved to all others", &statement, of, None).await
     }
 
+    /// Moves what a network or subject behind gateways used to those beyond the number kept apart.
+    async fn gateway_to_others(&mut self, series: &[i64; 2], id: i64) -> Result<(), sqlx::Error> {
+        let theirs = "series >= $1 and series < $2 and (network = $3 or subject = $3)";
+        let statement = format!(
+            "insert into gateway_caller (start, series, gateway, network, subject, {AMOUNT_COLUMNS}) \
+             select start, series, gateway, {OTHER}, {OTHER}, {} from gateway_caller where {theirs} \
+             group by start, series, gateway \
+             on conflict (start, series, gateway, network, subject) do update set {}",
+            summed(AMOUNT_COLUMNS),
+            added(AMOUNT_COLUMNS),
+        );
+        let [first, end] = *series;
+        sqlx::query(AssertSqlSafe(statement))
+            .bind(first)
+            .bind(end)
+            .bind(id)
+            .execute(&mut self.connection)
+            .await?;
+        let statement = format!("delete from gateway_caller where {theirs}");
+        self.delete("sums of the caller, moved to all others", &statement, &[first, end, id], None)
+            .await
+    }
+
     /// Forgets the names of callers that nothing refers to any more.
     async fn forget_unused(&mut self) -> Result<(), sqlx::Error> {
         sqlx::query(
@@ -382,6 +414,12 @@ impl Purge {
                     .await?;
             }
         }
+        for column in ["network", "subject"] {
+            let statement = format!(
+                "insert or ignore into used select distinct series >> 32, {column} from gateway_caller"
+            );
+            sqlx::query(AssertSqlSafe(statement)).execute(&mut self.connection).await?;
+        }
         let blobs = sqlx::query("select account, form, body from call_rows")
             .fetch_all(&mut self.connection)
             .await?;
@@ -397,8 +435,9 @@ impl Purge {
                     .await?;
             }
         }
-        let kinds = [NameKind::Network, NameKind::Identity].map(|kind| i64::from(kind as u8));
-        let forget = "update name set text = '' where kind in ($1, $2) and text <> '' and \
+        let kinds = [NameKind::Network, NameKind::Identity, NameKind::Subject];
+        let kinds = kinds.map(|kind| i64::from(kind as u8));
+        let forget = "update name set text = '' where kind in ($1, $2, $3) and text <> '' and \
             not exists (select 1 from used where used.account = name.account and used.id = name.id)";
         self.delete("names", forget, &kinds, None).await?;
         sqlx::query("drop table used").execute(&mut self.connection).await?;

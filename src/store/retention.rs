@@ -9,11 +9,13 @@ use crate::event::Storage;
 use crate::time::Minute;
 
 /// Minutes kept in the rollups: 48 hours by minute, 28 days by five minutes, 13 months by hour.
-const KEEP_MINUTES: [(&str, i64); 4] = [
+const KEEP_MINUTES: [(&str, i64); 6] = [
     ("delete from rollup_minute where start < $1", 48 * 60),
     ("delete from rollup_five where start < $1", 28 * 24 * 60),
     ("delete from rollup_hour where start < $1", 396 * 24 * 60),
     ("delete from spend_hour where start < $1", 396 * 24 * 60),
+    ("delete from gateway_caller where start < $1", 396 * 24 * 60),
+    ("delete from gateway_hour where start < $1", 396 * 24 * 60),
 ];
 /// Steps between two looks at the size: a minute, where a step comes every second.
 const STEPS_BETWEEN: u32 = 60;
@@ -113,31 +115,36 @@ pub(super) async fn shed(
     let tables = [
         (
             "select min(start) from rollup_minute where caller <> -1 and start < $1",
-            "delete from rollup_minute where caller <> -1 and start >= $1 and start < $2",
+            &["delete from rollup_minute where caller <> -1 and start >= $1 and start < $2"][..],
             shed.minutes,
         ),
         (
             "select min(start) from rollup_five where caller <> -1 and start < $1",
-            "delete from rollup_five where caller <> -1 and start >= $1 and start < $2",
+            &["delete from rollup_five where caller <> -1 and start >= $1 and start < $2"],
             shed.fives,
         ),
         (
             "select min(start) from rollup_hour where caller <> -1 and start < $1",
-            "delete from rollup_hour where caller <> -1 and start >= $1 and start < $2",
+            &[
+                "delete from rollup_hour where caller <> -1 and start >= $1 and start < $2",
+                "delete from gateway_caller where start >= $1 and start < $2",
+            ],
             shed.hours,
         ),
     ];
-    for ((oldest, delete, before), removed) in tables.into_iter().zip(&mut removed) {
+    for ((oldest, deletes, before), removed) in tables.into_iter().zip(&mut removed) {
         let before = before.window(60).start;
         let row = sqlx::query(oldest).bind(before.0).fetch_one(&mut *connection).await?;
         let Some(oldest) = row.try_get::<Option<i64>, _>(0)? else { continue };
         let hour = Minute(oldest).window(60);
-        let done = sqlx::query(delete)
-            .bind(hour.start.0)
-            .bind(hour.end().0)
-            .execute(&mut *connection)
-            .await?;
-        *removed = done.rows_affected();
+        for delete in deletes {
+            let done = sqlx::query(*delete)
+                .bind(hour.start.0)
+                .bind(hour.end().0)
+                .execute(&mut *connection)
+                .await?;
+            *removed += done.rows_affected();
+        }
         break;
     }
     Ok(removed)

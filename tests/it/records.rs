@@ -5,14 +5,24 @@ use serde_json::{Value, json};
 use crate::harness::{Folder, replay};
 
 /// A morning long past: all times of these tests count from here, in seconds.
-const MORNING: i64 = 1_791_277_200;
+pub(crate) const MORNING: i64 = 1_791_277_200;
 /// The account of these tests.
 pub(crate) const ACCOUNT: &str =
     "/SUBSCRIPTIONS/S1/RESOURCEGROUPS/RG/PROVIDERS/MICROSOFT.COGNITIVESERVICES/ACCOUNTS/AIF-PROD";
 
+/// A gateway in front of it.
+const GATEWAY: &str =
+    "/SUBSCRIPTIONS/S1/RESOURCEGROUPS/RG/PROVIDERS/MICROSOFT.APIMANAGEMENT/SERVICE/APIM-ONE";
+
 /// The time as Azure writes it.
 pub(crate) fn at(second: i64) -> String {
-    tokenwatch::time::EventTime((MORNING + second) * 1000).to_string()
+    at_ms(second * 1000)
+}
+
+/// The same to the millisecond.
+pub(crate) fn at_ms(millis: i64) -> String {
+    let whole = tokenwatch::time::EventTime(MORNING * 1000 + millis - millis.rem_euclid(1000));
+    format!("{}.{:03}Z", whole.to_string().trim_end_matches('Z'), millis.rem_euclid(1000))
 }
 
 /// A row of `RequestResponse` that names deployment and perhaps who called.
@@ -45,6 +55,28 @@ pub(crate) fn usage(second: i64, id: &str, [input, cached, output]: [u32; 3]) ->
         "properties": {
             "modelDeploymentName": "chat", "modelName": "gpt-4o", "modelVersion": "2024-08-06",
             "promptTokens": [input], "cachedTokens": [cached], "generatedTokens": [output]
+        }
+    })
+}
+
+/// A row of `GatewayLogs`: the call began at `millis` and took `took_ms`.
+pub(crate) fn gateway_log(millis: i64, id: &str, caller: (&str, &str), took_ms: i64) -> Value {
+    json!({
+        "category": "GatewayLogs", "correlationId": id, "time": at_ms(millis), "durationMs": took_ms,
+        "resourceId": GATEWAY, "callerIpAddress": caller.0, "properties": {
+            "apimSubscriptionId": caller.1, "backendResponseCode": 200, "responseCode": 200,
+            "backendUrl": "https://aif-prod.openai.azure.com/openai/deployments/chat/chat/completions"
+        }
+    })
+}
+
+/// A row of `GatewayLlmLogs`.
+pub(crate) fn gateway_llm(millis: i64, id: &str, [input, output]: [u32; 2]) -> Value {
+    json!({
+        "category": "GatewayLlmLogs", "correlationId": id, "time": at_ms(millis), "resourceId": GATEWAY,
+        "properties": {
+            "requestId": "chatcmpl-1", "deploymentName": "chat", "modelName": "gpt-4o",
+            "promptTokens": input, "completionTokens": output, "totalTokens": input + output
         }
     })
 }
