@@ -54,7 +54,11 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
             (Env { settings, book: PriceBook::built_in()? }, StoreSettings::default())
         }
         Some(path) => match check::load_without_secrets(path)? {
-            Some(config) => (config.env()?, config.store),
+            Some(config) => {
+                // Without its key nothing is hashed: callers are reduced by the service alone.
+                let max_bytes = config.store.max_bytes;
+                (config.env()?, StoreSettings { max_bytes, ..StoreSettings::default() })
+            }
             None => return Ok(Exit::Configuration),
         },
     };

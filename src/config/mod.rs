@@ -46,7 +46,7 @@ pub struct Config {
     pub destinations: Vec<Destination>,
     /// The price book and the terms beside it.
     pub price: PriceSettings,
-    /// What the database may hold.
+    /// What the database may hold, and what stays of callers.
     pub store: StoreSettings,
 }
 
@@ -146,8 +146,10 @@ pub fn parse(text: &str, file: &str, secrets: Lookup<'_>) -> Result<Config, Prob
 }
 
 fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
-    const KEYS: &[&str] =
-        &["database", "price", "hub", "backend", "engine", "join", "detect", "notify", "store"];
+    const KEYS: &[&str] = &[
+        "database", "price", "hub", "backend", "engine", "join", "detect", "notify", "store",
+        "caller",
+    ];
     const NOTIFY: &[&str] = &["email", "webhook", "eml"];
     let top = Section::open(tree, 0..0, "the top of the file", KEYS, walk);
     let database = top.path("database", walk).unwrap_or_else(|| walk.folder.join("tokenwatch.db"));
@@ -175,7 +177,8 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
     }
     engine.join = limits::join(table(&top, "join", ("[join]", limits::JOIN), walk), walk);
     engine.detect = limits::detect(table(&top, "detect", ("[detect]", limits::DETECT), walk), walk);
-    let store = store::store(table(&top, "store", ("[store]", store::STORE), walk), walk);
+    let mut store = store::store(table(&top, "store", ("[store]", store::STORE), walk), walk);
+    store.callers = store::caller(table(&top, "caller", ("[caller]", store::CALLER), walk), walk);
     let mut destinations = Vec::new();
     if let Some(notify) = table(&top, "notify", ("[notify]", NOTIFY), walk) {
         let mut seen = Seen::default();

@@ -39,6 +39,7 @@ const KNOWN: &[(&str, &[&str])] = &[
     ("[join]", super::limits::JOIN),
     ("[detect]", super::limits::DETECT),
     ("[store]", super::store::STORE),
+    ("[caller]", super::store::CALLER),
     ("[price]", super::price::PRICE),
     ("a deployment", super::price::DEPLOYMENT),
     ("[[price.discount]]", super::price::DISCOUNT),

@@ -173,6 +173,20 @@ impl Engine {
         self.partitions.iter().map(|(key, partition)| (key.clone(), at(partition))).collect()
     }
 
+    /// Forgets the texts of names that no row refers to any more, by account and number: their
+    /// callers, seen again, are new ones. To be told right after the commit that forgot them.
+    pub fn forget(&mut self, names: &[(u32, u32)]) {
+        let mut forgotten: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        for (account, number) in names {
+            forgotten.entry(*account).or_default().push(*number);
+        }
+        for account in self.accounts.values_mut() {
+            for number in forgotten.remove(&account.id).unwrap_or_default() {
+                account.names.forget(number);
+            }
+        }
+    }
+
     /// Applies one batch. Pure: no clock, no I/O, no randomness; the same batches in the same
     /// order give the same effects, and batches cut or interleaved otherwise the same state.
     pub fn apply(&mut self, batch: &Batch) -> Effects {

@@ -84,15 +84,22 @@ impl Core {
             return Ok(effects);
         }
         let rows = render(&effects);
-        let Err(mut error) = self.store.commit(&effects, &rows).await else { return Ok(effects) };
+        self.save(&effects, &rows).await?;
+        // What the database has forgotten is told before the next batch can refer to it.
+        self.engine.forget(&self.store.take_forgotten());
+        Ok(effects)
+    }
+
+    async fn save(&mut self, effects: &Effects, rows: &[OutboxRow]) -> Result<(), StoreError> {
+        let Err(mut error) = self.store.commit(effects, rows).await else { return Ok(()) };
         for pause in RETRY_AFTER {
             if matches!(error, StoreError::Fenced { .. }) {
                 return Err(error);
             }
             tracing::warn!(%error, retry_ms = pause.as_millis(), "cannot save a step");
             tokio::time::sleep(pause).await;
-            match self.store.recommit(&effects, &rows).await {
-                Ok(()) => return Ok(effects),
+            match self.store.recommit(effects, rows).await {
+                Ok(()) => return Ok(()),
                 Err(again) => error = again,
             }
         }

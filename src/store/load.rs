@@ -7,7 +7,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::sql::{AMOUNT_COLUMNS, amount_at, series_parts, split_at};
 use super::{Store, StoreError};
-use crate::aggregate::names::NameKind;
+use crate::aggregate::names::{NameKind, REDUCED};
 use crate::aggregate::rollup::Caller;
 use crate::detect::DETECTORS;
 use crate::detect::series::{KEEP_HOURS, KEEP_SLOTS, SLOT_MIN};
@@ -123,9 +123,11 @@ async fn names(
     connection: &mut SqliteConnection,
     accounts: &mut Accounts,
 ) -> Result<(), sqlx::Error> {
-    let rows = sqlx::query("select account, kind, text from name order by account, id")
-        .fetch_all(&mut *connection)
-        .await?;
+    let rows =
+        sqlx::query("select account, kind, text from name where id < $1 order by account, id")
+            .bind(REDUCED)
+            .fetch_all(&mut *connection)
+            .await?;
     for row in rows {
         let kind = NameKind::from_number(row.try_get(1)?);
         if let (Some(account), Some(kind)) = (accounts.get_mut(&row.try_get::<u32, _>(0)?), kind) {
@@ -231,7 +233,8 @@ async fn networks(
          group by series, network",
     )
     .bind(Caller::NETWORK.0)
-    .bind(Caller::NETWORK.1)
+    // The hash of a network stands for it as long as its name is known.
+    .bind(Caller::NETWORK.1 & !i64::from(REDUCED))
     .fetch_all(&mut *connection)
     .await?;
     for row in rows {

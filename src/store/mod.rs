@@ -7,6 +7,7 @@ pub mod gateway;
 pub mod load;
 pub mod outbox;
 mod owner;
+pub mod privacy;
 pub mod purge;
 pub mod read;
 mod retention;

@@ -3,6 +3,7 @@
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteConnection;
 
+use super::privacy::CallerSettings;
 use super::{Store, StoreError};
 use crate::engine::shed::Shed;
 use crate::event::Storage;
@@ -21,8 +22,10 @@ const KEEP_MINUTES: [(&str, i64); 6] = [
 const STEPS_BETWEEN: u32 = 60;
 
 /// What a database may hold.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct StoreSettings {
+    /// What stays of callers, and when.
+    pub callers: CallerSettings,
     /// Bytes it may use before callers' detail goes; `None` for no limit.
     pub max_bytes: Option<u64>,
 }
@@ -30,7 +33,8 @@ pub struct StoreSettings {
 /// The limit of a database, and what was done for it.
 #[derive(Debug, Default)]
 pub(super) struct Limit {
-    settings: StoreSettings,
+    pub(super) settings: StoreSettings,
+    pub(super) forgotten: Vec<(u32, u32)>,
     steps: u32,
     removed: [u64; 3],
 }
@@ -54,6 +58,11 @@ impl Store {
     pub fn with(mut self, settings: &StoreSettings) -> Self {
         self.limit.settings = settings.clone();
         self
+    }
+
+    /// Names forgotten since the last call, by account and number, for the engine to forget too.
+    pub fn take_forgotten(&mut self) -> Vec<(u32, u32)> {
+        std::mem::take(&mut self.limit.forgotten)
     }
 
     /// How full the database is, every so often; `None` in between and without a limit. Once for

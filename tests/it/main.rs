@@ -20,6 +20,7 @@ mod hub_tls;
 mod hub_peers;
 mod interleaving;
 mod prices;
+mod privacy;
 mod purchases;
 mod purge;
 mod reconnect;
