@@ -327,7 +327,7 @@ fn short(account: &str) -> &str {
 }
 
 /// The parts of a name that this report tells apart.
-fn named<'a>(per: Per, key: &'a [String; 3]) -> Vec<&'a str> {
+fn named(per: Per, key: &[String; 3]) -> Vec<&str> {
     let [account, deployment, model] = key;
     let parts = [(Per::Account, account), (Per::Deployment, deployment), (Per::Model, model)];
     parts.iter().filter(|(least, _)| per >= *least).map(|(_, text)| text.as_str()).collect()
@@ -422,8 +422,9 @@ fn to_json(report: &Report) -> Value {
         total = total.plus(told.total());
         let lines = told.lines.iter().map(|(key, sum)| {
             let mut line = sum.to_json();
-            for (name, text) in NAMES.iter().zip(named(report.per, key)) {
-                line[*name] = text.into();
+            if let Some(line) = line.as_object_mut() {
+                let names = NAMES.iter().zip(named(report.per, key));
+                line.extend(names.map(|(name, text)| ((*name).to_owned(), text.into())));
             }
             line
         });

@@ -98,6 +98,8 @@ const MAX_REJECTED: usize = 50;
 pub struct Decoded {
     /// What the records say, in order.
     pub events: Vec<Event>,
+    /// Of each event the place of its kind in [`DECODERS`].
+    pub kinds: Vec<usize>,
     /// Records read of each kind and what they said, in the order of [`DECODERS`].
     pub read: [Seen; DECODERS.len()],
     /// The first records that could not be read.
@@ -187,12 +189,14 @@ fn one_piece(piece: Piece<'_>, decoded: &mut Decoded) {
     // Defender and App Insights say `type`, Event Grid `eventType`.
     let category = fields.first_text(&["category", "Type", "eventType"]).unwrap_or_default();
     let category = category.trim();
-    let found = DECODERS.iter().zip(&mut decoded.read).find(|(d, _)| (d.is)(category, &fields));
-    let Some((decoder, read)) = found else { return count(category, decoded) };
+    let mut kinds = DECODERS.iter().zip(&mut decoded.read).enumerate();
+    let found = kinds.find(|(_, (decoder, _))| (decoder.is)(category, &fields));
+    let Some((kind, (decoder, read))) = found else { return count(category, decoded) };
     match one_record(decoder, text, fields) {
         Ok(event) => {
             *read = read.merged(Seen::of(&event));
             decoded.events.push(event);
+            decoded.kinds.push(kind);
         }
         Err(error) => decoded.reject(decoder.name, error, text),
     }

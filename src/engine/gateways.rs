@@ -76,12 +76,12 @@ impl Gateways {
     /// As the database left them.
     #[must_use]
     pub fn restore(
-        rows: Vec<GatewayRow>,
+        rows: &[GatewayRow],
         linked_to: Option<LinkSpan>,
         attribution_ms: i64,
     ) -> Self {
         let mut gateways = Self { linked_to, attribution_ms, ..Self::default() };
-        for row in &rows {
+        for row in rows {
             gateways.keep(row);
         }
         gateways

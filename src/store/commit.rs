@@ -3,6 +3,7 @@
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection as _, Row as _};
 
+use super::honesty;
 use super::owner::check_owner;
 use super::retention::{forget_old, shed};
 use super::sql::{add_spend, add_splits, series};
@@ -290,6 +291,7 @@ async fn save_rest(
     }
     super::gateway::save(connection, effects).await?;
     save_books(connection, effects).await?;
+    honesty::save(connection, effects).await?;
     Ok(())
 }
 

@@ -266,7 +266,8 @@ async fn move_gateway(
     for row in &sums {
         // One by one: two rows of one statement may not meet.
         let keys = "start, series, gateway, network, subject";
-        add_sums(connection, "gateway_caller", (keys, AMOUNT_COLUMNS), &[row.clone()]).await?;
+        add_sums(connection, "gateway_caller", (keys, AMOUNT_COLUMNS), std::slice::from_ref(row))
+            .await?;
     }
     Ok(!sums.is_empty())
 }

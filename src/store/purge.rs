@@ -210,7 +210,7 @@ impl Purge {
             let statement = format!("delete from {table} where start < $1");
             self.delete("sums", &statement, &[minute.0], None).await?;
         }
-        for table in ["spend_hour", "gateway_caller", "gateway_hour"] {
+        for table in ["spend_hour", "gateway_caller", "gateway_hour", "metric_hour"] {
             let statement = format!("delete from {table} where start < $1");
             self.delete("sums", &statement, &[minute.0], None).await?;
         }
@@ -225,7 +225,13 @@ impl Purge {
             and later.scope = incident.scope and later.n > incident.n)";
         self.delete("incidents", resolved, &[ms], None).await?;
         let day = ms.div_euclid(DAY_MS);
-        self.delete("coverage", "delete from coverage where day < $1", &[day], None).await?;
+        for (statement, before) in [
+            ("delete from coverage where day < $1", day),
+            ("delete from delay_day where day < $1", day),
+            ("delete from repeat_hour where hour < $1", minute.0.div_euclid(60)),
+        ] {
+            self.delete("coverage", statement, &[before], None).await?;
+        }
         self.forget_unused().await
     }
 
@@ -241,6 +247,15 @@ impl Purge {
             self.account_of(row.try_get(0)?).await?;
         }
         let short = name.rsplit('/').next().unwrap_or(name);
+        // The service's own rules about models and streams of an account, by its name.
+        let theirs = "rule in ('TW-S04', 'TW-S08') and \
+            (scope = $1 or substr(scope, 1, length($1) + 1) = $1 || '/')";
+        let outbox = format!(
+            "delete from outbox where incident_key in (select key from incident where {theirs})"
+        );
+        self.delete("notifications", &outbox, &[], Some(short)).await?;
+        let incidents = format!("delete from incident where {theirs}");
+        self.delete("incidents", &incidents, &[], Some(short)).await?;
         let waiting = "delete from gateway_row where instr(lower(body), $1) > 0";
         self.delete("records of gateways not linked yet", waiting, &[], Some(short)).await
     }
@@ -274,6 +289,8 @@ impl Purge {
             ("ledgers", "ledger"),
             ("detector states", "series_state"),
             ("purchases", "purchase"),
+            ("sums", "metric_hour"),
+            ("sums", "metric_point"),
         ];
         for (what, table) in by_series {
             let statement = format!("delete from {table} where series >= $1 and series < $2");
@@ -285,6 +302,8 @@ impl Purge {
                 "delete from outbox where incident_key in (select key from incident where account = $1)",
             ),
             ("incidents", "delete from incident where account = $1"),
+            ("coverage", "delete from repeat_hour where account = $1"),
+            ("coverage", "delete from account_kind where account = $1"),
             ("open calls", "delete from call_rows where account = $1"),
             ("names", "delete from name where account = $1"),
             ("accounts", "delete from account_hub where account = $1"),
@@ -330,10 +349,10 @@ impl Purge {
             if let Some((shift, mask)) = part {
                 let [first, end] = series;
                 for table in ROLLUPS {
-                    self.to_others(table, &[first, end, i64::from(shift), mask, id]).await?;
+                    self.move_to_others(table, &[first, end, i64::from(shift), mask, id]).await?;
                 }
             }
-            self.gateway_to_others(&series, id).await?;
+            self.move_gateway_to_others(&series, id).await?;
             let forget = "update name set text = '' where account = $1 and id = $2";
             self.delete("names", forget, &[account, id], None).await?;
         }
@@ -351,7 +370,7 @@ impl Purge {
     }
 
     /// Moves the sums of a caller to the row of all others.
-    async fn to_others(&mut self, table: &str, of: &[i64; 5]) -> Result<(), sqlx::Error> {
+    async fn move_to_others(&mut self, table: &str, of: &[i64; 5]) -> Result<(), sqlx::Error> {
         let theirs = "series >= $1 and series < $2 and caller >= 0 and ((caller >> $3) & $4) = $5";
         let statement = format!(
             "insert into {table} (start, series, caller, {SPLIT_COLUMNS}) \
@@ -371,7 +390,11 @@ impl Purge {
     }
 
     /// Moves what a network or subject behind gateways used to those beyond the number kept apart.
-    async fn gateway_to_others(&mut self, series: &[i64; 2], id: i64) -> Result<(), sqlx::Error> {
+    async fn move_gateway_to_others(
+        &mut self,
+        series: &[i64; 2],
+        id: i64,
+    ) -> Result<(), sqlx::Error> {
         let theirs = "series >= $1 and series < $2 and (network = $3 or subject = $3)";
         let statement = format!(
             "insert into gateway_caller (start, series, gateway, network, subject, {AMOUNT_COLUMNS}) \
