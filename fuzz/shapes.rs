@@ -183,6 +183,30 @@ fn lists() -> Vec<Shape> {
                 "]",
             ),
         ),
+        (
+            "points",
+            filled(
+                r#"{"resourceid":"a","value":[{"name":"a","timeseries":[{"data":["#,
+                r#"{"timeStamp":"2026-01-01T00:00","total":1}"#,
+                "]}]}]}",
+            ),
+        ),
+        (
+            "points of no number",
+            filled(
+                r#"{"resourceid":"a","value":[{"name":"a","timeseries":[{"data":["#,
+                r#"{"timeStamp":"2026-01-01T00:00","total":"x"}"#,
+                "]}]}]}",
+            ),
+        ),
+        (
+            "series",
+            filled(
+                r#"{"resourceid":"a","value":[{"name":"a","timeseries":["#,
+                r#"{"data":1}"#,
+                "]}]}",
+            ),
+        ),
         ("blanks", format!(r#"{{"records":[{}]}}"#, " ".repeat(BYTES - 20))),
     ]
 }

@@ -18,7 +18,7 @@ use signal::{Alert, EndpointCall, Metric, Opaque, Posture, SearchCall};
 pub enum Event {
     /// A row of a call to an AI account.
     Row(Box<Row>),
-    /// A point of a platform metric: the whole account, without dimensions.
+    /// A point of a platform metric, of an account or a deployment.
     Metric(Box<Metric>),
     /// A call through an API gateway, or the tokens of one.
     Gateway(Box<GatewayCall>),
@@ -106,9 +106,8 @@ impl Seen {
                 !alert.networks.is_empty(),
             ),
             Event::Endpoint(call) => (false, has(&call.identity), has(&call.deployment), false),
-            Event::Metric(_) | Event::Posture(_) | Event::Search(_) | Event::Opaque(_) => {
-                (false, false, false, false)
-            }
+            Event::Metric(metric) => (false, false, has(&metric.deployment), false),
+            Event::Posture(_) | Event::Search(_) | Event::Opaque(_) => (false, false, false, false),
         };
         Self {
             records: 1,
