@@ -17,7 +17,7 @@
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | [`source`] | where batches come from: event hubs, or files of what one once delivered |
+//! | [`source`] | where batches come from: event hubs, metrics asked for by REST, or files of what was once delivered |
 //! | [`decode`] | from bytes to typed [events](event::Event); a kind of record is one entry of [`DECODERS`](decode::DECODERS) |
 //! | [`price`] | what tokens cost, or that nobody knows |
 //! | [`aggregate`] | rows become calls, once each; calls become sums per minute, deployment, caller |
@@ -34,6 +34,7 @@
 //! |---|---|
 //! | [`event`], [`time`], [`money`], [`severity`] | the words all others use: rows, batches, event and arrival time, nano-USD |
 //! | [`problem`] | what is wrong with a file that a person wrote: where, and how to mend it |
+//! | [`azure`] | who we are to Entra ID, and a modest and patient client of Azure's REST APIs |
 //! | [`failpoint`] | named places where crash tests stop the process; empty in a release |
 //! | [`simulate`] | Azure's records with exact truth: test oracle and load |
 //! | [`emulator`] | an event hub on loopback that Microsoft's clients accept, and that misbehaves on request |
@@ -48,7 +49,7 @@
 //!
 //! ```text
 //! event, time, money, severity, problem, failpoint ← decode ← price ← aggregate ← detect ← incident ← engine
-//!   ← source, store, notify, simulate, emulator ← telemetry, config, pipeline, demo, cli
+//!   ← azure ← source, store, notify, simulate, emulator ← telemetry, config, pipeline, demo, cli
 //! ```
 //!
 //! # What always holds
@@ -82,6 +83,7 @@ pub mod aggregate;
 pub mod detect;
 pub mod incident;
 pub mod engine;
+pub mod azure;
 pub mod source;
 pub mod store;
 pub mod notify;

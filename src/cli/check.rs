@@ -79,6 +79,14 @@ fn summary(config: &Config) -> String {
         let what = format!("{name}: {namespace}/{}, group {group}, by {by}{at}", hub.hub);
         line("hub", &what);
     }
+    for source in &config.metrics {
+        let (accounts, metrics) = (source.accounts.len(), source.metrics.len());
+        let at = source.endpoint.host_str().unwrap_or_default();
+        line(
+            "metrics",
+            &format!("{}: {accounts} account(s), {metrics} metric(s), from {at}", source.name),
+        );
+    }
     for destination in &config.destinations {
         let kind = match destination {
             Destination::Email(_) => "email",

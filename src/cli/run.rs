@@ -9,10 +9,13 @@ use anyhow::Context as _;
 use super::Exit;
 use super::check;
 use super::replay::stop_on_interrupt;
+use crate::azure;
 use crate::engine::effects::Effects;
 use crate::event::{Arrival, Batch};
 use crate::pipeline::{Core, Service, Watch, wall_clock};
 use crate::source::event_hubs::{EventHubs, Pace};
+use crate::source::joined::Joined;
+use crate::source::metrics_api::MetricsApi;
 use crate::store::Store;
 
 /// Reads the hubs of a configuration until it is told to stop (Ctrl-C, SIGTERM).
@@ -51,13 +54,17 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     };
     tracing::info!(
         hubs = config.hubs.len(),
+        metrics = config.metrics.len(),
         destinations = config.destinations.len(),
         epoch = core.store.epoch,
         database = %config.database.display(),
         "running"
     );
-    let source = EventHubs::start(config.hubs, &core.positions(), core.store.epoch, pace);
-    let service = Service { core, source, destinations: config.destinations, clock: wall_clock() };
+    let (known, clock) = (core.positions(), wall_clock());
+    let hubs = EventHubs::start(config.hubs, &known, core.store.epoch, pace);
+    let metrics = MetricsApi::start(config.metrics, &known, azure::Pace::default(), &clock);
+    let source = Joined { hubs, metrics };
+    let service = Service { core, source, destinations: config.destinations, clock };
     let mut watch = Watcher { capture };
     let source = service.run(&stop, &mut watch).await?;
     source.close().await;

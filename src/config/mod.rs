@@ -5,6 +5,7 @@
 
 mod hub;
 mod limits;
+mod metrics_api;
 mod notify;
 mod price;
 mod secret;
@@ -23,6 +24,7 @@ use crate::notify::Destination;
 use crate::problem::{self, Findings};
 pub use crate::problem::{Problem, Problems};
 use crate::source::event_hubs::HubSettings;
+use crate::source::metrics_api::MetricsSettings;
 pub use price::{BookError, PriceSettings, open_book, read_book};
 pub use secret::{SecretRef, look_up, placeholder};
 use section::{Lookup, Section, Walk};
@@ -37,6 +39,8 @@ pub struct Config {
     pub database: PathBuf,
     /// Hubs to read, at least one, with unique names.
     pub hubs: Vec<HubSettings>,
+    /// Accounts whose metrics are asked for; names are unique among hubs too.
+    pub metrics: Vec<MetricsSettings>,
     /// Settings of the engine.
     pub engine: EngineSettings,
     /// Where announcements go, with unique names.
@@ -141,7 +145,8 @@ pub fn parse(text: &str, file: &str, secrets: Lookup<'_>) -> Result<Config, Prob
 }
 
 fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
-    const KEYS: &[&str] = &["database", "price", "hub", "engine", "join", "detect", "notify"];
+    const KEYS: &[&str] =
+        &["database", "price", "hub", "metrics_api", "engine", "join", "detect", "notify"];
     const NOTIFY: &[&str] = &["email", "webhook", "eml"];
     let top = Section::open(tree, 0..0, "the top of the file", KEYS, walk);
     let database = top.path("database", walk).unwrap_or_else(|| walk.folder.join("tokenwatch.db"));
@@ -153,6 +158,12 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
         seen.name(&settings.name, &section, walk);
         seen.reader(&settings, &section, walk);
         hubs.push(settings);
+    }
+    let mut metrics = Vec::new();
+    for section in tables(&top, "metrics_api", ("[[metrics_api]]", metrics_api::KEYS), walk) {
+        let Some(settings) = metrics_api::read(&section, walk) else { continue };
+        seen.name(&settings.name, &section, walk);
+        metrics.push(settings);
     }
     if !top.has("hub") {
         let mend = "add a table [[hub]] with name, namespace and hub";
@@ -173,7 +184,7 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
             }
         }
     }
-    Config { database, hubs, engine, destinations, price }
+    Config { database, hubs, metrics, engine, destinations, price }
 }
 
 type ReadDestination = fn(&Section<'_>, &mut Walk<'_>) -> Destination;

@@ -124,7 +124,9 @@ const SIGNALS: [(&str, Signal); 55] = [
     ("AzureOpenAIContextTokensCacheMatchRate", Signal::CacheMatchRate),
 ];
 
-pub(super) fn signal(name: &str) -> Signal {
+/// What the metric of that name measures, in any case.
+#[must_use]
+pub fn signal(name: &str) -> Signal {
     let found = SIGNALS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
     found.map_or(Signal::Other, |(_, signal)| *signal)
 }

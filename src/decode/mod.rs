@@ -36,6 +36,7 @@ use crate::event::{Event, Rejected, Row, Seen};
 use crate::time::EventTime;
 use envelope::Piece;
 use field::{FieldError, Fields, MAX_MEMBERS};
+pub use metric::signal as signal_of;
 pub use record::{Record, fingerprint};
 
 /// Reads one record of a known kind.

@@ -258,6 +258,23 @@ pub struct PartitionKey {
 }
 
 impl PartitionKey {
+    /// How the partition of what we ask for ourselves begins; those of hubs are numbers.
+    const POLLED: &str = "metrics:";
+
+    /// The log of our own questions about one subscription.
+    #[must_use]
+    pub fn polled(source: String, subscription: &str) -> Self {
+        let partition = format!("{}{subscription}", Self::POLLED);
+        Self { hub: source, incarnation: 0, partition }
+    }
+
+    /// True for a log of our own questions. Its times are our own too: no window waits for it, and
+    /// it does not tell what time it is at a hub.
+    #[must_use]
+    pub fn is_polled(&self) -> bool {
+        self.partition.starts_with(Self::POLLED)
+    }
+
     /// True for a partition of the same hub before it was recreated.
     #[must_use]
     pub fn is_earlier_life_of(&self, other: &Self) -> bool {

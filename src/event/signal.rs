@@ -98,6 +98,41 @@ pub enum Signal {
     Other,
 }
 
+impl Signal {
+    /// True for what has an average and a maximum, but no meaning as a total.
+    #[must_use]
+    pub const fn is_rate(self) -> bool {
+        match self {
+            Self::Latency
+            | Self::ProvisionedUtilization
+            | Self::Availability
+            | Self::CacheMatchRate => true,
+            Self::InputTokens
+            | Self::OutputTokens
+            | Self::TotalTokens
+            | Self::CacheReadTokens
+            | Self::CacheWriteTokens
+            | Self::Requests
+            | Self::OpenAiInputTokens
+            | Self::OpenAiOutputTokens
+            | Self::OpenAiTotalTokens
+            | Self::OpenAiRequests
+            | Self::ProvisionedTokens
+            | Self::AudioTokens
+            | Self::Images
+            | Self::Pages
+            | Self::TrainingHours
+            | Self::RealtimeTime
+            | Self::FilterRequests
+            | Self::FilterRejected
+            | Self::FilterHarmful
+            | Self::FilterSystem
+            | Self::LegacyHttp
+            | Self::Other => false,
+        }
+    }
+}
+
 /// An alert of Defender for Cloud. It is corroboration, and comes minutes to hours later.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alert {
