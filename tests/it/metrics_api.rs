@@ -1,0 +1,594 @@
+//! Metrics by REST against a server in the documented shape, over TLS and with the real credentials.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::json;
+use tokenwatch::azure::{Clock, Identity, Pace};
+use tokenwatch::decode::{decode, signal_of};
+use tokenwatch::event::{Batch, Event, PartitionKey, TroubleKind};
+use tokenwatch::pipeline::Core;
+use tokenwatch::source::Source as _;
+use tokenwatch::source::metrics_api::{METRICS, MetricsApi, MetricsSettings, subscription_of};
+use tokenwatch::time::{ArrivalTime, EventTime, MINUTE_MS};
+use tokio::time::{Instant, timeout};
+
+use crate::harness::{Folder, open, step};
+use crate::rest_server::{Reply, Request, TOKEN, serve, trusted};
+
+pub(crate) const AUDIENCE: &str = "https://metrics.monitor.azure.com";
+const PATIENCE: Duration = Duration::from_secs(60);
+/// 2026-10-06T09:15:30Z.
+const NOW_MS: i64 = 1_791_278_130_000;
+const LAG_MS: i64 = 2 * MINUTE_MS;
+const OVERLAP_MS: i64 = 5 * MINUTE_MS;
+const BACKFILL_MS: i64 = 20 * MINUTE_MS;
+pub(crate) const DEPLOYMENTS: [&str; 2] = ["chat-prod", "agent-prod"];
+const SUBSCRIPTIONS: [&str; 2] =
+    ["3f0c1d2e-7a4b-4c58-9d6e-1b2a3c4d5e6f", "aaaaaaaa-7a4b-4c58-9d6e-1b2a3c4d5e6f"];
+
+/// Account, deployment, metric, minute.
+pub(crate) type Point = (String, String, String, i64);
+pub(crate) type Points = BTreeMap<Point, f64>;
+
+pub(crate) fn account(subscription: usize, number: usize) -> String {
+    let subscription = SUBSCRIPTIONS.get(subscription).unwrap();
+    format!(
+        "/subscriptions/{subscription}/resourcegroups/rg/providers/microsoft.cognitiveservices/accounts/ai{number}"
+    )
+}
+
+/// What a minute really had; every seventh had nothing.
+fn truth(account: &str, deployment: &str, metric: &str, minute: i64) -> Option<f64> {
+    let text = format!("{account}{deployment}{metric}{minute}");
+    let hash = text.bytes().fold(7_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+    (hash % 7 != 0).then_some(f64::from(hash % 100_000) * 2.0)
+}
+
+/// What Azure says of a minute: half of it at first.
+fn told(point: &Point, now_ms: i64) -> Option<f64> {
+    let (account, deployment, metric, minute) = point;
+    let whole = truth(account, deployment, metric, *minute)?;
+    let young = now_ms - (minute + MINUTE_MS) < LAG_MS + MINUTE_MS;
+    Some(if young { whole / 2.0 } else { whole })
+}
+
+/// Everything Azure says of these minutes.
+pub(crate) fn expected(accounts: &[String], from: i64, until: i64, now_ms: i64) -> Points {
+    let mut points = Points::new();
+    for account in accounts {
+        for deployment in DEPLOYMENTS {
+            for metric in METRICS {
+                for minute in (from..until).step_by(60_000) {
+                    let point = (account.clone(), deployment.to_owned(), metric.to_owned(), minute);
+                    if let Some(value) = told(&point, now_ms) {
+                        points.insert(point, value);
+                    }
+                }
+            }
+        }
+    }
+    points
+}
+
+/// Takes the points of a body; the last number of a point holds.
+pub(crate) fn absorb(body: &[u8], points: &mut Points) {
+    let decoded = decode(body);
+    assert_eq!((decoded.rejected.as_slice(), decoded.unknown.len()), ([].as_slice(), 0));
+    for event in decoded.events {
+        let Event::Metric(metric) = event else { panic!("{event:?}") };
+        assert_eq!((metric.grain_ms, metric.model.as_str()), (Some(60_000), ""));
+        let value = if metric.signal.is_rate() { metric.average } else { metric.total };
+        let point = (metric.resource, metric.deployment, metric.name, metric.start.0);
+        points.insert(point, value.unwrap());
+    }
+}
+
+/// A question as the server understood it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Asked {
+    pub(crate) subscription: String,
+    pub(crate) metrics: usize,
+    pub(crate) accounts: usize,
+    pub(crate) from: i64,
+    pub(crate) until: i64,
+    pub(crate) token: String,
+}
+
+/// Azure Monitor of one region.
+pub(crate) struct Monitor {
+    clock: Clock,
+    pub(crate) asked: Mutex<Vec<Asked>>,
+    /// What the next questions get instead of an answer.
+    faults: Mutex<VecDeque<Reply>>,
+    /// Subscriptions on which we have no role.
+    closed: Mutex<BTreeSet<String>>,
+}
+
+impl Monitor {
+    pub(crate) fn new(clock: Clock) -> Arc<Self> {
+        Arc::new(Self {
+            clock,
+            asked: Mutex::default(),
+            faults: Mutex::default(),
+            closed: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn asked(&self) -> Vec<Asked> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    pub(crate) fn reply(&self, request: &Request) -> Reply {
+        let asked = match understood(request) {
+            Ok(asked) => asked,
+            Err(what) => {
+                let body = json!({ "error": { "code": "BadRequest", "message": what } });
+                return Reply::Answer(400, String::new(), body.to_string().into_bytes());
+            }
+        };
+        self.asked.lock().unwrap().push(asked.clone());
+        if let Some(fault) = self.faults.lock().unwrap().pop_front() {
+            return fault;
+        }
+        if self.closed.lock().unwrap().contains(&asked.subscription) {
+            let body = r#"{"error":{"code":"AuthorizationFailed","message":"no access"}}"#;
+            return Reply::Answer(403, String::new(), body.as_bytes().to_vec());
+        }
+        Reply::json(&self.answer(request, &asked))
+    }
+
+    fn answer(&self, request: &Request, asked: &Asked) -> String {
+        let now_ms = (self.clock)();
+        let names: Vec<_> = request.query.get("metricnames").unwrap().split(',').collect();
+        let point = |account: &str, deployment: &str, metric: &str, minute: i64| {
+            let at = EventTime(minute).to_string();
+            let point = (account.to_owned(), deployment.to_owned(), metric.to_owned(), minute);
+            match told(&point, now_ms) {
+                None => json!({ "timeStamp": at }),
+                Some(value) if signal_of(metric).is_rate() => {
+                    json!({ "timeStamp": at, "average": value, "maximum": value })
+                }
+                Some(value) => json!({ "timeStamp": at, "total": value }),
+            }
+        };
+        let minutes = || (asked.from..asked.until).step_by(60_000);
+        let series = |account: &str, metric: &str| {
+            let each = DEPLOYMENTS.iter().map(|deployment| {
+                let name = json!({ "value": "modeldeploymentname", "localizedValue": "modeldeploymentname" });
+                let data: Vec<_> = minutes().map(|at| point(account, deployment, metric, at)).collect();
+                json!({ "metadatavalues": [{ "name": name, "value": deployment }], "data": data })
+            });
+            each.collect::<Vec<_>>()
+        };
+        let items = resources(request).into_iter().map(|account| {
+            let value: Vec<_> = names.iter().map(|metric| json!({
+                "id": format!("{account}/providers/Microsoft.Insights/metrics/{metric}"),
+                "type": "Microsoft.Insights/metrics",
+                "name": { "value": metric, "localizedValue": metric },
+                "unit": "Count",
+                "timeseries": series(&account, metric),
+                "errorCode": "Success",
+            })).collect();
+            json!({
+                "starttime": request.query.get("starttime"), "endtime": request.query.get("endtime"),
+                "interval": "PT1M", "value": value,
+                "namespace": "microsoft.cognitiveservices/accounts",
+                "resourceregion": "eastus2", "resourceid": account,
+            })
+        });
+        json!({ "values": items.collect::<Vec<_>>() }).to_string()
+    }
+}
+
+fn resources(request: &Request) -> Vec<String> {
+    let body: serde_json::Value = serde_json::from_str(&request.body).unwrap();
+    let list = body.get("resourceids").and_then(|list| list.as_array()).unwrap();
+    list.iter().map(|id| id.as_str().unwrap().to_owned()).collect()
+}
+
+/// Holds a question to the documentation and to the limits of Azure.
+fn understood(request: &Request) -> Result<Asked, String> {
+    let parts: Vec<_> = request.path.split('/').collect();
+    let ["", "subscriptions", subscription, "metrics:getBatch"] = parts.as_slice() else {
+        return Err(format!("path {}", request.path));
+    };
+    let query = |name: &str| request.query.get(name).cloned().unwrap_or_default();
+    let time = |name: &str| tokenwatch::time::parse(&query(name)).filter(|at| at % MINUTE_MS == 0);
+    let (Some(from), Some(until)) = (time("starttime"), time("endtime")) else {
+        return Err("times".to_owned());
+    };
+    let token = request.headers.get("authorization").and_then(|text| text.strip_prefix("Bearer "));
+    let token = token.filter(|token| token.starts_with(TOKEN)).ok_or("token")?.to_owned();
+    let (accounts, metrics) = (resources(request), query("metricnames").split(',').count());
+    let rates = query("metricnames").split(',').filter(|name| signal_of(name).is_rate()).count();
+    let aggregation = if rates > 0 { "average,maximum" } else { "total" };
+    let fine = request.method == "POST"
+        && request.headers.get("content-type").is_some_and(|kind| kind == "application/json")
+        && ["2023-10-01", "2024-02-01"].contains(&query("api-version").as_str())
+        && query("metricnamespace").eq_ignore_ascii_case("microsoft.cognitiveservices/accounts")
+        && query("interval") == "PT1M"
+        && query("filter") == "ModelDeploymentName eq '*'"
+        && query("aggregation") == aggregation
+        && (rates == 0 || rates == metrics)
+        && query("top").parse().is_ok_and(|top: u32| top >= 1_000)
+        && (1..=50).contains(&accounts.len())
+        && (1..=20).contains(&metrics)
+        && accounts.iter().all(|id| subscription_of(id) == *subscription)
+        && from < until
+        && until - from <= 31 * 24 * 60 * MINUTE_MS;
+    let asked = Asked {
+        subscription: (*subscription).to_owned(),
+        metrics,
+        accounts: accounts.len(),
+        from,
+        until,
+        token,
+    };
+    if fine { Ok(asked) } else { Err(format!("{request:?}")) }
+}
+
+/// The service's side: source, engine and store, with a clock of our own.
+struct World {
+    monitor: Arc<Monitor>,
+    clock_ms: Arc<AtomicI64>,
+    settings: MetricsSettings,
+    folder: Folder,
+}
+
+impl World {
+    async fn new(tls: tokio_rustls::TlsAcceptor, accounts: Vec<String>) -> Self {
+        let clock_ms = Arc::new(AtomicI64::new(NOW_MS));
+        let monitor = Monitor::new(clock_of(&clock_ms));
+        let server = Arc::clone(&monitor);
+        let port = serve(Some(tls), Arc::new(move |request| server.reply(request))).await;
+        let settings = MetricsSettings {
+            name: "eastus2-metrics".to_owned(),
+            endpoint: format!("https://localhost:{port}").parse().unwrap(),
+            accounts,
+            identity: Identity::Workload,
+            metrics: METRICS.map(str::to_owned).to_vec(),
+            every_ms: 50,
+            lag_ms: LAG_MS,
+            overlap_ms: OVERLAP_MS,
+            backfill_ms: BACKFILL_MS,
+        };
+        Self { monitor, clock_ms, settings, folder: Folder::new() }
+    }
+
+    async fn start(&self) -> Running<'_> {
+        let core = open(&self.folder.path("t.db")).await;
+        let pace = Pace {
+            connect: Duration::from_secs(5),
+            answer: Duration::from_secs(2),
+            backoff: (Duration::from_millis(50), Duration::from_millis(400)),
+            distance: Duration::from_millis(5),
+            trouble: Duration::from_millis(500),
+        };
+        let sources = vec![self.settings.clone()];
+        let source = MetricsApi::start(sources, &core.positions(), pace, &clock_of(&self.clock_ms));
+        Running { world: self, source, core, seen: Batch::default() }
+    }
+
+    fn pass(&self, minutes: i64) {
+        self.clock_ms.fetch_add(minutes * MINUTE_MS, Ordering::SeqCst);
+    }
+
+    fn now_ms(&self) -> i64 {
+        self.clock_ms.load(Ordering::SeqCst)
+    }
+
+    /// End of the newest minute that may be asked for.
+    fn last(&self) -> i64 {
+        let until = self.now_ms() - LAG_MS;
+        until - until % MINUTE_MS
+    }
+
+    fn fault(&self, reply: Reply) {
+        self.monitor.faults.lock().unwrap().push_back(reply);
+    }
+}
+
+fn clock_of(clock_ms: &Arc<AtomicI64>) -> Clock {
+    let clock_ms = Arc::clone(clock_ms);
+    Arc::new(move || clock_ms.load(Ordering::SeqCst))
+}
+
+struct Running<'w> {
+    world: &'w World,
+    source: MetricsApi,
+    core: Core,
+    /// Everything that came, as one batch.
+    seen: Batch,
+}
+
+impl Running<'_> {
+    async fn next(&mut self) {
+        let batch = timeout(PATIENCE, self.source.next_batch()).await.unwrap().unwrap().unwrap();
+        let effects = step(&mut self.core, &batch).await;
+        assert_eq!(effects.gaps, []);
+        assert!(!effects.counters.contains_key("duplicate_events"));
+        self.seen.arrivals.extend(batch.arrivals);
+        self.seen.troubles.extend(batch.troubles);
+        self.seen.idle.extend(batch.idle);
+    }
+
+    /// Reads until every one of these subscriptions has been asked about the last minute.
+    async fn caught_up(&mut self, subscriptions: &[&str]) {
+        let last = ArrivalTime(self.world.last());
+        let key =
+            |subscription: &&str| PartitionKey::polled("eastus2-metrics".to_owned(), subscription);
+        let wanted: Vec<_> = subscriptions.iter().map(|name| (key(name), last)).collect();
+        while !wanted.iter().all(|passed| self.seen.idle.contains(passed)) {
+            self.next().await;
+        }
+        for (key, last) in wanted {
+            assert_eq!(self.core.positions().get(&key).unwrap().passed, last);
+        }
+    }
+
+    fn points(&self) -> Points {
+        let mut points = Points::new();
+        self.seen.arrivals.iter().for_each(|arrival| absorb(&arrival.body, &mut points));
+        points
+    }
+
+    async fn stop(self) -> Batch {
+        self.source.close().await;
+        self.core.store.close().await.unwrap();
+        self.seen
+    }
+}
+
+/// Fails on the first difference, without printing thousands of points.
+#[track_caller]
+pub(crate) fn same(found: &Points, expected: &Points) {
+    let differs = expected.iter().find(|(point, value)| found.get(point) != Some(value));
+    assert_eq!(
+        differs,
+        None,
+        "of {} points; found {:?}",
+        expected.len(),
+        differs.map(|(p, _)| found.get(p))
+    );
+    assert_eq!(found.len(), expected.len());
+}
+
+#[tokio::test]
+async fn every_point_of_every_deployment_arrives_and_nothing_is_asked_for_twice_in_vain() {
+    trusted("metrics_api::every_point_of_every_deployment_arrives_and_nothing_is_asked_for_twice_in_vain", AUDIENCE, async |tls| {
+        let accounts: Vec<_> = (0..60).map(|n| account(0, n)).chain([account(1, 0)]).collect();
+        let world = World::new(tls, accounts.clone()).await;
+        let mut running = world.start().await;
+        running.caught_up(&SUBSCRIPTIONS).await;
+        let (first, begin) = (world.last(), world.last() - BACKFILL_MS);
+        same(&running.points(), &expected(&accounts, begin, first, world.now_ms()));
+        // Twenty minutes are four steps; 60 accounts are two questions, and so are 13 metrics.
+        let count = |subscription: usize| {
+            let name = SUBSCRIPTIONS.get(subscription).unwrap();
+            world.monitor.asked().iter().filter(|asked| asked.subscription == *name).count()
+        };
+        assert_eq!((count(0), count(1)), (4 * 2 * 2, 4 * 2));
+        // The clock stands still: so do we.
+        for _ in 0..3 {
+            running.next().await;
+        }
+        assert_eq!((count(0), count(1)), (16, 8));
+        world.pass(1);
+        running.caught_up(&SUBSCRIPTIONS).await;
+        assert_eq!((count(0), count(1)), (20, 10));
+        let asked = world.monitor.asked();
+        let spans: BTreeSet<_> = asked.iter().skip(24).map(|asked| (asked.from, asked.until)).collect();
+        assert_eq!(spans, BTreeSet::from([(first - OVERLAP_MS, first + MINUTE_MS)]));
+        // What was half of a minute before is whole now.
+        same(&running.points(), &expected(&accounts, begin, world.last(), world.now_ms()));
+        let tokens: BTreeSet<_> = asked.iter().map(|asked| asked.token.clone()).collect();
+        assert_eq!(tokens.len(), 1, "{tokens:?}");
+        let seen = running.stop().await;
+        assert_eq!(seen.troubles, []);
+        let texts = seen.arrivals.iter().map(|arrival| String::from_utf8_lossy(&arrival.body));
+        assert!(!texts.into_iter().any(|text| text.contains(TOKEN)));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn after_a_restart_it_goes_on_where_it_was_and_a_broken_round_is_read_again() {
+    trusted(
+        "metrics_api::after_a_restart_it_goes_on_where_it_was_and_a_broken_round_is_read_again",
+        AUDIENCE,
+        async |tls| {
+            let accounts = vec![account(0, 0), account(0, 1)];
+            let world = World::new(tls, accounts.clone()).await;
+            let begin = world.last() - BACKFILL_MS;
+            let mut running = world.start().await;
+            running.caught_up(&SUBSCRIPTIONS[..1]).await;
+            let mut points = running.points();
+            let first = running.stop().await.arrivals;
+            // Two minutes later the second question of the round fails, whatever is tried.
+            let stopped_at = world.last();
+            world.pass(2);
+            let mut running = world.start().await;
+            let oops = || Reply::Answer(500, String::new(), Vec::new());
+            world.fault(Reply::json(r#"{"values":[]}"#));
+            (0..20).for_each(|_| world.fault(oops()));
+            let before = world.monitor.asked().len();
+            while world.monitor.asked().len() < before + 2 {
+                running.next().await;
+            }
+            let second = running.stop().await.arrivals;
+            world.monitor.faults.lock().unwrap().clear();
+            world.pass(7);
+            let before = world.monitor.asked().len();
+            let mut running = world.start().await;
+            running.caught_up(&SUBSCRIPTIONS[..1]).await;
+            let asked = world.monitor.asked();
+            let asked = asked.get(before).unwrap();
+            assert_eq!(
+                (asked.from, asked.until),
+                (stopped_at - OVERLAP_MS, stopped_at + OVERLAP_MS)
+            );
+            points.extend(running.points());
+            same(&points, &expected(&accounts, begin, world.last(), world.now_ms()));
+            // Numbered without a gap over all lives.
+            let third = running.stop().await.arrivals;
+            let all = [first, second, third].concat();
+            let numbers: Vec<_> = all.iter().map(|arrival| arrival.sequence).collect();
+            let wanted: Vec<i64> = (0..).take(numbers.len()).collect();
+            assert_eq!(numbers, wanted);
+            assert!(all.is_sorted_by_key(|arrival| arrival.enqueued));
+            assert_eq!(all.last().unwrap().enqueued, ArrivalTime(world.last()));
+        },
+    )
+    .await;
+}
+
+/// One fault of each kind; every one is waited out, and nothing is lost or asked for in haste.
+#[tokio::test]
+async fn whatever_goes_wrong_once_is_waited_out() {
+    trusted("metrics_api::whatever_goes_wrong_once_is_waited_out", AUDIENCE, async |tls| {
+        let accounts = vec![account(0, 0)];
+        let world = World::new(tls, accounts.clone()).await;
+        let mut running = world.start().await;
+        running.caught_up(&SUBSCRIPTIONS[..1]).await;
+        let status = |status, more: &str| Reply::Answer(status, more.to_owned(), Vec::new());
+        let text = |text: &str| Reply::Answer(200, String::new(), text.as_bytes().to_vec());
+        let huge = format!("{{\"values\":[{}]}}", "{},".repeat(6 * 1024 * 1024));
+        let location = "location: https://localhost/elsewhere\r\n";
+        for (what, fault, wait_ms, more) in [
+            ("429", status(429, "retry-after: 1\r\n"), 1_000, 1),
+            ("503", status(503, "retry-after: 1\r\n"), 1_000, 1),
+            ("429 without a wait", status(429, ""), 25, 1),
+            ("500", status(500, ""), 25, 1),
+            ("401", status(401, ""), 0, 1),
+            ("302", status(302, location), 25, 1),
+            ("half an answer", text(r#"{"values":[{"resourceid":"/a","val"#), 25, 1),
+            ("something else", text("<html></html>"), 25, 1),
+            ("too much", text(&huge), 25, 1),
+            ("a cut", Reply::Cut(vec![b' '; 100_000]), 25, 1),
+            ("silence", Reply::Hang, 2_000, 1),
+        ] {
+            world.pass(1);
+            world.fault(fault);
+            let (before, began) = (world.monitor.asked().len(), Instant::now());
+            running.caught_up(&SUBSCRIPTIONS[..1]).await;
+            let asked = world.monitor.asked().len() - before;
+            assert_eq!(asked, 2 + more, "{what}");
+            assert!(
+                began.elapsed() >= Duration::from_millis(wait_ms),
+                "{what}: {:?}",
+                began.elapsed()
+            );
+        }
+        let begin = NOW_MS - NOW_MS % MINUTE_MS - LAG_MS - BACKFILL_MS;
+        same(&running.points(), &expected(&accounts, begin, world.last(), world.now_ms()));
+        let asked = world.monitor.asked();
+        let tokens: BTreeSet<_> = asked.iter().map(|asked| asked.token.as_str()).collect();
+        assert_eq!(
+            tokens.len(),
+            2,
+            "a token that is not taken is renewed, and then kept: {tokens:?}"
+        );
+        assert_eq!(running.stop().await.troubles, []);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_missing_role_is_told_with_its_name_and_costs_no_other_subscription() {
+    trusted(
+        "metrics_api::a_missing_role_is_told_with_its_name_and_costs_no_other_subscription",
+        AUDIENCE,
+        async |tls| {
+            let accounts = vec![account(0, 0), account(1, 0)];
+            let world = World::new(tls, accounts.clone()).await;
+            let closed = SUBSCRIPTIONS.first().unwrap().to_string();
+            world.monitor.closed.lock().unwrap().insert(closed.clone());
+            let mut running = world.start().await;
+            let began = Instant::now();
+            running.caught_up(&SUBSCRIPTIONS[1..]).await;
+            while running.seen.troubles.is_empty() {
+                running.next().await;
+            }
+            let trouble = running.seen.troubles.first().unwrap().clone();
+            assert_eq!(
+                (trouble.hub.as_str(), trouble.kind),
+                ("eastus2-metrics", TroubleKind::Refused)
+            );
+            assert_eq!(trouble.partition, Some(format!("metrics:{closed}")));
+            assert_eq!(
+                trouble.reason,
+                "answered 403: AuthorizationFailed: no access (does the identity have the role \
+             Monitoring Reader on the subscription?)"
+            );
+            // Pauses of at least 25, 50, 100 and then 200 ms.
+            let attempts =
+                world.monitor.asked().iter().filter(|asked| asked.subscription == closed).count();
+            let most = 4 + began.elapsed().as_millis() / 200;
+            assert!(
+                (3..=most).contains(&(attempts as u128)),
+                "{attempts} in {:?}",
+                began.elapsed()
+            );
+            let begin = world.last() - BACKFILL_MS;
+            same(&running.points(), &expected(&accounts[1..], begin, world.last(), world.now_ms()));
+            // Once the role is there, what was missed is read.
+            world.monitor.closed.lock().unwrap().clear();
+            running.caught_up(&SUBSCRIPTIONS).await;
+            same(&running.points(), &expected(&accounts, begin, world.last(), world.now_ms()));
+            running.stop().await;
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_token_that_is_never_taken_is_told() {
+    trusted("metrics_api::a_token_that_is_never_taken_is_told", AUDIENCE, async |tls| {
+        let world = World::new(tls, vec![account(0, 0)]).await;
+        (0..100).for_each(|_| world.fault(Reply::Answer(401, String::new(), Vec::new())));
+        let mut running = world.start().await;
+        while running.seen.troubles.is_empty() {
+            running.next().await;
+        }
+        let reason = running.seen.troubles.first().unwrap().reason.clone();
+        assert!(reason.starts_with("answered 401, with a fresh token too ("), "{reason}");
+        running.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_lost_identity_is_told_and_ends_nothing() {
+    // Not as a second process: here is no workload identity.
+    let clock: Clock = Arc::new(|| NOW_MS);
+    let settings = MetricsSettings {
+        name: "m".to_owned(),
+        endpoint: "https://localhost:1".parse().unwrap(),
+        accounts: vec![account(0, 0)],
+        identity: Identity::Workload,
+        metrics: vec!["InputTokens".to_owned()],
+        every_ms: 50,
+        lag_ms: 0,
+        overlap_ms: MINUTE_MS,
+        backfill_ms: MINUTE_MS,
+    };
+    let pace = Pace { trouble: Duration::ZERO, ..Pace::default() };
+    let gone = PartitionKey::polled("before".to_owned(), "s");
+    let known = HashMap::from([(gone.clone(), tokenwatch::event::Position::UNREAD)]);
+    let mut source = MetricsApi::start(vec![settings], &known, pace, &clock);
+    let mut batch = Batch::default();
+    while batch.troubles.is_empty() {
+        let next = timeout(PATIENCE, source.next_batch()).await.unwrap().unwrap().unwrap();
+        batch.troubles.extend(next.troubles);
+        batch.gone.extend(next.gone);
+    }
+    let trouble = batch.troubles.first().unwrap();
+    assert_eq!(trouble.kind, TroubleKind::Refused);
+    assert!(trouble.reason.starts_with("cannot get a token: "), "{}", trouble.reason);
+    assert!(trouble.reason.contains("tenant"), "{}", trouble.reason);
+    assert_eq!(batch.gone, [gone]);
+    source.close().await;
+}
