@@ -30,6 +30,12 @@ pub enum RestError {
         /// Azure's words and the mend.
         reason: String,
     },
+    /// The question itself is not understood.
+    #[error("{reason}")]
+    Misunderstood {
+        /// Azure's words.
+        reason: String,
+    },
     /// Azure asks for patience.
     #[error("{reason}")]
     Busy {
@@ -48,9 +54,10 @@ impl RestError {
     #[must_use]
     pub const fn kind(&self) -> TroubleKind {
         match self {
-            Self::Identity(_) | Self::Unauthorized { .. } | Self::Refused { .. } => {
-                TroubleKind::Refused
-            }
+            Self::Identity(_)
+            | Self::Unauthorized { .. }
+            | Self::Refused { .. }
+            | Self::Misunderstood { .. } => TroubleKind::Refused,
             Self::Busy { .. } | Self::Passing(_) => TroubleKind::Unreachable,
         }
     }
@@ -94,6 +101,7 @@ impl RestError {
                 ),
             },
             408 | 500..=599 => Self::Passing(reason),
+            400 => Self::Misunderstood { reason },
             _ => Self::Refused { reason },
         }
     }

@@ -97,6 +97,7 @@ impl Pauses {
             | RestError::Identity(_)
             | RestError::Unauthorized { .. }
             | RestError::Refused { .. }
+            | RestError::Misunderstood { .. }
             | RestError::Passing(_) => pause,
         }
     }

@@ -272,7 +272,13 @@ impl PartitionKey {
     /// it does not tell what time it is at a hub.
     #[must_use]
     pub fn is_polled(&self) -> bool {
-        self.partition.starts_with(Self::POLLED)
+        Self::names_polled(&self.partition)
+    }
+
+    /// The same of the name of a partition alone.
+    #[must_use]
+    pub fn names_polled(partition: &str) -> bool {
+        partition.starts_with(Self::POLLED)
     }
 
     /// True for a partition of the same hub before it was recreated.

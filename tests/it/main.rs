@@ -19,6 +19,7 @@ mod hub_peers;
 mod interleaving;
 mod metrics_api;
 mod metrics_run;
+mod monitor;
 mod prices;
 mod purchases;
 mod reconnect;

@@ -11,7 +11,7 @@ use tokenwatch::pipeline::wall_clock;
 use tokenwatch::time::MINUTE_MS;
 use tokio::time::{sleep, timeout};
 
-use crate::metrics_api::{AUDIENCE, Monitor, Points, absorb, account, expected, same};
+use crate::monitor::{AUDIENCE, Monitor, Points, absorb, account, expected, same};
 use crate::rest_server::{Entra, TOKEN, serve};
 
 const PATIENCE: Duration = Duration::from_secs(60);

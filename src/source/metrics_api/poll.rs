@@ -163,7 +163,16 @@ impl Poller {
             hub: self.key.hub.clone(),
             partition: Some(self.key.partition.clone()),
             kind: error.kind(),
-            reason: error.to_string(),
+            reason: match error {
+                RestError::Misunderstood { reason } => {
+                    format!("{reason} (if it names a metric, leave that one out of `metrics`)")
+                }
+                RestError::Identity(_)
+                | RestError::Unauthorized { .. }
+                | RestError::Refused { .. }
+                | RestError::Busy { .. }
+                | RestError::Passing(_) => error.to_string(),
+            },
         };
         self.tell(Told::Trouble(trouble)).await
     }
