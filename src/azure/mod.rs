@@ -2,6 +2,7 @@
 
 mod answer;
 mod client;
+mod directory;
 mod pace;
 mod trust;
 
@@ -15,6 +16,7 @@ use azure_identity::{
 
 pub use answer::RestError;
 pub use client::{Client, Service};
+pub use directory::{Directory, DirectorySettings, NamesById};
 pub use pace::{Limit, Pace, Pauses};
 pub use trust::distrust;
 

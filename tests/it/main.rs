@@ -9,6 +9,7 @@ mod bad_input;
 mod canary;
 mod commit_faults;
 mod coverage;
+mod directory;
 mod emulator;
 mod golden;
 mod fuzz;
