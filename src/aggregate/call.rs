@@ -2,6 +2,7 @@
 
 use super::names::{NONE, Names};
 use super::rollup::{Amount, Class};
+use crate::event::operation::Operation;
 use crate::event::{RowKind, Tokens};
 use crate::price::rates::{Rates, Why};
 use crate::price::spend::Spend;
@@ -28,6 +29,12 @@ pub struct RowFacts {
     pub tokens: Option<Tokens>,
     /// HTTP status; 0 when absent.
     pub status: u16,
+    /// What was asked for, as the log of callers names it.
+    pub operation: Operation,
+    /// Size of the request in bytes; 0 when absent.
+    pub sent: u32,
+    /// Size of the response in bytes; 0 when absent.
+    pub received: u32,
 }
 
 /// Everything known of a call from some of its rows. Absorbing is a maximum in every field, so it
@@ -45,6 +52,9 @@ pub struct Merged {
     network: u32,
     identity: u32,
     status: u16,
+    operation: Operation,
+    sent: u32,
+    received: u32,
 }
 
 /// A name and how far its row is trusted for it: usage row 3, row with tokens 2, other rows 1.
@@ -78,6 +88,8 @@ pub struct Booking {
     pub network: u32,
     /// Number of the caller's identity.
     pub identity: u32,
+    /// What was asked for.
+    pub operation: Operation,
     /// Which column.
     pub class: Class,
     /// How much; negative where an earlier booking is taken back.
@@ -114,10 +126,34 @@ pub trait Terms {
 }
 
 impl Merged {
+    /// Number of the deployment the call is booked on.
+    #[must_use]
+    pub const fn deployment(&self) -> u32 {
+        self.deployment.name
+    }
+
     /// True when the call is booked on this deployment.
     #[must_use]
     pub const fn is_on(&self, deployment: u32) -> bool {
         self.deployment.name == deployment
+    }
+
+    /// Tokens, if any row carries them.
+    #[must_use]
+    pub const fn tokens(&self) -> Option<Tokens> {
+        self.tokens
+    }
+
+    /// HTTP status; 0 while no row has told it.
+    #[must_use]
+    pub const fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// Bytes of request and response; 0 while no row has told them.
+    #[must_use]
+    pub fn bytes(&self) -> (u64, u64) {
+        (self.sent.into(), self.received.into())
     }
 
     /// What one row alone says.
@@ -138,6 +174,9 @@ impl Merged {
             network: row.network,
             identity: row.identity,
             status: row.status,
+            operation: row.operation,
+            sent: row.sent,
+            received: row.received,
         }
     }
 
@@ -163,6 +202,9 @@ impl Merged {
             network: first(self.network, other.network),
             identity: first(self.identity, other.identity),
             status: self.status.max(other.status),
+            operation: self.operation.with(other.operation),
+            sent: self.sent.max(other.sent),
+            received: self.received.max(other.received),
         }
     }
 
@@ -182,6 +224,7 @@ impl Merged {
         let bill = rates.bill(tokens, self.first_end);
         // A failed call uses nothing; of one that succeeded nobody knows.
         let untold = i64::from(self.tokens.is_none() && self.status < 400);
+        let attributed = i64::from(self.tokens.is_some() && !self.usage_seen);
         let amount = Amount {
             calls: 1,
             errors: i64::from(self.status >= 400),
@@ -190,7 +233,15 @@ impl Merged {
             output: i64::from(tokens.output),
             cost_nano: bill.cost().0,
             unpriced: bill.unpriced(),
-            attributed: i64::from(self.tokens.is_some() && !self.usage_seen),
+            attributed,
+        };
+        let spend = Spend {
+            untold,
+            untold_sent: untold * i64::from(self.sent),
+            untold_received: untold * i64::from(self.received),
+            attributed_tokens: attributed * amount.tokens(),
+            attributed_nano: attributed * amount.cost_nano,
+            ..bill.spend()
         };
         Some(Booking {
             minute: self.first_end.minute(),
@@ -198,9 +249,10 @@ impl Merged {
             model: self.model.name,
             network: self.network,
             identity: self.identity,
+            operation: self.operation,
             class,
             amount,
-            spend: Spend { untold, ..bill.spend() },
+            spend,
             is_cut: bill.is_cut(),
             unpriced_why: bill.why(),
         })

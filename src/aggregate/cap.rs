@@ -92,6 +92,11 @@ impl Admitted {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::operation::Operation;
+
+    fn caller(network: u32) -> Caller {
+        Caller::new(network, 0, Operation::Chat)
+    }
 
     #[test]
     fn a_flood_of_small_callers_does_not_hide_a_large_one() {
@@ -99,7 +104,7 @@ mod tests {
         let mut rows: HashMap<Caller, i64> = HashMap::new();
         let mut total = 0;
         for n in 0..100_000 {
-            for (caller, tokens) in [(Caller::new(n, 0), 10), (Caller::new(999_999, 0), 2)] {
+            for (caller, tokens) in [(caller(n), 10), (caller(999_999), 2)] {
                 if n >= 200 || tokens == 10 {
                     *rows.entry(cap.label(0, 1, caller, tokens)).or_default() += tokens;
                     total += tokens;
@@ -108,7 +113,7 @@ mod tests {
         }
         assert!(rows.len() <= 301, "{}", rows.len());
         assert_eq!(rows.values().sum::<i64>(), total);
-        let large = rows.get(&Caller::new(999_999, 0)).copied().unwrap_or(0);
+        let large = rows.get(&caller(999_999)).copied().unwrap_or(0);
         assert!(large > 190_000, "{large}");
     }
 }

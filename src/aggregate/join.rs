@@ -2,9 +2,13 @@
 //! whole dedupe horizon.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::RangeInclusive;
 
 use super::call::{self, Booking, Merged, RowFacts, Terms};
+use super::gateway::LinkSpan;
+use super::names::Names;
 use super::rollup::Class;
+use crate::event::operation::Operation;
 use crate::event::{RowKind, Tokens};
 use crate::time::{ArrivalTime, EventTime, HOUR_MS, MINUTE_MS};
 
@@ -164,8 +168,11 @@ impl Calls {
     /// Minute at which a call with this row may settle.
     fn settle_at(&self, row: &RowFacts, terms: &impl Terms) -> i64 {
         let judged = call::judged_at(row.end.minute(), terms.lateness_ms()).0;
-        let attributed = row.enqueued.0.saturating_add(self.settings.attribution_ms);
-        judged.max(attributed).div_euclid(MINUTE_MS) + 1
+        let attribution_ms = self.settings.attribution_ms;
+        let attributed = row.enqueued.0.saturating_add(attribution_ms);
+        // Until gateways have been linked, what was known at which moment must still be told apart.
+        let linked = LinkSpan::last_for(row.end).linked_at(attribution_ms).0;
+        judged.max(attributed).max(linked).div_euclid(MINUTE_MS) + 1
     }
 
     /// Settles what the watermark has passed, forgets what was enqueued before `seen`, and keeps
@@ -248,6 +255,28 @@ impl Calls {
         last_end.0.saturating_add(self.settings.horizon_ms).div_euclid(MINUTE_MS) + 1
     }
 
+    /// Calls that ended within `span` (both ends in it), as the rows enqueued up to `until` tell
+    /// them, in the order of their fingerprints. Looks at every call that is remembered.
+    #[must_use]
+    pub fn ended(
+        &self,
+        span: &RangeInclusive<EventTime>,
+        until: ArrivalTime,
+        names: &Names,
+    ) -> Vec<(u128, Merged)> {
+        let seen = |call: &Call| match call {
+            Call::Settled(merged) => Some(*merged),
+            Call::Open(rows) => {
+                let rows = rows.iter().filter(|row| row.enqueued <= until);
+                rows.map(Merged::of).reduce(|a, b| a.with(b, names))
+            }
+        };
+        let known = self.known.iter().filter_map(|(call, rows)| Some((*call, seen(rows)?)));
+        let mut ended: Vec<_> = known.filter(|(_, m)| span.contains(&m.first_end)).collect();
+        ended.sort_unstable_by_key(|(call, _)| *call);
+        ended
+    }
+
     /// Calls remembered now.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -261,8 +290,12 @@ impl Calls {
     }
 }
 
-/// Bytes of one row in a saved blob.
-pub const ROW_BYTES: usize = 16 + 1 + 8 + 8 + 4 * 4 + 1 + 3 * 4 + 2;
+/// Bytes of one row in a saved blob of today's form.
+pub const ROW_BYTES: usize = FIRST_ROW_BYTES + 1 + 2 * 4;
+/// Bytes of one row in the first form, which had neither operation nor sizes.
+const FIRST_ROW_BYTES: usize = 16 + 1 + 8 + 8 + 4 * 4 + 1 + 3 * 4 + 2;
+/// Number of the form that [`write_row`] writes; it is stored beside the blob.
+pub const ROW_FORM: i64 = 2;
 
 /// Appends `row` of `call` to a blob of rows. Folding blobs in any order gives the same calls.
 pub fn write_row(call: u128, row: &RowFacts, blob: &mut Vec<u8>) {
@@ -282,12 +315,18 @@ pub fn write_row(call: u128, row: &RowFacts, blob: &mut Vec<u8>) {
         blob.extend_from_slice(&count.to_le_bytes());
     }
     blob.extend_from_slice(&row.status.to_le_bytes());
+    blob.push(row.operation as u8);
+    for size in [row.sent, row.received] {
+        blob.extend_from_slice(&size.to_le_bytes());
+    }
 }
 
-/// Reads the rows of a blob back; a torn tail is ignored (the database never writes one).
+/// Reads the rows of a blob of the given form back; a torn tail is ignored (the database never
+/// writes one).
 #[must_use]
-pub fn read_rows(blob: &[u8]) -> Vec<(u128, RowFacts)> {
-    blob.chunks_exact(ROW_BYTES).filter_map(read_row).collect()
+pub fn read_rows(form: i64, blob: &[u8]) -> Vec<(u128, RowFacts)> {
+    let length = if form < ROW_FORM { FIRST_ROW_BYTES } else { ROW_BYTES };
+    blob.chunks_exact(length).filter_map(read_row).collect()
 }
 
 fn read_row(bytes: &[u8]) -> Option<(u128, RowFacts)> {
@@ -303,6 +342,8 @@ fn read_row(bytes: &[u8]) -> Option<(u128, RowFacts)> {
     let mut number = || take(&mut rest).map(u32::from_le_bytes);
     let tokens = Tokens { input: number()?, cached: number()?, output: number()? };
     let status = u16::from_le_bytes(take(&mut rest)?);
+    let operation = take::<1>(&mut rest).map_or(0, |[number]| number);
+    let mut size = || take(&mut rest).map_or(0, u32::from_le_bytes);
     let row = RowFacts {
         kind: if kind == 0 { RowKind::Request } else { RowKind::Usage },
         end,
@@ -313,6 +354,9 @@ fn read_row(bytes: &[u8]) -> Option<(u128, RowFacts)> {
         identity,
         tokens: (has_tokens == 1).then_some(tokens),
         status,
+        operation: Operation::from_number(operation),
+        sent: size(),
+        received: size(),
     };
     Some((call, row))
 }

@@ -61,13 +61,16 @@ fn row(end_s: i64, delay_s: i64, tokens: Option<(u32, u32)>) -> RowFacts {
         identity: 0,
         tokens: tokens.map(|(input, output)| Tokens { input, cached: 0, output }),
         status: 200,
+        operation: if tokens.is_some() { Operation::Untold } else { Operation::Chat },
+        sent: 0,
+        received: 0,
     }
 }
 
 fn collect(bookings: &[Booking]) -> Deltas {
     let mut deltas = Deltas::default();
     for booking in bookings {
-        let caller = Caller::new(booking.network, booking.identity);
+        let caller = Caller::new(booking.network, booking.identity, booking.operation);
         let key = RollupKey { minute: booking.minute, deployment: booking.deployment, caller };
         deltas.minutes.entry(key).or_default().add(booking.class, booking.amount);
         let total = deltas.totals.entry((booking.deployment, booking.model)).or_default();
@@ -100,7 +103,7 @@ fn a_call_counts_once_with_its_tokens_and_its_caller() {
     let deltas = feed(&rows, true);
     assert_eq!(deltas.minutes.len(), 1);
     let (key, split) = deltas.minutes.first_key_value().unwrap();
-    assert_eq!(key.caller, Caller::new(5, 0));
+    assert_eq!(key.caller, Caller::new(5, 0, Operation::Chat));
     assert_eq!(
         split.on_time,
         Amount { calls: 1, input: 100, output: 10, cost_nano: 350_000, ..Amount::default() }
@@ -167,12 +170,12 @@ fn what_may_have_been_forgotten_is_not_counted_again() {
     let mut calls = Calls::new(JoinSettings { max_known: 1, ..JoinSettings::default() });
     let mut out = Vec::new();
     calls.take(1, row(0, 60, Some((5, 5))), &terms, &mut out);
-    calls.take(2, row(120, 60, Some((5, 5))), &terms, &mut out);
+    calls.take(2, row(600, 60, Some((5, 5))), &terms, &mut out);
     calls.pass(ArrivalTime(START), ArrivalTime(START), &terms);
     assert_eq!((calls.len(), calls.early), (1, 2));
     assert_eq!(calls.take(1, row(0, 90, Some((5, 5))), &terms, &mut out), Taken::BeyondHorizon);
-    assert_eq!(calls.take(2, row(120, 90, Some((5, 5))), &terms, &mut out), Taken::Copy);
-    assert_eq!(calls.take(3, row(240, 90, Some((5, 5))), &terms, &mut out), Taken::New);
+    assert_eq!(calls.take(2, row(600, 90, Some((5, 5))), &terms, &mut out), Taken::Copy);
+    assert_eq!(calls.take(3, row(720, 90, Some((5, 5))), &terms, &mut out), Taken::New);
 }
 
 #[test]
@@ -183,7 +186,13 @@ fn saved_rows_come_back() {
         write_row(*call, row, &mut blob);
     }
     assert_eq!(blob.len(), 2 * ROW_BYTES);
-    assert_eq!(read_rows(&blob), rows);
+    assert_eq!(read_rows(ROW_FORM, &blob), rows);
+    let first_form: Vec<u8> =
+        blob.chunks(ROW_BYTES).flat_map(|row| &row[..FIRST_ROW_BYTES]).copied().collect();
+    let untold = |(call, row): (u128, RowFacts)| {
+        (call, RowFacts { operation: Operation::Untold, sent: 0, received: 0, ..row })
+    };
+    assert_eq!(read_rows(1, &first_form), rows.map(untold));
 }
 
 fn any_row() -> impl Strategy<Value = (u128, RowFacts)> {

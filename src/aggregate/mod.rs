@@ -3,6 +3,9 @@
 pub mod call;
 pub mod cap;
 pub mod coverage;
+pub mod estimate;
+pub mod gateway;
 pub mod join;
+pub mod link;
 pub mod names;
 pub mod rollup;

@@ -20,21 +20,33 @@ pub enum NameKind {
     Network = 2,
     /// A caller's Entra object id.
     Identity = 3,
+    /// A gateway.
+    Gateway = 4,
+    /// What a gateway calls its caller: subscription, product or user.
+    Subject = 5,
 }
 
 impl NameKind {
     /// Every kind in the order of its stored number.
-    pub const ALL: [Self; 4] = [Self::Deployment, Self::Model, Self::Network, Self::Identity];
+    pub const ALL: [Self; 6] = [
+        Self::Deployment,
+        Self::Model,
+        Self::Network,
+        Self::Identity,
+        Self::Gateway,
+        Self::Subject,
+    ];
 
-    /// Most names of this kind one account may bring; later ones share [`OTHER`].
+    /// Most names of this kind one account may bring; later ones share [`OTHER`]. Their sum stays below
+    /// 2²⁴ (see `rollup::Caller`).
     /// Azure allows 32 deployments per account by default and 2,000 at most seen; networks and
     /// identities are what an attacker can multiply.
     #[must_use]
     pub const fn limit(self) -> usize {
         match self {
             Self::Deployment => 2_000,
-            Self::Model => 1_000,
-            Self::Network | Self::Identity => 100_000,
+            Self::Model | Self::Gateway => 1_000,
+            Self::Network | Self::Identity | Self::Subject => 100_000,
         }
     }
 
@@ -50,7 +62,7 @@ impl NameKind {
 pub struct Names {
     texts: Vec<(NameKind, String)>,
     numbers: HashMap<(NameKind, String), u32>,
-    counts: [usize; 4],
+    counts: [usize; NameKind::ALL.len()],
     saved: usize,
 }
 
@@ -60,7 +72,7 @@ impl Default for Names {
         Self {
             texts: vec![reserved(""), reserved(OTHER_TEXT)],
             numbers: HashMap::new(),
-            counts: [0; 4],
+            counts: [0; NameKind::ALL.len()],
             saved: 2,
         }
     }
@@ -85,6 +97,12 @@ impl Names {
         self.texts.push(key.clone());
         self.numbers.insert(key, number);
         number
+    }
+
+    /// The number of `text` if it has one.
+    #[must_use]
+    pub fn known(&self, kind: NameKind, text: &str) -> Option<u32> {
+        self.numbers.get(&(kind, text.to_owned())).copied()
     }
 
     /// The text of `number`; empty for [`NONE`] and for numbers never given.

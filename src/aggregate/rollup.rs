@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::names::NONE;
+use crate::event::operation::Operation;
 use crate::price::spend::Spend;
 use crate::time::Minute;
 
@@ -132,18 +134,49 @@ impl Caller {
     /// Every caller beyond the cap.
     pub const OTHER: Self = Self(-2);
 
-    /// The caller with these numbers of network and identity.
+    /// Bits of the network's number: SQL that groups by network shifts and masks with these.
+    pub const NETWORK: (u32, i64) = (32, 0xFF_FFFF);
+    const OPERATION_SHIFT: u32 = 56;
+
+    /// The caller with these numbers of network and identity, and what was asked for.
     #[must_use]
-    pub const fn new(network: u32, identity: u32) -> Self {
-        // Both numbers stay far below 2³¹ (see `NameKind::limit`), so the sign is never reached.
-        Self(((network as i64) << 32) | identity as i64)
+    pub const fn new(network: u32, identity: u32, operation: Operation) -> Self {
+        // Names stay far below 2²⁴ (see `NameKind::limit`) and families below 2⁷: no overlap, no
+        // sign.
+        let network = (network as i64 & Self::NETWORK.1) << Self::NETWORK.0;
+        Self((operation as i64) << Self::OPERATION_SHIFT | network | identity as i64)
     }
 
-    /// Numbers of network and identity; `None` for the two sums.
+    /// What it is made of; `None` for the two sums.
     #[must_use]
-    pub fn parts(self) -> Option<(u32, u32)> {
-        let network = u32::try_from(self.0 >> 32).ok()?;
-        u32::try_from(self.0 & 0xFFFF_FFFF).ok().map(|identity| (network, identity))
+    pub fn parts(self) -> Option<CallerParts> {
+        Some(CallerParts {
+            operation: Operation::from_number(u8::try_from(self.0 >> Self::OPERATION_SHIFT).ok()?),
+            network: u32::try_from((self.0 >> Self::NETWORK.0) & Self::NETWORK.1).ok()?,
+            identity: u32::try_from(self.0 & 0xFFFF_FFFF).ok()?,
+        })
+    }
+}
+
+/// What a caller is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallerParts {
+    /// Number of the network.
+    pub network: u32,
+    /// Number of the identity.
+    pub identity: u32,
+    /// What was asked for.
+    pub operation: Operation,
+}
+
+impl CallerParts {
+    /// True when its successful calls were made with a key, as far as rows can tell: the log that
+    /// names callers has spoken and no row named one. Of `amount` the failed calls stay out, and it
+    /// holds once the attribution window of its calls has passed: the near-empty twin of a row
+    /// never names anybody.
+    #[must_use]
+    pub fn is_key(self, amount: Amount) -> bool {
+        self.identity == NONE && self.operation != Operation::Untold && amount.calls > amount.errors
     }
 }
 
@@ -235,8 +268,13 @@ mod tests {
 
     #[test]
     fn callers_keep_their_parts() {
-        assert_eq!(Caller::new(7, 9).parts(), Some((7, 9)));
-        assert_eq!(Caller::new(0, 0).parts(), Some((0, 0)));
+        for (network, identity, operation) in
+            [(7, 9, Operation::Chat), (0, 0, Operation::Untold), (203_001, 9, Operation::Other)]
+        {
+            let caller = Caller::new(network, identity, operation);
+            assert!(caller.0 >= 0);
+            assert_eq!(caller.parts(), Some(CallerParts { network, identity, operation }));
+        }
         assert_eq!(Caller::TOTAL.parts(), None);
         assert_eq!(Caller::OTHER.parts(), None);
     }

@@ -2,6 +2,8 @@
 
 mod demo;
 mod emulator;
+mod gateways;
+mod callers;
 mod check;
 mod coverage;
 mod incidents;

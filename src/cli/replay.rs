@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::{Exit, Format, check, coverage, print};
+use super::{Exit, Format, callers, check, coverage, gateways, print};
 use crate::aggregate::rollup::Split;
 use crate::engine::{EngineSettings, Env};
 use crate::money::{Grouped, NanoUsd};
@@ -16,6 +16,8 @@ use crate::price::PriceBook;
 use crate::price::spend::Spend;
 use crate::source::replay::Replay;
 use crate::store::Store;
+use crate::store::callers::CallerTotal;
+use crate::store::gateway::{BehindTotal, GatewayShare};
 use crate::store::read::{Reader, Total, Totals};
 
 /// Runs files of records through the engine and prints the totals.
@@ -56,6 +58,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     // The files first: opening the database makes it ours, which a wrong name must not do.
     let source = Replay::open(&args.files)?.with_batch(args.batch);
     let store = Store::open(&args.db).await?;
+    let attribution_ms = env.settings.join.attribution_ms;
     let mut core = Core::restore(store, env).await?;
     let mut source = source.with_known(core.positions().into_keys());
     let bar = progress(source.progress().1);
@@ -80,9 +83,13 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     core.store.close().await?;
     let mut reader = Reader::open(&args.db).await?;
     let totals = reader.totals().await?;
+    let who = Who {
+        callers: reader.callers(attribution_ms).await?,
+        gateways: reader.behind_gateways().await?,
+    };
     match args.format {
-        Format::Json => print(&format!("{}\n", to_json(&totals)))?,
-        Format::Table => print(&to_table(&totals))?,
+        Format::Json => print(&format!("{}\n", to_json(&totals, &who)))?,
+        Format::Table => print(&to_table(&totals, &who))?,
     }
     anyhow::ensure!(!stop.is_cancelled(), "interrupted: call again with the same files to go on");
     Ok(Exit::Ok)
@@ -203,7 +210,13 @@ fn by_deployment(totals: &Totals) -> BTreeMap<(&str, &str), Row> {
     rows
 }
 
-fn to_json(totals: &Totals) -> serde_json::Value {
+/// Who called, directly and through gateways.
+struct Who {
+    callers: Vec<CallerTotal>,
+    gateways: (Vec<BehindTotal>, Vec<GatewayShare>),
+}
+
+fn to_json(totals: &Totals, who: &Who) -> serde_json::Value {
     let deployments: Vec<_> = by_deployment(totals)
         .into_iter()
         .map(|((account, deployment), row)| {
@@ -221,6 +234,8 @@ fn to_json(totals: &Totals) -> serde_json::Value {
                 "unpriced_tokens": total.unpriced,
                 "provisioned_tokens": row.provisioned(),
                 "calls_without_tokens": row.spend.untold,
+                "attributed_tokens": row.spend.attributed_tokens,
+                "attributed_nano_usd": row.spend.attributed_nano,
                 "late_calls": row.split.late.calls,
                 "basis": row.basis(),
             })
@@ -236,6 +251,9 @@ fn to_json(totals: &Totals) -> serde_json::Value {
         .collect();
     json!({
         "deployments": deployments,
+        "callers": callers::to_json(&who.callers),
+        "gateways": gateways::shares_to_json(&who.gateways.1),
+        "behind_gateways": gateways::to_json(&who.gateways.0),
         "quarantined": totals.quarantined,
         "coverage": coverage::to_json(&totals.coverage),
         "unknown_categories": totals.unknown_categories,
@@ -243,7 +261,7 @@ fn to_json(totals: &Totals) -> serde_json::Value {
     })
 }
 
-fn to_table(totals: &Totals) -> String {
+fn to_table(totals: &Totals, who: &Who) -> String {
     let mut table = comfy_table::Table::new();
     table.load_style(comfy_table::presets::NOTHING);
     table.set_header([
@@ -281,6 +299,8 @@ fn to_table(totals: &Totals) -> String {
     for total in &totals.deployments {
         text.push_str(&missing(total));
     }
+    text.push_str(&callers::to_table(&who.callers));
+    text.push_str(&gateways::to_table(&who.gateways.0, &who.gateways.1));
     text.push_str(&coverage::to_table(&totals.coverage));
     for (name, count) in &totals.unknown_categories {
         let name = printable(name);

@@ -3,6 +3,7 @@
 //! The tree keeps the place of each key and value, small typed readers walk it by hand, and each
 //! reports what it cannot read and goes on. Secrets are named by the file and looked up elsewhere.
 
+mod backend;
 mod hub;
 mod limits;
 mod metrics_api;
@@ -145,8 +146,17 @@ pub fn parse(text: &str, file: &str, secrets: Lookup<'_>) -> Result<Config, Prob
 }
 
 fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
-    const KEYS: &[&str] =
-        &["database", "price", "hub", "metrics_api", "engine", "join", "detect", "notify"];
+    const KEYS: &[&str] = &[
+        "database",
+        "price",
+        "hub",
+        "metrics_api",
+        "backend",
+        "engine",
+        "join",
+        "detect",
+        "notify",
+    ];
     const NOTIFY: &[&str] = &["email", "webhook", "eml"];
     let top = Section::open(tree, 0..0, "the top of the file", KEYS, walk);
     let database = top.path("database", walk).unwrap_or_else(|| walk.folder.join("tokenwatch.db"));
@@ -171,6 +181,13 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
     }
     let mut engine =
         limits::engine(table(&top, "engine", ("[engine]", limits::ENGINE), walk), walk);
+    let mut backends = Seen::default();
+    for section in tables(&top, "backend", ("[[backend]]", backend::KEYS), walk) {
+        if let Some((name, account)) = backend::read(&section, walk) {
+            backends.name(&name, &section, walk);
+            engine.backends.insert(name, account);
+        }
+    }
     engine.join = limits::join(table(&top, "join", ("[join]", limits::JOIN), walk), walk);
     engine.detect = limits::detect(table(&top, "detect", ("[detect]", limits::DETECT), walk), walk);
     let mut destinations = Vec::new();

@@ -34,6 +34,7 @@ pub(super) struct Section<'t> {
 const KNOWN: &[(&str, &[&str])] = &[
     ("the top of the file", &["database"]),
     ("[[hub]]", super::hub::KEYS),
+    ("[[backend]]", super::backend::KEYS),
     ("[[metrics_api]]", super::metrics_api::KEYS),
     ("[engine]", super::limits::ENGINE),
     ("[join]", super::limits::JOIN),

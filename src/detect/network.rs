@@ -39,7 +39,7 @@ impl Detector for NewNetwork {
         for (caller, amount) in series.callers(first, slot) {
             let [_, usd, _] = values(amount);
             all_usd += usd;
-            let network = caller.parts().map(|(network, _)| network).filter(|n| *n != 0);
+            let network = caller.parts().map(|parts| parts.network).filter(|n| *n != 0);
             if network.is_some_and(|network| is_new(series, network, slot)) {
                 new_usd += usd;
                 networks += 1;

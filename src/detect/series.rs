@@ -117,8 +117,8 @@ impl Series {
             return;
         }
         add_to(&mut self.callers, (slot.0, caller), split.on_time);
-        if let Some((network, _)) = caller.parts() {
-            self.saw_network(network, minute);
+        if let Some(parts) = caller.parts() {
+            self.saw_network(parts.network, minute);
         }
     }
 

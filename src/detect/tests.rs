@@ -4,6 +4,7 @@ use super::seasonal::{curve, forecast_day};
 use super::series::{Frozen, SLOTS_PER_DAY, SLOTS_PER_HOUR, Signal};
 use super::*;
 use crate::aggregate::rollup::{Amount, Caller, Split};
+use crate::event::operation::Operation;
 
 /// A Thursday, midnight.
 const DAY_ZERO: i64 = 20_003;
@@ -33,7 +34,7 @@ fn run(slots: &[i64], settings: &DetectSettings) -> Vec<(i64, &'static str, f64)
         if *tokens > 0 {
             let split = Split { on_time: amount(*tokens), late: Amount::default() };
             series.add(slot.start(), Caller::TOTAL, split);
-            series.add(slot.start(), Caller::new(7, 0), split);
+            series.add(slot.start(), Caller::new(7, 0, Operation::Chat), split);
         }
         series.prepare(slot);
         let judge = Judge { settings, phase: Phase::Closed };

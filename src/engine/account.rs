@@ -4,15 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::bought::{Bought, Purchase, Shelf};
 use super::effects::{AccountClock, AccountEffects, SavedAccount};
+use super::gateways::ToLink;
 use super::{Env, watch};
 use crate::aggregate::call::{Booking, RowFacts, Terms};
 use crate::aggregate::cap::CallerCap;
+use crate::aggregate::gateway::SKEW_MS;
 use crate::aggregate::join::{self, Calls, Taken};
+use crate::aggregate::link::{self, Behind, BehindKey, Direct, Link};
 use crate::aggregate::names::{NameKind, Names};
-use crate::aggregate::rollup::{Caller, RollupKey, Split};
+use crate::aggregate::rollup::{Caller, Class, RollupKey, Split};
 use crate::detect::calibration::Calibration;
 use crate::detect::series::{Quiet, SLOT_MIN, Series, Slot};
-use crate::event::Row;
+use crate::event::operation::Operation;
+use crate::event::{Row, RowKind};
 use crate::incident::tracker::{Changes, Tracker};
 use crate::price::rates::{Rates, Why};
 use crate::time::{ArrivalTime, DAY_MS, EventTime, MINUTE_MS, Minute};
@@ -54,8 +58,19 @@ pub struct Moment {
     pub watermark: ArrivalTime,
     /// As the watermark, but also on partitions that it no longer waits for.
     pub seen: ArrivalTime,
+    /// Gateways are linked with what was enqueued up to here.
+    pub linked: ArrivalTime,
     /// Newest arrival known: the time line of `opened_at`.
     pub now: ArrivalTime,
+}
+
+/// What an account is handed at once.
+#[derive(Debug, Clone, Copy)]
+pub struct Step<'a> {
+    /// Rows of its calls.
+    pub rows: &'a [AccountRow],
+    /// Calls of gateways to be linked with calls of its own, in order of time.
+    pub links: &'a [ToLink],
 }
 
 /// What came of a step, beside what is to be saved.
@@ -144,9 +159,9 @@ impl Account {
         !self.hubs.contains(hub) && self.hubs.insert(hub.to_owned())
     }
 
-    /// Takes `rows`, lets time pass to `moment` and says what changed. Pure: the same calls in the
+    /// Takes a step, lets time pass to `moment` and says what changed. Pure: the same calls in the
     /// same order give the same answers.
-    pub fn apply(&mut self, rows: &[AccountRow], moment: Moment, env: &Env) -> Outcome {
+    pub fn apply(&mut self, step: Step<'_>, moment: Moment, env: &Env) -> Outcome {
         let mut outcome = Outcome::default();
         let mut blob = (Vec::new(), Minute(i64::MIN));
         let mut touched = BTreeSet::new();
@@ -154,7 +169,7 @@ impl Account {
             self.book(&booking, &mut outcome);
             touched.insert((Slot::of(booking.minute), booking.deployment));
         }
-        for row in rows {
+        for row in step.rows {
             let mut bookings = Vec::new();
             let fresh = self.take(row, env, &mut bookings, &mut outcome.effects);
             if let Some(facts) = fresh {
@@ -174,6 +189,9 @@ impl Account {
         if !blob.0.is_empty() {
             outcome.effects.rows = Some(blob);
         }
+        for link in step.links {
+            self.link(link, env, &mut outcome.effects.behind);
+        }
         outcome.effects.names = self.names.take_new();
         self.pass(moment, &touched, env, &mut outcome);
         outcome.effects.incidents = std::mem::take(&mut outcome.changes.incidents);
@@ -189,7 +207,7 @@ impl Account {
     ) {
         self.watermark = self.watermark.max(moment.watermark);
         let terms = Lookup::of(&self.bought, Shelf::of(&self.resource, &self.names, env), env);
-        self.calls.pass(self.watermark, moment.seen, &terms);
+        self.calls.pass(self.watermark.min(moment.linked), moment.seen, &terms);
         let early = std::mem::take(&mut self.calls.early);
         if early > 0 {
             let settled = i64::try_from(early).unwrap_or(i64::MAX);
@@ -255,6 +273,55 @@ impl Account {
             identity: self.names.number(NameKind::Identity, &row.identity),
             tokens: row.tokens,
             status: row.status,
+            operation: match row.kind {
+                RowKind::Request => Operation::of(&row.operation),
+                RowKind::Usage => Operation::Untold,
+            },
+            sent: size(row.request_bytes),
+            received: size(row.response_bytes),
+        }
+    }
+
+    /// Finds the calls of gateways among the account's own.
+    fn link(&mut self, link: &ToLink, env: &Env, behind: &mut Behind) {
+        let due = link.calls.get(..link.due).unwrap_or_default();
+        let ends = due.iter().map(|call| call.latest.0 + SKEW_MS);
+        let starts = due.iter().map(|call| call.at.0 - SKEW_MS);
+        let Some((first, last)) = starts.min().zip(ends.max()) else { return };
+        let span = EventTime(first)..=EventTime(last);
+        let ended = self.calls.ended(&span, link.until, &self.names);
+        let direct: Vec<Direct> =
+            ended.into_iter().map(|(call, merged)| Direct { call, merged }).collect();
+        let number_of = |name: &str| self.names.known(NameKind::Deployment, name);
+        let found = link::links(&direct, &link.calls, number_of);
+        for (through, found) in due.iter().zip(found) {
+            let linked = match found {
+                Link::To(place) => direct.get(place).map(|direct| direct.merged),
+                Link::Ambiguous | Link::Unmatched => None,
+            };
+            let hour = Minute(through.latest.minute().0.div_euclid(60) * 60);
+            let deployment = match linked {
+                Some(call) => call.deployment(),
+                None => self.names.number(NameKind::Deployment, &through.deployment),
+            };
+            let gateway = self.names.number(NameKind::Gateway, &through.gateway);
+            let share = behind.shares.entry((hour, deployment, gateway)).or_default();
+            share.calls += 1;
+            share.linked += i64::from(linked.is_some());
+            share.ambiguous += i64::from(found == Link::Ambiguous);
+            let Some(call) = linked else { continue };
+            let key = BehindKey {
+                hour: Minute(call.first_end.minute().0.div_euclid(60) * 60),
+                deployment,
+                gateway,
+                network: self.names.number(NameKind::Network, &through.network),
+                subject: self.names.number(NameKind::Subject, &through.subject),
+            };
+            let terms = Lookup::of(&self.bought, Shelf::of(&self.resource, &self.names, env), env);
+            if let Some(booking) = call.booking(&terms, Class::Late) {
+                let sum = behind.callers.entry(key).or_default();
+                *sum = sum.plus(booking.amount);
+            }
         }
     }
 
@@ -262,7 +329,7 @@ impl Account {
     fn book(&mut self, booking: &Booking, outcome: &mut Outcome) {
         let Booking { minute, deployment, model, class, amount, .. } = *booking;
         let hour = Slot::of(minute).hour();
-        let caller = Caller::new(booking.network, booking.identity);
+        let caller = Caller::new(booking.network, booking.identity, booking.operation);
         let caller = self.cap.label(hour, deployment, caller, amount.tokens());
         let mut split = Split::default();
         split.add(class, amount);
@@ -361,13 +428,18 @@ impl Account {
     }
 
     /// Folds saved rows: what they book is already in the rollups.
-    fn restore_calls(&mut self, blobs: &[Vec<u8>], env: &Env) {
-        for (call, row) in blobs.iter().flat_map(|blob| join::read_rows(blob)) {
+    fn restore_calls(&mut self, blobs: &[(i64, Vec<u8>)], env: &Env) {
+        for (call, row) in blobs.iter().flat_map(|(form, blob)| join::read_rows(*form, blob)) {
             self.know(row.deployment, row.model, env);
             let terms = Lookup::of(&self.bought, Shelf::of(&self.resource, &self.names, env), env);
             self.calls.take(call, row, &terms, &mut Vec::new());
         }
     }
+}
+
+/// A size as far as it is kept: 0 stands for absent.
+fn size(bytes: Option<u64>) -> u32 {
+    u32::try_from(bytes.unwrap_or(0)).unwrap_or(u32::MAX)
 }
 
 fn add(effects: &mut AccountEffects, reason: &'static str, deployment: u32, tokens: i64) {

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::bought::Purchase;
+use super::gateways::GatewayEffects;
 use crate::aggregate::coverage::Coverage;
+use crate::aggregate::gateway::{GatewayRow, LinkSpan};
+use crate::aggregate::link::Behind;
 use crate::aggregate::names::NameKind;
 use crate::aggregate::rollup::{Amount, Caller, Deltas};
 use crate::event::{PartitionKey, Rejected};
@@ -28,6 +31,8 @@ pub struct Effects {
     pub counters: BTreeMap<&'static str, i64>,
     /// Events that will never be seen.
     pub gaps: Vec<Gap>,
+    /// Rows of gateways that wait to be linked.
+    pub gateways: GatewayEffects,
     /// Incidents of the service itself.
     pub incidents: Vec<(Cause, Tracked)>,
     /// What destinations are told, in order.
@@ -90,6 +95,8 @@ pub struct AccountEffects {
     pub hubs: Vec<String>,
     /// How deployments were bought, as far as that is news.
     pub purchases: Vec<(u32, Purchase)>,
+    /// Callers behind gateways.
+    pub behind: Behind,
     /// What could not be counted, by reason and deployment: records and tokens.
     pub ledger: BTreeMap<(&'static str, u32), (i64, i64)>,
     /// Incidents that are new or different.
@@ -119,6 +126,8 @@ pub struct Saved {
     pub accounts: Vec<SavedAccount>,
     /// Categories counted so far.
     pub categories: Vec<String>,
+    /// Rows of gateways, and the first span that is not linked.
+    pub gateways: (Vec<GatewayRow>, Option<LinkSpan>),
     /// Incidents of the service itself.
     pub incidents: Vec<(Cause, Tracked)>,
 }
@@ -138,8 +147,8 @@ pub struct SavedAccount {
     pub names: Vec<(NameKind, String)>,
     /// How deployments were bought.
     pub purchases: Vec<(u32, Purchase)>,
-    /// Blobs of rows still within the horizon.
-    pub rows: Vec<Vec<u8>>,
+    /// Blobs of rows still within the horizon, each with its form.
+    pub rows: Vec<(i64, Vec<u8>)>,
     /// Sums by deployment and hour.
     pub hours: Vec<(u32, i64, Amount)>,
     /// On-time sums by deployment, slot and caller.

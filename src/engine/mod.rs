@@ -4,6 +4,7 @@ pub mod account;
 pub mod bought;
 pub mod effects;
 pub mod estate;
+pub mod gateways;
 pub mod watch;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -12,13 +13,15 @@ use crate::aggregate::join::JoinSettings;
 use crate::decode::{self, DECODERS, Decoded};
 use crate::detect::DetectSettings;
 use crate::event::control::Control;
+use crate::event::gateway::GatewayCall;
 use crate::event::{Arrival, Batch, Event, PartitionKey, Position};
 use crate::price::PriceBook;
 use crate::time::{ArrivalTime, MINUTE_MS};
-use account::{Account, AccountRow, Moment};
+use account::{Account, AccountRow, Moment, Step};
 use bought::Purchase;
 use effects::{Effects, Gap, PositionMove, Saved};
 use estate::{Estate, News};
+use gateways::{Gateways, Taken, ToLink};
 
 /// What the engine may be told beforehand.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,6 +34,9 @@ pub struct EngineSettings {
     pub detect: DetectSettings,
     /// Callers with a row of their own, per deployment and hour.
     pub callers_per_hour: usize,
+    /// Accounts by the names gateways know them under (lower case): the first part of the backend's
+    /// host, or the backend's name in the gateway. Others are found by the account's own name.
+    pub backends: BTreeMap<String, String>,
     /// AI accounts kept apart; records of later ones are counted in the ledger.
     pub max_accounts: usize,
 }
@@ -42,6 +48,7 @@ impl Default for EngineSettings {
             join: JoinSettings::default(),
             detect: DetectSettings::default(),
             callers_per_hour: 500,
+            backends: BTreeMap::new(),
             max_accounts: 5_000,
         }
     }
@@ -71,6 +78,9 @@ pub struct Engine {
     accounts: BTreeMap<String, Account>,
     categories: BTreeSet<String>,
     estate: Estate,
+    gateways: Gateways,
+    /// What every hub that windows wait for has passed: until then gateways are linked.
+    linked: ArrivalTime,
     now: ArrivalTime,
 }
 
@@ -131,6 +141,8 @@ impl Engine {
             .into_iter()
             .map(|account| (account.resource.clone(), Account::restore(account, &lineage, &env)));
         let accounts = accounts.collect();
+        let (rows, linked_to) = saved.gateways;
+        let gateways = Gateways::restore(rows, linked_to, env.settings.join.attribution_ms);
         let mut engine = Self {
             env,
             lineage: lineage.clone(),
@@ -139,6 +151,8 @@ impl Engine {
             accounts,
             categories: saved.categories.into_iter().collect(),
             estate,
+            gateways,
+            linked: ArrivalTime(i64::MIN),
             now: ArrivalTime(i64::MIN),
         };
         for (key, next, passed) in saved.partitions {
@@ -260,9 +274,19 @@ impl Engine {
         let decoded = decode::decode(&arrival.body);
         self.count(&decoded, enqueued, effects);
         for event in decoded.events {
-            // Only calls and purchases have somebody who uses them; everything else is counted.
-            if let Event::Control(control) = &event {
-                self.hear(control, enqueued, effects);
+            // What nobody uses yet is counted all the same.
+            match &event {
+                Event::Control(control) => self.hear(control, enqueued, effects),
+                Event::Gateway(call) => self.await_link(call, enqueued, effects),
+                Event::Row(_)
+                | Event::Metric(_)
+                | Event::Meter(_)
+                | Event::KeyRead(_)
+                | Event::Alert(_)
+                | Event::Posture(_)
+                | Event::Endpoint(_)
+                | Event::Search(_)
+                | Event::Opaque(_) => {}
             }
             let Event::Row(row) = event else { continue };
             let row = AccountRow { row: *row, enqueued };
@@ -287,6 +311,41 @@ impl Engine {
         if let Some(account) = self.accounts.get_mut(account) {
             account.hear(deployment, purchase);
         }
+    }
+
+    /// Lets a record of a gateway wait for the calls it is about.
+    fn await_link(&mut self, call: &GatewayCall, enqueued: ArrivalTime, effects: &mut Effects) {
+        let counter = match self.gateways.take(call, enqueued, &mut effects.gateways) {
+            Taken::Waits | Taken::Nothing => return,
+            Taken::Copy => "gateway_records_twice",
+            Taken::TooLate => "gateway_records_too_late",
+            Taken::TooMany => "gateway_records_too_many",
+        };
+        *effects.counters.entry(counter).or_default() += 1;
+    }
+
+    /// The calls of gateways that accounts are to link in this step, by account.
+    fn due_links(&mut self, effects: &mut Effects) -> BTreeMap<String, Vec<ToLink>> {
+        if !self.gateways.are_due(self.linked) {
+            return BTreeMap::new();
+        }
+        let Self { gateways, accounts, env, linked, .. } = self;
+        let mut named: HashMap<&str, Option<&str>> = HashMap::new();
+        for account in accounts.values() {
+            // Names are not unique: which of two was meant, nobody can tell.
+            let known = named.entry(account.name());
+            known.and_modify(|known| *known = None).or_insert(Some(&account.resource));
+        }
+        let mapped =
+            env.settings.backends.iter().map(|(name, resource)| (&**name, Some(&**resource)));
+        named.extend(mapped);
+        let account_of = |name: &str| named.get(name).copied().flatten().map(str::to_owned);
+        let mut lost = 0;
+        let due = gateways.due(*linked, &account_of, &mut effects.gateways, &mut lost);
+        if lost > 0 {
+            *effects.counters.entry("gateway_calls_without_account").or_default() += lost;
+        }
+        due
     }
 
     /// Notes how many records of each kind were read, and how many could not be.
@@ -333,17 +392,19 @@ impl Engine {
                 self.now = self.now.max(partition.passed);
             }
         }
-        // Where every partition is stalled, time stands still.
+        // Where every partition is stalled, time stands still; nobody else waits for such a hub.
+        let mut linked = ArrivalTime(i64::MAX);
         for (hub, passed) in slowest.into_iter().filter(|(_, p)| p.waited_for.0 < i64::MAX) {
-            match self.hubs.get_mut(hub) {
-                Some(known) => {
-                    known.waited_for = known.waited_for.max(passed.waited_for);
-                    known.seen = known.seen.max(passed.seen);
-                }
-                None => {
-                    self.hubs.insert(hub.to_owned(), passed);
-                }
-            }
+            let known = match self.hubs.get_mut(hub) {
+                Some(known) => known,
+                None => self.hubs.entry(hub.to_owned()).or_insert(passed),
+            };
+            known.waited_for = known.waited_for.max(passed.waited_for);
+            known.seen = known.seen.max(passed.seen);
+            linked = linked.min(known.waited_for);
+        }
+        if linked < ArrivalTime(i64::MAX) {
+            self.linked = self.linked.max(linked);
         }
     }
 
@@ -356,7 +417,9 @@ impl Engine {
         for (resource, rows) in &rows {
             self.admit(resource, rows, effects);
         }
+        let links = self.due_links(effects);
         for (resource, account) in &mut self.accounts {
+            let links = links.get(resource).map(Vec::as_slice).unwrap_or_default();
             let (rows, origin): (Vec<_>, Vec<_>) =
                 rows.remove(resource).unwrap_or_default().into_iter().unzip();
             let hubs = || account.hubs().filter_map(|hub| self.hubs.get(hub));
@@ -364,8 +427,8 @@ impl Engine {
             let seen = hubs().map(|hub| hub.seen).min();
             let [watermark, seen] =
                 [watermark, seen].map(|time| time.unwrap_or(ArrivalTime(i64::MIN)));
-            let moment = Moment { watermark, seen, now: self.now };
-            let outcome = account.apply(&rows, moment, &self.env);
+            let moment = Moment { watermark, seen, linked: self.linked, now: self.now };
+            let outcome = account.apply(Step { rows: &rows, links }, moment, &self.env);
             for (key, tokens) in origin.iter().zip(&outcome.row_tokens) {
                 if let Some(partition) = self.partitions.get_mut(key) {
                     partition.tokens = partition.tokens.saturating_add(*tokens);

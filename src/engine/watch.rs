@@ -1,9 +1,10 @@
 //! Closing slots, looking ahead into open ones, and turning findings into incidents.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Env;
 use super::account::{Account, Moment, closed_before};
+use crate::aggregate::names::{NONE, OTHER};
 use crate::aggregate::rollup::{Amount, Caller};
 use crate::detect::series::{Frozen, SLOTS_PER_DAY, SLOTS_PER_HOUR, Series, Signal, Slot, values};
 use crate::detect::{DETECTORS, Detector, Finding, Judge, Phase, network, seasonal};
@@ -238,14 +239,28 @@ fn forecast(series: &Series, slot: Slot, per_day: Option<NanoUsd>) -> Option<Str
     })
 }
 
+/// Numbers of network and identity; `None` for all callers without a row of their own.
+type Person = Option<(u32, u32)>;
+
+/// Sums over what was asked for.
+fn by_person(callers: &BTreeMap<Caller, Amount>) -> BTreeMap<Person, Amount> {
+    let mut sums: BTreeMap<Person, Amount> = BTreeMap::new();
+    for (caller, amount) in callers {
+        let person = caller.parts().map(|parts| (parts.network, parts.identity));
+        let sum = sums.entry(person).or_default();
+        *sum = sum.plus(*amount);
+    }
+    sums
+}
+
 /// The callers that bring the excess: tokens now against the three hours before the incident.
 fn culprits(account: &Account, series: &Series, first: Slot, newest: Slot) -> Vec<CallerShare> {
-    let before = series.callers(Slot(first.0 - 3 * SLOTS_PER_HOUR), Slot(first.0 - 1));
-    let now = series.callers(first, newest);
+    let before = by_person(&series.callers(Slot(first.0 - 3 * SLOTS_PER_HOUR), Slot(first.0 - 1)));
+    let now = by_person(&series.callers(first, newest));
     let spans = [newest.0 - first.0 + 1, 3 * SLOTS_PER_HOUR].map(crate::detect::baseline::as_float);
     let [now_slots, before_slots] = spans;
     let tokens = |amount: &Amount| values(*amount)[0];
-    let mut ranked: Vec<(f64, Caller, Amount)> = now
+    let mut ranked: Vec<(f64, Person, Amount)> = now
         .iter()
         .map(|(caller, amount)| {
             let usual = before.get(caller).map_or(0.0, tokens) / before_slots * now_slots;
@@ -256,14 +271,14 @@ fn culprits(account: &Account, series: &Series, first: Slot, newest: Slot) -> Ve
     ranked.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
     let all: f64 = ranked.iter().map(|(excess, _, _)| excess).sum();
     ranked.retain(|(excess, _, _)| *excess >= CULPRIT_SHARE * all);
-    let shares = ranked.into_iter().take(MAX_CALLERS).map(|(_, caller, amount)| {
-        let (network, identity) = caller.parts().unwrap_or((1, 0));
+    let shares = ranked.into_iter().take(MAX_CALLERS).map(|(_, person, amount)| {
+        let (network, identity) = person.unwrap_or((OTHER, NONE));
         CallerShare {
             network: account.names.text(network).to_owned(),
             identity: account.names.text(identity).to_owned(),
             tokens: amount.tokens(),
             cost: (amount.unpriced == 0).then_some(NanoUsd(amount.cost_nano)),
-            new: caller.parts().is_some() && network::is_new(series, network, first),
+            new: person.is_some() && network::is_new(series, network, first),
         }
     });
     shares.collect()

@@ -6,6 +6,7 @@
 
 pub mod control;
 pub mod gateway;
+pub mod operation;
 pub mod signal;
 
 use crate::time::{ArrivalTime, EventTime};

@@ -148,7 +148,7 @@ impl Bill<'_> {
             };
             MeterSpend { tokens, cost_nano: line.booked().0, unpriced, provisioned }
         });
-        Spend { calls: 1, untold: 0, meters }
+        Spend { calls: 1, meters, ..Spend::default() }
     }
 }
 

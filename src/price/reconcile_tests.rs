@@ -34,8 +34,8 @@ fn hour(input: (i64, i64), output: (i64, i64)) -> SpendHour {
         model: "gpt-4o".to_owned(),
         spend: Spend {
             calls: 1,
-            untold: 0,
             meters: [of(input), MeterSpend::default(), of(output)],
+            ..Spend::default()
         },
     }
 }

@@ -11,6 +11,15 @@ pub struct Spend {
     pub calls: i64,
     /// Calls that succeeded and of which no record told the tokens: their cost is unknown.
     pub untold: i64,
+    /// Bytes of their requests: what they have of a size when their tokens are to be estimated.
+    pub untold_sent: i64,
+    /// Bytes of their responses.
+    pub untold_received: i64,
+    /// Tokens that only the log of callers told, without their cached part: basis *attributed*. The
+    /// rest of the tokens is exact.
+    pub attributed_tokens: i64,
+    /// Cost of those in nano-USD, as far as it is known.
+    pub attributed_nano: i64,
     /// By number of the meter, those of [`Meter::LOGGED`].
     pub meters: [MeterSpend; Meter::LOGGED.len()],
 }
@@ -29,7 +38,7 @@ pub struct MeterSpend {
 }
 
 /// Number of fields in a [`Spend`].
-pub const SPEND_FIELDS: usize = 2 + 4 * Meter::LOGGED.len();
+pub const SPEND_FIELDS: usize = 6 + 4 * Meter::LOGGED.len();
 
 /// Sums of one deployment and model in one hour.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +97,10 @@ impl Spend {
         [
             self.calls,
             self.untold,
+            self.untold_sent,
+            self.untold_received,
+            self.attributed_tokens,
+            self.attributed_nano,
             a.tokens,
             a.cost_nano,
             a.unpriced,
@@ -106,10 +119,19 @@ impl Spend {
     /// The inverse of [`Spend::fields`].
     #[must_use]
     pub const fn from_fields(fields: [i64; SPEND_FIELDS]) -> Self {
-        let [calls, untold, a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3] = fields;
-        let meters = [[a0, a1, a2, a3], [b0, b1, b2, b3], [c0, c1, c2, c3]];
-        let [a, b, c] = meters;
-        Self { calls, untold, meters: [of(a), of(b), of(c)] }
+        let [calls, untold, untold_sent, untold_received, rest @ ..] = fields;
+        let [attributed_tokens, attributed_nano, a0, a1, a2, a3, rest @ ..] = rest;
+        let [b0, b1, b2, b3, c0, c1, c2, c3] = rest;
+        let meters = [of([a0, a1, a2, a3]), of([b0, b1, b2, b3]), of([c0, c1, c2, c3])];
+        Self {
+            calls,
+            untold,
+            untold_sent,
+            untold_received,
+            attributed_tokens,
+            attributed_nano,
+            meters,
+        }
     }
 }
 
@@ -127,9 +149,10 @@ mod tests {
         let numbers = std::array::from_fn(|place| i64::try_from(place).unwrap());
         let spend = Spend::from_fields(numbers);
         assert_eq!(spend.fields(), numbers);
-        assert_eq!((spend.untold, spend.meters[1].cost_nano, spend.meters[2].unpriced), (1, 7, 12));
+        assert_eq!((spend.untold, spend.attributed_nano), (1, 5));
+        assert_eq!((spend.meters[1].cost_nano, spend.meters[2].unpriced), (11, 16));
         assert!(spend.plus(spend.negated()).is_zero());
-        assert_eq!(spend.over_meters(|meter| meter.tokens), 2 + 6 + 10);
-        assert_eq!(spend.cost(), NanoUsd(3 + 7 + 11));
+        assert_eq!(spend.over_meters(|meter| meter.tokens), 6 + 10 + 14);
+        assert_eq!(spend.cost(), NanoUsd(7 + 11 + 15));
     }
 }

@@ -7,6 +7,7 @@ use super::owner::check_owner;
 use super::sql::{add_spend, add_splits, series};
 use super::{Store, StoreError};
 use crate::aggregate::coverage::Coverage;
+use crate::aggregate::join::ROW_FORM;
 use crate::aggregate::rollup::{Caller, Deltas, Split};
 use crate::detect::series::Slot;
 use crate::engine::effects::{AccountEffects, Effects, PositionMove};
@@ -262,6 +263,7 @@ async fn save_rest(
         .execute(&mut *connection)
         .await?;
     }
+    super::gateway::save(connection, effects).await?;
     save_books(connection, effects).await?;
     Ok(())
 }
@@ -298,12 +300,15 @@ async fn save_account(
     }
     save_purchases(connection, account, saved).await?;
     if let Some((body, until)) = &saved.rows {
-        sqlx::query("insert into call_rows (account, needed_until, body) values ($1, $2, $3)")
-            .bind(account)
-            .bind(until.0)
-            .bind(body)
-            .execute(&mut *connection)
-            .await?;
+        sqlx::query(
+            "insert into call_rows (account, needed_until, form, body) values ($1, $2, $3, $4)",
+        )
+        .bind(account)
+        .bind(until.0)
+        .bind(ROW_FORM)
+        .bind(body)
+        .execute(&mut *connection)
+        .await?;
     }
     for (deployment, body) in &saved.states {
         sqlx::query(

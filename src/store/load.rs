@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
-use super::sql::{amount_at, series_parts, split_at};
+use super::sql::{AMOUNT_COLUMNS, amount_at, series_parts, split_at};
 use super::{Store, StoreError};
 use crate::aggregate::names::NameKind;
 use crate::aggregate::rollup::Caller;
@@ -18,9 +18,6 @@ use crate::event::PartitionKey;
 use crate::incident::Severity;
 use crate::incident::tracker::{Cause, Tracked};
 use crate::time::{ArrivalTime, EventTime, Minute};
-
-const AMOUNT: &str = "calls, errors, tokens_in, tokens_cached, tokens_out, cost_nano, unpriced, \
-    attributed";
 
 type Accounts = BTreeMap<u32, SavedAccount>;
 
@@ -65,6 +62,7 @@ async fn load_all(connection: &mut SqliteConnection) -> Result<Saved, sqlx::Erro
         partitions: partitions(connection).await?,
         accounts: accounts.into_values().collect(),
         categories: categories(connection).await?,
+        gateways: super::gateway::load(connection).await?,
         incidents: estate,
     })
 }
@@ -159,12 +157,12 @@ async fn rows_and_states(
     connection: &mut SqliteConnection,
     accounts: &mut Accounts,
 ) -> Result<(), sqlx::Error> {
-    for row in sqlx::query("select account, body from call_rows order by id")
+    for row in sqlx::query("select account, form, body from call_rows order by id")
         .fetch_all(&mut *connection)
         .await?
     {
         if let Some(account) = accounts.get_mut(&row.try_get::<u32, _>(0)?) {
-            account.rows.push(row.try_get(1)?);
+            account.rows.push((row.try_get(1)?, row.try_get(2)?));
         }
     }
     for row in
@@ -226,12 +224,14 @@ async fn networks(
     accounts: &mut Accounts,
 ) -> Result<(), sqlx::Error> {
     let rows = sqlx::query(
-        "select series, caller >> 32, min(start) from (\
+        "select series, (caller >> $1) & $2 as network, min(start) from (\
            select series, caller, start from rollup_hour where caller >= 0 and start < \
              coalesce((select min(start) from rollup_minute), 0) - 59 \
            union all select series, caller, start from rollup_minute where caller >= 0) \
-         group by series, caller >> 32",
+         group by series, network",
     )
+    .bind(Caller::NETWORK.0)
+    .bind(Caller::NETWORK.1)
     .fetch_all(&mut *connection)
     .await?;
     for row in rows {
@@ -253,7 +253,7 @@ async fn recent(
         let from = account.clock.map_or(i64::MIN / 2, |clock| clock.judged_to - KEEP_SLOTS - 1);
         let first = i64::from(account.id) << 32;
         let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
-            "select start, series, caller, {AMOUNT} from rollup_five \
+            "select start, series, caller, {AMOUNT_COLUMNS} from rollup_five \
              where start >= $1 and series >= $2 and series < $3"
         )))
         .bind(from.saturating_mul(SLOT_MIN))

@@ -1,6 +1,9 @@
 //! The database: one writer, one transaction per step, and the only truth about positions.
 
+pub mod callers;
 pub mod commit;
+mod digest;
+pub mod gateway;
 pub mod load;
 pub mod outbox;
 mod owner;

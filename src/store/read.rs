@@ -6,7 +6,7 @@ use std::path::Path;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
-use super::sql::{SPEND_COLUMNS, SPLIT_COLUMNS, series_parts, spend_at, split_at};
+use super::sql::{SPEND_COLUMNS, SPLIT_COLUMNS, spend_at, split_at};
 use super::{Store, StoreError, open_error, sql_error};
 use crate::aggregate::names::{OTHER, OTHER_TEXT};
 use crate::aggregate::rollup::{AMOUNT_FIELDS, Amount, Split};
@@ -79,6 +79,14 @@ impl Reader {
                 reason: "it is not a database of tokenwatch".to_owned(),
             }),
         }
+    }
+
+    pub(super) const fn connection(&mut self) -> &mut SqliteConnection {
+        &mut self.connection
+    }
+
+    pub(super) fn error(&self, source: sqlx::Error) -> StoreError {
+        sql_error(&self.path, source)
     }
 
     /// Life-time sums and counters.
@@ -274,15 +282,6 @@ impl Reader {
         let read = |place| row.try_get(place).map_err(|source| sql_error(&self.path, source));
         Ok((read(0)?, read(1)?))
     }
-
-    /// Rollups by name in all columns, ledgers, counters and incidents as (rule, scope, n, first
-    /// window, highest severity at closing): equal for every batching and interleaving.
-    ///
-    /// # Errors
-    /// What SQLite says.
-    pub async fn digest(&mut self) -> Result<Vec<String>, StoreError> {
-        digest(&mut self.connection).await.map_err(|source| sql_error(&self.path, source))
-    }
 }
 
 async fn totals(connection: &mut SqliteConnection) -> Result<Totals, sqlx::Error> {
@@ -342,7 +341,7 @@ async fn totals(connection: &mut SqliteConnection) -> Result<Totals, sqlx::Error
     Ok(totals)
 }
 
-async fn coverage(
+pub(super) async fn coverage(
     connection: &mut SqliteConnection,
 ) -> Result<Vec<(i64, String, Seen)>, sqlx::Error> {
     let rows = sqlx::query(
@@ -364,7 +363,7 @@ async fn coverage(
     rows.iter().map(read).collect()
 }
 
-async fn spend(
+pub(super) async fn spend(
     connection: &mut SqliteConnection,
     from: Minute,
     until: Minute,
@@ -406,70 +405,7 @@ fn name_of(joined: &str, number: &str) -> String {
     format!("case {number} when {OTHER} then '{OTHER_TEXT}' else coalesce({joined}.text, '') end")
 }
 
-fn short(resource: &str) -> String {
+/// The last part of a resource id.
+pub(super) fn short(resource: &str) -> String {
     resource.rsplit('/').next().unwrap_or_default().to_owned()
-}
-
-async fn digest(connection: &mut SqliteConnection) -> Result<Vec<String>, sqlx::Error> {
-    let mut lines = Vec::new();
-    for table in ["rollup_minute", "rollup_five", "rollup_hour"] {
-        let rows = sqlx::query(AssertSqlSafe(format!(
-            "select a.resource, d.text, caller, n.text, i.text, start, {SPLIT_COLUMNS}, series \
-             from {table} join account a on a.id = series >> 32 \
-             left join name d on d.account = a.id and d.id = series & 4294967295 \
-             left join name n on caller >= 0 and n.account = a.id and n.id = caller >> 32 \
-             left join name i on caller >= 0 and i.account = a.id and i.id = caller & 4294967295"
-        )))
-        .fetch_all(&mut *connection)
-        .await?;
-        for row in rows {
-            let split = split_at(&row, 6)?;
-            if split.is_zero() {
-                continue;
-            }
-            let names: [Option<String>; 4] =
-                [row.try_get(0)?, row.try_get(1)?, row.try_get(3)?, row.try_get(4)?];
-            let caller: i64 = row.try_get(2)?;
-            let start: i64 = row.try_get(5)?;
-            let (_, deployment) = series_parts(row.try_get(22)?);
-            let whose = caller.min(0);
-            lines.push(format!("{table} {start} {names:?} {whose} {} {split:?}", deployment == 0));
-        }
-    }
-    for (what, statement) in [
-        (
-            "incident",
-            "select rule || '|' || scope || '|' || n || '|' || first_window_ms || '|' || \
-             coalesce(closing_severity, '-') from incident",
-        ),
-        (
-            "purchase",
-            "select a.resource || '|' || d.text || '|' || at_ms || '|' || sku || '|' || told_ms \
-             from purchase join account a on a.id = series >> 32 \
-             join name d on d.account = a.id and d.id = series & 4294967295",
-        ),
-        (
-            "counter",
-            "select kind || '|' || name || '|' || value from counter where name <> 'duplicate_events'",
-        ),
-        (
-            "ledger",
-            "select a.resource || '|' || coalesce(d.text, '') || '|' || reason || '|' || records || \
-             '|' || tokens from ledger join account a on a.id = series >> 32 \
-             left join name d on d.account = a.id and d.id = series & 4294967295 \
-             where records <> 0 or tokens <> 0",
-        ),
-    ] {
-        for row in sqlx::query(statement).fetch_all(&mut *connection).await? {
-            lines.push(format!("{what} {}", row.try_get::<String, _>(0)?));
-        }
-    }
-    let coverage = coverage(connection).await?;
-    lines
-        .extend(coverage.iter().map(|(day, kind, seen)| format!("coverage {day} {kind} {seen:?}")));
-    for hour in spend(connection, Minute(i64::MIN), Minute(i64::MAX)).await? {
-        lines.push(format!("{hour:?}"));
-    }
-    lines.sort_unstable();
-    Ok(lines)
 }

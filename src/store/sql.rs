@@ -10,9 +10,14 @@ use crate::price::spend::{SPEND_FIELDS, Spend};
 const ROWS_PER_STATEMENT: usize = 500;
 
 /// The columns of a [`Spend`].
-pub(super) const SPEND_COLUMNS: &str = "calls, untold, tokens_input, nano_input, unpriced_input, \
+pub(super) const SPEND_COLUMNS: &str = "calls, untold, untold_sent, untold_received, \
+    attributed_tokens, attributed_nano, tokens_input, nano_input, unpriced_input, \
     provisioned_input, tokens_cached, nano_cached, unpriced_cached, provisioned_cached, \
     tokens_output, nano_output, unpriced_output, provisioned_output";
+
+/// The columns of an [`Amount`].
+pub(super) const AMOUNT_COLUMNS: &str =
+    "calls, errors, tokens_in, tokens_cached, tokens_out, cost_nano, unpriced, attributed";
 
 /// The columns of a [`Split`], on time first.
 pub(super) const SPLIT_COLUMNS: &str = "calls, errors, tokens_in, tokens_cached, tokens_out, \
@@ -42,7 +47,9 @@ pub(super) async fn add_spend(
     add_sums(connection, table, (keys, SPEND_COLUMNS), &rows.collect::<Vec<_>>()).await
 }
 
-async fn add_sums(
+/// Adds `rows` of integers to `table`; `keys` and `columns` are lists of columns, and the columns of
+/// existing rows are summed up.
+pub(super) async fn add_sums(
     connection: &mut SqliteConnection,
     table: &'static str,
     (keys, columns): (&'static str, &'static str),

@@ -22,7 +22,7 @@ fn long(scenario: Scenario, seed: u64) -> Options {
 
 /// In what order the partitions are read.
 #[derive(Debug, Clone, Copy)]
-enum Order {
+pub(crate) enum Order {
     /// As the events arrived.
     Arrival,
     /// One partition to its end, then the next.
@@ -57,25 +57,25 @@ fn ordered(arrivals: &[Arrival], order: Order, random: &mut fastrand::Rng) -> Ve
 
 /// How the stream is handed over.
 #[derive(Debug, Clone, Copy)]
-struct Handing {
-    order: Order,
+pub(crate) struct Handing {
+    pub(crate) order: Order,
     /// Events per batch, and events per batch in the last `tail` events.
-    batch: usize,
-    tail_batch: usize,
+    pub(crate) batch: usize,
+    pub(crate) tail_batch: usize,
     /// One in so many batches is delivered twice; 0 for none.
-    twice: usize,
+    pub(crate) twice: usize,
     /// One in so many batches is followed by a stop and a start; 0 for none.
-    cut: usize,
-    seed: u64,
+    pub(crate) cut: usize,
+    pub(crate) seed: u64,
 }
 
-const PLAIN: Handing =
+pub(crate) const PLAIN: Handing =
     Handing { order: Order::Arrival, batch: 5_000, tail_batch: 5_000, twice: 0, cut: 0, seed: 0 };
 
 /// Events at the end that get a batch size of their own: small ones cost a transaction each.
 const TAIL: usize = 120;
 
-async fn outcome(arrivals: &[Arrival], handing: Handing) -> Vec<String> {
+pub(crate) async fn outcome(arrivals: &[Arrival], handing: Handing) -> Vec<String> {
     let folder = Folder::new();
     let db = folder.path("db");
     let mut random = fastrand::Rng::with_seed(handing.seed);

@@ -3,6 +3,7 @@
 
 #[cfg(feature = "sabotage")]
 mod crash;
+mod callers;
 mod check;
 mod registry;
 mod bad_input;
@@ -11,6 +12,7 @@ mod commit_faults;
 mod coverage;
 mod directory;
 mod emulator;
+mod gateways;
 mod golden;
 mod fuzz;
 mod harness;
@@ -24,10 +26,12 @@ mod monitor;
 mod prices;
 mod purchases;
 mod reconnect;
+mod records;
 mod replay;
 mod rest_server;
 mod tidy;
 mod traps;
+mod trace_variants;
 mod traces;
 mod run;
 mod smtp_peer;

@@ -33,15 +33,15 @@ fn expected() -> Sums {
 }
 
 /// One request of a trace.
-struct Request {
+pub(crate) struct Request {
     deployment: &'static str,
-    number: usize,
-    end_ms: i64,
-    input: i64,
-    output: i64,
+    pub(crate) number: usize,
+    pub(crate) end_ms: i64,
+    pub(crate) input: i64,
+    pub(crate) output: i64,
 }
 
-fn requests(deployment: &'static str) -> Vec<Request> {
+pub(crate) fn requests(deployment: &'static str) -> Vec<Request> {
     let name = format!("tests/data/traces/AzureLLMInferenceTrace_{deployment}.csv");
     let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap();
     let each = text.lines().skip(1).enumerate().map(|(number, line)| {

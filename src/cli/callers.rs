@@ -1,0 +1,68 @@
+//! Who used what, largest first.
+
+use serde_json::json;
+
+use super::replay::printable;
+use crate::money::{Grouped, NanoUsd};
+use crate::store::callers::CallerTotal;
+
+/// Callers shown on a terminal.
+const SHOWN: usize = 10;
+/// Callers in JSON; there may be 100,000 networks and as many identities.
+const LISTED: usize = 10_000;
+
+/// One entry a caller.
+pub(super) fn to_json(callers: &[CallerTotal]) -> serde_json::Value {
+    let entries = callers.iter().take(LISTED).map(|caller| {
+        let amount = caller.amount;
+        json!({
+            "account": caller.account,
+            "deployment": caller.deployment,
+            "network": caller.network,
+            "identity": caller.identity.text(),
+            "operation": caller.operation,
+            "calls": amount.calls,
+            "errors": amount.errors,
+            "tokens_in": amount.input,
+            "tokens_cached": amount.cached,
+            "tokens_out": amount.output,
+            "cost_nano_usd": (amount.unpriced == 0).then_some(amount.cost_nano),
+            "unpriced_tokens": amount.unpriced,
+        })
+    });
+    entries.collect()
+}
+
+/// The largest callers, a line each.
+pub(super) fn to_table(callers: &[CallerTotal]) -> String {
+    if callers.is_empty() {
+        return String::new();
+    }
+    let mut table = comfy_table::Table::new();
+    table.load_style(comfy_table::presets::NOTHING);
+    table.set_header(["caller", "identity", "asked for", "of", "calls", "tokens", "cost"]);
+    for caller in callers.iter().take(SHOWN) {
+        let amount = caller.amount;
+        let or_dash = |text: &str| if text.is_empty() { "-".to_owned() } else { printable(text) };
+        table.add_row([
+            or_dash(&caller.network),
+            or_dash(caller.identity.text()),
+            or_dash(caller.operation),
+            printable(&format!("{}/{}", caller.account, caller.deployment)),
+            Grouped(amount.calls).to_string(),
+            Grouped(amount.tokens()).to_string(),
+            match amount.unpriced {
+                0 => NanoUsd(amount.cost_nano).to_string(),
+                _ => "unknown".to_owned(),
+            },
+        ]);
+    }
+    for column in 4..7 {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(comfy_table::CellAlignment::Right);
+        }
+    }
+    let more = callers.len().saturating_sub(SHOWN);
+    let more = if more > 0 { format!("and {more} callers more\n") } else { String::new() };
+    format!("\n{table}\n{more}")
+}

@@ -1,0 +1,27 @@
+//! `[[backend]]`: which account a gateway means.
+
+use super::section::{Section, Walk};
+use crate::event::account_of;
+
+pub(super) const KEYS: &[&str] = &["name", "account"];
+
+/// Reads a name and the resource id of the account it stands for, both in lower case.
+pub(super) fn read(section: &Section<'_>, walk: &mut Walk<'_>) -> Option<(String, String)> {
+    section.require("name", "\"aif-contoso-prod\"", walk);
+    section.require("account", "\"/subscriptions/…/accounts/aif-contoso-prod\"", walk);
+    let name = section.text("name", walk)?.to_lowercase();
+    let account = section.text("account", walk)?.to_lowercase();
+    if account_of(&account) != Some(account.as_str()) {
+        let message = "`account` is not the resource id of an AI account";
+        let mend = "copy it from `az cognitiveservices account show … --query id`";
+        walk.findings.report(section.value_at("account"), message, mend);
+        return None;
+    }
+    if name.contains(['.', '/']) {
+        let message = "`name` is the first part of a host, without dots";
+        let first = name.trim_start_matches("https://").split('.').next().unwrap_or_default();
+        walk.findings.report(section.value_at("name"), message, format!("write name = {first:?}"));
+        return None;
+    }
+    Some((name, account))
+}
