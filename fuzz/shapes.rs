@@ -60,7 +60,7 @@ type Shape = (&'static str, String);
 
 /// Every shape.
 pub(crate) fn bodies() -> Vec<Shape> {
-    [envelopes(), records(), lists()].concat()
+    [envelopes(), records(), lists(), metrics()].concat()
 }
 
 /// Many or broken records.
@@ -183,6 +183,13 @@ fn lists() -> Vec<Shape> {
                 "]",
             ),
         ),
+        ("blanks", format!(r#"{{"records":[{}]}}"#, " ".repeat(BYTES - 20))),
+    ]
+}
+
+/// Answers of the metrics API.
+fn metrics() -> Vec<Shape> {
+    vec![
         (
             "points",
             filled(
@@ -207,6 +214,5 @@ fn lists() -> Vec<Shape> {
                 "]}]}",
             ),
         ),
-        ("blanks", format!(r#"{{"records":[{}]}}"#, " ".repeat(BYTES - 20))),
     ]
 }

@@ -173,7 +173,7 @@ fn name_series(series: &Fields<'_>, metric: &mut Metric) -> Result<(), FieldErro
         let dimension = text::name(&value_of(&fields, "name").unwrap_or_default());
         match dimension.as_str() {
             "modeldeploymentname" if value.is_empty() => {
-                NO_DEPLOYMENT.clone_into(&mut metric.deployment)
+                NO_DEPLOYMENT.clone_into(&mut metric.deployment);
             }
             "modeldeploymentname" => metric.deployment = value,
             "modelname" => model = value,
@@ -258,9 +258,9 @@ mod tests {
     const CHAT: &str = r#"[{"name":{"value":"modeldeploymentname"},"value":"Chat"}]"#;
 
     fn metrics(text: &str) -> Vec<Metric> {
-        let metric = |event: Event| match event {
-            Event::Metric(metric) => *metric,
-            other => panic!("{other:?}"),
+        let metric = |event: Event| {
+            let Event::Metric(metric) = event else { panic!("{event:?}") };
+            *metric
         };
         decode(text.as_bytes()).events.into_iter().map(metric).collect()
     }

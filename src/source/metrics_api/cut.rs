@@ -218,9 +218,9 @@ mod tests {
         let events = events(&cut.bodies);
         assert_eq!(events.len(), 2 * 2 * 200 * 60);
         let of = |name: &str| {
-            let found = events.iter().filter(|event| match event {
-                Event::Metric(metric) => metric.name == name && metric.resource == "/a/accounts/y",
-                _ => false,
+            let found = events.iter().filter(|event| {
+                let Event::Metric(metric) = event else { panic!("{event:?}") };
+                metric.name == name && metric.resource == "/a/accounts/y"
             });
             found.count()
         };
