@@ -36,6 +36,12 @@ pub enum RestError {
         /// Azure's words.
         reason: String,
     },
+    /// More than may be read at once: the question should be smaller.
+    #[error("the answer is larger than {mib} MiB")]
+    TooLarge {
+        /// How much may be read.
+        mib: usize,
+    },
     /// Azure asks for patience.
     #[error("{reason}")]
     Busy {
@@ -58,7 +64,9 @@ impl RestError {
             | Self::Unauthorized { .. }
             | Self::Refused { .. }
             | Self::Misunderstood { .. } => TroubleKind::Refused,
-            Self::Busy { .. } | Self::Passing(_) => TroubleKind::Unreachable,
+            Self::TooLarge { .. } | Self::Busy { .. } | Self::Passing(_) => {
+                TroubleKind::Unreachable
+            }
         }
     }
 

@@ -159,8 +159,7 @@ async fn read(answer: &mut Response, most: usize) -> Result<Vec<u8>, RestError> 
     let mut body = Vec::new();
     while let Some(bytes) = answer.chunk().await.map_err(RestError::of_transport)? {
         if body.len() + bytes.len() > most {
-            let mib = most / (1024 * 1024);
-            return Err(RestError::Passing(format!("the answer is larger than {mib} MiB")));
+            return Err(RestError::TooLarge { mib: most / (1024 * 1024) });
         }
         body.extend_from_slice(&bytes);
     }

@@ -98,6 +98,7 @@ impl Pauses {
             | RestError::Unauthorized { .. }
             | RestError::Refused { .. }
             | RestError::Misunderstood { .. }
+            | RestError::TooLarge { .. }
             | RestError::Passing(_) => pause,
         }
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokenwatch::azure::{Clock, Identity, Pace};
 use tokenwatch::event::{Batch, PartitionKey, Position, TroubleKind};
+use tokenwatch::incident::Incident;
 use tokenwatch::pipeline::Core;
 use tokenwatch::source::Source as _;
 use tokenwatch::source::metrics_api::{METRICS, MetricsApi, MetricsSettings};
@@ -62,7 +63,8 @@ impl World {
         };
         let sources = vec![self.settings.clone()];
         let source = MetricsApi::start(sources, &core.positions(), pace, &clock_of(&self.clock_ms));
-        Running { world: self, source, core, seen: Batch::default() }
+        let (seen, announced) = (Batch::default(), Vec::new());
+        Running { world: self, source, core, seen, announced }
     }
 
     fn pass(&self, minutes: i64) {
@@ -95,12 +97,16 @@ struct Running<'w> {
     core: Core,
     /// Everything that came, as one batch.
     seen: Batch,
+    announced: Vec<Incident>,
 }
 
 impl Running<'_> {
     async fn next(&mut self) {
-        let batch = timeout(PATIENCE, self.source.next_batch()).await.unwrap().unwrap().unwrap();
+        let next = timeout(PATIENCE, self.source.next_batch()).await.unwrap().unwrap();
+        let mut batch = next.unwrap();
+        batch.clock = Some(ArrivalTime(self.world.now_ms()));
         let effects = step(&mut self.core, &batch).await;
+        self.announced.extend(effects.announcements.into_iter().map(|told| told.incident));
         assert_eq!(effects.gaps, []);
         assert!(!effects.counters.contains_key("duplicate_events"));
         self.seen.arrivals.extend(batch.arrivals);
@@ -302,6 +308,15 @@ async fn a_missing_role_is_told_with_its_name_and_costs_no_other_subscription() 
                 "answered 403: AuthorizationFailed: no access (does the identity have the role \
              Monitoring Reader on the subscription?)"
             );
+            let [incident] = running.announced.as_slice() else {
+                panic!("{:?}", running.announced)
+            };
+            assert_eq!(
+                (incident.rule.as_str(), incident.account.as_str()),
+                ("TW-S06", "eastus2-metrics")
+            );
+            let place = format!("eastus2-metrics, metrics:{closed} refuses us: answered 403");
+            assert!(incident.evidence.concat().starts_with(&place), "{:?}", incident.evidence);
             // Pauses of at least 25, 50, 100 and then 200 ms.
             let attempts =
                 world.monitor.asked().iter().filter(|asked| asked.subscription == closed).count();
@@ -385,4 +400,27 @@ async fn a_lost_identity_is_told_and_ends_nothing() {
     assert!(trouble.reason.contains("tenant"), "{}", trouble.reason);
     assert_eq!(batch.gone, [gone]);
     source.close().await;
+}
+
+#[tokio::test]
+async fn answers_too_large_to_be_read_are_asked_for_in_parts() {
+    trusted(
+        "metrics_api::answers_too_large_to_be_read_are_asked_for_in_parts",
+        AUDIENCE,
+        async |tls| {
+            let accounts: Vec<_> = (0..60).map(|n| account(0, n)).collect();
+            let mut world = World::new(tls, accounts.clone()).await;
+            world.settings.backfill_ms = 3 * MINUTE_MS;
+            *world.monitor.readable.lock().unwrap() = 15;
+            let mut running = world.start().await;
+            running.caught_up(&SUBSCRIPTIONS[..1]).await;
+            // 50 and 25 are too many; 12 are five parts of two questions each.
+            let asked: Vec<_> = world.monitor.asked().iter().map(|asked| asked.accounts).collect();
+            assert_eq!(asked, [vec![50, 25], vec![12; 10]].concat());
+            let begin = world.last() - 3 * MINUTE_MS;
+            same(&running.points(), &expected(&accounts, begin, world.last(), world.now_ms()));
+            running.stop().await;
+        },
+    )
+    .await;
 }

@@ -33,6 +33,8 @@ pub(super) struct Poller {
     key: PartitionKey,
     subscription: String,
     accounts: Vec<String>,
+    /// Accounts in one question: fewer once an answer was too large to be read.
+    at_once: usize,
     /// Metrics that one question may ask for, with what of them.
     groups: Vec<(&'static str, String)>,
     /// Number of the next answer.
@@ -98,6 +100,7 @@ impl Poller {
             key,
             subscription,
             accounts,
+            at_once: MAX_ACCOUNTS,
             groups,
             next: next.unwrap_or(0),
             passed,
@@ -128,6 +131,9 @@ impl Poller {
                 }
                 Err(Broken::Closed) => return,
                 Err(Broken::Failed(error)) => {
+                    if let RestError::TooLarge { .. } = error {
+                        self.at_once = (self.at_once / 2).max(1);
+                    }
                     let pause = pauses.after(&error);
                     let (hub, retry_ms) = (&self.key.hub, pause.as_millis());
                     tracing::warn!(hub, partition = self.key.partition, retry_ms, %error, "cannot read metrics");
@@ -170,6 +176,7 @@ impl Poller {
                 RestError::Identity(_)
                 | RestError::Unauthorized { .. }
                 | RestError::Refused { .. }
+                | RestError::TooLarge { .. }
                 | RestError::Busy { .. }
                 | RestError::Passing(_) => error.to_string(),
             },
@@ -203,7 +210,7 @@ impl Poller {
         let client = shared.client().await?;
         let path = format!("/subscriptions/{}/metrics:getBatch", self.subscription);
         let [from, until] = [span.from, span.until].map(|at| EventTime(at).to_string());
-        for accounts in self.accounts.clone().chunks(MAX_ACCOUNTS) {
+        for accounts in self.accounts.clone().chunks(self.at_once) {
             let body = serde_json::json!({ "resourceids": accounts }).to_string().into_bytes();
             for (aggregation, metrics) in self.groups.clone() {
                 let top = TOP.to_string();
