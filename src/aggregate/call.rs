@@ -27,6 +27,8 @@ pub struct RowFacts {
     pub identity: u32,
     /// Tokens, if the row carries any.
     pub tokens: Option<Tokens>,
+    /// Some of its tokens are not told.
+    pub partial: bool,
     /// HTTP status; 0 when absent.
     pub status: u16,
     /// What was asked for, as the log of callers names it.
@@ -46,6 +48,8 @@ pub struct Merged {
     /// Latest end among the rows: how long the call must be remembered.
     pub last_end: EventTime,
     tokens: Option<Tokens>,
+    /// A row has told all of its tokens.
+    whole: bool,
     usage_seen: bool,
     deployment: Ranked,
     model: Ranked,
@@ -168,6 +172,7 @@ impl Merged {
             first_end: row.end,
             last_end: row.end,
             tokens: row.tokens,
+            whole: row.tokens.is_some() && !row.partial,
             usage_seen: row.kind == RowKind::Usage && row.tokens.is_some(),
             deployment: Ranked { rank, name: row.deployment },
             model: Ranked { rank, name: row.model },
@@ -196,6 +201,7 @@ impl Merged {
             first_end: self.first_end.min(other.first_end),
             last_end: self.last_end.max(other.last_end),
             tokens,
+            whole: self.whole || other.whole,
             usage_seen: self.usage_seen || other.usage_seen,
             deployment: self.deployment.best(other.deployment, names),
             model: self.model.best(other.model, names),
@@ -223,7 +229,7 @@ impl Merged {
         let rates = terms.rates(self.deployment.name, self.model.name, by);
         let bill = rates.bill(tokens, self.first_end);
         // A failed call uses nothing; of one that succeeded nobody knows.
-        let untold = i64::from(self.tokens.is_none() && self.status < 400);
+        let untold = i64::from(!self.whole && self.status < 400);
         let attributed = i64::from(self.tokens.is_some() && !self.usage_seen);
         let amount = Amount {
             calls: 1,

@@ -72,6 +72,9 @@ pub enum Taken {
     New,
     /// The same row was seen before.
     Copy,
+    /// The same row was seen before, but the hub took this one sooner: it takes the place of the
+    /// other, which was enqueued then, and must be saved.
+    Sooner(ArrivalTime),
     /// It came too late to tell whether its call was counted.
     BeyondHorizon,
 }
@@ -115,13 +118,19 @@ impl Calls {
                 }
                 let before = call::bookings(rows, terms);
                 out.extend(before.into_iter().map(|old| old.reversed(old.class)));
-                match copy.and_then(|at| rows.get_mut(at)) {
-                    Some(known) => known.enqueued = row.enqueued,
-                    None => rows.push(row),
-                }
+                let replaced = match copy.and_then(|at| rows.get_mut(at)) {
+                    Some(known) => Some(std::mem::replace(&mut known.enqueued, row.enqueued)),
+                    None => {
+                        rows.push(row);
+                        None
+                    }
+                };
                 out.extend(call::bookings(rows, terms));
                 if rows.len() > MAX_ROWS {
                     self.settle(call, terms);
+                }
+                if let Some(other) = replaced {
+                    return Taken::Sooner(other);
                 }
             }
             Some(Call::Settled(merged)) => {
@@ -296,14 +305,18 @@ pub const ROW_BYTES: usize = FIRST_ROW_BYTES + 1 + 2 * 4;
 const FIRST_ROW_BYTES: usize = 16 + 1 + 8 + 8 + 4 * 4 + 1 + 3 * 4 + 2;
 /// Number of the form that [`write_row`] writes; it is stored beside the blob.
 pub const ROW_FORM: i64 = 2;
+/// Bits of a row's second field.
+const USAGE: u8 = 1;
+const PARTIAL: u8 = 2;
 
 /// Appends `row` of `call` to a blob of rows. Folding blobs in any order gives the same calls.
 pub fn write_row(call: u128, row: &RowFacts, blob: &mut Vec<u8>) {
     blob.extend_from_slice(&call.to_le_bytes());
-    blob.push(match row.kind {
+    let kind = match row.kind {
         RowKind::Request => 0,
-        RowKind::Usage => 1,
-    });
+        RowKind::Usage => USAGE,
+    };
+    blob.push(kind | if row.partial { PARTIAL } else { 0 });
     blob.extend_from_slice(&row.end.0.to_le_bytes());
     blob.extend_from_slice(&row.enqueued.0.to_le_bytes());
     for name in [row.deployment, row.model, row.network, row.identity] {
@@ -345,7 +358,8 @@ fn read_row(bytes: &[u8]) -> Option<(u128, RowFacts)> {
     let operation = take::<1>(&mut rest).map_or(0, |[number]| number);
     let mut size = || take(&mut rest).map_or(0, u32::from_le_bytes);
     let row = RowFacts {
-        kind: if kind == 0 { RowKind::Request } else { RowKind::Usage },
+        kind: if kind & USAGE == 0 { RowKind::Request } else { RowKind::Usage },
+        partial: kind & PARTIAL != 0,
         end,
         enqueued,
         deployment,

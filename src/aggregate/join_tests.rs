@@ -60,6 +60,7 @@ fn row(end_s: i64, delay_s: i64, tokens: Option<(u32, u32)>) -> RowFacts {
         network: if tokens.is_some() { 0 } else { 5 },
         identity: 0,
         tokens: tokens.map(|(input, output)| Tokens { input, cached: 0, output }),
+        partial: false,
         status: 200,
         operation: if tokens.is_some() { Operation::Untold } else { Operation::Chat },
         sent: 0,

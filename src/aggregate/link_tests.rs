@@ -16,6 +16,7 @@ fn direct(call: u128, end_ms: i64, tokens: Option<(u32, u32)>, received: u32) ->
         network: 0,
         identity: 0,
         tokens: tokens.map(|(input, output)| Tokens { input, cached: 0, output }),
+        partial: false,
         status: 200,
         operation: Operation::Chat,
         sent: received,

@@ -3,9 +3,12 @@
 pub mod call;
 pub mod cap;
 pub mod coverage;
+pub mod delay;
 pub mod estimate;
 pub mod gateway;
 pub mod join;
 pub mod link;
+pub mod metrics;
 pub mod names;
+pub mod repeats;
 pub mod rollup;

@@ -1,6 +1,7 @@
 //! The commands. Standard output is data, standard error is the rest.
 
 mod demo;
+mod doctor;
 mod emulator;
 mod gateways;
 mod callers;
@@ -50,6 +51,7 @@ enum Command {
     TestAlert(test_alert::Args),
     Replay(replay::Args),
     Incidents(incidents::Args),
+    Doctor(doctor::Args),
     Prices(prices::Args),
     Simulate(simulate::Args),
     Emulator(Box<emulator::Args>),
@@ -108,6 +110,7 @@ async fn execute(command: Command) -> anyhow::Result<Exit> {
         Command::TestAlert(args) => test_alert::run(args).await,
         Command::Replay(args) => replay::run(args).await,
         Command::Incidents(args) => incidents::run(args).await,
+        Command::Doctor(args) => doctor::run(args).await,
         Command::Prices(args) => prices::run(args).await,
         Command::Simulate(args) => simulate::run(&args),
     }

@@ -107,6 +107,8 @@ const MAX_FAULTS: u32 = 5;
 pub struct Decoded {
     /// What the records say, in order.
     pub events: Vec<Event>,
+    /// Of each event the place of its kind in [`DECODERS`].
+    pub kinds: Vec<usize>,
     /// Records read of each kind and what they said, in the order of [`DECODERS`].
     pub read: [Seen; DECODERS.len()],
     /// The first records that could not be read.
@@ -205,6 +207,7 @@ fn one_piece(piece: Piece<'_>, decoded: &mut Decoded) {
                 *seen = seen.merged(Seen::of(&event));
             }
             decoded.events.push(event);
+            decoded.kinds.push(place);
         }
         Err(_) if faults >= MAX_FAULTS => decoded.more_rejected += 1,
         Err(error) => {

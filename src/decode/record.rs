@@ -7,7 +7,8 @@ use sha2::{Digest as _, Sha256};
 use super::caller;
 use super::field::{FieldError, Fields};
 use super::text::{self, MAX_NAME_CHARS};
-use crate::event::{Row, RowKind};
+use crate::event::operation::Operation;
+use crate::event::{Row, RowKind, Tokens};
 use crate::time::{self, EventTime};
 
 /// One record with its properties opened.
@@ -108,6 +109,7 @@ impl<'a> Record<'a> {
             model,
             operation: text::clean(&operation, MAX_NAME_CHARS),
             tokens: None,
+            partial: false,
             network: String::new(),
             identity: String::new(),
             status: 0,
@@ -119,6 +121,23 @@ impl<'a> Record<'a> {
                 word => Some(word.eq_ignore_ascii_case("Streaming")),
             },
         })
+    }
+}
+
+impl Row {
+    /// The row with these counts of tokens, as far as each was told.
+    #[must_use]
+    pub(super) fn with_tokens(self, counts: [Option<u32>; 3]) -> Self {
+        let [input, cached, output] = counts;
+        let generates_nothing = Operation::of(&self.operation) == Operation::Embeddings
+            || self.model.contains("embedding");
+        let tokens = counts.iter().any(Option::is_some).then(|| Tokens {
+            input: input.unwrap_or(0),
+            cached: cached.unwrap_or(0),
+            output: output.unwrap_or(0),
+        });
+        let is_whole = input.is_some() && (output.is_some() || generates_nothing);
+        Self { tokens, partial: tokens.is_some() && !is_whole, ..self }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::field::FieldError;
 use super::{Decoder, Read, Record, text};
-use crate::event::{Event, Row, RowKind, Tokens};
+use crate::event::{Event, Row, RowKind};
 use crate::time::EventTime;
 
 /// `RequestResponse` of an AI account.
@@ -27,12 +27,6 @@ fn decode(record: &Record<'_>) -> Result<Event, FieldError> {
     let properties = &record.properties;
     let input = properties.tokens("promptTokens")?;
     let output = properties.tokens("completionTokens")?;
-    let tokens = match (input, output) {
-        (None, None) => None,
-        (input, output) => {
-            Some(Tokens { input: input.unwrap_or(0), cached: 0, output: output.unwrap_or(0) })
-        }
-    };
     let ticks = |name| properties.integer(name).and_then(from_ticks);
     let (start, end) = (ticks("requestTime"), ticks("responseTime"));
     let duration = start.zip(end).map(|(start, end)| end.0.saturating_sub(start.0));
@@ -40,7 +34,6 @@ fn decode(record: &Record<'_>) -> Result<Event, FieldError> {
     let identity = properties.first_text(&["callerObjectId", "objectId"]).unwrap_or_default();
     let status = record.fields.text("resultSignature").and_then(|text| text.trim().parse().ok());
     Ok(Event::Row(Box::new(Row {
-        tokens,
         end: match end {
             Some(end) => end,
             None => record.time()?,
@@ -51,7 +44,7 @@ fn decode(record: &Record<'_>) -> Result<Event, FieldError> {
         duration_ms: duration_ms.or_else(|| u32::try_from(duration?).ok()),
         request_bytes: properties.count("requestLength"),
         response_bytes: properties.count("responseLength"),
-        ..record.row(RowKind::Request)?
+        ..record.row(RowKind::Request)?.with_tokens([input, None, output])
     })))
 }
 

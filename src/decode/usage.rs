@@ -2,7 +2,7 @@
 
 use super::field::{FieldError, rounded};
 use super::{Decoder, Read, Record};
-use crate::event::{Event, Row, RowKind, Tokens};
+use crate::event::{Event, Row, RowKind};
 
 /// `AzureOpenAIRequestUsage` of an AI account.
 pub(super) const DECODER: Decoder = Decoder {
@@ -25,18 +25,9 @@ fn decode(record: &Record<'_>) -> Result<Event, FieldError> {
         None => properties.tokens("completionTokens")?,
         generated => generated,
     };
-    let tokens = match (input, cached, output) {
-        (None, None, None) => None,
-        (input, cached, output) => Some(Tokens {
-            input: input.unwrap_or(0),
-            cached: cached.unwrap_or(0),
-            output: output.unwrap_or(0),
-        }),
-    };
     Ok(Event::Row(Box::new(Row {
-        tokens,
         end: record.time()?,
         duration_ms: properties.number("timeToLastTokenMs").and_then(rounded),
-        ..record.row(RowKind::Usage)?
+        ..record.row(RowKind::Usage)?.with_tokens([input, cached, output])
     })))
 }

@@ -238,8 +238,10 @@ impl Account {
     ) -> Option<RowFacts> {
         let facts = self.facts(row, env, effects);
         let terms = Lookup::of(&self.bought, Shelf::of(&self.resource, &self.names, env), env);
-        match self.calls.take(row.row.call, facts, &terms, bookings) {
-            Taken::New => Some(facts),
+        let taken = self.calls.take(row.row.call, facts, &terms, bookings);
+        effects.repeats.note(&facts, taken, env.settings.join.attribution_ms / 2);
+        match taken {
+            Taken::New | Taken::Sooner(_) => Some(facts),
             Taken::Copy => None,
             Taken::BeyondHorizon => {
                 let tokens = facts.tokens.unwrap_or_default().total();
@@ -272,6 +274,7 @@ impl Account {
             network: self.names.number(NameKind::Network, &row.network),
             identity: self.names.number(NameKind::Identity, &row.identity),
             tokens: row.tokens,
+            partial: row.partial,
             status: row.status,
             operation: match row.kind {
                 RowKind::Request => Operation::of(&row.operation),

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use super::bought::Purchase;
 use super::gateways::GatewayEffects;
+use super::honesty::{Honesty, HonestyEffects};
 use crate::aggregate::coverage::Coverage;
 use crate::aggregate::gateway::{GatewayRow, LinkSpan};
 use crate::aggregate::link::Behind;
 use crate::aggregate::names::NameKind;
+use crate::aggregate::repeats::Repeats;
 use crate::aggregate::rollup::{Amount, Caller, Deltas};
 use crate::event::{PartitionKey, Rejected};
 use crate::incident::Announcement;
@@ -25,6 +27,8 @@ pub struct Effects {
     pub quarantine: Vec<Rejected>,
     /// Records read and what they said, by day and kind.
     pub coverage: Coverage,
+    /// What else the records said about themselves.
+    pub honesty: HonestyEffects,
     /// Records of categories nobody decodes.
     pub categories: BTreeMap<String, i64>,
     /// Plain counts: duplicates, repaired bodies.
@@ -99,6 +103,8 @@ pub struct AccountEffects {
     pub behind: Behind,
     /// What could not be counted, by reason and deployment: records and tokens.
     pub ledger: BTreeMap<(&'static str, u32), (i64, i64)>,
+    /// Rows and copies of them.
+    pub repeats: Repeats,
     /// Incidents that are new or different.
     pub incidents: Vec<(Cause, Tracked)>,
 }
@@ -124,6 +130,8 @@ pub struct Saved {
     pub partitions: Vec<(PartitionKey, Option<i64>, ArrivalTime)>,
     /// Accounts in the order of their numbers.
     pub accounts: Vec<SavedAccount>,
+    /// What is judged when its hour has closed.
+    pub honesty: Honesty,
     /// Categories counted so far.
     pub categories: Vec<String>,
     /// Rows of gateways, and the first span that is not linked.

@@ -1,14 +1,18 @@
 //! What needs several accounts, or belongs to none: lost records, recreated hubs, stalled
 //! partitions, hubs that cannot be read and models without a price.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::account::Unpriced;
 use super::effects::Gap;
+use super::honesty::Verdicts;
+use crate::aggregate::coverage::{Fall, Field};
+use crate::aggregate::repeats::Told;
 use crate::detect::baseline::as_float;
-use crate::event::{PartitionKey, Trouble, TroubleKind};
+use crate::event::{PartitionKey, RowKind, Trouble, TroubleKind};
 use crate::incident::tracker::{Cause, Changes, Hearing, Sighting, Tracked, Tracker, Verdict};
-use crate::incident::{Incident, Severity, State};
+use crate::incident::{Incident, Severity, State, respond};
+use crate::money::Grouped;
 use crate::time::{ArrivalTime, DAY_MS, EventTime, HOUR_MS};
 
 /// What the estate is told in one step.
@@ -72,11 +76,31 @@ const UNREADABLE: Rule = Rule {
     severity: Severity::High,
     resolves_after_ms: HOUR_MS,
 };
-const RULES: [&Rule; 6] = [&LOST, &RECREATED, &STALLED, &UNPRICED, &UNDELIVERABLE, &UNREADABLE];
+const DOUBLED: Rule = Rule {
+    id: "TW-S08",
+    name: "Stream doubled",
+    severity: Severity::Low,
+    resolves_after_ms: NEVER_BY_AGE,
+};
+const SAYS_LESS: Rule = Rule {
+    id: SAYS_LESS_ID,
+    name: "Records say less",
+    severity: Severity::Low,
+    resolves_after_ms: NEVER_BY_AGE,
+};
+const RULES: [&Rule; 8] =
+    [&LOST, &RECREATED, &STALLED, &UNPRICED, &UNDELIVERABLE, &UNREADABLE, &DOUBLED, &SAYS_LESS];
+/// Of rules that are judged by closed hours and resolve by quiet ones.
+const NEVER_BY_AGE: i64 = i64::MAX;
+/// Hours without copies after which a stream is no longer doubled.
+const QUIET_HOURS: u32 = 24;
 
 /// The rule about destinations that refuse for good; its account is the destination, which need not
 /// be told.
 pub const UNDELIVERABLE_ID: &str = "TW-S05";
+
+/// The rule about kinds of records that say less than they did; its account is the kind.
+pub const SAYS_LESS_ID: &str = "TW-S09";
 
 /// Identifiers of the rules of the service itself.
 pub fn rule_ids() -> impl Iterator<Item = &'static str> {
@@ -121,6 +145,71 @@ impl Estate {
         changes
     }
 
+    /// Takes what a closed hour has shown about the data; `resource_of` knows accounts by number.
+    pub fn hear(
+        &mut self,
+        verdicts: &Verdicts,
+        resource_of: &dyn Fn(u32) -> Option<String>,
+    ) -> Changes {
+        let mut changes = Changes::default();
+        let mut told = BTreeSet::new();
+        for (account, kind, counts) in &verdicts.doubled {
+            let Some(resource) = resource_of(*account) else { continue };
+            let report = about_double(&resource, *kind, *counts);
+            let response = respond::look_for_doubles(&resource);
+            let (first, last) = (verdicts.hour, verdicts.hour + 1);
+            let mut incident = describe(&report, ArrivalTime(last * HOUR_MS));
+            incident.first_window = EventTime(first * HOUR_MS);
+            (incident.resource_id, incident.response) = (Some(resource.clone()), response);
+            changes.extend(self.find(&report, incident));
+            told.insert(report.scope);
+        }
+        changes.extend(self.be_quiet(&DOUBLED, QUIET_HOURS, (&told, verdicts.hour)));
+        let Some(fallen) = &verdicts.fallen else { return changes };
+        told.clear();
+        for (kind, falls) in fallen {
+            let last = verdicts.hour + 1;
+            let report = about_fall(kind, falls, EventTime(last * HOUR_MS - DAY_MS));
+            let mut incident = describe(&report, ArrivalTime(last * HOUR_MS));
+            incident.first_window = EventTime(last * HOUR_MS - DAY_MS);
+            if falls.iter().any(|fall| fall.field == Field::Tokens) {
+                incident.severity = Severity::Medium;
+            }
+            incident.evidence.extend(falls.iter().skip(1).map(about_share));
+            changes.extend(self.find(&report, incident));
+            told.insert(report.scope);
+        }
+        changes.extend(self.be_quiet(&SAYS_LESS, 1, (&told, verdicts.hour)));
+        changes
+    }
+
+    fn find(&mut self, report: &Report<'_>, incident: Incident) -> Changes {
+        let cause = Cause { rule: report.rule.id, scope: report.scope.clone() };
+        let (verdict, hearing) = (Verdict::Closing, Hearing::Announce);
+        self.tracker.found(&cause, Sighting { incident, score: 1.0, verdict, hearing })
+    }
+
+    /// Open incidents of a rule that were not told of again come nearer to their end.
+    fn be_quiet(
+        &mut self,
+        rule: &Rule,
+        enough: u32,
+        (told, hour): (&BTreeSet<String>, i64),
+    ) -> Changes {
+        let open = self.tracker.all_open().map(|(cause, _)| cause);
+        let quiet = open.filter(|cause| cause.rule == rule.id && !told.contains(&cause.scope));
+        let quiet: Vec<Cause> = quiet.cloned().collect();
+        let mut changes = Changes::default();
+        for cause in quiet {
+            let now = ArrivalTime((hour + 1) * HOUR_MS);
+            changes.extend(self.tracker.quiet(&cause, enough, now));
+            if let Some(tracked) = self.tracker.open(&cause) {
+                changes.incidents.push((cause.clone(), tracked.clone()));
+            }
+        }
+        changes
+    }
+
     fn report(&mut self, now: ArrivalTime, report: &Report<'_>) -> Changes {
         let cause = Cause { rule: report.rule.id, scope: report.scope.clone() };
         let known = self.tracker.open(&cause);
@@ -128,34 +217,7 @@ impl Estate {
         if known.is_some_and(|t| now.0.saturating_sub(t.incident.last_window.0) < HOUR_MS / 2) {
             return Changes::default();
         }
-        let incident = Incident {
-            key: String::new(),
-            rule: report.rule.id.to_owned(),
-            rule_name: report.rule.name.to_owned(),
-            account: report.account.to_owned(),
-            deployment: None,
-            resource_id: None,
-            model: None,
-            severity: report.rule.severity,
-            state: State::Open,
-            first_window: EventTime(now.0),
-            last_window: EventTime(now.0),
-            opened_at: now,
-            resolved_at: None,
-            observed: report.observed,
-            expected: 0.0,
-            bound: 0.0,
-            unit: report.unit.to_owned(),
-            cost: None,
-            cost_per_day: None,
-            callers: Vec::new(),
-            evidence: vec![report.evidence.clone()],
-            response: Vec::new(),
-            confidence: 1.0,
-            delay_azure_s: None,
-        };
-        let (verdict, hearing) = (Verdict::Closing, Hearing::Announce);
-        self.tracker.found(&cause, Sighting { incident, score: 1.0, verdict, hearing })
+        self.find(report, describe(report, now))
     }
 
     fn resolve(&mut self, now: ArrivalTime) -> Changes {
@@ -171,6 +233,36 @@ impl Estate {
             changes.extend(self.tracker.quiet(&cause, 1, now));
         }
         changes
+    }
+}
+
+/// A report as the incident of one moment.
+fn describe(report: &Report<'_>, now: ArrivalTime) -> Incident {
+    Incident {
+        key: String::new(),
+        rule: report.rule.id.to_owned(),
+        rule_name: report.rule.name.to_owned(),
+        account: report.account.to_owned(),
+        deployment: None,
+        resource_id: None,
+        model: None,
+        severity: report.rule.severity,
+        state: State::Open,
+        first_window: EventTime(now.0),
+        last_window: EventTime(now.0),
+        opened_at: now,
+        resolved_at: None,
+        observed: report.observed,
+        expected: 0.0,
+        bound: 0.0,
+        unit: report.unit.to_owned(),
+        cost: None,
+        cost_per_day: None,
+        callers: Vec::new(),
+        evidence: vec![report.evidence.clone()],
+        response: Vec::new(),
+        confidence: 1.0,
+        delay_azure_s: None,
     }
 }
 
@@ -252,6 +344,49 @@ fn about_trouble(trouble: &Trouble) -> Report<'_> {
             trouble.reason.trim_end_matches('.')
         ),
     }
+}
+
+fn about_double<'a>(resource: &'a str, kind: RowKind, counts: Told) -> Report<'a> {
+    let account = resource.rsplit('/').next().unwrap_or(resource);
+    Report {
+        rule: &DOUBLED,
+        scope: format!("{account}/{}", kind.name()),
+        account,
+        observed: as_float(counts.copies),
+        unit: "copies in an hour",
+        evidence: format!(
+            "{} of {} rows of {} from account {account} had come before within the hour: two \
+             diagnostic settings send the same. Calls count once all the same; the hub carries and \
+             bills everything twice",
+            counts.copies,
+            counts.records,
+            kind.name()
+        ),
+    }
+}
+
+fn about_fall<'a>(kind: &'a str, falls: &[Fall], since: EventTime) -> Report<'a> {
+    let first = falls.first().map(about_share).unwrap_or_default();
+    let since = since.to_string();
+    let day = since.split('T').next().unwrap_or_default();
+    Report {
+        rule: &SAYS_LESS,
+        scope: kind.to_owned(),
+        account: kind,
+        observed: falls.first().map_or(0.0, |fall| as_float(fall.share) / 10.0),
+        unit: "% of records",
+        evidence: format!("{kind}, since {day}: {first}"),
+    }
+}
+
+fn about_share(fall: &Fall) -> String {
+    format!(
+        "{} % of {} records of the day have {}, of the days before {} %",
+        fall.share / 10,
+        Grouped(fall.records),
+        fall.field.word(),
+        fall.usual / 10
+    )
 }
 
 fn about_gap(gap: &Gap) -> Report<'_> {

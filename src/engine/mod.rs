@@ -5,6 +5,7 @@ pub mod bought;
 pub mod effects;
 pub mod estate;
 pub mod gateways;
+pub mod honesty;
 pub mod watch;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -22,6 +23,7 @@ use bought::Purchase;
 use effects::{Effects, Gap, PositionMove, Saved};
 use estate::{Estate, News};
 use gateways::{Gateways, Taken, ToLink};
+use honesty::Honesty;
 
 /// What the engine may be told beforehand.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,6 +80,7 @@ pub struct Engine {
     accounts: BTreeMap<String, Account>,
     categories: BTreeSet<String>,
     estate: Estate,
+    honesty: Honesty,
     gateways: Gateways,
     /// What every hub that windows wait for has passed: until then gateways are linked.
     linked: ArrivalTime,
@@ -151,6 +154,7 @@ impl Engine {
             accounts,
             categories: saved.categories.into_iter().collect(),
             estate,
+            honesty: saved.honesty,
             gateways,
             linked: ArrivalTime(i64::MIN),
             now: ArrivalTime(i64::MIN),
@@ -186,7 +190,7 @@ impl Engine {
         }
         let mut rows: BTreeMap<String, Vec<(AccountRow, PartitionKey)>> = BTreeMap::new();
         for arrival in &batch.arrivals {
-            self.read(arrival, &mut rows, &mut effects);
+            self.read(arrival, batch.clock, &mut rows, &mut effects);
         }
         for (key, until) in &batch.idle {
             if let Some(partition) = self.partitions.get_mut(key)
@@ -207,11 +211,12 @@ impl Engine {
         news.undeliverable.clone_from(&batch.undeliverable);
         self.move_watermarks();
         self.step_accounts(rows, &mut effects, &mut news);
+        self.close_hours(&mut effects);
         news.gaps.clone_from(&effects.gaps);
         let told_by_hubs = self.now > ArrivalTime(i64::MIN);
         let now = if told_by_hubs { self.now } else { batch.clock.unwrap_or(self.now) };
         let changes = self.estate.apply(&news, now);
-        effects.incidents = changes.incidents;
+        effects.incidents.extend(changes.incidents);
         effects.announcements.extend(changes.announcements);
         if !effects.is_empty() || self.partitions.values().any(|p| p.next != p.saved_next) {
             effects.positions = self.take_positions();
@@ -246,6 +251,7 @@ impl Engine {
     fn read(
         &mut self,
         arrival: &Arrival,
+        clock: Option<ArrivalTime>,
         rows: &mut BTreeMap<String, Vec<(AccountRow, PartitionKey)>>,
         effects: &mut Effects,
     ) {
@@ -273,7 +279,8 @@ impl Engine {
         }
         let decoded = decode::decode(&arrival.body);
         self.count(&decoded, enqueued, effects);
-        for event in decoded.events {
+        for (event, kind) in decoded.events.into_iter().zip(decoded.kinds) {
+            self.weigh(&event, kind, (key, enqueued, clock), effects);
             // What nobody uses yet is counted all the same.
             match &event {
                 Event::Control(control) => self.hear(control, enqueued, effects),

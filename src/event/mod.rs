@@ -83,9 +83,12 @@ impl Seen {
     pub fn of(event: &Event) -> Self {
         let has = |text: &str| !text.is_empty();
         let (tokens, identity, deployment, caller) = match event {
-            Event::Row(row) => {
-                (row.tokens.is_some(), has(&row.identity), has(&row.deployment), has(&row.network))
-            }
+            Event::Row(row) => (
+                row.tokens.is_some() && !row.partial,
+                has(&row.identity),
+                has(&row.deployment),
+                has(&row.network),
+            ),
             Event::Gateway(call) => (
                 call.tokens.is_some(),
                 has(&call.subscription),
@@ -185,6 +188,23 @@ pub enum RowKind {
     Usage,
 }
 
+impl RowKind {
+    /// The category, as Azure calls it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Request => "RequestResponse",
+            Self::Usage => "AzureOpenAIRequestUsage",
+        }
+    }
+
+    /// The kind with this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Request, Self::Usage].into_iter().find(|kind| kind.name() == name)
+    }
+}
+
 /// One row of a call. Two or three of them, on any partition, minutes apart, make the call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
@@ -205,6 +225,9 @@ pub struct Row {
     pub operation: String,
     /// Tokens; `None` when the row carries none (which is not zero).
     pub tokens: Option<Tokens>,
+    /// A count that goes with those in `tokens` is missing, so that they are not all: a field that
+    /// Azure renames must not count as zero. Embeddings generate nothing and are complete.
+    pub partial: bool,
     /// Caller's network, such as `203.0.113.0/24`; empty when absent or unreadable.
     pub network: String,
     /// Entra object id of the caller; empty when absent.

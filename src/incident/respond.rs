@@ -43,8 +43,25 @@ pub fn look_for_silence(resource: &str) -> Vec<Response> {
         what: "Shows whether the diagnostic settings still send RequestResponse and \
                AzureOpenAIRequestUsage to the hub."
             .to_owned(),
-        command: format!("az monitor diagnostic-settings list --resource {}", quoted(resource)),
+        command: list_settings(resource),
     }]
+}
+
+/// Answers to records that two diagnostic settings send.
+#[must_use]
+pub fn look_for_doubles(resource: &str) -> Vec<Response> {
+    vec![Response {
+        what: "Lists the diagnostic settings of the account. Take the category out of all but one \
+               of those that send to the hub."
+            .to_owned(),
+        command: list_settings(resource),
+    }]
+}
+
+/// The command that lists the diagnostic settings of a resource.
+#[must_use]
+pub fn list_settings(resource: &str) -> String {
+    format!("az monitor diagnostic-settings list --resource {}", quoted(resource))
 }
 
 struct Parts<'a> {
@@ -69,7 +86,8 @@ impl<'a> Parts<'a> {
 }
 
 /// A word a shell takes literally: names come from records, so from whoever can write one.
-fn quoted(word: &str) -> String {
+#[must_use]
+pub fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
     if !word.is_empty() && word.chars().all(plain) && !word.starts_with('-') {
         return word.to_owned();

@@ -9,7 +9,7 @@ use crate::time::Minute;
 pub struct Spend {
     /// Calls, failed ones included.
     pub calls: i64,
-    /// Calls that succeeded and of which no record told the tokens: their cost is unknown.
+    /// Calls that succeeded and of which no record told (all of) the tokens: their cost is unknown.
     pub untold: i64,
     /// Bytes of their requests: what they have of a size when their tokens are to be estimated.
     pub untold_sent: i64,

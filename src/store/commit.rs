@@ -3,6 +3,7 @@
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection as _, Row as _};
 
+use super::honesty;
 use super::owner::check_owner;
 use super::sql::{add_spend, add_splits, series};
 use super::{Store, StoreError};
@@ -265,6 +266,7 @@ async fn save_rest(
     }
     super::gateway::save(connection, effects).await?;
     save_books(connection, effects).await?;
+    honesty::save(connection, effects).await?;
     Ok(())
 }
 

@@ -3,9 +3,9 @@
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Row as _};
 
-use super::StoreError;
 use super::read::{Reader, coverage, spend};
 use super::sql::{SPLIT_COLUMNS, series_parts, split_at};
+use super::{StoreError, honesty};
 use crate::aggregate::rollup::Caller;
 use crate::time::Minute;
 
@@ -98,7 +98,7 @@ async fn digest(connection: &mut SqliteConnection) -> Result<Vec<String>, sqlx::
             ));
         }
     }
-    for (what, statement) in STATEMENTS {
+    for (what, statement) in STATEMENTS.into_iter().chain(honesty::STATEMENTS) {
         for row in sqlx::query(statement).fetch_all(&mut *connection).await? {
             lines.push(format!("{what} {}", row.try_get::<String, _>(0)?));
         }

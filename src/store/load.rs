@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
+use super::honesty;
 use super::sql::{AMOUNT_COLUMNS, amount_at, series_parts, split_at};
 use super::{Store, StoreError};
 use crate::aggregate::names::NameKind;
@@ -61,6 +62,7 @@ async fn load_all(connection: &mut SqliteConnection) -> Result<Saved, sqlx::Erro
         lineage: String::new(),
         partitions: partitions(connection).await?,
         accounts: accounts.into_values().collect(),
+        honesty: honesty::load(connection).await?,
         categories: categories(connection).await?,
         gateways: super::gateway::load(connection).await?,
         incidents: estate,

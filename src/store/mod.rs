@@ -2,8 +2,10 @@
 
 pub mod callers;
 pub mod commit;
+pub mod condition;
 mod digest;
 pub mod gateway;
+pub mod honesty;
 pub mod load;
 pub mod outbox;
 mod owner;

@@ -70,6 +70,25 @@ fn while_rows_may_still_come_nobody_says_key() {
 }
 
 #[test]
+fn a_count_that_is_missing_is_not_zero() {
+    let mut renamed = usage(0, "a", [100, 0, 10]);
+    let properties = renamed.get_mut("properties").and_then(Value::as_object_mut).unwrap();
+    let generated = properties.remove("generatedTokens").unwrap();
+    properties.insert("outputTokens".to_owned(), generated);
+    let members = ["tokens_in", "tokens_out", "calls_without_tokens", "cost_nano_usd", "basis"];
+    let of = |records: &[(i64, Value)]| cells(&replayed(records), "deployments", &members);
+    assert_eq!(of(&[(1, renamed.clone())]), ["100 0 1 null incomplete"]);
+    // Another row that tells it makes the call whole.
+    let records = [(1, renamed.clone()), (9, usage(0, "a", [100, 0, 10]))];
+    assert_eq!(of(&records), ["100 10 0 350000 exact"]);
+    // Embeddings generate nothing.
+    let properties = renamed.get_mut("properties").and_then(Value::as_object_mut).unwrap();
+    properties.insert("modelName".to_owned(), json!("text-embedding-3-small"));
+    properties.insert("modelVersion".to_owned(), json!("1"));
+    assert_eq!(of(&[(1, renamed)]), ["100 0 0 2200 exact"]);
+}
+
+#[test]
 fn what_only_the_log_of_callers_told_is_attributed() {
     let mut told = request(0, "a", "203.0.113.***", "", 200);
     let properties = told.get_mut("properties").and_then(Value::as_object_mut).unwrap();

@@ -10,7 +10,7 @@ fn line(sequence: i64, day: &str, caller: &str) -> String {
         "category": "RequestResponse", "correlationId": sequence.to_string(),
         "time": format!("{day}T10:00:00Z"), "resourceId": "/S/R/ACCOUNTS/A",
         "callerIpAddress": "203.0.113.***",
-        "properties": {"modelDeploymentName": "d", "promptTokens": 1, "callerObjectId": caller}
+        "properties": {"modelDeploymentName": "d", "promptTokens": 1, "completionTokens": 1, "callerObjectId": caller}
     });
     json!({
         "partition": "0", "sequence": sequence, "enqueued": format!("{day}T10:01:00Z"),

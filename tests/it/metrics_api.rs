@@ -1,20 +1,26 @@
 //! Metrics by REST against a server in the documented shape, over TLS and with the real credentials.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use serde_json::json;
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+use tokenwatch::aggregate::repeats::Told;
 use tokenwatch::azure::{Clock, Identity, Pace};
-use tokenwatch::event::{Batch, PartitionKey, Position, TroubleKind};
+use tokenwatch::event::{Arrival, Batch, PartitionKey, Position, TroubleKind};
 use tokenwatch::incident::Incident;
 use tokenwatch::pipeline::Core;
 use tokenwatch::source::Source as _;
 use tokenwatch::source::metrics_api::{METRICS, MetricsApi, MetricsSettings};
-use tokenwatch::time::{ArrivalTime, MINUTE_MS};
+use tokenwatch::store::read::Reader;
+use tokenwatch::time::{ArrivalTime, EventTime, MINUTE_MS};
 use tokio::time::{Instant, timeout};
 
-use crate::harness::{Folder, open, step};
+use crate::harness::{Folder, connect, open, step};
 use crate::monitor::{AUDIENCE, Monitor, Points, SUBSCRIPTIONS, absorb, account, expected, same};
 use crate::rest_server::{Reply, TOKEN, serve, trusted};
 
@@ -420,6 +426,96 @@ async fn answers_too_large_to_be_read_are_asked_for_in_parts() {
             let begin = world.last() - 3 * MINUTE_MS;
             same(&running.points(), &expected(&accounts, begin, world.last(), world.now_ms()));
             running.stop().await;
+        },
+    )
+    .await;
+}
+
+/// What the database holds of points: account and deployment (empty for the account itself), minute,
+/// quantity and family, with the value.
+type Stored = BTreeMap<(String, String, i64, i64, i64), i64>;
+
+async fn stored(path: &str) -> Stored {
+    let mut connection = connect(path).await;
+    let rows = sqlx::query(
+        "select a.resource, coalesce(n.text, ''), p.start, p.quantity, p.family, p.value \
+         from metric_point p join account a on a.id = p.series >> 32 left join name n \
+         on n.account = a.id and n.id = p.series & 4294967295",
+    )
+    .fetch_all(&mut connection)
+    .await
+    .unwrap();
+    let row = |row: &SqliteRow| {
+        let number = |at| row.get::<i64, _>(at);
+        let key = (row.get(0), row.get(1), number(2), number(3), number(4));
+        (key, number(5))
+    };
+    rows.iter().map(row).collect()
+}
+
+/// Metrics the database keeps, with quantity, family and what one is counted as.
+const KEPT: [(&str, i64, i64, i64); 7] = [
+    ("InputTokens", 0, 0, 1),
+    ("OutputTokens", 1, 0, 1),
+    ("ModelRequests", 2, 0, 1),
+    ("ProcessedPromptTokens", 0, 1, 1),
+    ("GeneratedTokens", 1, 1, 1),
+    ("AzureOpenAIProvisionedManagedUtilizationV2", 3, 0, 100),
+    ("ProvisionedUtilization", 3, 0, 100),
+];
+
+#[tokio::test]
+async fn points_of_deployments_are_kept_beside_those_of_the_account_and_never_added() {
+    trusted(
+        "metrics_api::points_of_deployments_are_kept_beside_those_of_the_account_and_never_added",
+        AUDIENCE,
+        async |tls| {
+            let accounts = vec![account(0, 0), account(0, 1)];
+            let world = World::new(tls, accounts.clone()).await;
+            let begin = world.last() - BACKFILL_MS;
+            let mut running = world.start().await;
+            running.caught_up(&SUBSCRIPTIONS[..1]).await;
+            // The account's own sum of one minute, as a diagnostic setting exports it.
+            let record = json!({
+                "resourceId": account(0, 0).to_uppercase(), "time": EventTime(begin).to_string(),
+                "metricName": "InputTokens", "timeGrain": "PT1M", "total": 7,
+            });
+            let arrival = Arrival {
+                partition: PartitionKey {
+                    hub: "east".to_owned(),
+                    incarnation: 0,
+                    partition: "0".to_owned(),
+                },
+                sequence: 0,
+                enqueued: ArrivalTime(begin + 5 * MINUTE_MS),
+                body: record.to_string().into_bytes(),
+            };
+            step(&mut running.core, &Batch { arrivals: vec![arrival], ..Batch::default() }).await;
+            world.pass(1);
+            running.caught_up(&SUBSCRIPTIONS[..1]).await;
+            running.stop().await;
+            let mut wanted = Stored::new();
+            for ((account, deployment, metric, minute), value) in
+                expected(&accounts, begin, world.last(), world.now_ms())
+            {
+                let kept = KEPT.iter().find(|(name, ..)| *name == metric);
+                let Some((_, quantity, family, scale)) = kept else { continue };
+                let value = value as i64 * scale;
+                // Of two names of one thing the larger holds.
+                let known =
+                    wanted.entry((account, deployment, minute / MINUTE_MS, *quantity, *family));
+                known.and_modify(|known| *known = value.max(*known)).or_insert(value);
+            }
+            assert!(wanted.len() > 400, "{}", wanted.len());
+            wanted.insert((account(0, 0), String::new(), begin / MINUTE_MS, 0, 0), 7);
+            let path = world.folder.path("t.db");
+            let found = stored(&path).await;
+            let differs = wanted.iter().find(|(key, value)| found.get(key) != Some(value));
+            assert_eq!((differs, found.len()), (None, wanted.len()));
+            // We ask again by our own choice: nobody sends anything twice.
+            let mut reader = Reader::open(Path::new(&path)).await.unwrap();
+            let repeated = reader.repeated_points().await.unwrap();
+            assert_eq!(repeated, [(account(0, 0), Told { records: 1, copies: 0 })]);
         },
     )
     .await;

@@ -78,7 +78,7 @@ async fn by_caller(db: &str) -> BTreeMap<[String; 4], [i64; 5]> {
          sum(cost_nano + late_cost_nano) \
          from rollup_hour join account a on a.id = series >> 32 \
          left join name d on d.account = a.id and d.id = series & 4294967295 \
-         left join name n on n.account = a.id and n.id = caller >> 32 \
+         left join name n on n.account = a.id and n.id = (caller >> 32) & 16777215 \
          left join name i on i.account = a.id and i.id = caller & 4294967295 \
          where caller <> -1 group by 1, 2, 3, 4",
     )
