@@ -483,7 +483,7 @@ async fn sent(
 pub(super) const STATEMENTS: [(&str, &str); 4] = [
     (
         "metric_hour",
-        "select a.resource || '|' || coalesce(n.text, '') || '|' || start || '|' || \
+        "select a.resource || coalesce('/' || n.text, '') || '|' || start || '|' || \
          coalesce(tokens_in, '-') || '|' || coalesce(tokens_out, '-') || '|' || \
          coalesce(requests, '-') from metric_hour join account a on a.id = series >> 32 \
          left join name n on n.account = a.id and n.id = series & 4294967295",
