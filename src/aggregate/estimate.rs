@@ -4,6 +4,8 @@
 //! Such amounts are basis *estimated*. They are computed when they are read, from sums that only add,
 //! so a late row or a corrected metric needs no correction here.
 
+use super::metrics::{Compared, Completeness};
+
 /// Calls of which no row told the tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Untold {
@@ -22,6 +24,25 @@ pub struct Estimated {
     pub input: i64,
     /// Generated tokens.
     pub output: i64,
+}
+
+/// What the metrics of an hour count beyond its logs, never negative; `None` where the metrics do not
+/// tell of tokens, or where nothing says that any are missing: an hour with no untold calls whose logs
+/// are complete, or not to be compared yet.
+#[must_use]
+pub fn missing(compared: &Compared, untold: &[Untold], is_comparable: bool) -> Option<Estimated> {
+    let beyond = |metered: Option<i64>, logged: Option<i64>| {
+        Some(metered?.saturating_sub(logged.unwrap_or(0)).max(0))
+    };
+    let input = beyond(compared.metered.input, compared.logged.input)?;
+    let output = beyond(compared.metered.output, compared.logged.output)?;
+    let is_short = match compared.completeness() {
+        Completeness::Partial | Completeness::NoLogs => is_comparable,
+        Completeness::Complete | Completeness::More | Completeness::NoMetrics => false,
+    };
+    let has_untold = untold.iter().any(|untold| untold.calls > 0);
+    let missing = Estimated { input, output };
+    (missing != Estimated::default() && (has_untold || is_short)).then_some(missing)
 }
 
 /// Spreads `missing` over `untold`, prompt tokens by bytes sent and generated ones by bytes received,
@@ -67,6 +88,23 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::aggregate::metrics::Counts;
+
+    #[test]
+    fn what_is_missing_needs_a_reason() {
+        let counts = |tokens| Counts { input: Some(tokens), output: Some(0), requests: None };
+        let at = |logged, metered| Compared { logged: counts(logged), metered: counts(metered) };
+        let found = |compared, calls, comparable| {
+            missing(&compared, &[untold(calls, 0, 0)], comparable).map(|missing| missing.input)
+        };
+        assert_eq!(found(at(900, 1_000), 0, true), Some(100));
+        assert_eq!(found(at(900, 1_000), 0, false), None);
+        assert_eq!(found(at(990, 1_000), 0, true), None);
+        assert_eq!(found(at(990, 1_000), 1, false), Some(10));
+        assert_eq!(found(at(1_000, 900), 1, true), None);
+        let unmetered = Compared { metered: Counts::default(), ..at(0, 0) };
+        assert_eq!(found(unmetered, 1, true), None);
+    }
 
     const fn untold(calls: i64, sent: i64, received: i64) -> Untold {
         Untold { calls, sent, received }

@@ -3,6 +3,7 @@
 mod demo;
 mod doctor;
 mod emulator;
+mod estimates;
 mod gateways;
 mod callers;
 mod check;

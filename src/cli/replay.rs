@@ -7,6 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use super::estimates::{self, Estimates};
 use super::{Exit, Format, callers, check, coverage, gateways, print};
 use crate::aggregate::rollup::Split;
 use crate::engine::{EngineSettings, Env};
@@ -58,7 +59,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     // The files first: opening the database makes it ours, which a wrong name must not do.
     let source = Replay::open(&args.files)?.with_batch(args.batch);
     let store = Store::open(&args.db).await?;
-    let attribution_ms = env.settings.join.attribution_ms;
+    let (attribution_ms, book) = (env.settings.join.attribution_ms, env.book.clone());
     let mut core = Core::restore(store, env).await?;
     let mut source = source.with_known(core.positions().into_keys());
     let bar = progress(source.progress().1);
@@ -86,6 +87,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     let who = Who {
         callers: reader.callers(attribution_ms).await?,
         gateways: reader.behind_gateways().await?,
+        estimates: estimates::of_all(&mut reader, &book).await?,
     };
     match args.format {
         Format::Json => print(&format!("{}\n", to_json(&totals, &who)))?,
@@ -210,10 +212,11 @@ fn by_deployment(totals: &Totals) -> BTreeMap<(&str, &str), Row> {
     rows
 }
 
-/// Who called, directly and through gateways.
+/// Who called, directly and through gateways, and what nobody logged.
 struct Who {
     callers: Vec<CallerTotal>,
     gateways: (Vec<BehindTotal>, Vec<GatewayShare>),
+    estimates: Estimates,
 }
 
 fn to_json(totals: &Totals, who: &Who) -> serde_json::Value {
@@ -251,6 +254,7 @@ fn to_json(totals: &Totals, who: &Who) -> serde_json::Value {
         .collect();
     json!({
         "deployments": deployments,
+        "estimated": who.estimates.to_json(),
         "callers": callers::to_json(&who.callers),
         "gateways": gateways::shares_to_json(&who.gateways.1),
         "behind_gateways": gateways::to_json(&who.gateways.0),
@@ -299,6 +303,7 @@ fn to_table(totals: &Totals, who: &Who) -> String {
     for total in &totals.deployments {
         text.push_str(&missing(total));
     }
+    text.push_str(&who.estimates.to_text());
     text.push_str(&callers::to_table(&who.callers));
     text.push_str(&gateways::to_table(&who.gateways.0, &who.gateways.1));
     text.push_str(&coverage::to_table(&totals.coverage));

@@ -80,6 +80,22 @@ impl Rates {
         Bill { lines, uncut }
     }
 
+    /// What so many calls with so many tokens together cost, as if they were alike: nano-USD, and
+    /// tokens without a price. For amounts that are estimated.
+    #[must_use]
+    pub fn of_many(&self, calls: i64, tokens: [i64; 2], at: EventTime) -> (NanoUsd, i64) {
+        let calls = calls.max(1);
+        let bill = |tokens: [i64; 2]| {
+            let [input, output] = tokens.map(|count| u32::try_from(count).unwrap_or(u32::MAX));
+            let bill = self.bill(Tokens { input, cached: 0, output }, at);
+            (bill.cost().0, bill.unpriced())
+        };
+        let (cost, unpriced) = bill(tokens.map(|count| count.max(0) / calls));
+        let (more_cost, more_unpriced) = bill(tokens.map(|count| count.max(0) % calls));
+        let sum = |one: i64, more: i64| one.saturating_mul(calls).saturating_add(more);
+        (NanoUsd(sum(cost, more_cost)), sum(unpriced, more_unpriced))
+    }
+
     fn line(&self, (meter, tokens): (Meter, u32), input: u32, at: EventTime) -> Line<'_> {
         let basis = match self.deployed(at).filter(|deployed| deployed.sku.provisioned) {
             Some(deployed) => Basis::Provisioned(deployed),

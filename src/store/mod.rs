@@ -4,6 +4,7 @@ pub mod callers;
 pub mod commit;
 pub mod condition;
 mod digest;
+pub mod estimates;
 pub mod gateway;
 pub mod honesty;
 pub mod load;

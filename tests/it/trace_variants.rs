@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use tokenwatch::event::{Arrival, Batch};
 use tokenwatch::store::read::{Reader, Total};
-use tokenwatch::time::{ArrivalTime, EventTime};
+use tokenwatch::time::{ArrivalTime, EventTime, Minute};
 
 use crate::harness::{Folder, idle, members, open, partition, step};
 use crate::traces::{Request, requests};
@@ -93,7 +93,13 @@ fn through_gateway(request: &Request) -> [Value; 2] {
 
 /// Everything the database at the end says of the taken part of the trace, written by `rows`.
 async fn counted(rows: impl Fn(&Request) -> Vec<Row>) -> (Reader, Folder) {
-    let mut all: Vec<(i64, String)> = Vec::new();
+    counted_with(rows, Vec::new()).await
+}
+
+/// The same with more records, each with the time the hub takes it.
+async fn counted_with(rows: impl Fn(&Request) -> Vec<Row>, more: Vec<Row>) -> (Reader, Folder) {
+    let mut all: Vec<(i64, String)> =
+        more.into_iter().map(|(at_ms, record)| (at_ms, record.to_string())).collect();
     for request in requests("code").iter().take(TAKEN) {
         all.extend(
             rows(request)
@@ -228,6 +234,57 @@ async fn without_tokens_anywhere_calls_are_untold_and_never_zero() {
     let total = only(&mut reader).await;
     let [calls, ..] = truth();
     assert_eq!((total.split.total().calls, total.spend.untold), (calls, calls));
+}
+
+/// The metrics of an account that serves the taken part, a point a minute.
+fn metrics() -> Vec<(i64, Value)> {
+    let mut minutes: BTreeMap<i64, [i64; 3]> = BTreeMap::new();
+    for request in requests("code").iter().take(TAKEN) {
+        let sums = minutes.entry(request.end_ms.div_euclid(60_000)).or_default();
+        *sums = [sums[0] + request.input, sums[1] + request.output, sums[2] + 1];
+    }
+    let point = |(minute, sums): (i64, [i64; 3])| {
+        let names = ["InputTokens", "OutputTokens", "ModelRequests"];
+        names.into_iter().zip(sums).map(move |(name, total)| {
+            let record = json!({
+                "metricName": name, "total": total, "count": 1, "timeGrain": "PT1M",
+                "time": EventTime(minute * 60_000).to_string(), "resourceId": ACCOUNT
+            });
+            (minute * 60_000 + 240_000, record)
+        })
+    };
+    minutes.into_iter().flat_map(point).collect()
+}
+
+#[tokio::test]
+async fn what_no_row_tells_is_estimated_from_metrics_to_the_token_in_sum() {
+    let has_tokens = |request: &Request| request.number % 3 == 0;
+    let rows = |request: &Request| vec![(60_000, told_by_caller_log(request, has_tokens(request)))];
+    let (mut reader, _folder) = counted_with(rows, metrics()).await;
+    let total = only(&mut reader).await;
+    let estimates = reader.estimates(Minute(0), Minute(i64::MAX)).await.unwrap();
+    let sums = estimates.iter().fold([0; 3], |[calls, input, output], hour| {
+        assert_eq!((&*hour.deployment, &*hour.model), ("code", "gpt-4o"));
+        [calls + hour.calls, input + hour.tokens.input, output + hour.tokens.output]
+    });
+    let [calls, input, output] = truth();
+    let told = total.split.total();
+    assert_eq!((told.calls, total.spend.untold), (calls, sums[0]));
+    // What was told and what is estimated are together what Azure counted, and are kept apart.
+    assert_eq!([told.input + sums[1], told.output + sums[2]], [input, output]);
+    assert!(told.input > 0 && sums[1] > 0);
+}
+
+#[tokio::test]
+async fn what_metrics_alone_tell_is_estimated_for_nobody() {
+    let (mut reader, _folder) = counted_with(|_| Vec::new(), metrics()).await;
+    let estimates = reader.estimates(Minute(0), Minute(i64::MAX)).await.unwrap();
+    let sums = estimates.iter().fold([0; 3], |[calls, input, output], hour| {
+        assert_eq!((&*hour.deployment, &*hour.model), ("", ""));
+        [calls + hour.calls, input + hour.tokens.input, output + hour.tokens.output]
+    });
+    let [_, input, output] = truth();
+    assert_eq!(sums, [0, input, output]);
 }
 
 #[tokio::test]
