@@ -155,7 +155,7 @@ fn records_in(body: &[u8]) -> usize {
 }
 
 fn env() -> anyhow::Result<Env> {
-    Ok(Env { settings: EngineSettings::default(), book: PriceBook::built_in()? })
+    Ok(Env::new(EngineSettings::default(), PriceBook::built_in()?))
 }
 
 fn engine(env: &Env) -> Engine {

@@ -4,6 +4,11 @@
 use super::decode::field::MAX_TOKENS;
 use super::decode::{self, Decoded, Decoder, text};
 use super::event::{Event, Tokens};
+use super::known::Known;
+use super::known::catalogue::Catalogue;
+use super::known::feed::Holds;
+use super::known::format::FORMATS;
+use super::known::{Class, Kind, net};
 
 /// Longest text of one event in Rust's notation; the largest lists are bounded far below.
 const MAX_EVENT_BYTES: usize = 64 * 1024;
@@ -28,6 +33,45 @@ pub(crate) fn record(decoder: &Decoder, bytes: &[u8]) -> Vec<Event> {
     let events: Vec<_> = read.into_iter().filter_map(Result::ok).collect();
     events.iter().for_each(numbers);
     events
+}
+
+/// Kinds of files that tell about networks and identities.
+pub(crate) fn files() -> Vec<(&'static str, Holds)> {
+    let lists = FORMATS.map(|format| (format.name, Holds::Networks { format, class: Class::Tor }));
+    let others = [("mmdb", Holds::Systems), ("identities", Holds::Identities)];
+    lists.into_iter().chain(others).collect()
+}
+
+/// A file, and what is then known; true when it could be read.
+pub(crate) fn file(holds: Holds, bytes: &[u8]) -> bool {
+    let content = match holds.read(bytes.to_vec()) {
+        Ok(content) => content,
+        Err(broken) => {
+            clean(&broken.to_string(), 512);
+            return false;
+        }
+    };
+    let mut catalogue = Catalogue::default();
+    for network in ["203.0.113.128/25", "198.51.100.7", "2001:db8:1::/64"] {
+        let named = net::parse(network).map(|network| catalogue.add(network, "own", Kind::Own));
+        assert_eq!(named, Ok(None), "{network}");
+    }
+    let known = Known::new(catalogue.into(), [("list", content)]);
+    for network in ["203.0.113.0/24", "198.51.100.0/24", "192.0.2.0/24", "2001:db8:1::/48", "::/8"]
+    {
+        let about = known.about(network);
+        clean(&about.to_string(), 1_024);
+        assert!(about.country.is_none_or(|country| country.len() == 2));
+    }
+    for number in 0..4 {
+        let id = format!("7b0d2c1e-94a1-4b6e-8a53-{number:012x}");
+        clean(known.name_of(&id).unwrap_or_default(), text::MAX_NAME_CHARS);
+    }
+    true
+}
+
+fn clean(said: &str, most: usize) {
+    assert!(said.chars().count() <= most && !said.chars().any(text::is_hidden), "{said:?}");
 }
 
 /// What the target of a kind of record is called: its letters and digits.

@@ -19,6 +19,7 @@
 //! |---|---|
 //! | [`source`] | where batches come from: event hubs, metrics asked for by REST, or files of what was once delivered |
 //! | [`decode`] | from bytes to typed [events](event::Event); a kind of record is one entry of [`DECODERS`](decode::DECODERS) |
+//! | [`known`] | whose a network is, where, and on which lists; names of object ids |
 //! | [`price`] | what tokens cost, or that nobody knows |
 //! | [`aggregate`] | rows become calls, once each; calls become sums per minute, deployment, caller |
 //! | [`detect`] | sums against the past; a detector is one entry of [`DETECTORS`](detect::DETECTORS) |
@@ -37,6 +38,7 @@
 //! | [`azure`] | who we are to Entra ID, and a modest and patient client of Azure's REST APIs |
 //! | [`failpoint`] | named places where crash tests stop the process; empty in a release |
 //! | [`simulate`] | Azure's records with exact truth: test oracle and load |
+//! | [`files`] | reads what [`known`] is made of, again when it changes, and keeps the last good copy |
 //! | [`emulator`] | an event hub on loopback that Microsoft's clients accept, and that misbehaves on request |
 //! | [`config`] | one TOML file, checked as a whole before anything starts |
 //! | [`demo`] | the whole job on this machine: emulator, simulated fleet, service, alert, verdict |
@@ -48,8 +50,8 @@
 //! A module imports leftwards only; the edges do not know each other. A test holds them to it.
 //!
 //! ```text
-//! event, time, money, severity, problem, failpoint ← decode ← price ← aggregate ← detect ← incident ← engine
-//!   ← azure ← source, store, notify, simulate, emulator ← telemetry, config, pipeline, demo, cli
+//! event, time, money, severity, problem, failpoint ← decode ← known, price ← aggregate ← detect ← incident
+//!   ← engine ← azure ← source, store, notify, files, simulate, emulator ← telemetry, config, pipeline, demo, cli
 //! ```
 //!
 //! # What always holds
@@ -78,6 +80,7 @@ pub mod severity;
 pub mod problem;
 pub mod failpoint;
 pub mod decode;
+pub mod known;
 pub mod price;
 pub mod aggregate;
 pub mod detect;
@@ -87,6 +90,7 @@ pub mod azure;
 pub mod source;
 pub mod store;
 pub mod notify;
+pub mod files;
 pub mod simulate;
 pub mod emulator;
 pub mod config;

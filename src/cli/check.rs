@@ -5,8 +5,11 @@ use std::path::PathBuf;
 use super::replay::printable;
 use super::{Exit, Format, print};
 use crate::config::{self, Config};
+use crate::files::InUse;
 use crate::notify::Destination;
+use crate::pipeline::wall_clock;
 use crate::source::event_hubs::Transport;
+use crate::time::{DAY_MS, HOUR_MS};
 
 /// Checks a configuration and prints everything that is wrong with it.
 ///
@@ -62,11 +65,27 @@ fn or_tell(loaded: Result<Config, config::ConfigError>) -> anyhow::Result<Option
     }
 }
 
+/// What was read of a file, and how old it is.
+fn in_use(file: &InUse) -> String {
+    let path = file.path.display();
+    let Some(modified_ms) = file.modified_ms else { return format!("{path}: not looked at") };
+    let size = file.content.as_deref().map_or("broken", |size| size);
+    let now_ms = wall_clock()();
+    let age_ms = now_ms.saturating_sub(modified_ms);
+    let days = age_ms.div_euclid(DAY_MS);
+    let age = match days {
+        0 => format!("{} h", age_ms.div_euclid(HOUR_MS)),
+        _ => format!("{days} days"),
+    };
+    let old = if file.is_old(now_ms) { ", older than its max_age" } else { "" };
+    format!("{path}: {size}, written {age} ago{old}")
+}
+
 /// What would run.
 fn summary(config: &Config) -> String {
     let mut text = format!("database     {}\n", printable(&config.database.display().to_string()));
     let mut line = |label: &str, what: &str| {
-        text.push_str(&format!("{label:<13}{}\n", printable(what)));
+        text.push_str(&format!("{label:<12} {}\n", printable(what)));
     };
     for hub in &config.hubs {
         let namespace = if hub.namespace.is_empty() { "(secret)" } else { &hub.namespace };
@@ -98,6 +117,12 @@ fn summary(config: &Config) -> String {
     }
     if config.destinations.is_empty() {
         line("destination", "none: incidents are kept, nobody is told");
+    }
+    for file in config.files.in_use() {
+        line(&file.name, &in_use(&file));
+    }
+    if config.files.named() > 0 {
+        line("networks", &format!("{} with a name of yours", config.files.named()));
     }
     let contract = &config.price.contract;
     let book = config.price.book.as_ref().map(|path| path.display().to_string());

@@ -217,12 +217,16 @@ fn caller_line(caller: &CallerShare) -> String {
     } else {
         &caller.network
     };
+    let named = caller.name.as_ref().map(|name| format!("{name}, {identity}"));
+    let about = caller.about.to_string();
     format!(
-        "{} · {} · {} tokens{}",
+        "{} · {} · {} tokens{}{}{}",
         printable(network),
-        printable(identity),
+        printable(named.as_deref().unwrap_or(identity)),
         Grouped(caller.tokens),
-        if caller.new { " · new here" } else { "" }
+        if caller.new { " · new here" } else { "" },
+        if about.is_empty() { "" } else { " · " },
+        printable(&about)
     )
 }
 

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::replay::printable;
 use super::{Exit, Format, print};
-use crate::incident::{Incident, State};
+use crate::incident::{CallerShare, Incident, State};
 use crate::money::NanoUsd;
 use crate::store::read::Reader;
 
@@ -45,6 +45,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
 
 fn to_json(incident: &Incident) -> serde_json::Value {
     let callers: Vec<_> = incident.callers.iter().map(|caller| &caller.network).collect();
+    let details: Vec<_> = incident.callers.iter().map(detail).collect();
     json!({
         "key": incident.key,
         "rule": incident.rule,
@@ -61,7 +62,26 @@ fn to_json(incident: &Incident) -> serde_json::Value {
         "cost_nano_usd": incident.cost.map(|cost| cost.0),
         "cost_per_day_nano_usd": incident.cost_per_day.map(|cost| cost.0),
         "callers": callers,
+        "caller_details": details,
     })
+}
+
+/// A caller with what is known about it; what is unknown is absent.
+fn detail(caller: &CallerShare) -> serde_json::Value {
+    let mut detail = json!({
+        "network": caller.network,
+        "identity": caller.identity,
+        "tokens": caller.tokens,
+        "cost_nano_usd": caller.cost.map(|cost| cost.0),
+        "new": caller.new,
+    });
+    if let Some(name) = &caller.name {
+        detail["name"] = json!(name);
+    }
+    if !caller.about.is_empty() {
+        detail["about"] = json!(caller.about);
+    }
+    detail
 }
 
 fn to_table(incidents: &[Incident]) -> String {
@@ -79,7 +99,10 @@ fn to_table(incidents: &[Incident]) -> String {
             || incident.account.clone(),
             |deployment| format!("{}/{deployment}", incident.account),
         );
-        let callers = incident.callers.iter().map(|caller| caller.network.as_str());
+        let callers = incident.callers.iter().map(|caller| match caller.about.short() {
+            Some(short) => format!("{} ({short})", caller.network),
+            None => caller.network.clone(),
+        });
         table.add_row([
             incident.severity.word().to_owned(),
             incident.state.word().to_owned(),

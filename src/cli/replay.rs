@@ -50,9 +50,12 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     let env = match &args.config {
-        None => Env { settings: EngineSettings::default(), book: PriceBook::built_in()? },
+        None => Env::new(EngineSettings::default(), PriceBook::built_in()?),
         Some(path) => match check::load_without_secrets(path)? {
-            Some(config) => config.env()?,
+            Some(mut config) => {
+                config.files.read();
+                config.env()?
+            }
             None => return Ok(Exit::Configuration),
         },
     };

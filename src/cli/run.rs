@@ -64,7 +64,11 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     let hubs = EventHubs::start(config.hubs, &known, core.store.epoch, pace);
     let metrics = MetricsApi::start(config.metrics, &known, azure::Pace::default(), &clock);
     let source = Joined { hubs, metrics };
-    let service = Service { core, source, destinations: config.destinations, clock };
+    let mut files = config.files;
+    if args.flush_ms < 1000 {
+        files.every = flush * 10;
+    }
+    let service = Service { core, source, destinations: config.destinations, clock, files };
     let mut watch = Watcher { capture };
     let source = service.run(&stop, &mut watch).await?;
     source.close().await;

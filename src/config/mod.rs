@@ -5,6 +5,7 @@
 
 mod backend;
 mod hub;
+mod known;
 mod limits;
 mod metrics_api;
 mod notify;
@@ -21,6 +22,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::engine::{EngineSettings, Env};
+use crate::files::Files;
 use crate::notify::Destination;
 use crate::problem::{self, Findings};
 pub use crate::problem::{Problem, Problems};
@@ -48,6 +50,9 @@ pub struct Config {
     pub destinations: Vec<Destination>,
     /// The price book and the terms beside it.
     pub price: PriceSettings,
+    /// Networks with a name, lists of networks, and names of identities; read unless secrets were
+    /// not looked up.
+    pub files: Files,
 }
 
 /// Why there is no configuration.
@@ -86,12 +91,16 @@ impl ConfigError {
 }
 
 impl Config {
-    /// What the engine works with: settings and prices.
+    /// What the engine works with: settings, prices, and what is known about networks.
     ///
     /// # Errors
     /// A price book that has gone or changed since the configuration was checked.
     pub fn env(&self) -> Result<Env, BookError> {
-        Ok(Env { settings: self.engine.clone(), book: self.price.open()? })
+        Ok(Env {
+            settings: self.engine.clone(),
+            book: self.price.open()?,
+            known: self.files.known(),
+        })
     }
 }
 
@@ -152,6 +161,10 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
         "hub",
         "metrics_api",
         "backend",
+        "network",
+        "network_list",
+        "geo",
+        "identities",
         "engine",
         "join",
         "detect",
@@ -201,7 +214,8 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
             }
         }
     }
-    Config { database, hubs, metrics, engine, destinations, price }
+    let files = known::read(&top, walk);
+    Config { database, hubs, metrics, engine, destinations, price, files }
 }
 
 type ReadDestination = fn(&Section<'_>, &mut Walk<'_>) -> Destination;

@@ -34,6 +34,10 @@ pub(super) struct Section<'t> {
 const KNOWN: &[(&str, &[&str])] = &[
     ("the top of the file", &["database"]),
     ("[[hub]]", super::hub::KEYS),
+    ("[[network]]", super::known::NETWORK),
+    ("[[network_list]]", super::known::LIST),
+    ("[geo]", super::known::GEO),
+    ("[identities]", super::known::IDENTITIES),
     ("[[backend]]", super::backend::KEYS),
     ("[[metrics_api]]", super::metrics_api::KEYS),
     ("[engine]", super::limits::ENGINE),

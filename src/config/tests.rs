@@ -463,3 +463,83 @@ fn what_is_wrong_with_metrics_is_said() {
         &[(8, 12, "is empty")],
     );
 }
+
+#[test]
+fn networks_and_files_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("tor.txt"), "203.0.113.7\n").unwrap();
+    std::fs::write(folder.path().join("people.json"), format!("{{\"{ID}\":\"Ada\"}}")).unwrap();
+    let text = format!(
+        "{HUB}[[network]]\nname = \"office\"\nkind = \"own\"\ncidrs = [\"198.51.100.0/24\", \"2001:db8::/32\"]\n\
+         [[network_list]]\nname = \"exits\"\npath = \"tor.txt\"\nformat = \"tor-exit\"\nclass = \"tor\"\n\
+         max_age = \"2d\"\n[identities]\nnames = \"people.json\"\n"
+    );
+    let file = folder.path().join("t.toml").display().to_string();
+    let config = parse(&text, &file, &secrets).unwrap();
+    let known = config.env().unwrap().known;
+    assert_eq!(
+        known.about("203.0.113.0/24").to_string(),
+        "perhaps tor (list exits, 1 address of it)"
+    );
+    assert_eq!(known.about("2001:db8:9::/48").to_string(), "yours: office (own)");
+    assert_eq!(known.name_of(ID), Some("Ada"));
+
+    // On a machine without secrets no file is looked at, but the catalogue is there.
+    let config = parse(&text, "elsewhere/t.toml", &placeholder).unwrap();
+    let known = config.env().unwrap().known;
+    assert!(known.about("203.0.113.0/24").is_empty() && !known.about("198.51.100.0/24").is_empty());
+}
+
+const ID: &str = "7b0d2c1e-94a1-4b6e-8a53-0c2f7d5e1a90";
+
+#[test]
+fn each_rule_of_networks_and_files_names_place_and_mend() {
+    bad(
+        &format!(
+            "{HUB}[[network]]\nname = \"a\"\nkind = \"mine\"\ncidrs = [\"203.0.113.7/24\", \"x\", 7, \"0.0.0.0/0\"]\n\
+             [[network]]\nname = \"b\"\nkind = \"own\"\ncidrs = [\"203.0.113.0/24\", \"::ffff:203.0.113.0/120\"]\n\
+             [[network]]\nkind = \"own\"\ncidrs = []\n\
+             [[network_list]]\nname = \"l\"\npath = \"gone.txt\"\nformat = \"netset\"\nclass = \"tor\"\n\
+             [[network_list]]\nname = \"l\"\nformat = \"xml\"\nclass = \"bad\"\nmax_age = \"1s\"\n\
+             [geo]\nasn = \"gone.mmdb\"\ncontinent = \"x\"\n[identities]\n"
+        ),
+        &[
+            (7, 8, "\"own\", \"vpn\", \"azure\", \"partner\""),
+            (8, 10, "bits are set beyond its length; the network is 203.0.113.0/24; write"),
+            (8, 28, "not a network"),
+            (8, 33, "is no text"),
+            (8, 36, "too wide"),
+            (12, 28, "203.0.113.0/24 is \"b\" already; name a network once"),
+            (13, 1, "[[network]] has no `name`"),
+            (15, 9, "`cidrs` is no list of networks"),
+            (18, 8, "gone.txt: cannot read it"),
+            (21, 1, "[[network_list]] has no `path`"),
+            (22, 8, "\"l\" is taken by line 17"),
+            (
+                23,
+                10,
+                "\"netset\", \"csv\", \"spamhaus-json\", \"tor-exit\", \"azure-service-tags\"",
+            ),
+            (24, 9, "\"threat\", \"tor\""),
+            (25, 11, "write \"1h\" to \"365d\""),
+            (27, 7, "gone.mmdb: cannot read it"),
+            (28, 1, "known here: asn, country, max_age"),
+            (29, 1, "[identities] has no `names`"),
+        ],
+    );
+}
+
+#[test]
+fn a_file_that_is_no_list_is_a_problem_with_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("l"), "# a list\nBad Gateway\n").unwrap();
+    let text = format!(
+        "{HUB}[[network_list]]\nname = \"l\"\npath = \"l\"\nformat = \"netset\"\nclass = \"tor\"\n"
+    );
+    let file = folder.path().join("t.toml").display().to_string();
+    let problems = parse(&text, &file, &secrets).map(|_| ()).unwrap_err().0;
+    assert_eq!((problems.len(), problems[0].line), (1, 7));
+    let (message, mend) = (&problems[0].message, &problems[0].mend);
+    assert!(message.contains("first line 2: not a network: \"Bad Gateway\""), "{message}");
+    assert!(mend.contains("one network or address a line"), "{mend}");
+}

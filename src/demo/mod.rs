@@ -6,6 +6,7 @@
 
 pub mod chart;
 mod feed;
+mod networks;
 mod verdict;
 
 use std::collections::HashMap;
@@ -20,6 +21,7 @@ use crate::emulator::{Emulator, EmulatorClock, EmulatorError, HubSpec};
 use crate::engine::effects::Effects;
 use crate::engine::{EngineSettings, Env};
 use crate::event::Batch;
+use crate::files::Files;
 use crate::incident::{Announcement, Severity};
 use crate::notify::listener::{Listener, ListenerError};
 use crate::notify::{Destination, EmlSettings, WebhookSettings};
@@ -142,6 +144,7 @@ struct Parts {
     destinations: Vec<Destination>,
     simulation: Simulation,
     database: PathBuf,
+    files: Files,
 }
 
 /// Runs the demo until it has shown its scenario (`once`) or `stop` fires.
@@ -262,11 +265,13 @@ impl Parts {
         let secret = SecretString::from(WEBHOOK_SECRET);
         let listener = Listener::start(loopback, &secret).await?;
         let destinations = destinations(&mails, &listener, secret);
-        Ok(Self { emulator, clock, listener, destinations, simulation, database })
+        let files = networks::files(folder)
+            .map_err(|source| DemoError::Folder { path: folder.clone(), source })?;
+        Ok(Self { emulator, clock, listener, destinations, simulation, database, files })
     }
 
     async fn service(&self) -> Result<Service<EventHubs>, DemoError> {
-        let env = Env { settings: EngineSettings::default(), book: PriceBook::built_in()? };
+        let env = Env::new(EngineSettings::default(), PriceBook::built_in()?);
         let core = Core::restore(Store::open(&self.database).await?, env).await?;
         let hub = HubSettings {
             name: NAME.to_owned(),
@@ -288,7 +293,8 @@ impl Parts {
         };
         let source = EventHubs::start(vec![hub], &HashMap::new(), core.store.epoch, pace);
         let destinations = self.destinations.clone();
-        Ok(Service { core, source, destinations, clock: wall_clock() })
+        let files = self.files.clone();
+        Ok(Service { core, source, destinations, clock: wall_clock(), files })
     }
 }
 

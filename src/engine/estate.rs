@@ -1,5 +1,5 @@
 //! What needs several accounts, or belongs to none: lost records, recreated hubs, stalled
-//! partitions, hubs that cannot be read and models without a price.
+//! partitions, hubs and lists that cannot be read, and models without a price.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use super::honesty::Verdicts;
 use crate::aggregate::coverage::{Fall, Field};
 use crate::aggregate::repeats::Told;
 use crate::detect::baseline::as_float;
-use crate::event::{PartitionKey, RowKind, Trouble, TroubleKind};
+use crate::event::{ListTrouble, ListTroubleKind, PartitionKey, RowKind, Trouble, TroubleKind};
 use crate::incident::tracker::{Cause, Changes, Hearing, Sighting, Tracked, Tracker, Verdict};
 use crate::incident::{Incident, Severity, State, respond};
 use crate::money::Grouped;
@@ -28,6 +28,8 @@ pub struct News {
     pub troubles: Vec<Trouble>,
     /// Destinations that refused a notification for good.
     pub undeliverable: Vec<String>,
+    /// Lists that cannot be used now, all of them; `None` when nobody has looked.
+    pub lists: Option<Vec<ListTrouble>>,
     /// Tokens without a price, by account and model.
     pub unpriced: BTreeMap<(String, String), Unpriced>,
 }
@@ -76,6 +78,13 @@ const UNREADABLE: Rule = Rule {
     severity: Severity::High,
     resolves_after_ms: HOUR_MS,
 };
+/// Over as soon as the list is well, however the hub's clock runs.
+const UNUSABLE: Rule = Rule {
+    id: "TW-S07",
+    name: "List cannot be read or is too old",
+    severity: Severity::Low,
+    resolves_after_ms: NEVER_BY_AGE,
+};
 const DOUBLED: Rule = Rule {
     id: "TW-S08",
     name: "Stream doubled",
@@ -88,9 +97,18 @@ const SAYS_LESS: Rule = Rule {
     severity: Severity::Low,
     resolves_after_ms: NEVER_BY_AGE,
 };
-const RULES: [&Rule; 8] =
-    [&LOST, &RECREATED, &STALLED, &UNPRICED, &UNDELIVERABLE, &UNREADABLE, &DOUBLED, &SAYS_LESS];
-/// Of rules that are judged by closed hours and resolve by quiet ones.
+const RULES: [&Rule; 9] = [
+    &LOST,
+    &RECREATED,
+    &STALLED,
+    &UNPRICED,
+    &UNDELIVERABLE,
+    &UNREADABLE,
+    &UNUSABLE,
+    &DOUBLED,
+    &SAYS_LESS,
+];
+/// Of rules that are judged by closed hours and resolve by quiet ones, or as soon as all is well.
 const NEVER_BY_AGE: i64 = i64::MAX;
 /// Hours without copies after which a stream is no longer doubled.
 const QUIET_HOURS: u32 = 24;
@@ -141,7 +159,7 @@ impl Estate {
         for report in reports(news) {
             changes.extend(self.report(now, &report));
         }
-        changes.extend(self.resolve(now));
+        changes.extend(self.resolve(news, now));
         changes
     }
 
@@ -220,8 +238,12 @@ impl Estate {
         self.find(report, describe(report, now))
     }
 
-    fn resolve(&mut self, now: ArrivalTime) -> Changes {
+    fn resolve(&mut self, news: &News, now: ArrivalTime) -> Changes {
         let over = |cause: &Cause, tracked: &Tracked| {
+            if cause.rule == UNUSABLE.id {
+                let lists = news.lists.as_deref();
+                return lists.is_some_and(|lists| !lists.iter().any(|t| t.list == cause.scope));
+            }
             let rule = RULES.iter().find(|rule| rule.id == cause.rule);
             let age = now.0.saturating_sub(tracked.incident.last_window.0);
             rule.is_some_and(|rule| age >= rule.resolves_after_ms)
@@ -317,8 +339,9 @@ fn reports(news: &News) -> Vec<Report<'_>> {
         ),
     });
     let troubles = news.troubles.iter().map(about_trouble);
+    let lists = news.lists.iter().flatten().map(about_list);
     let of_hubs = gaps.chain(recreated).chain(stalled).chain(troubles);
-    of_hubs.chain(undeliverable).chain(unpriced).collect()
+    of_hubs.chain(lists).chain(undeliverable).chain(unpriced).collect()
 }
 
 fn about_trouble(trouble: &Trouble) -> Report<'_> {
@@ -343,6 +366,20 @@ fn about_trouble(trouble: &Trouble) -> Report<'_> {
              afterwards as far as the hub still has it",
             trouble.reason.trim_end_matches('.')
         ),
+    }
+}
+
+fn about_list(trouble: &ListTrouble) -> Report<'_> {
+    Report {
+        rule: &UNUSABLE,
+        scope: trouble.list.clone(),
+        account: &trouble.list,
+        observed: 1.0,
+        unit: match trouble.kind {
+            ListTroubleKind::Broken => "list unread",
+            ListTroubleKind::Old => "list too old",
+        },
+        evidence: format!("list {}: {}", trouble.list, trouble.reason),
     }
 }
 

@@ -9,6 +9,7 @@ pub mod honesty;
 pub mod watch;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use crate::aggregate::join::JoinSettings;
 use crate::decode::{self, DECODERS, Decoded};
@@ -16,6 +17,7 @@ use crate::detect::DetectSettings;
 use crate::event::control::Control;
 use crate::event::gateway::GatewayCall;
 use crate::event::{Arrival, Batch, Event, PartitionKey, Position};
+use crate::known::Known;
 use crate::price::PriceBook;
 use crate::time::{ArrivalTime, MINUTE_MS};
 use account::{Account, AccountRow, Moment, Step};
@@ -63,6 +65,16 @@ pub struct Env {
     pub settings: EngineSettings,
     /// Prices.
     pub book: PriceBook,
+    /// Networks and identities; see [`Engine::know`].
+    pub known: Arc<Known>,
+}
+
+impl Env {
+    /// With nothing known about networks and identities.
+    #[must_use]
+    pub fn new(settings: EngineSettings, book: PriceBook) -> Self {
+        Self { settings, book, known: Arc::default() }
+    }
 }
 
 /// Categories counted by name; later ones share one.
@@ -177,6 +189,12 @@ impl Engine {
         self.partitions.iter().map(|(key, partition)| (key.clone(), at(partition))).collect()
     }
 
+    /// What is known about networks and identities from the next step on. Incidents keep what was
+    /// known when they were last seen.
+    pub fn know(&mut self, known: Arc<Known>) {
+        self.env.known = known;
+    }
+
     /// Applies one batch. Pure: no clock, no I/O, no randomness; the same batches in the same
     /// order give the same effects, and batches cut or interleaved otherwise the same state.
     pub fn apply(&mut self, batch: &Batch) -> Effects {
@@ -209,6 +227,7 @@ impl Engine {
         }
         news.troubles.clone_from(&batch.troubles);
         news.undeliverable.clone_from(&batch.undeliverable);
+        news.lists.clone_from(&batch.lists);
         self.move_watermarks();
         self.step_accounts(rows, &mut effects, &mut news);
         self.close_hours(&mut effects);
@@ -516,7 +535,7 @@ mod tests {
     fn restored(partitions: &[(PartitionKey, i64)]) -> Engine {
         let at = |(key, passed): &(PartitionKey, i64)| (key.clone(), Some(9), ArrivalTime(*passed));
         let partitions = partitions.iter().map(at).collect();
-        let env = Env { settings: EngineSettings::default(), book: PriceBook::built_in().unwrap() };
+        let env = Env::new(EngineSettings::default(), PriceBook::built_in().unwrap());
         Engine::restore(Saved { partitions, ..Saved::default() }, env)
     }
 

@@ -201,7 +201,7 @@ fn describe(
         unit: finding.unit.clone(),
         cost: (priced && profile.about_cost).then(|| NanoUsd::from_usd(so_far)),
         cost_per_day: per_day,
-        callers: culprits(account, series, first, newest),
+        callers: culprits(account, series, (first, newest), scene.env),
         evidence,
         response: if profile.about_cost || profile.id == "TW-I01" {
             respond::stop_spending(&account.resource, &deployment)
@@ -254,7 +254,12 @@ fn by_person(callers: &BTreeMap<Caller, Amount>) -> BTreeMap<Person, Amount> {
 }
 
 /// The callers that bring the excess: tokens now against the three hours before the incident.
-fn culprits(account: &Account, series: &Series, first: Slot, newest: Slot) -> Vec<CallerShare> {
+fn culprits(
+    account: &Account,
+    series: &Series,
+    (first, newest): (Slot, Slot),
+    env: &Env,
+) -> Vec<CallerShare> {
     let before = by_person(&series.callers(Slot(first.0 - 3 * SLOTS_PER_HOUR), Slot(first.0 - 1)));
     let now = by_person(&series.callers(first, newest));
     let spans = [newest.0 - first.0 + 1, 3 * SLOTS_PER_HOUR].map(crate::detect::baseline::as_float);
@@ -273,12 +278,15 @@ fn culprits(account: &Account, series: &Series, first: Slot, newest: Slot) -> Ve
     ranked.retain(|(excess, _, _)| *excess >= CULPRIT_SHARE * all);
     let shares = ranked.into_iter().take(MAX_CALLERS).map(|(_, person, amount)| {
         let (network, identity) = person.unwrap_or((OTHER, NONE));
+        let [text, object] = [network, identity].map(|number| account.names.text(number));
         CallerShare {
-            network: account.names.text(network).to_owned(),
-            identity: account.names.text(identity).to_owned(),
+            network: text.to_owned(),
+            identity: object.to_owned(),
             tokens: amount.tokens(),
             cost: (amount.unpriced == 0).then_some(NanoUsd(amount.cost_nano)),
             new: person.is_some() && network::is_new(series, network, first),
+            about: env.known.about(text),
+            name: env.known.name_of(object).map(str::to_owned),
         }
     });
     shares.collect()

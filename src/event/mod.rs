@@ -346,6 +346,9 @@ pub struct Batch {
     pub troubles: Vec<Trouble>,
     /// Destinations that will never take a notification they were sent.
     pub undeliverable: Vec<String>,
+    /// Lists and files beside the configuration that cannot be used now, all of them; `None` when
+    /// nobody has looked since the last batch.
+    pub lists: Option<Vec<ListTrouble>>,
     /// Our own clock, for the one case that no hub has ever told the time.
     pub clock: Option<ArrivalTime>,
 }
@@ -361,6 +364,26 @@ pub struct Trouble {
     pub kind: TroubleKind,
     /// The hub's words, and the mend where one is known.
     pub reason: String,
+}
+
+/// Why a list is not used as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListTrouble {
+    /// The list, as named in the configuration.
+    pub list: String,
+    /// What kind.
+    pub kind: ListTroubleKind,
+    /// What is wrong, what is used instead, and the mend.
+    pub reason: String,
+}
+
+/// What may be wrong with a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ListTroubleKind {
+    /// The file cannot be read or believed.
+    Broken,
+    /// The file is older than it may be.
+    Old,
 }
 
 /// What keeps a hub from being read.

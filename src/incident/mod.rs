@@ -5,6 +5,7 @@ pub mod tracker;
 
 use serde::{Deserialize, Serialize};
 
+use crate::known::About;
 use crate::money::NanoUsd;
 pub use crate::severity::Severity;
 use crate::time::{ArrivalTime, EventTime};
@@ -44,6 +45,12 @@ pub struct CallerShare {
     pub cost: Option<NanoUsd>,
     /// True when the deployment had not seen this network before the incident's day.
     pub new: bool,
+    /// What was known about the network when the incident was last seen.
+    #[serde(default, skip_serializing_if = "About::is_empty")]
+    pub about: About,
+    /// Name of the identity; `None` when nobody said one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
 }
 
 /// What is known about one incident; the record people and receivers are told from.

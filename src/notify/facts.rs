@@ -1,6 +1,7 @@
 //! What a mail says about an incident: cleaned, formatted and bounded once, for both of its parts.
 
 use crate::incident::{Announcement, CallerShare, Incident, Kind, Severity, State};
+use crate::known::Extent;
 use crate::money::{Grouped, NanoUsd};
 
 use super::{clean, number};
@@ -80,6 +81,10 @@ pub(super) struct CallerLine {
     pub(super) tokens: String,
     pub(super) cost: String,
     pub(super) new: bool,
+    /// Said beside the network when it, or a part of it, is the operator's own.
+    pub(super) yours: Option<&'static str>,
+    /// What is known about the network; empty when nothing is.
+    pub(super) about: String,
 }
 
 /// One step of the answer.
@@ -105,6 +110,7 @@ impl Facts {
         let incident = &announcement.incident;
         let text = |text: &str| clean::untrusted(text, limits.text);
         let kind = announcement.kind;
+        let shown = incident.callers.iter().take(limits.callers);
         Self {
             // ASCII text in a header is sent as it is: `=?` would begin an encoded word, which the
             // reader's program decodes, line breaks and all.
@@ -123,7 +129,7 @@ impl Facts {
             expected: number::quantity(incident.expected),
             band: band(incident),
             bars: bars(incident),
-            callers: incident.callers.iter().take(limits.callers).map(caller).collect(),
+            callers: shown.map(|share| caller(share, limits)).collect(),
             callers_more: incident.callers.len().saturating_sub(limits.callers),
             evidence: incident.evidence.iter().take(limits.evidence).map(|e| text(e)).collect(),
             evidence_more: incident.evidence.len().saturating_sub(limits.evidence),
@@ -266,17 +272,24 @@ fn bars(incident: &Incident) -> (i64, i64) {
     (length(incident.observed), length(incident.expected))
 }
 
-fn caller(caller: &CallerShare) -> CallerLine {
+fn caller(caller: &CallerShare, limits: &Limits) -> CallerLine {
     let or = |text: &str, absent: &str| {
         let shown = clean::untrusted(text, 64);
         if shown.trim().is_empty() { absent.to_owned() } else { shown }
     };
+    let identity = or(&caller.identity, "API key (no identity)");
+    let name = caller.name.as_deref().map(|name| clean::untrusted(name, 64));
     CallerLine {
         network: or(&caller.network, "network not recorded"),
-        identity: or(&caller.identity, "API key (no identity)"),
+        identity: name.map_or(identity.clone(), |name| format!("{name} ({identity})")),
         tokens: Grouped(caller.tokens).to_string(),
         cost: caller.cost.map_or_else(|| "unknown".to_owned(), |cost| cost.to_string()),
         new: caller.new,
+        yours: caller.about.yours().map(|extent| match extent {
+            Extent::Whole => "YOURS",
+            Extent::Part { .. } => "PARTLY YOURS",
+        }),
+        about: clean::untrusted(&caller.about.to_string(), limits.text),
     }
 }
 
@@ -331,6 +344,10 @@ fn unknowns(incident: &Incident) -> Vec<&'static str> {
     ];
     if incident.callers.iter().any(|caller| caller.identity.is_empty()) {
         unknowns.push("A call with an API key has no identity: the key may be anybody's.");
+    }
+    if incident.callers.iter().any(|caller| !caller.about.is_empty()) {
+        unknowns
+            .push("What is said about a network comes from your own lists, as old as they are.");
     }
     unknowns
 }

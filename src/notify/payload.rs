@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::incident::{Announcement, Incident};
+use crate::known::About;
 
 use super::RenderError;
 use super::clean;
@@ -55,6 +56,12 @@ struct Caller {
     tokens: i64,
     cost_nano_usd: Option<i64>,
     new: bool,
+    /// Absent when nobody said one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    /// Absent when nothing is known.
+    #[serde(skip_serializing_if = "About::is_empty")]
+    about: About,
 }
 
 #[derive(Serialize)]
@@ -125,8 +132,21 @@ fn callers(incident: &Incident, limits: &Limits) -> Vec<Caller> {
             tokens: caller.tokens,
             cost_nano_usd: caller.cost.map(|cost| cost.0),
             new: caller.new,
+            name: caller.name.as_deref().map(|name| clean::line(name, limits.text)),
+            about: about(&caller.about, limits),
         })
         .collect()
+}
+
+/// The same with clean texts.
+fn about(about: &About, limits: &Limits) -> About {
+    let mut about = about.clone();
+    let names = about.named.iter_mut().map(|named| &mut named.name);
+    let lists = about.listed.iter_mut().map(|listed| &mut listed.list);
+    for text in names.chain(lists).chain(&mut about.as_name).chain(&mut about.country) {
+        *text = clean::line(text, limits.text);
+    }
+    about
 }
 
 fn steps(incident: &Incident, limits: &Limits) -> Vec<Step> {

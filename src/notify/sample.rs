@@ -1,6 +1,7 @@
 //! Announcements and destinations the tests of this folder share.
 
 use crate::incident::{Announcement, CallerShare, Incident, Kind, Response, Severity, State};
+use crate::known::{About, Class, Extent, Kind as Whose, Listed, Named};
 use crate::money::NanoUsd;
 use crate::time::{ArrivalTime, EventTime, HOUR_MS, MINUTE_MS};
 
@@ -50,8 +51,12 @@ fn incident() -> Incident {
         cost: Some(NanoUsd(214_370_000_000)),
         cost_per_day: Some(NanoUsd(2_114_300_000_000)),
         callers: vec![
-            caller("198.51.100.0/24", "", 4_402_118, true),
-            caller("203.0.113.0/24", "7b0d2c1e-94a1-4b6e-8a53-0c2f7d5e1a90", 398_204, false),
+            CallerShare { about: rented(), ..caller("198.51.100.0/24", "", 4_402_118, true) },
+            CallerShare {
+                about: office(),
+                name: Some("Build pipeline".to_owned()),
+                ..caller("203.0.113.0/24", "7b0d2c1e-94a1-4b6e-8a53-0c2f7d5e1a90", 398_204, false)
+            },
             CallerShare { cost: None, ..caller("", "", 12_008, false) },
         ],
         evidence: [
@@ -66,6 +71,26 @@ fn incident() -> Incident {
         confidence: 0.94,
         delay_azure_s: Some(41),
     }
+}
+
+/// A rented server, with one Tor exit beside it.
+fn rented() -> About {
+    let part = Extent::Part { addresses: Some(1) };
+    About {
+        listed: vec![
+            Listed { class: Class::Tor, list: "tor-exits".to_owned(), extent: part },
+            Listed { class: Class::Hosting, list: "hosting".to_owned(), extent: Extent::Whole },
+        ],
+        asn: Some(64_500),
+        as_name: Some("Example Hosting".to_owned()),
+        country: Some("ZZ".to_owned()),
+        ..About::default()
+    }
+}
+
+fn office() -> About {
+    let named = Named { name: "office".to_owned(), kind: Whose::Own, extent: Extent::Whole };
+    About { named: vec![named], ..About::default() }
 }
 
 fn responses() -> Vec<Response> {
@@ -91,6 +116,8 @@ fn caller(network: &str, identity: &str, tokens: i64, new: bool) -> CallerShare 
         tokens,
         cost: Some(NanoUsd(tokens * 44_000)),
         new,
+        about: About::default(),
+        name: None,
     }
 }
 
@@ -129,7 +156,19 @@ pub(super) fn hostile(kind: Kind, text: &str) -> Announcement {
     incident.resource_id = Some(own());
     incident.model = Some(own());
     incident.unit = own();
-    incident.callers = vec![CallerShare { identity: own(), ..caller(text, "", -5, true) }; 30];
+    let named = Named { name: own(), kind: Whose::Own, extent: Extent::Whole };
+    let listed = Listed { class: Class::Tor, list: own(), extent: Extent::Whole };
+    let about = About {
+        named: vec![named; 5],
+        listed: vec![listed; 8],
+        asn: Some(u32::MAX),
+        as_name: Some(own()),
+        country: Some(own()),
+        private: true,
+    };
+    let share =
+        CallerShare { identity: own(), about, name: Some(own()), ..caller(text, "", -5, true) };
+    incident.callers = vec![share; 30];
     incident.evidence = vec![own(); 300];
     incident.response = vec![Response { what: own(), command: own() }; 40];
     incident.observed = f64::NAN;

@@ -271,6 +271,13 @@ fn webhook_bodies_have_the_promised_fields() {
     assert_eq!(data["cost_nano_usd"], 214_370_000_000_i64);
     assert_eq!(data["callers"][0]["network"], "198.51.100.0/24");
     assert_eq!(data["callers"][2]["cost_nano_usd"], serde_json::Value::Null);
+    assert_eq!(data["callers"][0]["about"]["asn"], 64_500);
+    assert_eq!(data["callers"][0]["about"]["listed"][1]["extent"], "whole");
+    assert_eq!(data["callers"][1]["about"]["named"][0]["kind"], "own");
+    assert_eq!(data["callers"][1]["name"], "Build pipeline");
+    let unknown: Vec<&str> =
+        data["callers"][2].as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(unknown, ["cost_nano_usd", "identity", "network", "new", "tokens"]);
     assert_eq!(data["response"][2]["command"], "");
     let mut names: Vec<&str> = data.as_object().unwrap().keys().map(String::as_str).collect();
     names.sort_unstable();

@@ -52,10 +52,13 @@ fn callers(out: &mut String, facts: &Facts) {
     heading(out, "Who");
     for caller in &facts.callers {
         let new = if caller.new { " NEW" } else { "" };
-        let tokens =
-            format!("{}{new}: {} tokens, cost {}", caller.network, caller.tokens, caller.cost);
-        paragraph(out, "- ", &tokens);
+        let yours = caller.yours.map(|yours| format!(" {yours}")).unwrap_or_default();
+        let place = format!("{}{new}{yours}", caller.network);
+        paragraph(out, "- ", &format!("{place}: {} tokens, cost {}", caller.tokens, caller.cost));
         paragraph(out, "  ", &caller.identity);
+        if !caller.about.is_empty() {
+            paragraph(out, "  ", &caller.about);
+        }
     }
     more(out, facts.callers_more);
 }

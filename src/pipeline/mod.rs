@@ -2,6 +2,7 @@
 //! stages, joins them and reads the clock.
 
 pub mod courier;
+mod lookout;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,13 +14,16 @@ use crate::engine::effects::Effects;
 use crate::engine::estate::UNDELIVERABLE_ID;
 use crate::engine::{Engine, Env};
 use crate::event::{Batch, PartitionKey, Position, TroubleKind};
+use crate::files::Files;
 use crate::incident::Announcement;
+use crate::known::Known;
 use crate::notify::{self, Destination};
 use crate::source::{Source, SourceError};
 use crate::store::commit::OutboxRow;
 use crate::store::{Store, StoreError};
 use crate::time::ArrivalTime;
 use courier::Couriers;
+use lookout::Lookout;
 
 /// Why the pipeline stopped before it was told to.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +69,11 @@ impl Core {
     #[must_use]
     pub fn positions(&self) -> HashMap<PartitionKey, Position> {
         self.engine.positions()
+    }
+
+    /// What is known about networks and identities from the next step on.
+    pub fn know(&mut self, known: Arc<Known>) {
+        self.engine.know(known);
     }
 
     /// One step: apply, render, save. `render` turns announcements into outbox rows.
@@ -170,6 +179,8 @@ pub struct Service<S> {
     pub destinations: Vec<Destination>,
     /// Wall clock.
     pub clock: Clock,
+    /// Lists of networks and names of identities.
+    pub files: Files,
 }
 
 impl<S: Source> Service<S> {
@@ -184,7 +195,10 @@ impl<S: Source> Service<S> {
         watch: &mut (dyn Watch + Send),
     ) -> Result<S, PipelineError> {
         let mut couriers = Couriers::start(&self.destinations, &self.clock)?;
-        let ended = self.follow(stop, watch, &mut couriers).await;
+        let files = std::mem::take(&mut self.files);
+        self.core.know(files.known());
+        let mut lookout = Lookout::start(files, Arc::clone(&self.clock));
+        let ended = self.follow(stop, watch, (&mut couriers, &mut lookout)).await;
         couriers.finish(&mut self.core.store, &self.clock).await;
         self.core.store.close().await?;
         ended.map(|()| self.source)
@@ -194,7 +208,7 @@ impl<S: Source> Service<S> {
         &mut self,
         stop: &CancellationToken,
         watch: &mut (dyn Watch + Send),
-        couriers: &mut Couriers,
+        (couriers, lookout): (&mut Couriers, &mut Lookout),
     ) -> Result<(), PipelineError> {
         couriers.dispatch(&mut self.core.store, &self.clock).await?;
         loop {
@@ -211,6 +225,10 @@ impl<S: Source> Service<S> {
             let Some(mut batch) = batch else { return Ok(()) };
             batch.undeliverable = std::mem::take(&mut couriers.given_up);
             batch.clock = Some(ArrivalTime((self.clock)()));
+            if let Some(look) = lookout.latest() {
+                look.known.into_iter().for_each(|known| self.core.know(known));
+                batch.lists = Some(look.troubles);
+            }
             if batch.troubles.iter().any(|trouble| trouble.kind == TroubleKind::Taken) {
                 // Is the other reader a successor at this database? Then our time is over.
                 self.core.store.check_owner().await?;
@@ -254,7 +272,7 @@ mod tests {
 
     #[test]
     fn a_partition_nothing_was_read_from_is_remembered() {
-        let env = Env { settings: EngineSettings::default(), book: PriceBook::built_in().unwrap() };
+        let env = Env::new(EngineSettings::default(), PriceBook::built_in().unwrap());
         let mut engine = Engine::restore(Saved::default(), env);
         let key = |partition: &str| PartitionKey {
             hub: "east".to_owned(),
@@ -275,7 +293,7 @@ mod tests {
 
     #[test]
     fn a_hub_that_never_let_us_in_is_told_by_our_own_clock_and_once() {
-        let env = Env { settings: EngineSettings::default(), book: PriceBook::built_in().unwrap() };
+        let env = Env::new(EngineSettings::default(), PriceBook::built_in().unwrap());
         let mut engine = Engine::restore(Saved::default(), env);
         let trouble = Trouble {
             hub: "east".to_owned(),
@@ -295,7 +313,7 @@ mod tests {
 
     #[test]
     fn that_a_destination_is_deaf_is_told_to_the_others_once() {
-        let env = Env { settings: EngineSettings::default(), book: PriceBook::built_in().unwrap() };
+        let env = Env::new(EngineSettings::default(), PriceBook::built_in().unwrap());
         let mut engine = Engine::restore(Saved::default(), env);
         let batch = Batch { undeliverable: vec!["siem".to_owned()], ..Batch::default() };
         let effects = engine.apply(&batch);

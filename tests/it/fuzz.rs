@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::value::RawValue;
 use tokenwatch::decode::envelope::{self, Piece};
 use tokenwatch::decode::{DECODERS, Decoder};
-use tokenwatch::{decode, event};
+use tokenwatch::known::feed::Holds;
+use tokenwatch::{decode, event, known};
 
 #[path = "../../fuzz/shapes.rs"]
 mod shapes;
@@ -197,6 +198,43 @@ fn mutations_of_bodies_do_no_harm() {
 }
 
 #[test]
+fn mutations_of_lists_and_databases_do_no_harm() {
+    let files = targets::files();
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                while let Some((name, holds)) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    mutate_file(name, *holds);
+                }
+            });
+        }
+    });
+}
+
+fn mutate_file(name: &str, holds: Holds) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let path = match name {
+        "mmdb" => root.join("models/demo/networks.mmdb"),
+        _ => root.join("tests/data/lists").join(name),
+    };
+    let seeds = [std::fs::read(path).unwrap()];
+    assert!(seeds.iter().all(|seed| targets::file(holds, seed)), "{name}");
+    let mut random = fastrand::Rng::with_seed(name.len().try_into().unwrap());
+    let mut read = 0;
+    for number in 0..mutations() {
+        let bytes = mutated(&seeds, &mut random);
+        let caught = std::panic::catch_unwind(|| targets::file(holds, &bytes));
+        let shown = String::from_utf8_lossy(&bytes);
+        assert!(caught.is_ok(), "{name}, mutation {number}: {shown:?}");
+        read += usize::from(caught.unwrap_or_default());
+    }
+    // Mutations that all break the file would test nothing.
+    assert!(read > mutations() / 10, "{name}: only {read} were read");
+    assert!(read < mutations(), "{name}: nothing was refused");
+}
+
+#[test]
 fn bodies_made_to_be_costly_do_no_harm() {
     for (name, body) in shapes::bodies() {
         assert!(body.len() <= shapes::BYTES && body.len() > shapes::BYTES / 3, "{name}");
@@ -207,7 +245,7 @@ fn bodies_made_to_be_costly_do_no_harm() {
 }
 
 #[test]
-fn there_is_a_fuzz_target_for_every_kind_of_record() {
+fn there_is_a_fuzz_target_for_every_kind_of_record_and_file() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/Cargo.toml");
     let text = std::fs::read_to_string(path).unwrap();
     let manifest: toml::Value = toml::from_str(&text).unwrap();
@@ -215,5 +253,6 @@ fn there_is_a_fuzz_target_for_every_kind_of_record() {
     let found: Vec<_> = bins.iter().map(|bin| bin.get("name").unwrap().as_str().unwrap()).collect();
     let mut expected = vec!["body".to_owned()];
     expected.extend(DECODERS.iter().map(|decoder| targets::word(decoder.name)));
+    expected.extend(targets::files().iter().map(|(name, _)| targets::word(name)));
     assert_eq!(found, expected);
 }

@@ -124,7 +124,7 @@ pub(crate) fn partition(number: u32) -> PartitionKey {
 }
 
 pub(crate) fn env() -> Env {
-    Env { settings: EngineSettings::default(), book: PriceBook::built_in().unwrap() }
+    Env::new(EngineSettings::default(), PriceBook::built_in().unwrap())
 }
 
 /// Engine and store on the database at `path`, as after a start.

@@ -26,6 +26,7 @@ mod interleaving;
 mod metrics_api;
 mod metrics_run;
 mod monitor;
+mod lists;
 mod prices;
 mod purchases;
 mod reconnect;

@@ -7,6 +7,7 @@ use tokenwatch::decode::DECODERS;
 use tokenwatch::detect::DETECTORS;
 use tokenwatch::emulator::{Entities, HubSpec, NOT_EMULATED, Script};
 use tokenwatch::engine::estate;
+use tokenwatch::known::format::FORMATS;
 
 use crate::harness::run;
 
@@ -70,6 +71,13 @@ fn kinds_of_records_have_names_of_their_own_and_say_what_they_lack() {
         assert!(!kind.reads.is_empty() && !kind.cannot_tell.is_empty(), "{}", kind.name);
         assert!(!format!("{}{}", kind.reads, kind.cannot_tell).contains('|'), "{}", kind.name);
     }
+}
+
+#[test]
+fn the_readme_says_of_every_format_of_lists_what_it_is() {
+    let rows = table("README.md", "What is known about callers");
+    let known = FORMATS.map(|format| vec![format.name.to_owned(), format.expected.to_owned()]);
+    assert_eq!(rows, known);
 }
 
 #[test]

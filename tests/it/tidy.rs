@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules of the library, each with its layer. A module may import from lower layers and from
 /// itself; two modules of one layer do not know each other unless listed with layers of their own.
-const LAYERS: [(&str, u8); 23] = [
+const LAYERS: [(&str, u8); 25] = [
     ("event", 0),
     ("time", 0),
     ("money", 0),
@@ -12,6 +12,7 @@ const LAYERS: [(&str, u8); 23] = [
     ("problem", 0),
     ("failpoint", 0),
     ("decode", 1),
+    ("known", 2),
     ("price", 2),
     ("aggregate", 3),
     ("detect", 4),
@@ -21,6 +22,7 @@ const LAYERS: [(&str, u8); 23] = [
     ("source", EDGE),
     ("store", EDGE),
     ("notify", EDGE),
+    ("files", EDGE),
     ("simulate", EDGE),
     ("emulator", EDGE),
     ("telemetry", 8),

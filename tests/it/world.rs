@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokenwatch::emulator::{Control, Emulator, EmulatorClock, HubSpec};
 use tokenwatch::engine::{EngineSettings, Env};
+use tokenwatch::files::Files;
 use tokenwatch::pipeline::{Core, PipelineError, Service, Unwatched, wall_clock};
 use tokenwatch::price::PriceBook;
 use tokenwatch::simulate::{HubEvent, Options, Scenario, Simulation, Truth};
@@ -115,7 +116,7 @@ impl World {
     }
 
     pub(crate) async fn start(&self) -> Running {
-        let env = Env { settings: EngineSettings::default(), book: PriceBook::built_in().unwrap() };
+        let env = Env::new(EngineSettings::default(), PriceBook::built_in().unwrap());
         let store = Store::open(&self.database()).await.unwrap();
         let core = Core::restore(store, env).await.unwrap();
         let source =
@@ -123,7 +124,13 @@ impl World {
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let task = tokio::spawn(async move {
-            let service = Service { core, source, destinations: Vec::new(), clock: wall_clock() };
+            let service = Service {
+                core,
+                source,
+                destinations: Vec::new(),
+                clock: wall_clock(),
+                files: Files::default(),
+            };
             service.run(&stopped, &mut Unwatched).await?.close().await;
             Ok(())
         });
