@@ -106,6 +106,10 @@ fn summary(config: &Config) -> String {
             &format!("{}: {accounts} account(s), {metrics} metric(s), from {at}", source.name),
         );
     }
+    if let Some(directory) = &config.directory {
+        let at = directory.endpoint.host_str().unwrap_or_default();
+        line("names", &format!("of identities from {at}, kept in {}", directory.file.display()));
+    }
     for destination in &config.destinations {
         let kind = match destination {
             Destination::Email(_) => "email",

@@ -3,13 +3,14 @@
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 
 use super::Exit;
 use super::check;
 use super::replay::stop_on_interrupt;
-use crate::azure;
+use crate::azure::{self, Directory};
 use crate::engine::effects::Effects;
 use crate::event::{Arrival, Batch};
 use crate::pipeline::{Core, Service, Watch, wall_clock};
@@ -68,7 +69,9 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     if args.flush_ms < 1000 {
         files.every = flush * 10;
     }
-    let service = Service { core, source, destinations: config.destinations, clock, files };
+    let ask = |settings| Directory::start(settings, azure::Pace::default(), Arc::clone(&clock));
+    let (directory, destinations) = (config.directory.map(ask), config.destinations);
+    let service = Service { core, source, destinations, clock, files, directory };
     let mut watch = Watcher { capture };
     let source = service.run(&stop, &mut watch).await?;
     source.close().await;

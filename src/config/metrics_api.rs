@@ -99,7 +99,7 @@ fn endpoint(section: &Section<'_>, walk: &mut Walk<'_>) -> Option<Url> {
 }
 
 /// An address that our tokens may be sent to.
-fn https(section: &Section<'_>, key: &str, walk: &mut Walk<'_>) -> Option<Url> {
+pub(super) fn https(section: &Section<'_>, key: &str, walk: &mut Walk<'_>) -> Option<Url> {
     let text = section.text(key, walk)?;
     let url = Url::parse(&text).ok().filter(|url| {
         url.scheme() == "https"

@@ -21,6 +21,7 @@ use secrecy::SecretString;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::azure::DirectorySettings;
 use crate::engine::{EngineSettings, Env};
 use crate::files::Files;
 use crate::notify::Destination;
@@ -53,6 +54,8 @@ pub struct Config {
     /// Networks with a name, lists of networks, and names of identities; read unless secrets were
     /// not looked up.
     pub files: Files,
+    /// The directory, where it is asked for names of identities.
+    pub directory: Option<DirectorySettings>,
 }
 
 /// Why there is no configuration.
@@ -214,8 +217,8 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
             }
         }
     }
-    let files = known::read(&top, walk);
-    Config { database, hubs, metrics, engine, destinations, price, files }
+    let (files, directory) = known::read(&top, &database, walk);
+    Config { database, hubs, metrics, engine, destinations, price, files, directory }
 }
 
 type ReadDestination = fn(&Section<'_>, &mut Walk<'_>) -> Destination;

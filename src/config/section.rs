@@ -146,6 +146,14 @@ impl<'t> Section<'t> {
         Some(texts)
     }
 
+    pub(super) fn flag(&self, key: &str, walk: &mut Walk<'_>) -> Option<bool> {
+        let flag = self.value(key)?.get_ref().as_bool();
+        if flag.is_none() {
+            self.wrong(key, "true or false", walk);
+        }
+        flag
+    }
+
     /// A path; a relative one starts at the folder of the file.
     pub(super) fn path(&self, key: &str, walk: &mut Walk<'_>) -> Option<PathBuf> {
         self.text(key, walk).map(|path| walk.folder.join(path))

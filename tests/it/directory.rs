@@ -9,9 +9,17 @@ use std::time::Duration;
 
 use serde_json::json;
 use tokenwatch::azure::{Directory, DirectorySettings, Identity, Pace};
-use tokenwatch::time::DAY_MS;
+use tokenwatch::engine::effects::Effects;
+use tokenwatch::event::{Arrival, Batch};
+use tokenwatch::files::Files;
+use tokenwatch::incident::Incident;
+use tokenwatch::pipeline::{Service, Watch, wall_clock};
+use tokenwatch::source::{Source, SourceError};
+use tokenwatch::time::{ArrivalTime, DAY_MS, MINUTE_MS};
 use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
+use crate::harness::{open, partition};
 use crate::rest_server::{Reply, Request, serve, trusted};
 
 const GRAPH: &str = "https://graph.microsoft.com";
@@ -231,6 +239,87 @@ async fn a_directory_that_does_not_answer_is_asked_again_at_leisure() {
         assert_eq!(known(&mut directory, 1).await, BTreeMap::from([(id(2), truth(2).unwrap())]));
         assert_eq!(world.graph.counts(), [1, 1, 1, 1, 1]);
         directory.close().await;
+    })
+    .await;
+}
+
+/// Hands these batches over, one a step, and waits before the last until the directory was asked.
+struct Batches {
+    left: VecDeque<Batch>,
+    graph: Arc<Graph>,
+}
+
+impl Source for Batches {
+    async fn next_batch(&mut self) -> Result<Option<Batch>, SourceError> {
+        if self.left.len() == 1 {
+            let waiting = async {
+                while self.graph.counts().is_empty() {
+                    sleep(Duration::from_millis(10)).await;
+                }
+            };
+            assert!(timeout(PATIENCE, waiting).await.is_ok());
+            // The answer is on its way.
+            sleep(Duration::from_millis(300)).await;
+        }
+        Ok(self.left.pop_front())
+    }
+}
+
+/// Keeps what was announced.
+#[derive(Default)]
+struct Told(Vec<Incident>);
+
+impl Watch for Told {
+    fn arrived(&mut self, _batch: &Batch) {}
+
+    fn saved(&mut self, effects: &Effects) {
+        self.0.extend(effects.announcements.iter().map(|told| told.incident.clone()));
+    }
+}
+
+#[tokio::test]
+async fn an_alert_names_its_callers() {
+    trusted("directory::an_alert_names_its_callers", GRAPH, async |tls| {
+        let world = World::new(tls).await;
+        let start_ms = 1_791_244_800_000;
+        let record = |minute: i64| {
+            let at = ArrivalTime(start_ms + minute * MINUTE_MS).to_string();
+            json!({
+                "category": "RequestResponse", "correlationId": format!("call-{minute}"), "time": at,
+                "resourceId": "/subscriptions/s/resourceGroups/g/providers/Microsoft.CognitiveServices/accounts/a",
+                "callerIpAddress": "203.0.113.***", "resultSignature": "200",
+                "properties": { "modelDeploymentName": "d", "modelName": "gpt-4o",
+                    "promptTokens": 9_000_000, "completionTokens": 1, "callerObjectId": id(1) },
+            })
+        };
+        let arrival = |minute: i64| Arrival {
+            partition: partition(0),
+            sequence: minute,
+            enqueued: ArrivalTime(start_ms + minute * MINUTE_MS),
+            body: record(minute).to_string().into_bytes(),
+        };
+        let members = vec![partition(0)];
+        // The first call tells who there is; its name is there when the ceiling is reached.
+        let first = Batch { members, arrivals: vec![arrival(0)], ..Batch::default() };
+        let idle = vec![(partition(0), ArrivalTime(start_ms + 120 * MINUTE_MS))];
+        let second = Batch { arrivals: (1..10).map(arrival).collect(), idle, ..Batch::default() };
+        let left = VecDeque::from([first, second]);
+        let source = Batches { left, graph: Arc::clone(&world.graph) };
+        let core = open(world.folder.path().join("t.db").to_str().unwrap()).await;
+        let service = Service {
+            core,
+            source,
+            destinations: Vec::new(),
+            clock: wall_clock(),
+            files: Files::default(),
+            directory: Some(world.start()),
+        };
+        let mut told = Told::default();
+        service.run(&CancellationToken::new(), &mut told).await.unwrap();
+        let ceiling = told.0.iter().find(|incident| incident.rule == "TW-C04").unwrap();
+        let names: Vec<_> = ceiling.callers.iter().map(|caller| caller.name.clone()).collect();
+        assert_eq!(names, [truth(1)]);
+        assert_eq!(world.graph.counts(), [1]);
     })
     .await;
 }
