@@ -233,7 +233,7 @@ impl Held {
         if trouble != self.told {
             match &trouble {
                 Some(ListTrouble { list, reason, .. }) => {
-                    tracing::warn!(list, reason, "cannot use a list as it is")
+                    tracing::warn!(list, reason, "cannot use a list as it is");
                 }
                 None => tracing::info!(list = self.feed.name, "a list is well again"),
             }

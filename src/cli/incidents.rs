@@ -68,20 +68,17 @@ fn to_json(incident: &Incident) -> serde_json::Value {
 
 /// A caller with what is known about it; what is unknown is absent.
 fn detail(caller: &CallerShare) -> serde_json::Value {
-    let mut detail = json!({
-        "network": caller.network,
-        "identity": caller.identity,
-        "tokens": caller.tokens,
-        "cost_nano_usd": caller.cost.map(|cost| cost.0),
-        "new": caller.new,
-    });
-    if let Some(name) = &caller.name {
-        detail["name"] = json!(name);
-    }
-    if !caller.about.is_empty() {
-        detail["about"] = json!(caller.about);
-    }
-    detail
+    let known = [
+        ("network", Some(json!(caller.network))),
+        ("identity", Some(json!(caller.identity))),
+        ("tokens", Some(json!(caller.tokens))),
+        ("cost_nano_usd", Some(json!(caller.cost.map(|cost| cost.0)))),
+        ("new", Some(json!(caller.new))),
+        ("name", caller.name.as_ref().map(|name| json!(name))),
+        ("about", (!caller.about.is_empty()).then(|| json!(caller.about))),
+    ];
+    let known = known.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?)));
+    serde_json::Value::Object(known.collect())
 }
 
 fn to_table(incidents: &[Incident]) -> String {

@@ -1,7 +1,7 @@
 //! Autonomous systems and countries of networks, out of an MMDB file.
 //!
-//! Publishers name the same thing differently: GeoLite2 and DB-IP nest the country and number the
-//! system, IPinfo writes `AS64500` and flat names, ip-location-db flat ones.
+//! Publishers name the same thing differently: `GeoLite2` and `DB-IP` nest the country and number the
+//! system, `IPinfo` writes `AS64500` and flat names, `ip-location-db` flat ones.
 
 use std::fmt;
 

@@ -56,7 +56,7 @@ impl Tally {
         self.skipped = self.skipped.saturating_add(1);
         if self.first.is_none() {
             let entry = text::clean(entry, QUOTED_CHARS);
-            self.first = Some(format!("{place}: {why}: {:?}", entry));
+            self.first = Some(format!("{place}: {why}: {entry:?}"));
         }
     }
 

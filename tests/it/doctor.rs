@@ -5,6 +5,7 @@ use tokenwatch::severity::Severity;
 
 use crate::harness::{Folder, Ran, replay, run};
 use crate::hour::Hour;
+use crate::records::{at, gateway_log, request};
 
 /// What `doctor` says about an hour, as (exit code, text) and as JSON.
 fn examined(hour: &Hour, folder: &Folder) -> (Ran, Value) {
@@ -310,4 +311,35 @@ fn a_week_tells_what_fell_stopped_or_never_came() {
                            --location global --subscription {subscription} "
     );
     assert!(ran.out.contains(&command), "{}", ran.out);
+}
+
+/// Calls through a gateway whose sizes nobody tells, and without the log of their tokens.
+#[test]
+fn gateways_that_cannot_be_told_apart_are_told_with_the_category_that_would() {
+    let folder = Folder::new();
+    let mut records: Vec<(i64, Value)> = Vec::new();
+    for n in 0..60 {
+        let (second, id) = (n * 5, format!("call-{n}"));
+        records.push((second + 60, request(second, &format!("d-{id}"), "198.51.100.*", "g", 200)));
+        records.push((second + 90, gateway_log(second * 1000, &id, ("203.0.113.9", "team"), 900)));
+    }
+    records.push((7_200, request(7_190, "last", "198.51.100.*", "g", 200)));
+    records.sort_by_key(|(second, _)| *second);
+    let line = |(sequence, (second, body)): (usize, &(i64, Value))| {
+        json!({"partition": "0", "sequence": sequence, "enqueued": at(*second), "body": body})
+            .to_string()
+    };
+    let lines: Vec<_> = records.iter().enumerate().map(line).collect();
+    let file = folder.write("capture", lines.join("\n").as_bytes());
+    let db = folder.path("db");
+    replay(&[&file], &db);
+    let ran = run(&["doctor", "--db", &db, "--format", "json"]);
+    let page: Value = serde_json::from_str(&ran.out).unwrap();
+    let share = findings(&page, "gateway-share");
+    assert!(
+        text(share.first().unwrap(), "/what").starts_with("0.0 % of the calls of gateway apim-one")
+    );
+    let missing = findings(&page, "missing-gateway-tokens");
+    let command = text(missing.first().unwrap(), "/commands/0");
+    assert!(command.contains("GatewayLlmLogs"), "{command}");
 }

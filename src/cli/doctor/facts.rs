@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::findings::short;
 use crate::aggregate::metrics::{Compared, is_comparable};
 use crate::aggregate::repeats::Told;
 use crate::engine::honesty::Sent;
 use crate::incident::{Incident, State};
 use crate::store::condition::Condition;
+use crate::store::gateway::GatewayShare;
 use crate::store::honesty::KindDelay;
 use crate::store::read::{Reader, Totals};
 use crate::time::{ArrivalTime, DAY_MS, HOUR_MS, MINUTE_MS, Minute};
@@ -34,6 +36,10 @@ pub(super) struct Facts {
     pub(super) points: Vec<(String, Told)>,
     /// Logs against metrics of the last day, by resource id.
     pub(super) compared: BTreeMap<String, Day>,
+    /// Calls through gateways and how many were found among the accounts'.
+    pub(super) gateways: Vec<GatewayShare>,
+    /// Tokens (in and out) by name of the account that metrics count and no log tells.
+    pub(super) estimated: BTreeMap<String, i64>,
     /// Sums, coverage and ledgers.
     pub(super) totals: Totals,
     /// Open incidents.
@@ -69,10 +75,21 @@ pub(super) async fn gather(path: &Path) -> anyhow::Result<Facts> {
         repeats: reader.repeats(first_hour).await?,
         points: reader.repeated_points().await?,
         compared,
+        gateways: reader.behind_gateways().await?.1,
+        estimated: estimated(&mut reader).await?,
         totals: reader.totals().await?,
         condition,
         open,
     })
+}
+
+async fn estimated(reader: &mut Reader) -> anyhow::Result<BTreeMap<String, i64>> {
+    let mut sums: BTreeMap<String, i64> = BTreeMap::new();
+    for hour in reader.estimates(Minute(i64::MIN), Minute(i64::MAX)).await? {
+        let sum = sums.entry(short(&hour.account).to_owned()).or_default();
+        *sum = sum.saturating_add(hour.tokens.input).saturating_add(hour.tokens.output);
+    }
+    Ok(sums)
 }
 
 async fn compared(

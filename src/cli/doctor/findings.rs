@@ -1,7 +1,8 @@
 //! What the facts mean, in words, the gravest first.
 
 use super::facts::Facts;
-use super::{categories, losses, timing};
+use super::mend::Target;
+use super::{categories, gateways, losses, timing};
 use crate::severity::Severity;
 use crate::source::event_hubs::HubSettings;
 
@@ -41,7 +42,8 @@ pub(super) fn of(facts: &Facts, setup: &Setup) -> Vec<Finding> {
     findings.extend(categories::says_less(facts));
     findings.extend(categories::doubled(facts));
     findings.extend(timing::lateness(facts, setup));
-    findings.extend(losses::money(&facts.totals));
+    findings.extend(gateways::unexplained(facts, &Target::of(&setup.hubs, std::iter::empty())));
+    findings.extend(losses::money(facts));
     findings.extend(losses::ledgers(facts));
     findings.extend(losses::unreadable(facts));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));

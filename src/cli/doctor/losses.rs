@@ -7,7 +7,6 @@ use super::findings::Finding;
 use crate::incident::respond::quoted;
 use crate::money::Grouped;
 use crate::severity::Severity;
-use crate::store::read::Totals;
 use crate::time::MINUTE_MS;
 
 /// Windows no longer wait for a partition after this (the service's own limit).
@@ -51,7 +50,8 @@ pub(super) fn of_hubs(facts: &Facts) -> Vec<Finding> {
 }
 
 /// Tokens and calls that have no price.
-pub(super) fn money(totals: &Totals) -> Vec<Finding> {
+pub(super) fn money(facts: &Facts) -> Vec<Finding> {
+    let totals = &facts.totals;
     let mut unpriced: BTreeMap<&str, i64> = BTreeMap::new();
     let mut untold: BTreeMap<&str, i64> = BTreeMap::new();
     for total in &totals.deployments {
@@ -79,11 +79,18 @@ pub(super) fn money(totals: &Totals) -> Vec<Finding> {
             "{} successful call(s) of account {account} came without tokens",
             Grouped(calls)
         ),
-        why: vec![
-            "No record told how many, so their cost is unknown. AzureOpenAIRequestUsage tells \
-                   them for OpenAI models."
-                .to_owned(),
-        ],
+        why: {
+            let known = "No record told how many, so their cost is unknown. AzureOpenAIRequestUsage \
+                         tells them for OpenAI models.";
+            let estimated = facts.estimated.get(account).filter(|tokens| **tokens > 0);
+            let estimated = estimated.map(|tokens| {
+                format!(
+                    "Azure's metrics count {} tokens beyond the logs; they are shown as estimated.",
+                    Grouped(*tokens)
+                )
+            });
+            std::iter::once(known.to_owned()).chain(estimated).collect()
+        },
         commands: Vec::new(),
     });
     unpriced.chain(untold).collect()
@@ -197,7 +204,7 @@ pub(super) fn unreadable(facts: &Facts) -> Vec<Finding> {
 }
 
 /// Counters worth telling, and what they count.
-const COUNTERS: [(&str, Severity, &str); 4] = [
+const COUNTERS: [(&str, Severity, &str); 6] = [
     (
         "rows_of_too_many_accounts",
         Severity::High,
@@ -207,6 +214,17 @@ const COUNTERS: [(&str, Severity, &str); 4] = [
         "unbelievable_metric_points",
         Severity::Low,
         "metric point(s) were left out: no value, an impossible one, or a time far from their arrival",
+    ),
+    (
+        "gateway_records_too_late",
+        Severity::Low,
+        "record(s) of gateways came after their calls were linked (join.attribution): who made those \
+         calls is not told",
+    ),
+    (
+        "gateway_records_too_many",
+        Severity::Medium,
+        "record(s) of gateways were left out because too many waited to be linked",
     ),
     (
         "repaired_bodies",

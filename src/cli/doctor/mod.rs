@@ -3,6 +3,7 @@
 mod categories;
 mod facts;
 mod findings;
+mod gateways;
 mod losses;
 mod mend;
 mod page;
