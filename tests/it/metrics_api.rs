@@ -500,7 +500,8 @@ async fn points_of_deployments_are_kept_beside_those_of_the_account_and_never_ad
             {
                 let kept = KEPT.iter().find(|(name, ..)| *name == metric);
                 let Some((_, quantity, family, scale)) = kept else { continue };
-                let value = value as i64 * scale;
+                // A whole number has no point when it is written.
+                let value = value.to_string().parse::<i64>().unwrap() * scale;
                 // Of two names of one thing the larger holds.
                 let known =
                     wanted.entry((account, deployment, minute / MINUTE_MS, *quantity, *family));
