@@ -60,7 +60,7 @@ type Shape = (&'static str, String);
 
 /// Every shape.
 pub(crate) fn bodies() -> Vec<Shape> {
-    [envelopes(), records(), lists()].concat()
+    [envelopes(), records(), lists(), metrics()].concat()
 }
 
 /// Many or broken records.
@@ -184,5 +184,35 @@ fn lists() -> Vec<Shape> {
             ),
         ),
         ("blanks", format!(r#"{{"records":[{}]}}"#, " ".repeat(BYTES - 20))),
+    ]
+}
+
+/// Answers of the metrics API.
+fn metrics() -> Vec<Shape> {
+    vec![
+        (
+            "points",
+            filled(
+                r#"{"resourceid":"a","value":[{"name":"a","timeseries":[{"data":["#,
+                r#"{"timeStamp":"2026-01-01T00:00","total":1}"#,
+                "]}]}]}",
+            ),
+        ),
+        (
+            "points of no number",
+            filled(
+                r#"{"resourceid":"a","value":[{"name":"a","timeseries":[{"data":["#,
+                r#"{"timeStamp":"2026-01-01T00:00","total":"x"}"#,
+                "]}]}]}",
+            ),
+        ),
+        (
+            "series",
+            filled(
+                r#"{"resourceid":"a","value":[{"name":"a","timeseries":["#,
+                r#"{"data":1}"#,
+                "]}]}",
+            ),
+        ),
     ]
 }

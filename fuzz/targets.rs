@@ -27,10 +27,12 @@ pub(crate) fn body(bytes: &[u8]) -> Decoded {
 }
 
 /// A record, read by `decoder` whatever it says it is.
-pub(crate) fn record(decoder: &Decoder, bytes: &[u8]) -> Option<Event> {
-    let event = decode::decode_as(decoder, std::str::from_utf8(bytes).ok()?)?.ok()?;
-    numbers(&event);
-    Some(event)
+pub(crate) fn record(decoder: &Decoder, bytes: &[u8]) -> Vec<Event> {
+    let text = std::str::from_utf8(bytes).unwrap_or_default();
+    let read = decode::decode_as(decoder, text).unwrap_or_default();
+    let events: Vec<_> = read.into_iter().filter_map(Result::ok).collect();
+    events.iter().for_each(numbers);
+    events
 }
 
 /// Kinds of files that tell about networks and identities.

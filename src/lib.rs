@@ -17,7 +17,7 @@
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | [`source`] | where batches come from: event hubs, or files of what one once delivered |
+//! | [`source`] | where batches come from: event hubs, metrics asked for by REST, or files of what was once delivered |
 //! | [`decode`] | from bytes to typed [events](event::Event); a kind of record is one entry of [`DECODERS`](decode::DECODERS) |
 //! | [`known`] | whose a network is, where, and on which lists; names of object ids |
 //! | [`price`] | what tokens cost, or that nobody knows |
@@ -36,6 +36,7 @@
 //! | [`event`], [`time`], [`money`], [`severity`] | the words all others use: rows, batches, event and arrival time, nano-USD |
 //! | [`days`] | local days, weeks and months as ranges of the UTC hours that sums are kept by |
 //! | [`problem`] | what is wrong with a file that a person wrote: where, and how to mend it |
+//! | [`azure`] | who we are to Entra ID, and a modest and patient client of Azure's REST APIs |
 //! | [`failpoint`] | named places where crash tests stop the process; empty in a release |
 //! | [`simulate`] | Azure's records with exact truth: test oracle and load |
 //! | [`files`] | reads what [`known`] is made of, again when it changes, and keeps the last good copy |
@@ -51,7 +52,7 @@
 //!
 //! ```text
 //! event, time, days, money, severity, problem, failpoint ← decode ← known, price ← aggregate ← detect ← incident
-//!   ← engine ← source, store, notify, files, simulate, emulator ← telemetry, config, pipeline, demo, cli
+//!   ← engine ← azure ← source, store, notify, files, simulate, emulator ← telemetry, config, pipeline, demo, cli
 //! ```
 //!
 //! # What always holds
@@ -87,6 +88,7 @@ pub mod aggregate;
 pub mod detect;
 pub mod incident;
 pub mod engine;
+pub mod azure;
 pub mod source;
 pub mod store;
 pub mod notify;

@@ -16,6 +16,9 @@ pub enum Quantity {
     Output = 1,
     /// Requests, failed ones included.
     Requests = 2,
+    /// Use of provisioned throughput in hundredths of a percent, the mean of the minute. It is in no
+    /// sum.
+    Utilization = 3,
 }
 
 /// Which of two metrics that name the same counts it; the number is stored. The second is used only
@@ -44,7 +47,7 @@ pub struct PointKey {
 /// One point as last told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Point {
-    /// Tokens or requests.
+    /// Tokens or requests, or what else the quantity says.
     pub value: i64,
     /// When the hub took it.
     pub enqueued: ArrivalTime,
@@ -98,12 +101,17 @@ pub enum Reading {
     Unbelievable,
 }
 
-/// Reads a metric record of a whole account.
+/// Reads a metric record. The key is that of the whole account; who knows the number of the
+/// deployment puts it there.
 #[must_use]
 pub fn read(metric: &Metric, enqueued: ArrivalTime) -> Reading {
     let Some((quantity, family)) = counted(metric.signal) else { return Reading::OtherSignal };
     let believed = enqueued.0.saturating_sub(DAY_MS)..=enqueued.0.saturating_add(5 * MINUTE_MS);
-    let value = metric.total.and_then(whole);
+    let value = match quantity {
+        Quantity::Input | Quantity::Output | Quantity::Requests => metric.total,
+        Quantity::Utilization => metric.average.map(|percent| percent * 100.0),
+    };
+    let value = value.and_then(whole);
     let is_short = metric.grain_ms.is_none_or(|grain_ms| grain_ms <= MAX_GRAIN_MS);
     let Some(value) = value.filter(|_| is_short && believed.contains(&metric.start.0)) else {
         return Reading::Unbelievable;
@@ -120,6 +128,7 @@ const fn counted(signal: Signal) -> Option<(Quantity, Family)> {
         Signal::OpenAiInputTokens => Some((Quantity::Input, Family::OpenAi)),
         Signal::OpenAiOutputTokens => Some((Quantity::Output, Family::OpenAi)),
         Signal::OpenAiRequests => Some((Quantity::Requests, Family::OpenAi)),
+        Signal::ProvisionedUtilization => Some((Quantity::Utilization, Family::All)),
         Signal::TotalTokens
         | Signal::CacheReadTokens
         | Signal::CacheWriteTokens
@@ -135,6 +144,8 @@ const fn counted(signal: Signal) -> Option<(Quantity, Family)> {
         | Signal::FilterHarmful
         | Signal::FilterSystem
         | Signal::Latency
+        | Signal::Availability
+        | Signal::CacheMatchRate
         | Signal::LegacyHttp
         | Signal::Other => None,
     }
@@ -288,6 +299,8 @@ mod tests {
             grain_ms: Some(MINUTE_MS),
             signal,
             name: String::new(),
+            deployment: String::new(),
+            model: String::new(),
             count: None,
             total: Some(total),
             minimum: None,

@@ -98,6 +98,18 @@ fn summary(config: &Config) -> String {
         let what = format!("{name}: {namespace}/{}, group {group}, by {by}{at}", hub.hub);
         line("hub", &what);
     }
+    for source in &config.metrics {
+        let (accounts, metrics) = (source.accounts.len(), source.metrics.len());
+        let at = source.endpoint.host_str().unwrap_or_default();
+        line(
+            "metrics",
+            &format!("{}: {accounts} account(s), {metrics} metric(s), from {at}", source.name),
+        );
+    }
+    if let Some(directory) = &config.directory {
+        let at = directory.endpoint.host_str().unwrap_or_default();
+        line("names", &format!("of identities from {at}, kept in {}", directory.file.display()));
+    }
     for destination in &config.destinations {
         let kind = match destination {
             Destination::Email(_) => "email",

@@ -3,16 +3,20 @@
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 
 use super::Exit;
 use super::check;
 use super::replay::stop_on_interrupt;
+use crate::azure::{self, Directory};
 use crate::engine::effects::Effects;
 use crate::event::{Arrival, Batch};
 use crate::pipeline::{Core, Service, Watch, wall_clock};
 use crate::source::event_hubs::{EventHubs, Pace};
+use crate::source::joined::Joined;
+use crate::source::metrics_api::MetricsApi;
 use crate::store::Store;
 
 /// Reads the hubs of a configuration until it is told to stop (Ctrl-C, SIGTERM).
@@ -51,18 +55,23 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     };
     tracing::info!(
         hubs = config.hubs.len(),
+        metrics = config.metrics.len(),
         destinations = config.destinations.len(),
         epoch = core.store.epoch,
         database = %config.database.display(),
         "running"
     );
-    let source = EventHubs::start(config.hubs, &core.positions(), core.store.epoch, pace);
+    let (known, clock) = (core.positions(), wall_clock());
+    let hubs = EventHubs::start(config.hubs, &known, core.store.epoch, pace);
+    let metrics = MetricsApi::start(config.metrics, &known, azure::Pace::default(), &clock);
+    let source = Joined { hubs, metrics };
     let mut files = config.files;
     if args.flush_ms < 1000 {
         files.every = flush * 10;
     }
-    let (destinations, clock) = (config.destinations, wall_clock());
-    let service = Service { core, source, destinations, clock, files };
+    let ask = |settings| Directory::start(settings, azure::Pace::default(), Arc::clone(&clock));
+    let (directory, destinations) = (config.directory.map(ask), config.destinations);
+    let service = Service { core, source, destinations, clock, files, directory };
     let mut watch = Watcher { capture };
     let source = service.run(&stop, &mut watch).await?;
     source.close().await;

@@ -6,6 +6,7 @@ use secrecy::ExposeSecret as _;
 
 use super::secret::is_placeholder;
 use super::section::{Section, Walk};
+use crate::azure::Identity;
 use crate::source::event_hubs::{Auth, HubSettings, Start, Transport};
 
 pub(super) const KEYS: &[&str] = &[
@@ -75,6 +76,7 @@ pub(super) fn read(section: &Section<'_>, walk: &mut Walk<'_>) -> HubSettings {
     }
 }
 
+/// A name that positions are kept under.
 pub(super) fn name(section: &Section<'_>, walk: &mut Walk<'_>) -> String {
     let name = section.text("name", walk).unwrap_or_default();
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
@@ -145,9 +147,9 @@ fn auth(section: &Section<'_>, kind: Option<Kind>, walk: &mut Walk<'_>) -> Auth 
     let client_id = section.text("client_id", walk);
     let secret = section.secret("connection_string", walk);
     match kind {
-        Kind::Managed => Auth::Managed { client_id },
-        Kind::Workload => Auth::Workload,
-        Kind::Cli => Auth::Cli,
+        Kind::Managed => Auth::Entra(Identity::Managed { client_id }),
+        Kind::Workload => Auth::Entra(Identity::Workload),
+        Kind::Cli => Auth::Entra(Identity::Cli),
         Kind::ConnectionString => {
             section.require("connection_string", "{ env = \"TOKENWATCH_HUB\" }", walk);
             let text = secret.as_ref().map(secrecy::SecretString::expose_secret);

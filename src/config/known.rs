@@ -1,15 +1,18 @@
 //! `[[network]]`, `[[network_list]]`, `[geo]` and `[identities]`: whose networks are, and who is who.
 
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use reqwest::Url;
 use secrecy::ExposeSecret as _;
 
 use super::hub;
+use super::metrics_api;
 use super::secret::{SecretRef, is_placeholder};
 use super::section::{Section, Walk};
 use super::{Seen, table, tables};
+use crate::azure::DirectorySettings;
 use crate::decode::text;
 use crate::files::Files;
 use crate::known::catalogue::Catalogue;
@@ -21,7 +24,10 @@ use crate::known::{Class, Kind};
 pub(super) const NETWORK: &[&str] = &["name", "kind", "cidrs"];
 pub(super) const LIST: &[&str] = &["name", "path", "format", "class", "max_age"];
 pub(super) const GEO: &[&str] = &["asn", "country", "max_age"];
-pub(super) const IDENTITIES: &[&str] = &["names"];
+pub(super) const IDENTITIES: &[&str] = &["names", "graph", "auth", "client_id", "graph_endpoint"];
+
+/// Where Microsoft Graph answers in the public cloud.
+const GRAPH: &str = "https://graph.microsoft.com";
 
 /// Most networks in the catalogue.
 const MAX_NETWORKS: usize = 10_000;
@@ -33,8 +39,14 @@ const NAME_CHARS: usize = 64;
 /// A feed and where its path stands.
 type Placed = (Feed, Range<usize>);
 
-/// Reads the four tables, and the files they name unless secrets are not looked up either.
-pub(super) fn read(top: &Section<'_>, walk: &mut Walk<'_>) -> Files {
+/// Reads the four tables, and the files they name unless secrets are not looked up either; also how
+/// the directory is asked, whose names are kept beside the database.
+pub(super) fn read(
+    top: &Section<'_>,
+    database: &Path,
+    walk: &mut Walk<'_>,
+) -> (Files, Option<DirectorySettings>) {
+    let mut directory = None;
     let catalogue = catalogue(top, walk);
     let mut feeds = lists(top, walk);
     if let Some(geo) = table(top, "geo", ("[geo]", GEO), walk) {
@@ -46,13 +58,40 @@ pub(super) fn read(top: &Section<'_>, walk: &mut Walk<'_>) -> Files {
         }
     }
     if let Some(identities) = table(top, "identities", ("[identities]", IDENTITIES), walk) {
-        identities.require("names", "\"people.csv\"", walk);
+        directory = self::directory(&identities, database, walk);
+        if !identities.has("graph") {
+            identities.require("names", "\"people.csv\"", walk);
+        }
         let (name, holds) = ("identities.names".to_owned(), Holds::Identities);
         let path = identities.path("names", walk);
         let feed = path.map(|path| Feed { name, path, holds, max_age_ms: None });
         feeds.extend(feed.map(|feed| (feed, identities.value_at("names"))));
     }
-    open(catalogue, feeds, walk)
+    (open(catalogue, feeds, walk), directory)
+}
+
+/// Whether and how the directory is asked for names.
+fn directory(
+    section: &Section<'_>,
+    database: &Path,
+    walk: &mut Walk<'_>,
+) -> Option<DirectorySettings> {
+    let asked = section.flag("graph", walk) == Some(true);
+    for key in ["auth", "client_id", "graph_endpoint"] {
+        if section.has(key) && !asked {
+            let message = format!("`{key}` is used with graph = true only");
+            let mend = format!("write graph = true, or remove {key}");
+            walk.findings.report(section.key_at(key), message, mend);
+        }
+    }
+    let identity = metrics_api::identity(section, walk);
+    let endpoint = match section.has("graph_endpoint") {
+        true => metrics_api::https(section, "graph_endpoint", walk),
+        false => Url::parse(GRAPH).ok(),
+    };
+    let mut file = database.as_os_str().to_owned();
+    file.push(".names.json");
+    asked.then_some(DirectorySettings { endpoint: endpoint?, identity, file: file.into() })
 }
 
 /// Reads every file that may be read, and reports what cannot be used.

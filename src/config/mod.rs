@@ -7,6 +7,7 @@ mod backend;
 mod hub;
 mod known;
 mod limits;
+mod metrics_api;
 mod notify;
 mod price;
 mod secret;
@@ -21,12 +22,14 @@ use secrecy::SecretString;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::azure::DirectorySettings;
 use crate::engine::{EngineSettings, Env};
 use crate::files::Files;
 use crate::notify::Destination;
 use crate::problem::{self, Findings};
 pub use crate::problem::{Problem, Problems};
 use crate::source::event_hubs::HubSettings;
+use crate::source::metrics_api::MetricsSettings;
 use crate::store::StoreSettings;
 pub use price::{BookError, PriceSettings, open_book, read_book};
 pub use secret::{SecretRef, look_up, placeholder};
@@ -42,6 +45,8 @@ pub struct Config {
     pub database: PathBuf,
     /// Hubs to read, at least one, with unique names.
     pub hubs: Vec<HubSettings>,
+    /// Accounts whose metrics are asked for; names are unique among hubs too.
+    pub metrics: Vec<MetricsSettings>,
     /// Settings of the engine.
     pub engine: EngineSettings,
     /// Where announcements go, with unique names.
@@ -53,6 +58,8 @@ pub struct Config {
     pub files: Files,
     /// What the database may hold, and what stays of callers.
     pub store: StoreSettings,
+    /// The directory, where it is asked for names of identities.
+    pub directory: Option<DirectorySettings>,
 }
 
 /// Why there is no configuration.
@@ -159,6 +166,7 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
         "database",
         "price",
         "hub",
+        "metrics_api",
         "backend",
         "network",
         "network_list",
@@ -182,6 +190,12 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
         seen.name(&settings.name, &section, walk);
         seen.reader(&settings, &section, walk);
         hubs.push(settings);
+    }
+    let mut metrics = Vec::new();
+    for section in tables(&top, "metrics_api", ("[[metrics_api]]", metrics_api::KEYS), walk) {
+        let Some(settings) = metrics_api::read(&section, walk) else { continue };
+        seen.name(&settings.name, &section, walk);
+        metrics.push(settings);
     }
     if !top.has("hub") {
         let mend = "add a table [[hub]] with name, namespace and hub";
@@ -211,8 +225,8 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
             }
         }
     }
-    let files = known::read(&top, walk);
-    Config { database, hubs, engine, destinations, price, files, store }
+    let (files, directory) = known::read(&top, &database, walk);
+    Config { database, hubs, metrics, engine, destinations, price, files, directory, store }
 }
 
 type ReadDestination = fn(&Section<'_>, &mut Walk<'_>) -> Destination;

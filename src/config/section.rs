@@ -39,6 +39,7 @@ const KNOWN: &[(&str, &[&str])] = &[
     ("[geo]", super::known::GEO),
     ("[identities]", super::known::IDENTITIES),
     ("[[backend]]", super::backend::KEYS),
+    ("[[metrics_api]]", super::metrics_api::KEYS),
     ("[engine]", super::limits::ENGINE),
     ("[join]", super::limits::JOIN),
     ("[detect]", super::limits::DETECT),
@@ -145,6 +146,14 @@ impl<'t> Section<'t> {
             texts.push(text.to_owned());
         }
         Some(texts)
+    }
+
+    pub(super) fn flag(&self, key: &str, walk: &mut Walk<'_>) -> Option<bool> {
+        let flag = self.value(key)?.get_ref().as_bool();
+        if flag.is_none() {
+            self.wrong(key, "true or false", walk);
+        }
+        flag
     }
 
     /// A path; a relative one starts at the folder of the file.

@@ -1,6 +1,7 @@
 //! Configurations, good and bad.
 
 use super::*;
+use crate::azure::Identity;
 use crate::source::event_hubs::{Start, Transport};
 
 const HUB: &str = "[[hub]]\nname = \"a\"\nnamespace = \"n.servicebus.windows.net\"\nhub = \"h\"\n";
@@ -382,6 +383,87 @@ fn two_terms_that_may_both_hold_are_refused() {
     twice("exchange", rate, rate, "two rates of one currency");
 }
 
+const METRICS: &str = "[[metrics_api]]\nname = \"m\"\nregion = \"eastus2\"\n\
+                       accounts = [\"/subscriptions/A/resourceGroups/G/providers/Microsoft.CognitiveServices/accounts/X/\"]\n";
+
+#[test]
+fn metrics_have_an_address_accounts_and_defaults() {
+    let config = good(&format!("{HUB}{METRICS}"));
+    let [metrics] = config.metrics.try_into().unwrap();
+    assert_eq!(metrics.endpoint.as_str(), "https://eastus2.metrics.monitor.azure.com/");
+    let account =
+        "/subscriptions/a/resourcegroups/g/providers/microsoft.cognitiveservices/accounts/x";
+    assert_eq!(metrics.accounts, [account]);
+    assert_eq!(metrics.identity, Identity::Managed { client_id: None });
+    assert_eq!((metrics.every_ms, metrics.lag_ms), (60_000, 120_000));
+    assert_eq!((metrics.overlap_ms, metrics.backfill_ms), (300_000, 3_600_000));
+    assert_eq!(metrics.metrics.len(), 13);
+    let elsewhere = METRICS.replace(
+        "region = \"eastus2\"",
+        "endpoint = \"https://h:8443\"\nauth = \"cli\"\noverlap = \"90s\"",
+    );
+    let config = good(&format!("{HUB}{elsewhere}"));
+    let metrics = config.metrics.first().unwrap();
+    assert_eq!((metrics.endpoint.as_str(), metrics.overlap_ms), ("https://h:8443/", 60_000));
+    assert_eq!(metrics.identity, Identity::Cli);
+}
+
+#[test]
+fn what_is_wrong_with_metrics_is_said() {
+    let table = format!("{HUB}{METRICS}");
+    for (line, column, part) in [
+        ("auth = \"connection-string\"", 8, "\"managed\", \"workload\", \"cli\""),
+        ("every = \"10ms\"", 9, "\"1s\" to \"1h\""),
+        ("overlap = \"0s\"", 11, "\"1m\" to \"1h\""),
+        ("metrics = [\"a b\"]", 11, "names of metrics"),
+        ("metrics = []", 11, "names of metrics"),
+        ("metric = [\"InputTokens\"]", 1, "did you mean `metrics`?"),
+        ("hub = \"h\"", 1, "`hub` belongs to [[hub]]"),
+    ] {
+        bad_line(&table, line, column, part);
+    }
+    bad_line(&format!("{table}auth = \"cli\"\n"), "client_id = \"x\"", 1, "managed");
+    for endpoint in [
+        "http://h",
+        "http://127.0.0.1:1",
+        "https://h/path",
+        "https://u:p@h",
+        "https://h?q",
+        "h",
+        "ftp://h",
+    ] {
+        let text = METRICS.replace("region = \"eastus2\"", &format!("endpoint = \"{endpoint}\""));
+        let problems = bad(&format!("{HUB}{text}"), &[(7, 1, "it is sent our tokens")]);
+        assert!(!problems.to_string().contains("u:p"), "{problems}");
+    }
+    bad(&format!("{table}endpoint = \"https://h\"\n"), &[(7, 1, "both say where to ask")]);
+    bad(
+        &format!("{HUB}{}", METRICS.replace("\"eastus2\"", "\"East US 2\"")),
+        &[(7, 10, "short name")],
+    );
+    bad(&format!("{HUB}{}", METRICS.replace("region = \"eastus2\"\n", "")), &[(5, 1, "region")]);
+    bad(&format!("{HUB}{}", METRICS.replace("\"m\"", "\"a\"")), &[(6, 8, "is taken by line 2")]);
+    for (account, part) in [
+        ("/subscriptions/A/resourceGroups/G", "is not the resource id"),
+        (
+            "/subscriptions/A/resourceGroups/G/providers/Microsoft.CognitiveServices/accounts/X/projects/P",
+            "is not the resource id",
+        ),
+        ("/x/providers/Microsoft.CognitiveServices/accounts/X", "is not the resource id"),
+    ] {
+        let text = format!(
+            "{HUB}[[metrics_api]]\nname = \"m\"\nregion = \"e\"\naccounts = [\"{account}\"]\n"
+        );
+        bad(&text, &[(8, 12, part)]);
+    }
+    let twice = METRICS.replace("accounts = [", "accounts = [\"/subscriptions/a/resourcegroups/g/providers/microsoft.cognitiveservices/accounts/x\", ");
+    bad(&format!("{HUB}{twice}"), &[(8, 12, "is there twice")]);
+    bad(
+        &format!("{HUB}[[metrics_api]]\nname = \"m\"\nregion = \"e\"\naccounts = []\n"),
+        &[(8, 12, "is empty")],
+    );
+}
+
 #[test]
 fn networks_and_files_are_read() {
     let folder = tempfile::tempdir().unwrap();
@@ -485,4 +567,23 @@ fn what_stays_of_callers_is_said_with_its_key() {
     bad(&short, &[(7, 1, "shorter than 16")]);
     bad_line(&format!("{HUB}[store]\n"), "max_bytes = \"2\"", 13, "such as \"2 GB\"");
     bad_line(&format!("{HUB}[store]\n"), "max_bytes = \"1 MB\"", 13, "too little");
+}
+
+#[test]
+fn the_directory_is_asked_where_that_is_wanted() {
+    let config = good(&format!("{HUB}[identities]\ngraph = true\nauth = \"workload\"\n"));
+    let directory = config.directory.unwrap();
+    assert_eq!(directory.endpoint.as_str(), "https://graph.microsoft.com/");
+    assert_eq!(directory.identity, Identity::Workload);
+    assert_eq!(directory.file, Path::new("conf/tokenwatch.db.names.json"));
+    let table = format!("{HUB}[identities]\ngraph = true\n");
+    bad_line(&table, "graph_endpoint = \"http://graph.example\"", 1, "it is sent our tokens");
+    bad_line(&table, "auth = \"connection-string\"", 8, "none of its values");
+    bad_line(&format!("{HUB}[identities]\n"), "graph = 1", 9, "not true or false");
+    bad_line(
+        &format!("{HUB}[identities]\ngraph = false\n"),
+        "auth = \"cli\"",
+        1,
+        "graph = true only",
+    );
 }

@@ -37,6 +37,8 @@ fn decode(record: &Record<'_>) -> Result<Event, FieldError> {
         grain_ms: record.fields.text("timeGrain").and_then(|text| grain_ms(&text)),
         signal: signal(&name),
         name,
+        deployment: String::new(),
+        model: String::new(),
         count: number("count"),
         total: number("total"),
         minimum: number("minimum"),
@@ -46,7 +48,7 @@ fn decode(record: &Record<'_>) -> Result<Event, FieldError> {
 }
 
 /// An ISO 8601 duration of one unit in milliseconds: `PT1M`, `PT2H`, `P1D`.
-fn grain_ms(text: &str) -> Option<i64> {
+pub(super) fn grain_ms(text: &str) -> Option<i64> {
     let text = text.trim();
     let (digits, unit_ms) = match text.strip_prefix("PT") {
         Some(time) => match time.strip_suffix('M') {
@@ -62,8 +64,9 @@ fn grain_ms(text: &str) -> Option<i64> {
     (1..=10_000).contains(&number).then_some(number * unit_ms)
 }
 
-/// Every metric of AI accounts that diagnostic settings export (Microsoft's table of 2026-07-31).
-const SIGNALS: [(&str, Signal); 48] = [
+/// Every metric of AI accounts that diagnostic settings export, and those that can only be asked for
+/// (Microsoft's table of 2026-07-31).
+const SIGNALS: [(&str, Signal); 55] = [
     ("InputTokens", Signal::InputTokens),
     ("OutputTokens", Signal::OutputTokens),
     ("TotalTokens", Signal::TotalTokens),
@@ -112,9 +115,18 @@ const SIGNALS: [(&str, Signal); 48] = [
     ("Latency", Signal::LegacyHttp),
     ("Ratelimit", Signal::LegacyHttp),
     ("TotalTokenCalls", Signal::LegacyHttp),
+    ("SuccessRate", Signal::LegacyHttp),
+    ("AzureOpenAIProvisionedManagedUtilizationV2", Signal::ProvisionedUtilization),
+    ("AzureOpenAIProvisionedManagedUtilization", Signal::ProvisionedUtilization),
+    ("ProvisionedUtilization", Signal::ProvisionedUtilization),
+    ("AzureOpenAIAvailabilityRate", Signal::Availability),
+    ("ModelAvailabilityRate", Signal::Availability),
+    ("AzureOpenAIContextTokensCacheMatchRate", Signal::CacheMatchRate),
 ];
 
-fn signal(name: &str) -> Signal {
+/// What the metric of that name measures, in any case.
+#[must_use]
+pub fn signal(name: &str) -> Signal {
     let found = SIGNALS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
     found.map_or(Signal::Other, |(_, signal)| *signal)
 }

@@ -10,6 +10,7 @@ mod record;
 mod request;
 mod usage;
 mod metric;
+mod metric_rest;
 mod audit;
 mod opaque;
 mod gateway;
@@ -35,10 +36,13 @@ use crate::event::{Event, Rejected, Row, Seen};
 use crate::time::EventTime;
 use envelope::Piece;
 use field::{FieldError, Fields, MAX_MEMBERS};
+pub use metric::signal as signal_of;
 pub use record::{Record, fingerprint};
 
 /// Reads one record of a known kind.
 pub type Decode = fn(&Record<'_>) -> Result<Event, FieldError>;
+/// Reads a record that says many things, giving each or what is wrong with it.
+pub type DecodeMany = fn(&Record<'_>, &mut dyn FnMut(Result<Event, FieldError>));
 
 /// A kind of record the program understands. One file, one line in [`DECODERS`].
 #[derive(Debug)]
@@ -60,6 +64,8 @@ pub struct Decoder {
 pub enum Read {
     /// Into an event of its own.
     With(Decode),
+    /// Into as many events as it has.
+    Many(DecodeMany),
     /// Not at all: nobody has published what it holds, or it says nothing to us. It is counted and
     /// never refused.
     Opaque,
@@ -67,10 +73,11 @@ pub enum Read {
 
 /// Every kind of record the program understands, in the order of the manual's table. The first
 /// that takes a record has it.
-pub const DECODERS: [&Decoder; 18] = [
+pub const DECODERS: [&Decoder; 19] = [
     &request::DECODER,
     &usage::DECODER,
     &metric::DECODER,
+    &metric_rest::DECODER,
     &audit::DECODER,
     &opaque::TRACE,
     &opaque::MANAGED_NETWORK,
@@ -92,6 +99,8 @@ pub const DECODERS: [&Decoder; 18] = [
 const MAX_CATEGORY_CHARS: usize = 64;
 /// Rejected records of one body kept as samples; all are counted.
 const MAX_REJECTED: usize = 50;
+/// Faults of one record kept as samples; all are counted.
+const MAX_FAULTS: u32 = 5;
 
 /// What came out of one body.
 #[derive(Debug, Default, PartialEq)]
@@ -189,17 +198,23 @@ fn one_piece(piece: Piece<'_>, decoded: &mut Decoded) {
     // Defender and App Insights say `type`, Event Grid `eventType`.
     let category = fields.first_text(&["category", "Type", "eventType"]).unwrap_or_default();
     let category = category.trim();
-    let mut kinds = DECODERS.iter().zip(&mut decoded.read).enumerate();
-    let found = kinds.find(|(_, (decoder, _))| (decoder.is)(category, &fields));
-    let Some((kind, (decoder, read))) = found else { return count(category, decoded) };
-    match one_record(decoder, text, fields) {
+    let found = DECODERS.iter().enumerate().find(|(_, decoder)| (decoder.is)(category, &fields));
+    let Some((place, decoder)) = found else { return count(category, decoded) };
+    let mut faults = 0;
+    one_record(decoder, text, fields, &mut |read| match read {
         Ok(event) => {
-            *read = read.merged(Seen::of(&event));
+            if let Some(seen) = decoded.read.get_mut(place) {
+                *seen = seen.merged(Seen::of(&event));
+            }
             decoded.events.push(event);
-            decoded.kinds.push(kind);
+            decoded.kinds.push(place);
         }
-        Err(error) => decoded.reject(decoder.name, error, text),
-    }
+        Err(_) if faults >= MAX_FAULTS => decoded.more_rejected += 1,
+        Err(error) => {
+            faults += 1;
+            decoded.reject(decoder.name, error, text);
+        }
+    });
 }
 
 /// Counts a record nobody decodes.
@@ -216,24 +231,38 @@ fn count(category: &str, decoded: &mut Decoded) {
 
 /// Reads `text` as a record of one kind, whatever it says it is; `None` when it is no object.
 #[must_use]
-pub fn decode_as(decoder: &Decoder, text: &str) -> Option<Result<Event, FieldError>> {
-    Some(one_record(decoder, text, Fields::read(text)?))
+pub fn decode_as(decoder: &Decoder, text: &str) -> Option<Vec<Result<Event, FieldError>>> {
+    let mut found = Vec::new();
+    one_record(decoder, text, Fields::read(text)?, &mut |read| found.push(read));
+    Some(found)
 }
 
-fn one_record(decoder: &Decoder, text: &str, fields: Fields<'_>) -> Result<Event, FieldError> {
+fn one_record(
+    decoder: &Decoder,
+    text: &str,
+    fields: Fields<'_>,
+    give: &mut dyn FnMut(Result<Event, FieldError>),
+) {
     let held = properties(&fields);
     let properties = held.as_deref().and_then(Fields::read);
-    let Read::With(decode) = decoder.read else {
+    if matches!(decoder.read, Read::Opaque) {
         let properties = properties.unwrap_or_default();
-        return Ok(opaque::decode(&Record { text, fields, properties }));
+        return give(Ok(opaque::decode(&Record { text, fields, properties })));
+    }
+    let Some(properties) = properties else {
+        let reason = "is neither an object nor a string of one";
+        return give(Err(FieldError::new("properties", reason)));
     };
-    let properties = properties
-        .ok_or_else(|| FieldError::new("properties", "is neither an object nor a string of one"))?;
     if fields.cut || properties.cut {
         let path = if fields.cut { "" } else { "properties" };
-        return Err(FieldError::new(path, format!("has more than {MAX_MEMBERS} members")));
+        return give(Err(FieldError::new(path, format!("has more than {MAX_MEMBERS} members"))));
     }
-    decode(&Record { text, fields, properties })
+    let record = Record { text, fields, properties };
+    match decoder.read {
+        Read::With(decode) => give(decode(&record)),
+        Read::Many(decode) => decode(&record, give),
+        Read::Opaque => give(Ok(opaque::decode(&record))),
+    }
 }
 
 /// The text of the object `properties`, which may be written in a string; Log Analytics calls it

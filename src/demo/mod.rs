@@ -294,7 +294,7 @@ impl Parts {
         let source = EventHubs::start(vec![hub], &HashMap::new(), core.store.epoch, pace);
         let destinations = self.destinations.clone();
         let files = self.files.clone();
-        Ok(Service { core, source, destinations, clock: wall_clock(), files })
+        Ok(Service { core, source, destinations, clock: wall_clock(), files, directory: None })
     }
 }
 

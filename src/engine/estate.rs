@@ -362,6 +362,7 @@ fn reports(news: &News) -> Vec<Report<'_>> {
 
 fn about_trouble(trouble: &Trouble) -> Report<'_> {
     let place = match &trouble.partition {
+        Some(name) if PartitionKey::names_polled(name) => format!("{}, {name}", trouble.hub),
         Some(partition) => format!("partition {partition} of hub {}", trouble.hub),
         None => format!("hub {}", trouble.hub),
     };

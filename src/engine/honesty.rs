@@ -10,10 +10,11 @@ use super::Engine;
 use super::effects::Effects;
 use crate::aggregate::coverage::{Coverage, Fall, HISTORY_DAYS};
 use crate::aggregate::delay::{Delays, Leg};
-use crate::aggregate::metrics::{self, Points, Reading};
+use crate::aggregate::metrics::{self, PointKey, Points, Reading};
+use crate::aggregate::names::{self, NameKind};
 use crate::aggregate::repeats::Told;
 use crate::decode::DECODERS;
-use crate::event::{Event, RowKind, Seen, account_of};
+use crate::event::{Event, PartitionKey, RowKind, Seen, account_of};
 use crate::time::{ArrivalTime, HOUR_MS, MINUTE_MS};
 
 /// What one step learnt about the data.
@@ -114,16 +115,19 @@ impl Engine {
         &mut self,
         event: &Event,
         kind: usize,
-        (hub, enqueued, clock): (&str, ArrivalTime, Option<ArrivalTime>),
+        (key, enqueued, clock): (&PartitionKey, ArrivalTime, Option<ArrivalTime>),
         effects: &mut Effects,
     ) {
         let Some(kind) = DECODERS.get(kind).map(|decoder| decoder.name) else { return };
-        let delays = &mut effects.honesty.delays;
-        if let Some(end) = end_of(event) {
-            delays.add(hub, enqueued, (kind, Leg::ToHub), enqueued.0.saturating_sub(end));
-        }
-        if let Some(clock) = clock {
-            delays.add(hub, enqueued, (kind, Leg::ToUs), clock.0.saturating_sub(enqueued.0));
+        // When we ask is our own choice, and says nothing about how long records take.
+        if !key.is_polled() {
+            let (hub, delays) = (key.hub.as_str(), &mut effects.honesty.delays);
+            if let Some(end) = end_of(event) {
+                delays.add(hub, enqueued, (kind, Leg::ToHub), enqueued.0.saturating_sub(end));
+            }
+            if let Some(clock) = clock {
+                delays.add(hub, enqueued, (kind, Leg::ToUs), clock.0.saturating_sub(enqueued.0));
+            }
         }
         let (resource, point) = match event {
             Event::Row(row) => (row.account.as_str(), None),
@@ -147,16 +151,29 @@ impl Engine {
             | Event::Search(_) => return,
         };
         let is_row = matches!(event, Event::Row(_));
-        let account = if is_row { Some(resource) } else { account_of(resource) };
-        let Some(account) = account.and_then(|account| self.number_of(account, effects)) else {
-            return;
-        };
+        let resource = if is_row { Some(resource) } else { account_of(resource) };
+        let Some(resource) = resource else { return };
+        let Some(account) = self.number_of(resource, effects) else { return };
         let sent = Sent { seen: Seen::of(event), first: enqueued, last: enqueued };
         let known = effects.honesty.sent.entry((account, kind));
         known.and_modify(|known| *known = known.merged(sent)).or_insert(sent);
-        if let Some((key, point)) = point {
-            effects.honesty.points.entry(account).or_default().add(key, point);
+        let Some((key, point)) = point else { return };
+        match self.series_of(event, resource) {
+            Some(deployment) => {
+                let key = PointKey { deployment, ..key };
+                effects.honesty.points.entry(account).or_default().add(key, point);
+            }
+            None => *effects.counters.entry("points_of_too_many_deployments").or_default() += 1,
         }
+    }
+
+    /// The number of the deployment that a point is of, 0 for the whole account; `None` beyond the
+    /// limit, where those of several deployments would take each other's place.
+    fn series_of(&mut self, event: &Event, resource: &str) -> Option<u32> {
+        let Event::Metric(metric) = event else { return Some(names::NONE) };
+        let account = self.accounts.get_mut(resource)?;
+        let number = account.names.number(NameKind::Deployment, &metric.deployment);
+        (number != names::OTHER).then_some(number)
     }
 
     /// The number of an account, which is made room for on first sight; `None` beyond the limit.

@@ -174,7 +174,9 @@ impl Engine {
             now: ArrivalTime(i64::MIN),
         };
         for (key, next, passed) in saved.partitions {
-            engine.now = engine.now.max(passed);
+            if !key.is_polled() {
+                engine.now = engine.now.max(passed);
+            }
             engine.partitions.insert(key, Partition::at(next, passed));
         }
         let keys: Vec<PartitionKey> = engine.partitions.keys().cloned().collect();
@@ -309,11 +311,13 @@ impl Engine {
         partition.moved = true;
         partition.events += 1;
         let enqueued = partition.passed;
-        self.now = self.now.max(enqueued);
+        if !key.is_polled() {
+            self.now = self.now.max(enqueued);
+        }
         let decoded = decode::decode(&arrival.body);
         self.count(&decoded, enqueued, effects);
         for (event, kind) in decoded.events.into_iter().zip(decoded.kinds) {
-            self.weigh(&event, kind, (&key.hub, enqueued, clock), effects);
+            self.weigh(&event, kind, (key, enqueued, clock), effects);
             // What nobody uses yet is counted all the same.
             match &event {
                 Event::Control(control) => self.hear(control, enqueued, effects),
@@ -421,7 +425,9 @@ impl Engine {
     /// A hub's watermark is what its slowest waited-for partition has passed; it never goes back.
     fn move_watermarks(&mut self) {
         let mut slowest: BTreeMap<&str, Passed> = BTreeMap::new();
-        for (key, partition) in self.partitions.iter().filter(|(_, p)| !p.gone) {
+        let tells =
+            |(key, partition): &(&PartitionKey, &Partition)| !partition.gone && !key.is_polled();
+        for (key, partition) in self.partitions.iter().filter(tells) {
             let last = Passed { waited_for: ArrivalTime(i64::MAX), seen: ArrivalTime(i64::MAX) };
             let hub = slowest.entry(&key.hub).or_insert(last);
             hub.seen = hub.seen.min(partition.passed);
@@ -571,6 +577,29 @@ mod tests {
         let engine = restored(&[(key("east", 0, "0"), 5), (key("east", 0, "1"), 70)]);
         let batch = Batch { stalled: vec![key("east", 0, "0")], ..Batch::default() };
         check(engine, &batch, 70, 5);
+    }
+
+    #[test]
+    fn what_we_ask_for_ourselves_tells_no_time_and_holds_nothing_back() {
+        let polled = PartitionKey::polled("metrics".to_owned(), "s");
+        for passed in [5, 7_000] {
+            let engine = restored(&[(polled.clone(), passed), (key("east", 0, "0"), 70)]);
+            assert_eq!(engine.now, ArrivalTime(70));
+            let arrival = Arrival {
+                partition: polled.clone(),
+                sequence: 9,
+                enqueued: ArrivalTime(9_000),
+                body: b"{\"values\":[]}".to_vec(),
+            };
+            let idle = vec![(polled.clone(), ArrivalTime(9_500))];
+            let batch = Batch { arrivals: vec![arrival], idle, ..Batch::default() };
+            check(engine, &batch, 70, 70);
+            let mut engine = restored(&[(polled.clone(), passed), (key("east", 0, "0"), 70)]);
+            engine.apply(&batch);
+            assert_eq!((engine.now, engine.hubs.len()), (ArrivalTime(70), 1));
+            let position = Position { next: Some(10), passed: ArrivalTime(9_500) };
+            assert_eq!(engine.positions()[&polled], position);
+        }
     }
 
     #[test]

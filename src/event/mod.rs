@@ -19,7 +19,7 @@ use signal::{Alert, EndpointCall, Metric, Opaque, Posture, SearchCall};
 pub enum Event {
     /// A row of a call to an AI account.
     Row(Box<Row>),
-    /// A point of a platform metric: the whole account, without dimensions.
+    /// A point of a platform metric, of an account or a deployment.
     Metric(Box<Metric>),
     /// A call through an API gateway, or the tokens of one.
     Gateway(Box<GatewayCall>),
@@ -110,9 +110,8 @@ impl Seen {
                 !alert.networks.is_empty(),
             ),
             Event::Endpoint(call) => (false, has(&call.identity), has(&call.deployment), false),
-            Event::Metric(_) | Event::Posture(_) | Event::Search(_) | Event::Opaque(_) => {
-                (false, false, false, false)
-            }
+            Event::Metric(metric) => (false, false, has(&metric.deployment), false),
+            Event::Posture(_) | Event::Search(_) | Event::Opaque(_) => (false, false, false, false),
         };
         Self {
             records: 1,
@@ -283,6 +282,29 @@ pub struct PartitionKey {
 }
 
 impl PartitionKey {
+    /// How the partition of what we ask for ourselves begins; those of hubs are numbers.
+    const POLLED: &str = "metrics:";
+
+    /// The log of our own questions about one subscription.
+    #[must_use]
+    pub fn polled(source: String, subscription: &str) -> Self {
+        let partition = format!("{}{subscription}", Self::POLLED);
+        Self { hub: source, incarnation: 0, partition }
+    }
+
+    /// True for a log of our own questions. Its times are our own too: no window waits for it, and
+    /// it does not tell what time it is at a hub.
+    #[must_use]
+    pub fn is_polled(&self) -> bool {
+        Self::names_polled(&self.partition)
+    }
+
+    /// The same of the name of a partition alone.
+    #[must_use]
+    pub fn names_polled(partition: &str) -> bool {
+        partition.starts_with(Self::POLLED)
+    }
+
     /// True for a partition of the same hub before it was recreated.
     #[must_use]
     pub fn is_earlier_life_of(&self, other: &Self) -> bool {

@@ -4,8 +4,9 @@ use crate::time::EventTime;
 
 /// One point of a platform metric. A point may come again with other numbers: the last one holds.
 ///
-/// Diagnostic settings drop the dimensions, so a point is of the whole account. A minute without a
-/// point is not zero: idle resources export every 15 minutes, then every two hours.
+/// Diagnostic settings drop the dimensions, so an exported point is of the whole account; one that
+/// was asked for may be of a deployment, and is part of the account's own. A minute without a point
+/// is not zero: idle resources export every 15 minutes, then every two hours.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Metric {
     /// Azure resource id, lower case.
@@ -18,6 +19,11 @@ pub struct Metric {
     pub signal: Signal,
     /// The metric's name as Azure writes it.
     pub name: String,
+    /// Deployment, lower case; empty for the whole account.
+    pub deployment: String,
+    /// Model as `name@version` (or `name`), lower case; empty when not said, which does not make the
+    /// point one of all models where a deployment is named.
+    pub model: String,
     /// Number of samples.
     pub count: Option<f64>,
     /// Sum of the samples.
@@ -78,10 +84,53 @@ pub enum Signal {
     FilterSystem,
     /// Times and rates of answers.
     Latency,
+    /// Use of provisioned throughput in percent, above 100 when calls are turned away: an average,
+    /// with no meaning as a total. Never exported, only to be asked for.
+    ProvisionedUtilization,
+    /// Share of calls that did not fail in the service, in percent: an average. Never exported.
+    Availability,
+    /// Share of prompt tokens found in the cache of provisioned throughput, in percent: an average.
+    /// Never exported.
+    CacheMatchRate,
     /// `TotalCalls` and its family, which Microsoft says not to use for Azure OpenAI.
     LegacyHttp,
     /// Any other metric.
     Other,
+}
+
+impl Signal {
+    /// True for what has an average and a maximum, but no meaning as a total.
+    #[must_use]
+    pub const fn is_rate(self) -> bool {
+        match self {
+            Self::Latency
+            | Self::ProvisionedUtilization
+            | Self::Availability
+            | Self::CacheMatchRate => true,
+            Self::InputTokens
+            | Self::OutputTokens
+            | Self::TotalTokens
+            | Self::CacheReadTokens
+            | Self::CacheWriteTokens
+            | Self::Requests
+            | Self::OpenAiInputTokens
+            | Self::OpenAiOutputTokens
+            | Self::OpenAiTotalTokens
+            | Self::OpenAiRequests
+            | Self::ProvisionedTokens
+            | Self::AudioTokens
+            | Self::Images
+            | Self::Pages
+            | Self::TrainingHours
+            | Self::RealtimeTime
+            | Self::FilterRequests
+            | Self::FilterRejected
+            | Self::FilterHarmful
+            | Self::FilterSystem
+            | Self::LegacyHttp
+            | Self::Other => false,
+        }
+    }
 }
 
 /// An alert of Defender for Cloud. It is corroboration, and comes minutes to hours later.

@@ -2,6 +2,7 @@
 //! stages, joins them and reads the clock.
 
 pub mod courier;
+mod informed;
 mod lookout;
 
 use std::collections::HashMap;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::azure::Directory;
 use crate::engine::effects::Effects;
 use crate::engine::estate::UNDELIVERABLE_ID;
 use crate::engine::{Engine, Env};
@@ -23,6 +25,7 @@ use crate::store::commit::OutboxRow;
 use crate::store::{Store, StoreError};
 use crate::time::ArrivalTime;
 use courier::Couriers;
+use informed::Informed;
 use lookout::Lookout;
 
 /// Why the pipeline stopped before it was told to.
@@ -189,6 +192,8 @@ pub struct Service<S> {
     pub clock: Clock,
     /// Lists of networks and names of identities.
     pub files: Files,
+    /// The directory, where it is asked for names of identities.
+    pub directory: Option<Directory>,
 }
 
 impl<S: Source> Service<S> {
@@ -205,8 +210,10 @@ impl<S: Source> Service<S> {
         let mut couriers = Couriers::start(&self.destinations, &self.clock)?;
         let files = std::mem::take(&mut self.files);
         self.core.know(files.known());
+        let mut informed = Informed::new(self.directory.take(), files.known());
         let mut lookout = Lookout::start(files, Arc::clone(&self.clock));
-        let ended = self.follow(stop, watch, (&mut couriers, &mut lookout)).await;
+        let ended = self.follow(stop, watch, (&mut couriers, &mut lookout, &mut informed)).await;
+        informed.close().await;
         couriers.finish(&mut self.core.store, &self.clock).await;
         self.core.store.close().await?;
         ended.map(|()| self.source)
@@ -216,7 +223,7 @@ impl<S: Source> Service<S> {
         &mut self,
         stop: &CancellationToken,
         watch: &mut (dyn Watch + Send),
-        (couriers, lookout): (&mut Couriers, &mut Lookout),
+        (couriers, lookout, informed): (&mut Couriers, &mut Lookout, &mut Informed),
     ) -> Result<(), PipelineError> {
         couriers.dispatch(&mut self.core.store, &self.clock).await?;
         loop {
@@ -233,11 +240,15 @@ impl<S: Source> Service<S> {
             let Some(mut batch) = batch else { return Ok(()) };
             batch.undeliverable = std::mem::take(&mut couriers.given_up);
             batch.clock = Some(ArrivalTime((self.clock)()));
+            let mut files = None;
             if let Some(look) = lookout.latest() {
-                look.known.into_iter().for_each(|known| self.core.know(known));
+                files = look.known;
                 batch.lists = Some(look.troubles);
             }
             batch.storage = self.core.store.measured().await?;
+            if let Some(known) = informed.latest(files) {
+                self.core.know(known);
+            }
             if batch.troubles.iter().any(|trouble| trouble.kind == TroubleKind::Taken) {
                 // Is the other reader a successor at this database? Then our time is over.
                 self.core.store.check_owner().await?;
@@ -246,6 +257,7 @@ impl<S: Source> Service<S> {
             let destinations = &self.destinations;
             let render = |effects: &Effects| rendered(&effects.announcements, destinations);
             let effects = self.core.step(&batch, &render).await?;
+            informed.ask(&effects);
             watch.saved(&effects);
             couriers.dispatch(&mut self.core.store, &self.clock).await?;
         }

@@ -1,6 +1,8 @@
-//! Where events come from: an event hub, or files of what one once delivered.
+//! Where events come from: event hubs, metrics asked for by REST, or files of what was once delivered.
 
 pub mod event_hubs;
+pub mod joined;
+pub mod metrics_api;
 pub mod replay;
 
 use crate::event::Batch;

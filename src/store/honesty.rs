@@ -353,15 +353,17 @@ impl Reader {
         read.map_err(|source| self.error(source))
     }
 
-    /// Metric points by account (resource id) and how often they were told more than once, of the
-    /// two days that are kept.
+    /// Metric points of whole accounts by account (resource id) and how often they were told more
+    /// than once, of the two days that are kept. Those of deployments are asked for again and again
+    /// by ourselves.
     ///
     /// # Errors
     /// What SQLite says.
     pub async fn repeated_points(&mut self) -> Result<Vec<(String, Told)>, StoreError> {
         let rows = sqlx::query(
             "select a.resource, sum(told), sum(told - 1) from metric_point \
-             join account a on a.id = series >> 32 group by 1 order by 1",
+             join account a on a.id = series >> 32 where series & 4294967295 = 0 \
+             group by 1 order by 1",
         )
         .fetch_all(self.connection())
         .await;
@@ -481,9 +483,10 @@ async fn sent(
 pub(super) const STATEMENTS: [(&str, &str); 4] = [
     (
         "metric_hour",
-        "select a.resource || '|' || start || '|' || coalesce(tokens_in, '-') || '|' || \
-         coalesce(tokens_out, '-') || '|' || coalesce(requests, '-') from metric_hour \
-         join account a on a.id = series >> 32",
+        "select a.resource || coalesce('/' || n.text, '') || '|' || start || '|' || \
+         coalesce(tokens_in, '-') || '|' || coalesce(tokens_out, '-') || '|' || \
+         coalesce(requests, '-') from metric_hour join account a on a.id = series >> 32 \
+         left join name n on n.account = a.id and n.id = series & 4294967295",
     ),
     (
         "delay",

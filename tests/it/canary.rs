@@ -173,9 +173,11 @@ fn prompts_and_keys_reach_no_event_of_any_kind() {
         {
             for decoder in DECODERS {
                 let text = record(decoder.name, name, &value, &json!(7)).to_string();
-                let Some(Ok(event)) = decode::decode_as(decoder, &text) else { continue };
-                check(decoder.name, &format!("{event:?}"));
-                events += 1;
+                let read = decode::decode_as(decoder, &text).unwrap_or_default();
+                for event in read.iter().flatten() {
+                    check(decoder.name, &format!("{event:?}"));
+                    events += 1;
+                }
             }
         }
     }

@@ -27,13 +27,13 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const TRANSPORTS: [&str; 2] = ["amqp", "websocket"];
 
 /// An authority that only those trust who are told to, `ca.pem` in its folder.
-struct Authority {
+pub(crate) struct Authority {
     folder: tempfile::TempDir,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
@@ -43,12 +43,17 @@ impl Authority {
         Self { folder, issuer: Issuer::new(params, key) }
     }
 
-    fn file(&self) -> PathBuf {
+    pub(crate) fn file(&self) -> PathBuf {
         self.folder.path().join("ca.pem")
     }
 
-    /// A certificate for `name` until the end of `year`.
     fn tls(&self, name: &str, year: i32) -> EmulatorTls {
+        let [chain, private] = self.files(name, year);
+        EmulatorTls::load(&chain, &private).unwrap()
+    }
+
+    /// A certificate for `name` until the end of `year`, and its key.
+    pub(crate) fn files(&self, name: &str, year: i32) -> [PathBuf; 2] {
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();
         params.not_after = date_time_ymd(year, 12, 31);
         let key = KeyPair::generate().unwrap();
@@ -56,7 +61,7 @@ impl Authority {
         let [chain, private] = ["leaf.pem", "leaf.key"].map(|file| self.folder.path().join(file));
         std::fs::write(&chain, signed.pem()).unwrap();
         std::fs::write(&private, key.serialize_pem()).unwrap();
-        EmulatorTls::load(&chain, &private).unwrap()
+        [chain, private]
     }
 }
 

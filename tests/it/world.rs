@@ -130,6 +130,7 @@ impl World {
                 destinations: Vec::new(),
                 clock: wall_clock(),
                 files: Files::default(),
+                directory: None,
             };
             service.run(&stopped, &mut Unwatched).await?.close().await;
             Ok(())

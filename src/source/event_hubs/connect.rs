@@ -1,34 +1,22 @@
 //! Opening clients: identity or connection string, and what an error means for the next attempt.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use azure_core::credentials::TokenCredential;
 use azure_core_amqp::AmqpTransport;
-use azure_identity::{
-    AzureCliCredential, ManagedIdentityCredential, ManagedIdentityCredentialOptions,
-    UserAssignedId, WorkloadIdentityCredential,
-};
 use azure_messaging_eventhubs::{ConsumerClient, RetryOptions};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::timeout;
 
 use super::answer::{self, Answer};
 use super::{Shared, Transport};
+use crate::azure::{Identity, distrust};
 use crate::event::TroubleKind;
 
 /// How to prove who we are.
 #[derive(Debug, Clone)]
 pub enum Auth {
-    /// The managed identity of the container; with several, the client id of ours.
-    Managed {
-        /// Client id of a user-assigned identity.
-        client_id: Option<String>,
-    },
-    /// Federated token of a Kubernetes or GitHub workload.
-    Workload,
-    /// Whoever is logged in with `az login`.
-    Cli,
+    /// By a token of Entra ID.
+    Entra(Identity),
     /// Shared access key, for development.
     ConnectionString(SecretString),
 }
@@ -99,7 +87,7 @@ impl ConnectError {
     /// client names hosts and conditions only.
     pub(super) fn of(error: &azure_messaging_eventhubs::EventHubsError) -> Self {
         let (answer, text) = answer::read(error);
-        if let Some(reason) = distrust(&text) {
+        if let Some(reason) = distrust("the hub's", &text) {
             return Self::Refused { reason };
         }
         match answer {
@@ -119,34 +107,6 @@ impl ConnectError {
             Answer::Other => Self::Passing(text),
         }
     }
-}
-
-/// What to do about a certificate that was not accepted; `None` when it is something else.
-fn distrust(text: &str) -> Option<String> {
-    /// Replaces what the system trusts, so what else is to be trusted must be named too.
-    const TRUST: &str = "set SSL_CERT_FILE to a PEM file of the authorities to trust (it takes the \
-                         place of the system's; SSL_CERT_DIR=/etc/ssl/certs beside it keeps them)";
-    if text.contains("CA certificates") {
-        return Some(format!(
-            "no certificate can be checked, because none is trusted here: {TRUST}"
-        ));
-    }
-    let (_, cause) = text.split_once("invalid peer certificate: ")?;
-    let (problem, mend) = if cause.starts_with("UnknownIssuer") {
-        ("is by an authority that is not trusted here", TRUST)
-    } else if cause.starts_with("BadSignature") {
-        // Two authorities of one name, such as one that was made anew.
-        ("is not by the authority of that name that is trusted here", TRUST)
-    } else if cause.starts_with("certificate not valid for name") {
-        ("is for another host name", "connect by a name that it holds, or have one made for this")
-    } else if cause.starts_with("certificate expired") {
-        ("has expired", "have it renewed; is the clock of this machine right?")
-    } else if cause.starts_with("certificate not valid yet") {
-        ("is not valid yet", "is the clock of this machine right?")
-    } else {
-        ("is not accepted", "have another made")
-    };
-    Some(format!("the hub's certificate {problem}: {mend} ({text})"))
 }
 
 /// A client for one partition, without retries of its own.
@@ -172,30 +132,16 @@ pub(super) async fn client(shared: &Shared) -> Result<ConsumerClient, ConnectErr
                 let hub = (!named).then_some(settings.hub.as_str());
                 builder.open_with_connection_string(secret, hub).await
             }
-            Auth::Managed { .. } | Auth::Workload | Auth::Cli => {
-                let credential = credential(&settings.auth)?;
+            Auth::Entra(identity) => {
+                let credential = identity.credential();
+                let credential =
+                    credential.map_err(|error| ConnectError::Identity(error.to_string()))?;
                 builder.open(&settings.namespace, settings.hub.clone(), credential).await
             }
         }
         .map_err(|error| ConnectError::of(&error))
     };
     shared.answered("connect", opening).await?
-}
-
-fn credential(auth: &Auth) -> Result<Arc<dyn TokenCredential>, ConnectError> {
-    let made: azure_core::Result<Arc<dyn TokenCredential>> = match auth {
-        Auth::Managed { client_id } => {
-            let user_assigned_id = client_id.clone().map(UserAssignedId::ClientId);
-            let options =
-                ManagedIdentityCredentialOptions { user_assigned_id, ..Default::default() };
-            ManagedIdentityCredential::new(Some(options)).map(|made| made as _)
-        }
-        Auth::Workload => WorkloadIdentityCredential::new(None).map(|made| made as _),
-        Auth::Cli | Auth::ConnectionString(_) => {
-            AzureCliCredential::new(None).map(|made| made as _)
-        }
-    };
-    made.map_err(|error| ConnectError::Identity(error.to_string()))
 }
 
 /// Ids of the hub's partitions.
@@ -213,32 +159,5 @@ pub(super) async fn close(client: ConsumerClient) {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::trace!(%error, "client closed with an error"),
         Err(_) => tracing::trace!("client did not close in time"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_wrong_with_a_certificate_is_said_with_its_mend() {
-        let said =
-            |cause: &str| distrust(&format!("AMQP Error: invalid peer certificate: {cause}"));
-        for (cause, problem, mend) in [
-            ("UnknownIssuer", "not trusted here", "SSL_CERT_FILE"),
-            ("certificate not valid for name \"a\"; certificate is", "another host name", "a name"),
-            ("certificate expired: verification time 1", "has expired", "renewed"),
-            ("certificate not valid yet: verification", "not valid yet", "clock"),
-            ("BadSignature", "that name that is trusted here", "SSL_CERT_FILE"),
-            ("Revoked", "not accepted", "another"),
-        ] {
-            let text = said(cause).unwrap();
-            assert!(text.contains(problem) && text.contains(mend), "{text}");
-        }
-        let text = distrust("General(\"No CA certificates were loaded from the system\")").unwrap();
-        assert!(text.contains("SSL_CERT_FILE"), "{text}");
-        for text in ["connection refused", "ExpiredToken", "com.microsoft:timeout"] {
-            assert_eq!(distrust(text), None);
-        }
     }
 }

@@ -158,8 +158,10 @@ impl EventHubs {
         let room = Arc::new(Semaphore::new(MAX_UNAPPLIED_KIB as usize));
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
-        let configured = |key: &&PartitionKey| hubs.iter().any(|hub| hub.name == key.hub);
-        let gone = known.keys().filter(|key| !configured(key)).cloned().collect();
+        // What we ask for ourselves is of another source.
+        let ours =
+            |key: &&PartitionKey| key.is_polled() || hubs.iter().any(|hub| hub.name == key.hub);
+        let gone = known.keys().filter(|key| !ours(key)).cloned().collect();
         for settings in hubs {
             let shared = Arc::new(Shared {
                 known: known

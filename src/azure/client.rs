@@ -1,0 +1,207 @@
+//! One service of Azure over HTTPS: with our token, at a measured pace, and nowhere else.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use azure_core::credentials::{AccessToken, Secret, TokenCredential};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use reqwest::{Response, Url};
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+
+use super::{Clock, Identity, Limit, Pace, RestError};
+
+/// Largest answer that is read.
+const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
+/// Largest part of an error's body that is read.
+const MAX_ERROR_BYTES: usize = 16 * 1024;
+/// A token is renewed this long before it ends, so that none ends on its way.
+const MARGIN_MS: i64 = 5 * crate::time::MINUTE_MS;
+
+/// What is asked, and as whom.
+#[derive(Debug, Clone)]
+pub struct Service {
+    /// `https://HOST`, to which every question and the token go.
+    pub base: Url,
+    /// What the token is for, such as `https://metrics.monitor.azure.com/.default`.
+    pub scope: String,
+    /// Who we are.
+    pub identity: Identity,
+    /// What the identity needs, in words, such as "the role Monitoring Reader on the subscription".
+    pub needs: &'static str,
+}
+
+/// A client of one service. Cheap questions of many tasks share its pace and its token.
+pub struct Client {
+    http: reqwest::Client,
+    service: Service,
+    pace: Pace,
+    clock: Clock,
+    limit: Limit,
+    held: Mutex<Held>,
+}
+
+/// What proves who we are, as far as we have it.
+#[derive(Default)]
+struct Held {
+    credential: Option<Arc<dyn TokenCredential>>,
+    token: Option<AccessToken>,
+}
+
+impl Client {
+    /// A client without redirects and proxies; https alone is spoken.
+    ///
+    /// # Errors
+    /// No certificate is trusted on this machine.
+    pub fn new(service: Service, pace: Pace, clock: Clock) -> Result<Self, RestError> {
+        let http = reqwest::Client::builder()
+            .https_only(true)
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .connect_timeout(pace.connect)
+            .timeout(pace.answer)
+            .user_agent(concat!("tokenwatch/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(RestError::of_transport)?;
+        let limit = Limit::new(pace.distance);
+        Ok(Self { http, service, pace, clock, limit, held: Mutex::default() })
+    }
+
+    /// Posts a JSON body to `path` below the service's address and reads the whole answer. A token
+    /// that is not taken is renewed once. No other attempt is made: see [`super::Pauses`].
+    ///
+    /// Cancel safe in that nothing is held by a question that was dropped.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub async fn post(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Result<Vec<u8>, RestError> {
+        let mut url = self.service.base.clone();
+        url.set_path(path);
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let token = self.token(None).await?;
+        let answer = self.send(url.clone(), body.clone(), &token).await;
+        let Err(RestError::Unauthorized { .. }) = answer else { return answer };
+        let token = self.token(Some(&token)).await?;
+        match self.send(url, body, &token).await {
+            Err(RestError::Unauthorized { reason }) => Err(RestError::Refused {
+                reason: format!(
+                    "{reason}, with a fresh token too (is the identity of the tenant of the \
+                     subscription, and the endpoint of its cloud?)"
+                ),
+            }),
+            answer => answer,
+        }
+    }
+
+    async fn send(&self, url: Url, body: Vec<u8>, token: &Secret) -> Result<Vec<u8>, RestError> {
+        self.limit.turn().await;
+        let request = self
+            .http
+            .post(url)
+            .bearer_auth(token.secret())
+            .header(CONTENT_TYPE, "application/json")
+            .body(body);
+        let mut answer = request.send().await.map_err(RestError::of_transport)?;
+        let status = answer.status();
+        if status.is_success() {
+            return read(&mut answer, MAX_ANSWER_BYTES).await;
+        }
+        let after = retry_after(answer.headers(), (self.clock)());
+        // The status stands already: a body that cannot be read only costs its words.
+        let body = read(&mut answer, MAX_ERROR_BYTES).await.unwrap_or_default();
+        Err(RestError::of_status(status, after, &body, self.service.needs))
+    }
+
+    /// A token that is good for some minutes yet, and is not `refused`.
+    async fn token(&self, refused: Option<&Secret>) -> Result<Secret, RestError> {
+        let mut held = self.held.lock().await;
+        if let (Some(refused), Some(token)) = (refused, &held.token)
+            && token.token == *refused
+        {
+            // The credential keeps tokens too, so it goes with the token.
+            *held = Held::default();
+        }
+        if let Some(token) = &held.token
+            && ends_ms(token) > (self.clock)().saturating_add(MARGIN_MS)
+        {
+            return Ok(token.token.clone());
+        }
+        let credential = match &held.credential {
+            Some(credential) => Arc::clone(credential),
+            None => {
+                let made = self.service.identity.credential();
+                let made = made.map_err(|error| RestError::of_identity(&error))?;
+                Arc::clone(held.credential.insert(made))
+            }
+        };
+        let scopes = [self.service.scope.as_str()];
+        let asking = timeout(self.pace.answer, credential.get_token(&scopes, None)).await;
+        let within = self.pace.answer.as_secs();
+        let token = asking
+            .map_err(|_| RestError::Identity(format!("no answer within {within}s")))?
+            .map_err(|error| RestError::of_identity(&error))?;
+        Ok(held.token.insert(token).token.clone())
+    }
+}
+
+fn ends_ms(token: &AccessToken) -> i64 {
+    token.expires_on.unix_timestamp().saturating_mul(1_000)
+}
+
+async fn read(answer: &mut Response, most: usize) -> Result<Vec<u8>, RestError> {
+    let mut body = Vec::new();
+    while let Some(bytes) = answer.chunk().await.map_err(RestError::of_transport)? {
+        if body.len() + bytes.len() > most {
+            return Err(RestError::TooLarge { mib: most / (1024 * 1024) });
+        }
+        body.extend_from_slice(&bytes);
+    }
+    Ok(body)
+}
+
+/// How long `Retry-After` asks to wait: seconds, or a date (RFC 9110, section 10.2.3).
+fn retry_after(headers: &HeaderMap, now_ms: i64) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let at = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
+    let ms = at.as_millisecond().saturating_sub(now_ms);
+    Some(Duration::from_millis(u64::try_from(ms).unwrap_or(0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::header::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn a_wait_is_asked_for_in_seconds_or_until_a_date() {
+        let now_ms = 1_791_278_100_000; // 2026-10-06T09:15:00Z
+        for (text, expected) in [
+            ("120", Some(120)),
+            (" 0 ", Some(0)),
+            ("Tue, 06 Oct 2026 09:16:30 GMT", Some(90)),
+            ("Tue, 06 Oct 2026 09:10:00 GMT", Some(0)),
+            ("-1", None),
+            ("soon", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, HeaderValue::from_static(text));
+            assert_eq!(
+                retry_after(&headers, now_ms).map(|wait| wait.as_secs()),
+                expected,
+                "{text}"
+            );
+        }
+        assert_eq!(retry_after(&HeaderMap::new(), now_ms), None);
+    }
+}

@@ -1,0 +1,57 @@
+//! Azure's REST APIs: who we are, a client that is modest and patient, and what an answer means.
+
+mod answer;
+mod client;
+mod directory;
+mod pace;
+mod trust;
+
+use std::sync::Arc;
+
+use azure_core::credentials::TokenCredential;
+use azure_identity::{
+    AzureCliCredential, ManagedIdentityCredential, ManagedIdentityCredentialOptions,
+    UserAssignedId, WorkloadIdentityCredential,
+};
+
+pub use answer::RestError;
+pub use client::{Client, Service};
+pub use directory::{Directory, DirectorySettings, NamesById};
+pub use pace::{Limit, Pace, Pauses};
+pub use trust::distrust;
+
+/// Wall clock in milliseconds since 1970; the pipeline reads it, tests pass their own.
+pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// How to prove to Entra ID who we are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Identity {
+    /// The managed identity of the container; with several, the client id of ours.
+    Managed {
+        /// Client id of a user-assigned identity.
+        client_id: Option<String>,
+    },
+    /// Federated token of a Kubernetes or GitHub workload.
+    Workload,
+    /// Whoever is logged in with `az login`.
+    Cli,
+}
+
+impl Identity {
+    /// What hands out tokens for this identity.
+    ///
+    /// # Errors
+    /// What the environment lacks.
+    pub fn credential(&self) -> azure_core::Result<Arc<dyn TokenCredential>> {
+        match self {
+            Self::Managed { client_id } => {
+                let user_assigned_id = client_id.clone().map(UserAssignedId::ClientId);
+                let options =
+                    ManagedIdentityCredentialOptions { user_assigned_id, ..Default::default() };
+                ManagedIdentityCredential::new(Some(options)).map(|made| made as _)
+            }
+            Self::Workload => WorkloadIdentityCredential::new(None).map(|made| made as _),
+            Self::Cli => AzureCliCredential::new(None).map(|made| made as _),
+        }
+    }
+}
