@@ -40,7 +40,7 @@ fn every_commented_setting_of_the_example_is_known() {
     let example = include_str!("../../tokenwatch.example.toml");
     let is_setting = |line: &str| {
         let key = line.split(" = ").next().unwrap_or_default();
-        line.starts_with("[[")
+        line.starts_with('[')
             || (line.contains(" = ") && !key.contains(' ') && !line.starts_with("connection_"))
     };
     let mut text: String = example
