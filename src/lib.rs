@@ -34,6 +34,7 @@
 //! | module | what it is for |
 //! |---|---|
 //! | [`event`], [`time`], [`money`], [`severity`] | the words all others use: rows, batches, event and arrival time, nano-USD |
+//! | [`days`] | local days, weeks and months as ranges of the UTC hours that sums are kept by |
 //! | [`problem`] | what is wrong with a file that a person wrote: where, and how to mend it |
 //! | [`failpoint`] | named places where crash tests stop the process; empty in a release |
 //! | [`simulate`] | Azure's records with exact truth: test oracle and load |
@@ -49,7 +50,7 @@
 //! A module imports leftwards only; the edges do not know each other. A test holds them to it.
 //!
 //! ```text
-//! event, time, money, severity, problem, failpoint ← decode ← known, price ← aggregate ← detect ← incident
+//! event, time, days, money, severity, problem, failpoint ← decode ← known, price ← aggregate ← detect ← incident
 //!   ← engine ← source, store, notify, files, simulate, emulator ← telemetry, config, pipeline, demo, cli
 //! ```
 //!
@@ -74,6 +75,7 @@
 
 pub mod event;
 pub mod time;
+pub mod days;
 pub mod money;
 pub mod severity;
 pub mod problem;

@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 
-use super::estimate::Estimated;
 use crate::event::signal::{Metric, Signal};
 use crate::time::{ArrivalTime, DAY_MS, EventTime, HOUR_MS, MINUTE_MS, Minute};
 
@@ -230,19 +229,6 @@ impl Compared {
         Self { logged: self.logged.plus(other.logged), metered: self.metered.plus(other.metered) }
     }
 
-    /// Tokens that the metrics count and no log tells; nothing where the metrics do not tell either
-    /// side, or logs hold more.
-    #[must_use]
-    pub fn missing(self) -> Estimated {
-        let beyond = |metered: Option<i64>, logged: Option<i64>| {
-            metered.map_or(0, |metered| metered.saturating_sub(logged.unwrap_or(0)).max(0))
-        };
-        Estimated {
-            input: beyond(self.metered.input, self.logged.input),
-            output: beyond(self.metered.output, self.logged.output),
-        }
-    }
-
     /// Logged and metered tokens, or requests where the metrics tell no tokens; `None` without
     /// metrics.
     #[must_use]
@@ -369,15 +355,6 @@ mod tests {
             let compared = Compared { logged, metered };
             assert_eq!(compared.completeness(), expected, "{compared:?}");
         }
-    }
-
-    #[test]
-    fn only_what_metrics_count_and_logs_do_not_tell_is_missing() {
-        let missing = |logged, metered| Compared { logged, metered }.missing().input;
-        assert_eq!(missing(counts(700, 1), counts(1_000, 1)), 300);
-        assert_eq!(missing(counts(1_100, 1), counts(1_000, 1)), 0);
-        assert_eq!(missing(Counts::default(), counts(1_000, 1)), 1_000);
-        assert_eq!(missing(counts(700, 1), Counts::default()), 0);
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod notify;
 mod price;
 mod secret;
 mod section;
+mod store;
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -26,6 +27,7 @@ use crate::notify::Destination;
 use crate::problem::{self, Findings};
 pub use crate::problem::{Problem, Problems};
 use crate::source::event_hubs::HubSettings;
+use crate::store::StoreSettings;
 pub use price::{BookError, PriceSettings, open_book, read_book};
 pub use secret::{SecretRef, look_up, placeholder};
 use section::{Lookup, Section, Walk};
@@ -49,6 +51,8 @@ pub struct Config {
     /// Networks with a name, lists of networks, and names of identities; read unless secrets were
     /// not looked up.
     pub files: Files,
+    /// What the database may hold, and what stays of callers.
+    pub store: StoreSettings,
 }
 
 /// Why there is no configuration.
@@ -164,6 +168,8 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
         "join",
         "detect",
         "notify",
+        "store",
+        "caller",
     ];
     const NOTIFY: &[&str] = &["email", "webhook", "eml"];
     let top = Section::open(tree, 0..0, "the top of the file", KEYS, walk);
@@ -192,6 +198,8 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
     }
     engine.join = limits::join(table(&top, "join", ("[join]", limits::JOIN), walk), walk);
     engine.detect = limits::detect(table(&top, "detect", ("[detect]", limits::DETECT), walk), walk);
+    let mut store = store::store(table(&top, "store", ("[store]", store::STORE), walk), walk);
+    store.callers = store::caller(table(&top, "caller", ("[caller]", store::CALLER), walk), walk);
     let mut destinations = Vec::new();
     if let Some(notify) = table(&top, "notify", ("[notify]", NOTIFY), walk) {
         let mut seen = Seen::default();
@@ -204,7 +212,7 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
         }
     }
     let files = known::read(&top, walk);
-    Config { database, hubs, engine, destinations, price, files }
+    Config { database, hubs, engine, destinations, price, files, store }
 }
 
 type ReadDestination = fn(&Section<'_>, &mut Walk<'_>) -> Destination;

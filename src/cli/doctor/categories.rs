@@ -226,13 +226,13 @@ pub(super) fn incomplete(facts: &Facts) -> Vec<Finding> {
             ),
             Completeness::Partial if has_all_requests(day) => (
                 Severity::Medium,
-                "The calls are all there, but not the tokens of all: what is missing is in no \
-                 total. Look at calls without tokens.",
+                "The calls are all there, but not the tokens of all. What is missing is in no total; \
+                 `tokenwatch replay` estimates it by deployment.",
             ),
             Completeness::Partial => (
                 Severity::Medium,
-                "What is missing is in no total. Look for a category that is switched off, a hub \
-                 that throttles, and records in quarantine.",
+                "What is missing is in no total; `tokenwatch replay` estimates it. Look for a \
+                 category that is switched off, a hub that throttles, and records in quarantine.",
             ),
             Completeness::More => (
                 Severity::Info,
