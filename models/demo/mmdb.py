@@ -1,7 +1,7 @@
 """Writes networks.mmdb: what the demo and the tests know about networks that nobody owns.
 
 The file holds the documentation networks of RFC 5737 and RFC 3849, made-up systems of RFC 5398 and
-the country code ZZ, which ISO 3166-1 leaves to users. Each record uses the names of another
+the country code ZZ, which ISO 3166-1 leaves to users. Like some published files it has no description. Each record uses the names of another
 publisher. Format: https://maxmind.github.io/MaxMind-DB/ (CC BY-SA 3.0).
 """
 
@@ -85,7 +85,7 @@ def main():
     metadata = {
         "binary_format_major_version": ("u16", 2), "binary_format_minor_version": ("u16", 0),
         "build_epoch": ("u64", 1790000000), "database_type": "tokenwatch-demo",
-        "description": {"en": "Networks that nobody owns"}, "ip_version": ("u16", 6),
+        "description": {}, "ip_version": ("u16", 6),
         "languages": ["en"], "node_count": ("u32", count), "record_size": ("u16", 24),
     }
     out = tree + bytes(16) + data + b"\xab\xcd\xefMaxMind.com" + value(metadata)

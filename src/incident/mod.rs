@@ -155,3 +155,17 @@ pub struct Announcement {
     /// The incident as it stood.
     pub incident: Incident,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn callers_saved_before_anything_was_known_about_them_can_be_read() {
+        let saved =
+            r#"{"network":"203.0.113.0/24","identity":"","tokens":7,"cost":null,"new":true}"#;
+        let share: CallerShare = serde_json::from_str(saved).unwrap();
+        assert!(share.about.is_empty() && share.name.is_none());
+        assert_eq!(serde_json::to_string(&share).unwrap(), saved);
+    }
+}

@@ -3,6 +3,7 @@
 //! Publishers name the same thing differently: `GeoLite2` and `DB-IP` nest the country and number the
 //! system, `IPinfo` writes `AS64500` and flat names, `ip-location-db` flat ones.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use ipnet::IpNet;
@@ -69,8 +70,22 @@ impl Geo {
             Broken::new(error.to_string(), mend)
         };
         let reader = Reader::from_source(bytes).map_err(broken)?;
-        // Once here, so that no lookup meets a broken tree or record.
-        reader.verify().map_err(broken)?;
+        // Once here, so that no lookup meets a broken tree or record. The library's own check also
+        // refuses files without a description, of which there are.
+        let most = usize::try_from(reader.metadata().node_count).unwrap_or(usize::MAX);
+        let most = most.saturating_mul(3);
+        let mut seen = HashSet::new();
+        for (number, part) in reader.networks(WithinOptions::default()).map_err(broken)?.enumerate()
+        {
+            let part = part.map_err(broken)?;
+            if number > most {
+                let tree = maxminddb::MaxMindDbError::invalid_database("its tree has a cycle");
+                return Err(broken(tree));
+            }
+            if seen.insert(part.offset()) {
+                part.decode::<Record>().map_err(broken)?;
+            }
+        }
         Ok(Self { reader })
     }
 
