@@ -34,6 +34,7 @@
 //! | module | what it is for |
 //! |---|---|
 //! | [`event`], [`time`], [`money`], [`severity`] | the words all others use: rows, batches, event and arrival time, nano-USD |
+//! | [`days`] | local days, weeks and months as ranges of the UTC hours that sums are kept by |
 //! | [`problem`] | what is wrong with a file that a person wrote: where, and how to mend it |
 //! | [`azure`] | who we are to Entra ID, and a modest and patient client of Azure's REST APIs |
 //! | [`failpoint`] | named places where crash tests stop the process; empty in a release |
@@ -50,7 +51,7 @@
 //! A module imports leftwards only; the edges do not know each other. A test holds them to it.
 //!
 //! ```text
-//! event, time, money, severity, problem, failpoint ← decode ← known, price ← aggregate ← detect ← incident
+//! event, time, days, money, severity, problem, failpoint ← decode ← known, price ← aggregate ← detect ← incident
 //!   ← engine ← azure ← source, store, notify, files, simulate, emulator ← telemetry, config, pipeline, demo, cli
 //! ```
 //!
@@ -75,6 +76,7 @@
 
 pub mod event;
 pub mod time;
+pub mod days;
 pub mod money;
 pub mod severity;
 pub mod problem;

@@ -26,8 +26,9 @@ pub struct Estimated {
     pub output: i64,
 }
 
-/// What the metrics of an hour count beyond its logs, never negative; `None` where the metrics do not
-/// tell of tokens, or where nothing says that any are missing: an hour with no untold calls whose logs
+/// What the metrics of an hour count beyond its logs, never negative.
+///
+/// `None` where the metrics do not tell of tokens, or where nothing says that any are missing: an hour with no untold calls whose logs
 /// are complete, or not to be compared yet.
 #[must_use]
 pub fn missing(compared: &Compared, untold: &[Untold], is_comparable: bool) -> Option<Estimated> {

@@ -9,6 +9,10 @@ pub const OTHER: u32 = 1;
 /// How [`OTHER`] reads.
 pub const OTHER_TEXT: &str = "(other)";
 
+/// Bit of the number of a name's reduced form, which the store makes of old rows; numbers of names
+/// themselves stay below it (years of a hundred thousand forgotten names).
+pub const REDUCED: u32 = 1 << 23;
+
 /// What a name names; the number is stored and never changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum NameKind {
@@ -90,7 +94,7 @@ impl Names {
         }
         let Some(count) = self.counts.get_mut(kind as usize) else { return OTHER };
         let Ok(number) = u32::try_from(self.texts.len()) else { return OTHER };
-        if *count >= kind.limit() {
+        if *count >= kind.limit() || number >= REDUCED {
             return OTHER;
         }
         *count += 1;
@@ -123,9 +127,25 @@ impl Names {
         new
     }
 
-    /// Puts back a saved name; they come in order of their numbers.
+    /// Forgets the text of `number`, which is never given again.
+    pub fn forget(&mut self, number: u32) {
+        let place = usize::try_from(number).unwrap_or(usize::MAX);
+        let Some((kind, text)) = self.texts.get_mut(place) else { return };
+        if number > OTHER && !text.is_empty() {
+            self.numbers.remove(&(*kind, std::mem::take(text)));
+            if let Some(count) = self.counts.get_mut(*kind as usize) {
+                *count -= 1;
+            }
+        }
+    }
+
+    /// Puts back a saved name; they come in order of their numbers. An empty text is a name that was
+    /// forgotten: its number is never given again.
     pub fn restore(&mut self, kind: NameKind, text: String) {
-        if let Ok(number) = u32::try_from(self.texts.len()) {
+        if text.is_empty() {
+            self.texts.push((kind, text));
+            self.saved = self.texts.len();
+        } else if let Ok(number) = u32::try_from(self.texts.len()) {
             self.texts.push((kind, text.clone()));
             self.numbers.insert((kind, text), number);
             self.saved = self.texts.len();
@@ -151,6 +171,24 @@ mod tests {
         assert_eq!(names.take_new().len(), 2_000);
         assert_eq!(names.take_new().len(), 0);
         assert_eq!(names.text(OTHER), "(other)");
+    }
+
+    #[test]
+    fn the_number_of_a_forgotten_name_is_never_given_again() {
+        let mut names = Names::default();
+        names.restore(NameKind::Network, "a".to_owned());
+        names.restore(NameKind::Network, String::new());
+        assert_eq!(names.number(NameKind::Network, "b"), 4);
+        names.number(NameKind::Network, "c");
+        names.forget(5);
+        names.forget(5);
+        names.forget(OTHER);
+        assert_eq!(names.text(5), "");
+        assert_eq!(names.number(NameKind::Network, "c"), 6);
+        names.forget(6);
+        let new = names.take_new();
+        assert_eq!(new.iter().map(|(number, ..)| *number).collect::<Vec<_>>(), [4, 5, 6]);
+        assert_eq!((names.text(3), names.text(2)), ("", "a"));
     }
 
     #[test]

@@ -10,9 +10,11 @@ mod check;
 mod coverage;
 mod incidents;
 mod prices;
+mod purge;
 mod replay;
 mod run;
 mod simulate;
+mod spend;
 mod test_alert;
 
 use std::io::Write as _;
@@ -54,6 +56,8 @@ enum Command {
     Incidents(incidents::Args),
     Doctor(doctor::Args),
     Prices(prices::Args),
+    Spend(spend::Args),
+    Purge(purge::Args),
     Simulate(simulate::Args),
     Emulator(Box<emulator::Args>),
 }
@@ -113,6 +117,8 @@ async fn execute(command: Command) -> anyhow::Result<Exit> {
         Command::Incidents(args) => incidents::run(args).await,
         Command::Doctor(args) => doctor::run(args).await,
         Command::Prices(args) => prices::run(args).await,
+        Command::Spend(args) => spend::run(&args).await,
+        Command::Purge(args) => purge::run(&args).await,
         Command::Simulate(args) => simulate::run(&args),
     }
 }

@@ -16,10 +16,10 @@ use crate::pipeline::{self, Core};
 use crate::price::PriceBook;
 use crate::price::spend::Spend;
 use crate::source::replay::Replay;
-use crate::store::Store;
 use crate::store::callers::CallerTotal;
 use crate::store::gateway::{BehindTotal, GatewayShare};
 use crate::store::read::{Reader, Total, Totals};
+use crate::store::{Store, StoreSettings};
 
 /// Runs files of records through the engine and prints the totals.
 ///
@@ -37,7 +37,7 @@ pub(super) struct Args {
     /// Database to write; created if it does not exist.
     #[arg(long)]
     db: PathBuf,
-    /// Prices and thresholds of this configuration; nothing else of it is used.
+    /// Prices, thresholds and limits of this configuration; nothing else of it is used.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Form of the totals.
@@ -49,19 +49,24 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
-    let env = match &args.config {
-        None => Env::new(EngineSettings::default(), PriceBook::built_in()?),
+    let (env, settings) = match &args.config {
+        None => {
+            let env = Env::new(EngineSettings::default(), PriceBook::built_in()?);
+            (env, StoreSettings::default())
+        }
         Some(path) => match check::load_without_secrets(path)? {
             Some(mut config) => {
                 config.files.read();
-                config.env()?
+                // Without its key nothing is hashed: callers are reduced by the service alone.
+                let max_bytes = config.store.max_bytes;
+                (config.env()?, StoreSettings { max_bytes, ..StoreSettings::default() })
             }
             None => return Ok(Exit::Configuration),
         },
     };
     // The files first: opening the database makes it ours, which a wrong name must not do.
     let source = Replay::open(&args.files)?.with_batch(args.batch);
-    let store = Store::open(&args.db).await?;
+    let store = Store::open(&args.db).await?.with(&settings);
     let (attribution_ms, book) = (env.settings.join.attribution_ms, env.book.clone());
     let mut core = Core::restore(store, env).await?;
     let mut source = source.with_known(core.positions().into_keys());
@@ -188,16 +193,25 @@ impl Row {
     }
 
     fn cost_text(&self) -> String {
-        let (known, provisioned) = (self.known_cost(), self.provisioned());
-        match self.cost() {
-            Some(_) if provisioned > 0 && provisioned == self.split.total().tokens() => {
-                "provisioned".to_owned()
-            }
-            Some(cost) if provisioned > 0 => format!("{cost} + provisioned"),
-            Some(cost) => cost.to_string(),
-            None if known.0 > 0 => format!("≥ {known}"),
-            None => "unknown".to_owned(),
-        }
+        cost_text(
+            (self.known_cost(), self.cost().is_some()),
+            (self.provisioned(), self.split.total().tokens()),
+        )
+    }
+}
+
+/// A cost for people: what is known of it and whether that is all, and how many of the tokens are
+/// paid by the hour.
+pub(super) fn cost_text(
+    (known, is_all): (NanoUsd, bool),
+    (provisioned, tokens): (i64, i64),
+) -> String {
+    match is_all {
+        true if provisioned > 0 && provisioned == tokens => "provisioned".to_owned(),
+        true if provisioned > 0 => format!("{known} + provisioned"),
+        true => known.to_string(),
+        false if known.0 > 0 => format!("≥ {known}"),
+        false => "unknown".to_owned(),
     }
 }
 

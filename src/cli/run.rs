@@ -44,7 +44,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     let stop = stop_on_interrupt();
     let Some(config) = check::load_or_tell(&args.config)? else { return Ok(Exit::Configuration) };
     let capture = args.capture.as_deref().map(Capture::create).transpose()?;
-    let store = Store::open(&config.database).await?;
+    let store = Store::open(&config.database).await?.with(&config.store);
     let core = Core::restore(store, config.env()?).await?;
     let flush = std::time::Duration::from_millis(args.flush_ms.max(1));
     let pace = Pace {

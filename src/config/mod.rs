@@ -12,6 +12,7 @@ mod notify;
 mod price;
 mod secret;
 mod section;
+mod store;
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -29,6 +30,7 @@ use crate::problem::{self, Findings};
 pub use crate::problem::{Problem, Problems};
 use crate::source::event_hubs::HubSettings;
 use crate::source::metrics_api::MetricsSettings;
+use crate::store::StoreSettings;
 pub use price::{BookError, PriceSettings, open_book, read_book};
 pub use secret::{SecretRef, look_up, placeholder};
 use section::{Lookup, Section, Walk};
@@ -56,6 +58,8 @@ pub struct Config {
     pub files: Files,
     /// The directory, where it is asked for names of identities.
     pub directory: Option<DirectorySettings>,
+    /// What the database may hold, and what stays of callers.
+    pub store: StoreSettings,
 }
 
 /// Why there is no configuration.
@@ -172,6 +176,8 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
         "join",
         "detect",
         "notify",
+        "store",
+        "caller",
     ];
     const NOTIFY: &[&str] = &["email", "webhook", "eml"];
     let top = Section::open(tree, 0..0, "the top of the file", KEYS, walk);
@@ -206,6 +212,8 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
     }
     engine.join = limits::join(table(&top, "join", ("[join]", limits::JOIN), walk), walk);
     engine.detect = limits::detect(table(&top, "detect", ("[detect]", limits::DETECT), walk), walk);
+    let mut store = store::store(table(&top, "store", ("[store]", store::STORE), walk), walk);
+    store.callers = store::caller(table(&top, "caller", ("[caller]", store::CALLER), walk), walk);
     let mut destinations = Vec::new();
     if let Some(notify) = table(&top, "notify", ("[notify]", NOTIFY), walk) {
         let mut seen = Seen::default();
@@ -218,7 +226,7 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
         }
     }
     let (files, directory) = known::read(&top, &database, walk);
-    Config { database, hubs, metrics, engine, destinations, price, files, directory }
+    Config { database, hubs, metrics, engine, destinations, price, files, directory, store }
 }
 
 type ReadDestination = fn(&Section<'_>, &mut Walk<'_>) -> Destination;

@@ -43,6 +43,8 @@ const KNOWN: &[(&str, &[&str])] = &[
     ("[engine]", super::limits::ENGINE),
     ("[join]", super::limits::JOIN),
     ("[detect]", super::limits::DETECT),
+    ("[store]", super::store::STORE),
+    ("[caller]", super::store::CALLER),
     ("[price]", super::price::PRICE),
     ("a deployment", super::price::DEPLOYMENT),
     ("[[price.discount]]", super::price::DISCOUNT),

@@ -562,3 +562,28 @@ fn the_directory_is_asked_where_that_is_wanted() {
         "graph = true only",
     );
 }
+
+#[test]
+fn what_stays_of_callers_is_said_with_its_key() {
+    let config = good(HUB);
+    assert_eq!((config.store.max_bytes, config.store.callers.keep_days), (None, 30));
+    assert_eq!(config.store.callers.privacy.word(), "full");
+    let text = format!(
+        "{HUB}[store]\nmax_bytes = \"2 GB\"\n[caller]\nprivacy = \"hmac\"\nkeep_days = 7\n\
+         key = {{ env = \"GOOD\" }}\n"
+    );
+    let store = good(&text).store;
+    assert_eq!((store.max_bytes, store.callers.keep_days), (Some(2_000_000_000), 7));
+    assert_eq!(store.callers.privacy.word(), "hmac");
+    let table = format!("{HUB}[caller]\n");
+    bad_line(&table, "keep_days = 2", 13, "write 3 to 396");
+    bad_line(&table, "privacy = \"hash\"", 11, "\"prefix\"");
+    bad_line(&table, "key = { env = \"GOOD\" }", 1, "for privacy = \"hmac\" alone");
+    bad(&format!("{table}privacy = \"hmac\"\n"), &[(5, 1, "has no `key`")]);
+    let literal = format!("{table}privacy = \"hmac\"\nkey = \"{SECRET}\"\n");
+    bad(&literal, &[(7, 1, "a secret belongs elsewhere")]);
+    let short = format!("{table}privacy = \"hmac\"\nkey = {{ env = \"BAD\" }}\n");
+    bad(&short, &[(7, 1, "shorter than 16")]);
+    bad_line(&format!("{HUB}[store]\n"), "max_bytes = \"2\"", 13, "such as \"2 GB\"");
+    bad_line(&format!("{HUB}[store]\n"), "max_bytes = \"1 MB\"", 13, "too little");
+}

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::bought::Purchase;
 use super::gateways::GatewayEffects;
 use super::honesty::{Honesty, HonestyEffects};
+use super::shed::Shed;
 use crate::aggregate::coverage::Coverage;
 use crate::aggregate::gateway::{GatewayRow, LinkSpan};
 use crate::aggregate::link::Behind;
@@ -41,6 +42,8 @@ pub struct Effects {
     pub incidents: Vec<(Cause, Tracked)>,
     /// What destinations are told, in order.
     pub announcements: Vec<Announcement>,
+    /// Callers' rows that may go, because the database is nearly full.
+    pub shed: Option<Shed>,
 }
 
 impl Effects {

@@ -6,10 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::account::Unpriced;
 use super::effects::Gap;
 use super::honesty::Verdicts;
+use super::shed::{FULL, NEARLY_FULL};
 use crate::aggregate::coverage::{Fall, Field};
 use crate::aggregate::repeats::Told;
 use crate::detect::baseline::as_float;
-use crate::event::{ListTrouble, ListTroubleKind, PartitionKey, RowKind, Trouble, TroubleKind};
+use crate::event::{
+    ListTrouble, ListTroubleKind, PartitionKey, RowKind, Storage, Trouble, TroubleKind,
+};
 use crate::incident::tracker::{Cause, Changes, Hearing, Sighting, Tracked, Tracker, Verdict};
 use crate::incident::{Incident, Severity, State, respond};
 use crate::money::Grouped;
@@ -32,6 +35,8 @@ pub struct News {
     pub lists: Option<Vec<ListTrouble>>,
     /// Tokens without a price, by account and model.
     pub unpriced: BTreeMap<(String, String), Unpriced>,
+    /// How full the database is, where it has a limit and was measured.
+    pub storage: Option<Storage>,
 }
 
 /// An incident rule of the service itself.
@@ -97,7 +102,15 @@ const SAYS_LESS: Rule = Rule {
     severity: Severity::Low,
     resolves_after_ms: NEVER_BY_AGE,
 };
-const RULES: [&Rule; 9] = [
+const FILLING: Rule = Rule {
+    id: "TW-S10",
+    name: "Store nearly full",
+    severity: Severity::Medium,
+    resolves_after_ms: HOUR_MS,
+};
+/// The same incident once the limit is reached.
+const FILLED: Rule = Rule { severity: Severity::High, ..FILLING };
+const RULES: [&Rule; 10] = [
     &LOST,
     &RECREATED,
     &STALLED,
@@ -107,6 +120,7 @@ const RULES: [&Rule; 9] = [
     &UNUSABLE,
     &DOUBLED,
     &SAYS_LESS,
+    &FILLING,
 ];
 /// Of rules that are judged by closed hours and resolve by quiet ones, or as soon as all is well.
 const NEVER_BY_AGE: i64 = i64::MAX;
@@ -231,8 +245,9 @@ impl Estate {
     fn report(&mut self, now: ArrivalTime, report: &Report<'_>) -> Changes {
         let cause = Cause { rule: report.rule.id, scope: report.scope.clone() };
         let known = self.tracker.open(&cause);
-        // Once an hour is often enough to say that it still goes on.
-        if known.is_some_and(|t| now.0.saturating_sub(t.incident.last_window.0) < HOUR_MS / 2) {
+        // Once an hour is often enough to say that it still goes on; that it got worse is news.
+        let lately = |t: &Tracked| now.0.saturating_sub(t.incident.last_window.0) < HOUR_MS / 2;
+        if known.is_some_and(|t| lately(t) && t.incident.severity >= report.rule.severity) {
             return Changes::default();
         }
         self.find(report, describe(report, now))
@@ -340,8 +355,9 @@ fn reports(news: &News) -> Vec<Report<'_>> {
     });
     let troubles = news.troubles.iter().map(about_trouble);
     let lists = news.lists.iter().flatten().map(about_list);
+    let filling = news.storage.iter().filter(|s| s.percent() >= NEARLY_FULL).map(about_storage);
     let of_hubs = gaps.chain(recreated).chain(stalled).chain(troubles);
-    of_hubs.chain(lists).chain(undeliverable).chain(unpriced).collect()
+    of_hubs.chain(lists).chain(undeliverable).chain(unpriced).chain(filling).collect()
 }
 
 fn about_trouble(trouble: &Trouble) -> Report<'_> {
@@ -380,6 +396,31 @@ fn about_list(trouble: &ListTrouble) -> Report<'_> {
             ListTroubleKind::Old => "list too old",
         },
         evidence: format!("list {}: {}", trouble.list, trouble.reason),
+    }
+}
+
+fn about_storage(storage: &Storage) -> Report<'_> {
+    let [minutes, fives, hours] = storage.removed.map(grouped);
+    let is_full = storage.percent() >= FULL;
+    let outlook = if is_full {
+        "What is left is needed, so the file grows beyond the limit rather than lose a total"
+    } else {
+        "Callers' rows go, the oldest by minute first, then by five minutes, then by hour"
+    };
+    Report {
+        rule: if is_full { &FILLED } else { &FILLING },
+        scope: "database".to_owned(),
+        account: "database",
+        observed: as_float(i64::try_from(storage.percent()).unwrap_or(i64::MAX)),
+        unit: "% of store.max_bytes",
+        evidence: format!(
+            "the database uses {} of the {} bytes that store.max_bytes allows. {outlook}; since this \
+             process began {minutes} rows by minute, {fives} by five minutes and {hours} by hour \
+             went. Totals, spend and incidents stay, and reading goes on. Raise store.max_bytes to \
+             keep more",
+            grouped(storage.used),
+            grouped(storage.limit),
+        ),
     }
 }
 
@@ -424,6 +465,10 @@ fn about_share(fall: &Fall) -> String {
         fall.field.word(),
         fall.usual / 10
     )
+}
+
+fn grouped(count: u64) -> String {
+    Grouped(i64::try_from(count).unwrap_or(i64::MAX)).to_string()
 }
 
 fn about_gap(gap: &Gap) -> Report<'_> {

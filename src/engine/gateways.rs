@@ -75,13 +75,9 @@ pub type AccountOf<'a> = &'a dyn Fn(&str) -> Option<String>;
 impl Gateways {
     /// As the database left them.
     #[must_use]
-    pub fn restore(
-        rows: Vec<GatewayRow>,
-        linked_to: Option<LinkSpan>,
-        attribution_ms: i64,
-    ) -> Self {
+    pub fn restore(rows: &[GatewayRow], linked_to: Option<LinkSpan>, attribution_ms: i64) -> Self {
         let mut gateways = Self { linked_to, attribution_ms, ..Self::default() };
-        for row in &rows {
+        for row in rows {
             gateways.keep(row);
         }
         gateways

@@ -351,6 +351,27 @@ pub struct Batch {
     pub lists: Option<Vec<ListTrouble>>,
     /// Our own clock, for the one case that no hub has ever told the time.
     pub clock: Option<ArrivalTime>,
+    /// How full the database is, measured every so often where it has a limit.
+    pub storage: Option<Storage>,
+}
+
+/// How full the database is, and what had to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Storage {
+    /// Bytes in use: pages that are not free, and the write-ahead log.
+    pub used: u64,
+    /// Bytes it may use.
+    pub limit: u64,
+    /// Rows of callers removed since this process began: by minute, five minutes and hour.
+    pub removed: [u64; 3],
+}
+
+impl Storage {
+    /// How full it is in percent, rounded down; may be above 100.
+    #[must_use]
+    pub const fn percent(&self) -> u64 {
+        self.used.saturating_mul(100) / if self.limit == 0 { 1 } else { self.limit }
+    }
 }
 
 /// Why a hub is not read although this process is well.

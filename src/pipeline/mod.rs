@@ -96,15 +96,22 @@ impl Core {
             return Ok(effects);
         }
         let rows = render(&effects);
-        let Err(mut error) = self.store.commit(&effects, &rows).await else { return Ok(effects) };
+        self.save(&effects, &rows).await?;
+        // What the database has forgotten is told before the next batch can refer to it.
+        self.engine.forget(&self.store.take_forgotten());
+        Ok(effects)
+    }
+
+    async fn save(&mut self, effects: &Effects, rows: &[OutboxRow]) -> Result<(), StoreError> {
+        let Err(mut error) = self.store.commit(effects, rows).await else { return Ok(()) };
         for pause in RETRY_AFTER {
             if matches!(error, StoreError::Fenced { .. }) {
                 return Err(error);
             }
             tracing::warn!(%error, retry_ms = pause.as_millis(), "cannot save a step");
             tokio::time::sleep(pause).await;
-            match self.store.recommit(&effects, &rows).await {
-                Ok(()) => return Ok(effects),
+            match self.store.recommit(effects, rows).await {
+                Ok(()) => return Ok(()),
                 Err(again) => error = again,
             }
         }
@@ -128,7 +135,8 @@ pub async fn drain<S: Source>(
             () = stop.cancelled() => return Ok(()),
             batch = source.next_batch() => batch?,
         };
-        let Some(batch) = batch else { return Ok(()) };
+        let Some(mut batch) = batch else { return Ok(()) };
+        batch.storage = core.store.measured().await?;
         let effects = core.step(&batch, &|_| Vec::new()).await?;
         after(source, &effects);
     }
@@ -240,6 +248,7 @@ impl<S: Source> Service<S> {
             if let Some(known) = informed.latest(files) {
                 self.core.know(known);
             }
+            batch.storage = self.core.store.measured().await?;
             if batch.troubles.iter().any(|trouble| trouble.kind == TroubleKind::Taken) {
                 // Is the other reader a successor at this database? Then our time is over.
                 self.core.store.check_owner().await?;

@@ -5,8 +5,9 @@ use sqlx::{Connection as _, Row as _};
 
 use super::honesty;
 use super::owner::check_owner;
+use super::retention::{forget_old, shed};
 use super::sql::{add_spend, add_splits, series};
-use super::{Store, StoreError};
+use super::{Store, StoreError, StoreSettings, privacy};
 use crate::aggregate::coverage::Coverage;
 use crate::aggregate::join::ROW_FORM;
 use crate::aggregate::rollup::{Caller, Deltas, Split};
@@ -15,17 +16,10 @@ use crate::engine::effects::{AccountEffects, Effects, PositionMove};
 use crate::failpoint;
 use crate::incident::tracker::{Cause, Tracked};
 use crate::price::spend::Spend;
-use crate::time::{ArrivalTime, Minute};
+use crate::time::ArrivalTime;
 
 use std::collections::BTreeMap;
 
-/// Minutes kept in the rollups: 48 hours by minute, 28 days by five minutes, 13 months by hour.
-const KEEP_MINUTES: [(&str, i64); 4] = [
-    ("delete from rollup_minute where start < $1", 48 * 60),
-    ("delete from rollup_five where start < $1", 28 * 24 * 60),
-    ("delete from rollup_hour where start < $1", 396 * 24 * 60),
-    ("delete from spend_hour where start < $1", 396 * 24 * 60),
-];
 /// Quarantined samples kept; all are counted.
 const KEEP_QUARANTINE: i64 = 10_000;
 
@@ -75,11 +69,19 @@ impl Store {
         let saved = if failpoint::sabotaged("split") {
             save_in_two(&mut connection, effects, outbox, self.epoch).await
         } else {
-            save(&mut connection, effects, outbox, self.epoch).await
+            save(&mut connection, effects, outbox, (self.epoch, &self.limit.settings)).await
         };
         match saved {
-            Ok(()) => {
+            Ok((removed, forgotten)) => {
+                if !forgotten.is_empty() {
+                    // The log still holds what was forgotten; where a reader is in the way, the next
+                    // full log takes it along.
+                    let folded = sqlx::query("pragma wal_checkpoint(truncate)");
+                    drop(folded.execute(&mut connection).await);
+                }
                 self.writer = Some(connection);
+                self.limit.note(removed);
+                self.limit.forgotten.extend(forgotten);
                 failpoint::reached("after-commit");
                 Ok(())
             }
@@ -112,11 +114,20 @@ impl Store {
                 Some((_, epoch)) if epoch != self.epoch => {
                     return Err(StoreError::Fenced { partition: name_of(position) });
                 }
-                Some((next, _)) if next == position.to => return Ok(()),
+                Some((next, _)) if next == position.to => return self.forget_again().await,
                 Some(_) | None => {}
             }
         }
         self.commit(effects, outbox).await
+    }
+
+    /// The answer that told what was forgotten is lost: all of it is told.
+    async fn forget_again(&mut self) -> Result<(), StoreError> {
+        let mut connection = self.writer().await?;
+        let forgotten = privacy::forgotten(&mut connection).await;
+        self.writer = Some(connection);
+        self.limit.forgotten = forgotten.map_err(|source| self.sql_error(source))?;
+        Ok(())
     }
 
     /// The next sequence number and the owner that the database holds for a partition.
@@ -149,12 +160,16 @@ fn name_of(position: &PositionMove) -> String {
     format!("{}/{}", position.key.hub, position.key.partition)
 }
 
+/// Rows removed by [`shed`] and names forgotten by [`privacy::reduce`].
+type Gone = ([u64; 3], Vec<(u32, u32)>);
+
 async fn save(
     connection: &mut SqliteConnection,
     effects: &Effects,
     outbox: &[OutboxRow],
-    epoch: i64,
-) -> Result<(), Failed> {
+    (epoch, settings): (i64, &StoreSettings),
+) -> Result<Gone, Failed> {
+    privacy::prepare(connection, &settings.callers).await?;
     sqlx::query("begin immediate").execute(&mut *connection).await?;
     if effects.positions.is_empty() {
         check_owner(connection, epoch).await?;
@@ -163,9 +178,14 @@ async fn save(
         move_position(connection, position, epoch).await?;
     }
     save_rest(connection, effects, outbox).await?;
+    let removed = match &effects.shed {
+        Some(allowed) => shed(connection, allowed).await?,
+        None => [0; 3],
+    };
+    let forgotten = privacy::reduce(connection, &settings.callers, effects).await?;
     failpoint::reached("in-commit");
     sqlx::query("commit").execute(&mut *connection).await?;
-    Ok(())
+    Ok((removed, forgotten))
 }
 
 /// The negative control: the same statements in two transactions. A crash between them counts
@@ -175,7 +195,7 @@ async fn save_in_two(
     effects: &Effects,
     outbox: &[OutboxRow],
     epoch: i64,
-) -> Result<(), Failed> {
+) -> Result<Gone, Failed> {
     sqlx::query("begin immediate").execute(&mut *connection).await?;
     save_rest(connection, effects, outbox).await?;
     sqlx::query("commit").execute(&mut *connection).await?;
@@ -185,7 +205,7 @@ async fn save_in_two(
         move_position(connection, position, epoch).await?;
     }
     sqlx::query("commit").execute(&mut *connection).await?;
-    Ok(())
+    Ok(Gone::default())
 }
 
 /// Compare and swap: exactly one row must still hold what this process believes.
@@ -247,6 +267,11 @@ async fn save_rest(
         save_account(connection, *account, saved).await?;
     }
     save_rollups(connection, effects).await?;
+    // By the judged slot, which every batching reaches alike, and after rows that are old already.
+    let clocks = effects.accounts.values().filter_map(|saved| saved.clock);
+    if let Some(judged_to) = clocks.map(|clock| clock.judged_to).max() {
+        forget_old(connection, Slot(judged_to).start()).await?;
+    }
     for (cause, tracked) in &effects.incidents {
         save_incident(connection, 0, cause, tracked).await?;
     }
@@ -334,8 +359,6 @@ async fn save_account(
             .bind(clock.seen.0.div_euclid(60_000))
             .execute(&mut *connection)
             .await?;
-        // By the judged slot, which every batching reaches alike.
-        forget_old(connection, Slot(clock.judged_to).start()).await?;
     }
     for (cause, tracked) in &saved.incidents {
         save_incident(connection, account, cause, tracked).await?;
@@ -359,14 +382,6 @@ async fn save_purchases(
         .bind(purchase.told.0)
         .execute(&mut *connection)
         .await?;
-    }
-    Ok(())
-}
-
-/// Drops rollups past their retention. Key order makes this a look at the first row.
-async fn forget_old(connection: &mut SqliteConnection, now: Minute) -> Result<(), sqlx::Error> {
-    for (statement, keep) in KEEP_MINUTES {
-        sqlx::query(statement).bind(now.0 - keep).execute(&mut *connection).await?;
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use super::honesty;
 use super::sql::{AMOUNT_COLUMNS, amount_at, series_parts, split_at};
 use super::{Store, StoreError};
-use crate::aggregate::names::NameKind;
+use crate::aggregate::names::{NameKind, REDUCED};
 use crate::aggregate::rollup::Caller;
 use crate::detect::DETECTORS;
 use crate::detect::series::{KEEP_HOURS, KEEP_SLOTS, SLOT_MIN};
@@ -125,9 +125,11 @@ async fn names(
     connection: &mut SqliteConnection,
     accounts: &mut Accounts,
 ) -> Result<(), sqlx::Error> {
-    let rows = sqlx::query("select account, kind, text from name order by account, id")
-        .fetch_all(&mut *connection)
-        .await?;
+    let rows =
+        sqlx::query("select account, kind, text from name where id < $1 order by account, id")
+            .bind(REDUCED)
+            .fetch_all(&mut *connection)
+            .await?;
     for row in rows {
         let kind = NameKind::from_number(row.try_get(1)?);
         if let (Some(account), Some(kind)) = (accounts.get_mut(&row.try_get::<u32, _>(0)?), kind) {
@@ -228,12 +230,13 @@ async fn networks(
     let rows = sqlx::query(
         "select series, (caller >> $1) & $2 as network, min(start) from (\
            select series, caller, start from rollup_hour where caller >= 0 and start < \
-             coalesce((select min(start) from rollup_minute), 0) - 59 \
+             coalesce((select min(start) from rollup_minute where caller >= 0), 1 << 60) - 59 \
            union all select series, caller, start from rollup_minute where caller >= 0) \
          group by series, network",
     )
     .bind(Caller::NETWORK.0)
-    .bind(Caller::NETWORK.1)
+    // The hash of a network stands for it as long as its name is known.
+    .bind(Caller::NETWORK.1 & !i64::from(REDUCED))
     .fetch_all(&mut *connection)
     .await?;
     for row in rows {

@@ -10,8 +10,13 @@ pub mod honesty;
 pub mod load;
 pub mod outbox;
 mod owner;
+pub mod privacy;
+pub mod purge;
 pub mod read;
+mod retention;
 mod sql;
+
+pub use retention::StoreSettings;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -38,6 +43,14 @@ pub enum StoreError {
     Locked {
         /// The file.
         path: PathBuf,
+    },
+    /// What was asked for cannot be done, for a reason that a person can mend.
+    #[error("database {path}: {reason}", path = path.display())]
+    Refused {
+        /// The file.
+        path: PathBuf,
+        /// Why, and what to do.
+        reason: String,
     },
     /// A newer program made it.
     #[error(
@@ -94,6 +107,7 @@ pub enum StoreError {
 pub struct Store {
     path: PathBuf,
     writer: Option<SqliteConnection>,
+    limit: retention::Limit,
     /// Grows with every process that opens the database to write; also the receivers' owner level.
     pub epoch: i64,
     /// Random id given at creation.
@@ -112,8 +126,13 @@ impl Store {
     /// Locked, newer, damaged, on a network share, or not to be created.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
         refuse_network_share(path)?;
-        let mut store =
-            Self { path: path.to_owned(), writer: None, epoch: 0, lineage: String::new() };
+        let mut store = Self {
+            path: path.to_owned(),
+            writer: None,
+            limit: retention::Limit::default(),
+            epoch: 0,
+            lineage: String::new(),
+        };
         let mut connection = store.connect().await?;
         migrate(path, &mut connection).await?;
         let (epoch, lineage) = owner::take_ownership(&mut connection)

@@ -29,6 +29,13 @@ pub(super) async fn take_ownership(
     connection: &mut SqliteConnection,
 ) -> Result<(i64, String), sqlx::Error> {
     sqlx::query("begin immediate").execute(&mut *connection).await?;
+    let taken = fence(connection).await?;
+    sqlx::query("commit").execute(&mut *connection).await?;
+    Ok(taken)
+}
+
+/// The same within a transaction: from its end on every earlier owner is fenced.
+pub(super) async fn fence(connection: &mut SqliteConnection) -> Result<(i64, String), sqlx::Error> {
     sqlx::query(
         "insert into meta (key, value) values ('lineage', lower(hex(randomblob(8)))), ('epoch', '0') \
          on conflict (key) do nothing",
@@ -49,7 +56,6 @@ pub(super) async fn take_ownership(
     let lineage = sqlx::query("select value from meta where key = 'lineage'")
         .fetch_one(&mut *connection)
         .await?;
-    sqlx::query("commit").execute(&mut *connection).await?;
     Ok((epoch.try_get(0)?, lineage.try_get(0)?))
 }
 

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 /// Modules of the library, each with its layer. A module may import from lower layers and from
 /// itself; two modules of one layer do not know each other unless listed with layers of their own.
-const LAYERS: [(&str, u8); 25] = [
+const LAYERS: [(&str, u8); 26] = [
     ("event", 0),
     ("time", 0),
+    ("days", 0),
     ("money", 0),
     ("severity", 0),
     ("problem", 0),

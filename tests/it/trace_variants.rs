@@ -258,7 +258,7 @@ fn metrics() -> Vec<(i64, Value)> {
 
 #[tokio::test]
 async fn what_no_row_tells_is_estimated_from_metrics_to_the_token_in_sum() {
-    let has_tokens = |request: &Request| request.number % 3 == 0;
+    let has_tokens = |request: &Request| request.number.is_multiple_of(3);
     let rows = |request: &Request| vec![(60_000, told_by_caller_log(request, has_tokens(request)))];
     let (mut reader, _folder) = counted_with(rows, metrics()).await;
     let total = only(&mut reader).await;
@@ -289,7 +289,7 @@ async fn what_metrics_alone_tell_is_estimated_for_nobody() {
 
 #[tokio::test]
 async fn teams_behind_a_gateway_get_their_true_share_and_nobody_elses() {
-    let through = |request: &Request| request.number % 4 != 0;
+    let through = |request: &Request| !request.number.is_multiple_of(4);
     let rows = |request: &Request| {
         let mut rows =
             vec![(4_000, usage(request, 0)), (60_000, told_by_caller_log(request, false))];

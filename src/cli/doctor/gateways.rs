@@ -16,7 +16,7 @@ const GATEWAY: &str = "/subscriptions/SUBSCRIPTION/resourceGroups/GROUP/provider
 
 /// Gateways most of whose calls are nobody's, and calls whose account is not known.
 pub(super) fn unexplained(facts: &Facts, target: &Target) -> Vec<Finding> {
-    let mut findings: Vec<Finding> = facts.gateways.iter().filter_map(|share| few(share)).collect();
+    let mut findings: Vec<Finding> = facts.gateways.iter().filter_map(few).collect();
     if records(facts, "GatewayLogs") > 0 && records(facts, "GatewayLlmLogs") == 0 {
         findings.push(Finding {
             severity: Severity::Low,

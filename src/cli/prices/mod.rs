@@ -38,7 +38,7 @@ enum Command {
 
 /// Form of printed data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Form {
+pub(super) enum Form {
     /// For people.
     Table,
     /// For programs.
@@ -111,7 +111,10 @@ fn moment(text: &str) -> Result<EventTime, String> {
 }
 
 /// Rows as comma-separated values.
-fn to_csv(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> anyhow::Result<String> {
+pub(super) fn to_csv(
+    head: &[&str],
+    rows: impl IntoIterator<Item = Vec<String>>,
+) -> anyhow::Result<String> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(head)?;
     for row in rows {
@@ -121,7 +124,7 @@ fn to_csv(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> anyhow:
 }
 
 /// An empty table in the style of every command.
-fn table(head: &[&str], right: &[usize]) -> comfy_table::Table {
+pub(super) fn table(head: &[&str], right: &[usize]) -> comfy_table::Table {
     let mut table = comfy_table::Table::new();
     table.load_style(comfy_table::presets::NOTHING);
     table.set_header(head);
