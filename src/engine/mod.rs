@@ -172,9 +172,8 @@ impl Engine {
             now: ArrivalTime(i64::MIN),
         };
         for (key, next, passed) in saved.partitions {
-            if !key.is_polled() {
-                engine.now = engine.now.max(passed);
-            }
+            let told = if key.is_polled() { engine.now } else { passed };
+            engine.now = engine.now.max(told);
             engine.partitions.insert(key, Partition::at(next, passed));
         }
         let keys: Vec<PartitionKey> = engine.partitions.keys().cloned().collect();
@@ -309,9 +308,7 @@ impl Engine {
         partition.moved = true;
         partition.events += 1;
         let enqueued = partition.passed;
-        if !key.is_polled() {
-            self.now = self.now.max(enqueued);
-        }
+        self.now = if key.is_polled() { self.now } else { self.now.max(enqueued) };
         let decoded = decode::decode(&arrival.body);
         self.count(&decoded, enqueued, effects);
         for (event, kind) in decoded.events.into_iter().zip(decoded.kinds) {
