@@ -56,10 +56,10 @@ pub struct Config {
     /// Networks with a name, lists of networks, and names of identities; read unless secrets were
     /// not looked up.
     pub files: Files,
-    /// What the database may hold, and what stays of callers.
-    pub store: StoreSettings,
     /// The directory, where it is asked for names of identities.
     pub directory: Option<DirectorySettings>,
+    /// What the database may hold, and what stays of callers.
+    pub store: StoreSettings,
 }
 
 /// Why there is no configuration.

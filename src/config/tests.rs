@@ -545,6 +545,25 @@ fn a_file_that_is_no_list_is_a_problem_with_its_line() {
 }
 
 #[test]
+fn the_directory_is_asked_where_that_is_wanted() {
+    let config = good(&format!("{HUB}[identities]\ngraph = true\nauth = \"workload\"\n"));
+    let directory = config.directory.unwrap();
+    assert_eq!(directory.endpoint.as_str(), "https://graph.microsoft.com/");
+    assert_eq!(directory.identity, Identity::Workload);
+    assert_eq!(directory.file, Path::new("conf/tokenwatch.db.names.json"));
+    let table = format!("{HUB}[identities]\ngraph = true\n");
+    bad_line(&table, "graph_endpoint = \"http://graph.example\"", 1, "it is sent our tokens");
+    bad_line(&table, "auth = \"connection-string\"", 8, "none of its values");
+    bad_line(&format!("{HUB}[identities]\n"), "graph = 1", 9, "not true or false");
+    bad_line(
+        &format!("{HUB}[identities]\ngraph = false\n"),
+        "auth = \"cli\"",
+        1,
+        "graph = true only",
+    );
+}
+
+#[test]
 fn what_stays_of_callers_is_said_with_its_key() {
     let config = good(HUB);
     assert_eq!((config.store.max_bytes, config.store.callers.keep_days), (None, 30));
@@ -567,23 +586,4 @@ fn what_stays_of_callers_is_said_with_its_key() {
     bad(&short, &[(7, 1, "shorter than 16")]);
     bad_line(&format!("{HUB}[store]\n"), "max_bytes = \"2\"", 13, "such as \"2 GB\"");
     bad_line(&format!("{HUB}[store]\n"), "max_bytes = \"1 MB\"", 13, "too little");
-}
-
-#[test]
-fn the_directory_is_asked_where_that_is_wanted() {
-    let config = good(&format!("{HUB}[identities]\ngraph = true\nauth = \"workload\"\n"));
-    let directory = config.directory.unwrap();
-    assert_eq!(directory.endpoint.as_str(), "https://graph.microsoft.com/");
-    assert_eq!(directory.identity, Identity::Workload);
-    assert_eq!(directory.file, Path::new("conf/tokenwatch.db.names.json"));
-    let table = format!("{HUB}[identities]\ngraph = true\n");
-    bad_line(&table, "graph_endpoint = \"http://graph.example\"", 1, "it is sent our tokens");
-    bad_line(&table, "auth = \"connection-string\"", 8, "none of its values");
-    bad_line(&format!("{HUB}[identities]\n"), "graph = 1", 9, "not true or false");
-    bad_line(
-        &format!("{HUB}[identities]\ngraph = false\n"),
-        "auth = \"cli\"",
-        1,
-        "graph = true only",
-    );
 }

@@ -245,10 +245,10 @@ impl<S: Source> Service<S> {
                 files = look.known;
                 batch.lists = Some(look.troubles);
             }
-            batch.storage = self.core.store.measured().await?;
             if let Some(known) = informed.latest(files) {
                 self.core.know(known);
             }
+            batch.storage = self.core.store.measured().await?;
             if batch.troubles.iter().any(|trouble| trouble.kind == TroubleKind::Taken) {
                 // Is the other reader a successor at this database? Then our time is over.
                 self.core.store.check_owner().await?;
