@@ -145,7 +145,7 @@ impl Decoded {
         self.events.iter().filter_map(Event::at).max()
     }
 
-    /// Records of every fate.
+    /// Records of every fate; one that holds many points counts once a point.
     #[must_use]
     pub fn records(&self) -> usize {
         let unknown: u32 = self.unknown.values().sum();

@@ -73,6 +73,11 @@ fn with(record: &Value, pointer: &str, by: &Value) -> String {
     changed.to_string()
 }
 
+/// What the record counts as: 1, or its points where it is an answer with many.
+fn points(record: &str) -> usize {
+    targets::body(record.as_bytes()).records()
+}
+
 /// Gives every record with every field replaced by `by` to `check`, with the field's pointer.
 fn each(by: &Value, check: &mut dyn FnMut(&str, &str, &[Event])) {
     let records = records();
@@ -80,10 +85,15 @@ fn each(by: &Value, check: &mut dyn FnMut(&str, &str, &[Event])) {
     for record in &records {
         let mut pointers = Vec::new();
         leaves(record, "", &mut pointers);
+        // An answer with many points may gain one thing that cannot be read.
+        let most = match points(&record.to_string()) {
+            1 => 1,
+            points => points + 1,
+        };
         for pointer in pointers {
             let text = with(record, &pointer, by);
             let decoded = targets::body(text.as_bytes());
-            assert_eq!(decoded.records(), 1, "{text}");
+            assert!((1..=most).contains(&decoded.records()), "{text}");
             check(&pointer, &text, &decoded.events);
         }
     }
@@ -188,13 +198,14 @@ fn nesting_in_any_field_costs_one_record_at_most() {
             let mut pointers = Vec::new();
             let value: Value = serde_json::from_str(record).unwrap();
             leaves(&value, "", &mut pointers);
+            let points = points(record);
             // A sixth of the fields: each takes a while.
             for pointer in pointers.iter().step_by(6) {
                 let text = with(&value, pointer, &json!("@@")).replace("\"@@\"", &nested);
                 let body = format!("{{\"records\":[{record},{text},{record}]}}");
                 let decoded = decode::decode(body.as_bytes());
-                assert!((2..=3).contains(&decoded.events.len()), "{pointer}");
-                assert_eq!(decoded.records(), 3, "{pointer}");
+                assert!((2 * points..=3 * points).contains(&decoded.events.len()), "{pointer}");
+                assert!((2 * points + 1..=3 * points).contains(&decoded.records()), "{pointer}");
             }
         }
     }
@@ -213,8 +224,8 @@ const KEPT: &str = "
     http://schemas.microsoft.com/identity/claims/tenantid, id, kind, location, metricName, mode,
     model, modelDeploymentName, modelName, modelVersion, name, objectId, oid, operationId,
     operationName, policyAssignmentId, policyDefinitionEffect, policyDefinitionId,
-    policyDefinitionReferenceId, productId, productName, raiPolicyName, resourceId, role,
-    severityThreshold, source, status, statusCode, subject, subscriptionId, tenantId, userId,
+    policyDefinitionReferenceId, productId, productName, raiPolicyName, resourceId, resourceid, role,
+    severityThreshold, source, status, statusCode, subject, subscriptionId, tenantId, userId, value,
     version, versionUpgradeOption
 ";
 
