@@ -4,7 +4,7 @@
 //! Such amounts are basis *estimated*. They are computed when they are read, from sums that only add,
 //! so a late row or a corrected metric needs no correction here.
 
-use super::metrics::{Compared, Completeness};
+use super::metrics::{Compared, Completeness, Counts};
 
 /// Calls of which no row told the tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -32,18 +32,38 @@ pub struct Estimated {
 /// are complete, or not to be compared yet.
 #[must_use]
 pub fn missing(compared: &Compared, untold: &[Untold], is_comparable: bool) -> Option<Estimated> {
-    let beyond = |metered: Option<i64>, logged: Option<i64>| {
-        Some(metered?.saturating_sub(logged.unwrap_or(0)).max(0))
-    };
-    let input = beyond(compared.metered.input, compared.logged.input)?;
-    let output = beyond(compared.metered.output, compared.logged.output)?;
+    let Counts { input, output, .. } = compared.logged;
+    let logged = Estimated { input: input.unwrap_or(0), output: output.unwrap_or(0) };
+    let missing = beyond(compared.metered, logged)?;
     let is_short = match compared.completeness() {
         Completeness::Partial | Completeness::NoLogs => is_comparable,
         Completeness::Complete | Completeness::More | Completeness::NoMetrics => false,
     };
     let has_untold = untold.iter().any(|untold| untold.calls > 0);
-    let missing = Estimated { input, output };
     (missing != Estimated::default() && (has_untold || is_short)).then_some(missing)
+}
+
+/// What metrics count beyond `logged`, never negative; `None` where they do not tell of tokens.
+#[must_use]
+pub fn beyond(metered: Counts, logged: Estimated) -> Option<Estimated> {
+    Some(Estimated { input: metered.input?, output: metered.output? }.less(logged))
+}
+
+impl Estimated {
+    /// The smaller of the two in each field.
+    #[must_use]
+    pub fn at_most(self, other: Self) -> Self {
+        Self { input: self.input.min(other.input), output: self.output.min(other.output) }
+    }
+
+    /// What is left without the other, never negative.
+    #[must_use]
+    pub fn less(self, other: Self) -> Self {
+        Self {
+            input: self.input.saturating_sub(other.input).max(0),
+            output: self.output.saturating_sub(other.output).max(0),
+        }
+    }
 }
 
 /// Spreads `missing` over `untold`, prompt tokens by bytes sent and generated ones by bytes received,
@@ -89,7 +109,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::aggregate::metrics::Counts;
 
     #[test]
     fn what_is_missing_needs_a_reason() {

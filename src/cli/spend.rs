@@ -6,12 +6,14 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::check::load_without_secrets;
+use super::estimates::{self, Guess};
 use super::prices::{Form, table, to_csv};
 use super::replay::{cost_text, printable};
 use super::{Exit, print};
 use crate::aggregate::join::JoinSettings;
 use crate::days::{Date, DaysError, Period, Step, Zone};
 use crate::money::{Grouped, NanoUsd};
+use crate::price::PriceBook;
 use crate::price::reconcile::Covered;
 use crate::price::spend::Spend;
 use crate::store::read::Reader;
@@ -164,11 +166,13 @@ impl State {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Sum {
     spend: Spend,
+    /// What no row told, by the metrics: beside the spend, never in it.
+    guess: Guess,
 }
 
 impl Sum {
     fn plus(self, other: Self) -> Self {
-        Self { spend: self.spend.plus(other.spend) }
+        Self { spend: self.spend.plus(other.spend), guess: self.guess.plus(other.guess) }
     }
 
     fn tokens(self) -> i64 {
@@ -196,7 +200,16 @@ impl Sum {
         }
     }
 
-    fn cells(self) -> [String; 6] {
+    /// What is estimated beside it; a dash where nothing is.
+    fn guessed(self) -> String {
+        match (self.guess == Guess::default(), self.guess.known_cost()) {
+            (true, _) => "-".to_owned(),
+            (false, Some(cost)) => format!("about {cost}"),
+            (false, None) => "unknown".to_owned(),
+        }
+    }
+
+    fn cells(self) -> [String; 7] {
         let known = (self.spend.cost(), self.cost().is_some());
         [
             Grouped(self.spend.calls).to_string(),
@@ -204,6 +217,7 @@ impl Sum {
             cost_text(known, (self.provisioned(), self.tokens())),
             count_or_dash(self.unpriced()),
             count_or_dash(self.spend.untold),
+            self.guessed(),
             self.basis().to_owned(),
         ]
     }
@@ -222,6 +236,9 @@ impl Sum {
             "calls_without_tokens": self.spend.untold,
             "attributed_tokens": self.spend.attributed_tokens,
             "attributed_nano_usd": self.spend.attributed_nano,
+            "estimated_tokens_input": self.guess.tokens.input,
+            "estimated_tokens_output": self.guess.tokens.output,
+            "estimated_nano_usd": self.guess.known_cost().map(|cost| cost.0),
             "basis": self.basis(),
         })
     }
@@ -254,12 +271,14 @@ struct Report {
 
 pub(super) async fn run(args: &Args) -> anyhow::Result<Exit> {
     let mut horizon_ms = JoinSettings::default().horizon_ms;
+    let mut book = PriceBook::built_in()?;
     let db = match (&args.db, &args.config) {
         (Some(db), _) => db.clone(),
         (None, None) => return usage("name a database (--db) or a configuration (--config)"),
         (None, Some(path)) => {
             let Some(config) = load_without_secrets(path)? else { return Ok(Exit::Configuration) };
             horizon_ms = config.engine.join.horizon_ms;
+            book = config.price.open()?;
             config.database
         }
     };
@@ -276,7 +295,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Exit> {
     let covered = covered.unwrap_or(never);
     let mut told = Vec::new();
     for period in periods {
-        let lines = lines(&mut reader, &period, args.per).await?;
+        let lines = lines(&mut reader, &period, args.per, &book).await?;
         told.push(Told { state: State::of(&period, covered, horizon_ms), period, lines });
     }
     let report = Report { zone: args.timezone.clone(), by: args.by, per: args.per, told };
@@ -313,11 +332,16 @@ async fn lines(
     reader: &mut Reader,
     period: &Period,
     per: Per,
+    book: &PriceBook,
 ) -> anyhow::Result<BTreeMap<[String; 3], Sum>> {
     let mut lines: BTreeMap<[String; 3], Sum> = BTreeMap::new();
     for hour in reader.spend(period.from, period.until).await? {
         let line = lines.entry(per.key(&hour.account, &hour.deployment, &hour.model)).or_default();
         line.spend = line.spend.plus(hour.spend);
+    }
+    for (hour, guess) in estimates::between(reader, (period.from, period.until), book).await? {
+        let line = lines.entry(per.key(&hour.account, &hour.deployment, &hour.model)).or_default();
+        line.guess = line.guess.plus(guess);
     }
     Ok(lines)
 }
@@ -348,8 +372,8 @@ fn to_table(report: &Report) -> String {
     };
     let mut head = vec![step];
     head.extend(NAMES.iter().take(of_names));
-    head.extend(["calls", "tokens", "cost", "unpriced", "untold", "basis", "state"]);
-    let right: Vec<usize> = (0..5).map(|place| 1 + of_names + place).collect();
+    head.extend(["calls", "tokens", "cost", "unpriced", "untold", "estimated", "basis", "state"]);
+    let right: Vec<usize> = (0..6).map(|place| 1 + of_names + place).collect();
     let mut table = table(&head, &right);
     let mut total = Sum::default();
     for told in &report.told {
@@ -392,7 +416,7 @@ fn table_rows(table: &mut comfy_table::Table, told: &Told, per: Per) {
         row.resize(1 + named(per, &NAMES.map(str::to_owned)).len(), "-".to_owned());
         // Nothing was counted where something could have been; elsewhere nobody knows.
         row.extend(match told.state {
-            State::NoData => vec!["-".to_owned(); 6],
+            State::NoData => vec!["-".to_owned(); 7],
             State::Whole | State::Settling | State::Running | State::Partly => {
                 Sum::default().cells().to_vec()
             }
@@ -461,6 +485,9 @@ fn csv(report: &Report) -> anyhow::Result<String> {
         "provisioned_tokens",
         "calls_without_tokens",
         "attributed_tokens",
+        "estimated_tokens_input",
+        "estimated_tokens_output",
+        "estimated_nano_usd",
         "basis",
         "state",
     ];
@@ -485,6 +512,9 @@ fn csv(report: &Report) -> anyhow::Result<String> {
                 sum.provisioned().to_string(),
                 sum.spend.untold.to_string(),
                 sum.spend.attributed_tokens.to_string(),
+                sum.guess.tokens.input.to_string(),
+                sum.guess.tokens.output.to_string(),
+                sum.guess.known_cost().map_or_else(String::new, |cost| cost.0.to_string()),
                 sum.basis().to_owned(),
                 told.state.word().to_owned(),
             ]

@@ -14,6 +14,7 @@ mod directory;
 mod doctor;
 mod emulator;
 mod gateways;
+mod estimates;
 mod golden;
 mod fuzz;
 mod harness;
