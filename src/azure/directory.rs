@@ -145,6 +145,28 @@ impl Wanted {
     }
 }
 
+/// The file beside a database that names are kept in.
+#[must_use]
+pub fn file_of(database: &Path) -> PathBuf {
+    let mut file = database.as_os_str().to_owned();
+    file.push(".names.json");
+    file.into()
+}
+
+/// Forgets what was said of some ids; true when the file named any of them.
+///
+/// # Errors
+/// The file is there and cannot be read or written.
+pub fn forget(file: &Path, ids: &[String]) -> std::io::Result<bool> {
+    let mut kept = Kept::read(file).map_err(std::io::Error::other)?;
+    let before = kept.0.len();
+    kept.0.retain(|known, _| !ids.iter().any(|id| id.eq_ignore_ascii_case(known)));
+    if kept.0.len() == before {
+        return Ok(false);
+    }
+    kept.write(file).map(|()| true)
+}
+
 /// What is known of one id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Entry {

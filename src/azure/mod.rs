@@ -2,7 +2,7 @@
 
 mod answer;
 mod client;
-mod directory;
+pub mod directory;
 mod pace;
 mod trust;
 

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::prices::table;
 use super::{Exit, Format, print};
+use crate::azure::directory;
 use crate::days::{Date, DaysError, Step, Zone};
 use crate::money::Grouped;
 use crate::store::purge::{Purge, Removed, Selection};
@@ -65,6 +66,9 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Exit> {
     }
     if args.yes || ask()? {
         purge.decide().await?;
+        if directory::forget(&directory::file_of(&args.db), &args.caller)? {
+            tracing::info!("names from the directory were removed too");
+        }
     } else {
         purge.abandon().await?;
         tracing::info!("nothing was removed");

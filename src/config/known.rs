@@ -12,7 +12,7 @@ use super::metrics_api;
 use super::secret::{SecretRef, is_placeholder};
 use super::section::{Section, Walk};
 use super::{Seen, table, tables};
-use crate::azure::DirectorySettings;
+use crate::azure::{DirectorySettings, directory};
 use crate::decode::text;
 use crate::files::Files;
 use crate::known::catalogue::Catalogue;
@@ -89,9 +89,8 @@ fn directory(
         true => metrics_api::https(section, "graph_endpoint", walk),
         false => Url::parse(GRAPH).ok(),
     };
-    let mut file = database.as_os_str().to_owned();
-    file.push(".names.json");
-    asked.then_some(DirectorySettings { endpoint: endpoint?, identity, file: file.into() })
+    let file = directory::file_of(database);
+    asked.then_some(DirectorySettings { endpoint: endpoint?, identity, file })
 }
 
 /// Reads every file that may be read, and reports what cannot be used.

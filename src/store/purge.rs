@@ -16,6 +16,8 @@ use super::{Store, StoreError, is_busy, migrate, owner, sql_error};
 use crate::aggregate::join;
 use crate::aggregate::names::{NameKind, OTHER};
 use crate::aggregate::rollup::Caller;
+use crate::incident::Incident;
+use crate::known::About;
 use crate::time::{DAY_MS, EventTime, Minute};
 
 /// What is to go.
@@ -363,10 +365,36 @@ impl Purge {
         self.delete("notifications", outbox, &[], Some(text)).await?;
         let samples = "delete from quarantine where instr(lower(sample), $1) > 0";
         self.delete("samples", samples, &[], Some(text)).await?;
+        self.unname(text).await?;
         // Both are written in lower case everywhere, so a plain replacement finds all of them.
         let incidents = "update incident set body = replace(body, $1, '(purged)') \
             where instr(body, $1) > 0";
         self.delete("incidents, kept without the caller", incidents, &[], Some(text)).await
+    }
+
+    /// Takes from incidents what was known about the caller beside its network and identity.
+    async fn unname(&mut self, text: &str) -> Result<(), sqlx::Error> {
+        let rows = sqlx::query("select key, body from incident where instr(body, $1) > 0")
+            .bind(text)
+            .fetch_all(&mut self.connection)
+            .await?;
+        for row in rows {
+            let (key, body): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+            let read = serde_json::from_str(&body);
+            let mut incident: Incident = read.map_err(|e| sqlx::Error::Decode(Box::new(e)))?;
+            let callers = incident.callers.iter_mut();
+            for caller in callers.filter(|c| c.network == text || c.identity == text) {
+                caller.name = None;
+                caller.about = About::default();
+            }
+            let body = serde_json::to_string(&incident);
+            sqlx::query("update incident set body = $1 where key = $2")
+                .bind(body.map_err(|e| sqlx::Error::Encode(Box::new(e)))?)
+                .bind(key)
+                .execute(&mut self.connection)
+                .await?;
+        }
+        Ok(())
     }
 
     /// Moves the sums of a caller to the row of all others.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::Value;
-use sqlx::Row as _;
+use sqlx::{Connection as _, Row as _};
 use tokenwatch::event::Batch;
 use tokenwatch::simulate::Scenario;
 
@@ -93,7 +93,26 @@ async fn a_purged_caller_is_nowhere_in_the_file_and_the_totals_stay() {
     let identity = some_identity(&db).await;
     assert!(holds(&db, THIEF) && holds(&db, &identity));
     let (before, sums) = (totals(&db).await, stored_sums(Path::new(&db)).await);
+    // What was known of them beside, and what the directory said.
+    let mut connection = connect(&db).await;
+    let named = sqlx::query(
+        "update incident set body = replace(body, $1, $1 || ',\"name\":\"Mallory Name\"') \
+         where instr(body, $1) > 0",
+    )
+    .bind(format!("\"network\":\"{THIEF}\""))
+    .execute(&mut connection)
+    .await
+    .unwrap();
+    assert!(named.rows_affected() > 0 && holds(&db, "Mallory Name"));
+    connection.close().await.unwrap();
+    let other = "00000000-0000-4000-8000-000000000001";
+    let entry = serde_json::json!({"name": "Somebody", "at_ms": 1});
+    let names = serde_json::json!({identity.clone(): entry, other: entry});
+    let names_file = folder.write("purge.db.names.json", names.to_string().as_bytes());
     let removed = purge(&db, &["--caller", THIEF, "--caller", &identity.to_uppercase()]);
+    let names = std::fs::read_to_string(&names_file).unwrap();
+    assert!(names.contains(other) && !names.contains(&identity), "{names}");
+    assert!(!holds(&db, "Mallory Name"), "the name is still in the file");
     assert_eq!(removed.get("names").and_then(Value::as_i64), Some(2), "{removed}");
     assert!(!holds(&db, THIEF), "the network is still in the file");
     assert!(!holds(&db, &identity), "the identity is still in the file");
