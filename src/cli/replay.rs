@@ -200,6 +200,21 @@ impl Row {
     }
 }
 
+/// A basis for people: with how much of the tokens it is about, where that is not all.
+pub(super) fn basis_text(basis: &str, spend: Spend) -> String {
+    let (attributed, tokens) = (spend.attributed_tokens, spend.over_meters(|meter| meter.tokens));
+    let per_mille = attributed.saturating_mul(1_000) / tokens.max(1);
+    match basis {
+        "attributed" if (1..tokens).contains(&attributed) && per_mille == 0 => {
+            "< 0.1 % attributed".to_owned()
+        }
+        "attributed" if (1..tokens).contains(&attributed) => {
+            format!("{}.{} % attributed", per_mille / 10, per_mille % 10)
+        }
+        word => word.to_owned(),
+    }
+}
+
 /// A cost for people: what is known of it and whether that is all, and how many of the tokens are
 /// paid by the hour.
 pub(super) fn cost_text(
@@ -308,7 +323,7 @@ fn to_table(totals: &Totals, who: &Who) -> String {
             Grouped(total.cached).to_string(),
             Grouped(total.output).to_string(),
             row.cost_text(),
-            row.basis().to_owned(),
+            basis_text(row.basis(), row.spend),
         ]);
     }
     for column in 3..8 {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::check::load_without_secrets;
 use super::estimates::{self, Guess};
 use super::prices::{Form, table, to_csv};
-use super::replay::{cost_text, printable};
+use super::replay::{basis_text, cost_text, printable};
 use super::{Exit, print};
 use crate::aggregate::join::JoinSettings;
 use crate::days::{Date, DaysError, Period, Step, Zone};
@@ -218,7 +218,7 @@ impl Sum {
             count_or_dash(self.unpriced()),
             count_or_dash(self.spend.untold),
             self.guessed(),
-            self.basis().to_owned(),
+            basis_text(self.basis(), self.spend),
         ]
     }
 
