@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::prices::table;
 use super::replay::printable;
 use crate::money::{Grouped, NanoUsd};
 use crate::store::callers::CallerTotal;
@@ -38,9 +39,8 @@ pub(super) fn to_table(callers: &[CallerTotal]) -> String {
     if callers.is_empty() {
         return String::new();
     }
-    let mut table = comfy_table::Table::new();
-    table.load_style(comfy_table::presets::NOTHING);
-    table.set_header(["caller", "identity", "asked for", "of", "calls", "tokens", "cost"]);
+    let head = ["caller", "identity", "asked for", "of", "calls", "tokens", "cost"];
+    let mut table = table(&head, &[4, 5, 6]);
     for caller in callers.iter().take(SHOWN) {
         let amount = caller.amount;
         let or_dash = |text: &str| if text.is_empty() { "-".to_owned() } else { printable(text) };
@@ -56,11 +56,6 @@ pub(super) fn to_table(callers: &[CallerTotal]) -> String {
                 _ => "unknown".to_owned(),
             },
         ]);
-    }
-    for column in 4..7 {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(comfy_table::CellAlignment::Right);
-        }
     }
     let more = callers.len().saturating_sub(SHOWN);
     let more = if more > 0 { format!("and {more} callers more\n") } else { String::new() };

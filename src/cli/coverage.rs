@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
+use super::prices::table;
 use crate::event::Seen;
 use crate::money::Grouped;
 use crate::time::{DAY_MS, EventTime};
@@ -35,9 +36,8 @@ pub(super) fn to_table(coverage: &[(i64, String, Seen)]) -> String {
     if kinds.is_empty() {
         return String::new();
     }
-    let mut table = comfy_table::Table::new();
-    table.load_style(comfy_table::presets::NOTHING);
-    table.set_header(["records read", "count", "tokens", "identity", "deployment", "network"]);
+    let head = ["records read", "count", "tokens", "identity", "deployment", "network"];
+    let mut table = table(&head, &[1, 2, 3, 4, 5]);
     for (kind, seen) in kinds {
         let share = |part: i64| match part {
             0 => "-".to_owned(),
@@ -47,11 +47,6 @@ pub(super) fn to_table(coverage: &[(i64, String, Seen)]) -> String {
             [seen.tokens, seen.identity, seen.deployment, seen.caller].map(share);
         let count = Grouped(seen.records).to_string();
         table.add_row([kind.to_owned(), count, tokens, identity, deployment, network]);
-    }
-    for column in 1..6 {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(comfy_table::CellAlignment::Right);
-        }
     }
     format!("\n{table}\n")
 }

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::prices::table;
 use super::replay::printable;
 use crate::money::{Grouped, NanoUsd};
 use crate::store::gateway::{BehindTotal, GatewayShare};
@@ -51,9 +52,8 @@ pub(super) fn to_json(behind: &[BehindTotal]) -> serde_json::Value {
 pub(super) fn to_table(behind: &[BehindTotal], shares: &[GatewayShare]) -> String {
     let mut text = String::new();
     if !behind.is_empty() {
-        let mut table = comfy_table::Table::new();
-        table.load_style(comfy_table::presets::NOTHING);
-        table.set_header(["behind a gateway", "caller", "of", "calls", "tokens", "cost"]);
+        let head = ["behind a gateway", "caller", "of", "calls", "tokens", "cost"];
+        let mut table = table(&head, &[3, 4, 5]);
         for caller in behind.iter().take(SHOWN) {
             let amount = caller.amount;
             let who = match (caller.subject.as_str(), caller.network.as_str()) {
@@ -73,11 +73,6 @@ pub(super) fn to_table(behind: &[BehindTotal], shares: &[GatewayShare]) -> Strin
                     _ => "unknown".to_owned(),
                 },
             ]);
-        }
-        for column in 3..6 {
-            if let Some(column) = table.column_mut(column) {
-                column.set_cell_alignment(comfy_table::CellAlignment::Right);
-            }
         }
         text.push_str(&format!("\n{table}\n"));
     }

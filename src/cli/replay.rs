@@ -8,6 +8,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::estimates::{self, Estimates};
+use super::prices::table;
 use super::{Exit, Format, callers, check, coverage, gateways, print};
 use crate::aggregate::rollup::Split;
 use crate::engine::{EngineSettings, Env};
@@ -298,19 +299,8 @@ fn to_json(totals: &Totals, who: &Who) -> serde_json::Value {
 }
 
 fn to_table(totals: &Totals, who: &Who) -> String {
-    let mut table = comfy_table::Table::new();
-    table.load_style(comfy_table::presets::NOTHING);
-    table.set_header([
-        "account",
-        "deployment",
-        "model",
-        "calls",
-        "in",
-        "cached",
-        "out",
-        "cost",
-        "basis",
-    ]);
+    let head = ["account", "deployment", "model", "calls", "in", "cached", "out", "cost", "basis"];
+    let mut table = table(&head, &[3, 4, 5, 6, 7]);
     for ((account, deployment), row) in by_deployment(totals) {
         let total = row.split.total();
         let deployment = if deployment.is_empty() { "(none)" } else { deployment };
@@ -325,11 +315,6 @@ fn to_table(totals: &Totals, who: &Who) -> String {
             row.cost_text(),
             basis_text(row.basis(), row.spend),
         ]);
-    }
-    for column in 3..8 {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(comfy_table::CellAlignment::Right);
-        }
     }
     let mut text = format!("{table}\n");
     for total in &totals.deployments {
