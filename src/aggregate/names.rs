@@ -13,6 +13,9 @@ pub const OTHER_TEXT: &str = "(other)";
 /// themselves stay below it (years of a hundred thousand forgotten names).
 pub const REDUCED: u32 = 1 << 23;
 
+/// How an identity reads where successful calls were made with a key.
+pub const KEY_TEXT: &str = "key";
+
 /// What a name names; the number is stored and never changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum NameKind {

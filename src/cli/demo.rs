@@ -8,6 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::replay::{printable, stop_on_interrupt};
 use super::{Exit, print};
+use crate::aggregate::names::KEY_TEXT;
 use crate::demo::{self, DemoOptions, Stage, Verdict};
 use crate::incident::{Announcement, CallerShare, Incident, Kind};
 use crate::money::{Grouped, NanoUsd};
@@ -208,8 +209,9 @@ fn block(incident: &Incident) -> String {
 
 fn caller_line(caller: &CallerShare) -> String {
     let identity = match (caller.network.is_empty(), caller.identity.is_empty()) {
-        (true, true) => "identity not known yet",
-        (false, true) => "API key (no identity)",
+        (true, true) => "identity not told yet",
+        (false, true) => "no identity yet: perhaps an API key",
+        (_, false) if caller.identity == KEY_TEXT => "API key (no identity)",
         (_, false) => &caller.identity,
     };
     let network = if caller.network.is_empty() {

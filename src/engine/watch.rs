@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Env;
 use super::account::{Account, Moment, closed_before};
-use crate::aggregate::names::{NONE, OTHER};
+use crate::aggregate::names::{KEY_TEXT, NONE, OTHER};
 use crate::aggregate::rollup::{Amount, Caller};
 use crate::detect::series::{Frozen, SLOTS_PER_DAY, SLOTS_PER_HOUR, Series, Signal, Slot, values};
 use crate::detect::{DETECTORS, Detector, Finding, Judge, Phase, network, seasonal};
@@ -253,6 +253,17 @@ fn by_person(callers: &BTreeMap<Caller, Amount>) -> BTreeMap<Person, Amount> {
     sums
 }
 
+/// Who has made successful calls with a key since `first`, as far as attribution windows have passed.
+fn with_keys(account: &Account, series: &Series, first: Slot, env: &Env) -> BTreeSet<Person> {
+    let open = closed_before(account.watermark, env.settings.join.attribution_ms);
+    let settled = series.callers(first, Slot(open.0 - 1));
+    let keyed = settled.into_iter().filter_map(|(caller, amount)| {
+        let parts = caller.parts().filter(|parts| parts.is_key(amount))?;
+        Some(Some((parts.network, parts.identity)))
+    });
+    keyed.collect()
+}
+
 /// The callers that bring the excess: tokens now against the three hours before the incident.
 fn culprits(
     account: &Account,
@@ -276,12 +287,13 @@ fn culprits(
     ranked.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
     let all: f64 = ranked.iter().map(|(excess, _, _)| excess).sum();
     ranked.retain(|(excess, _, _)| *excess >= CULPRIT_SHARE * all);
+    let keyed = with_keys(account, series, first, env);
     let shares = ranked.into_iter().take(MAX_CALLERS).map(|(_, person, amount)| {
         let (network, identity) = person.unwrap_or((OTHER, NONE));
         let [text, object] = [network, identity].map(|number| account.names.text(number));
         CallerShare {
             network: text.to_owned(),
-            identity: object.to_owned(),
+            identity: if keyed.contains(&person) { KEY_TEXT } else { object }.to_owned(),
             tokens: amount.tokens(),
             cost: (amount.unpriced == 0).then_some(NanoUsd(amount.cost_nano)),
             new: person.is_some() && network::is_new(series, network, first),

@@ -37,7 +37,8 @@ pub struct CallerShare {
     /// Network prefix, such as `203.0.113.0/24`; Azure masks the last octet, so never one address.
     /// Empty when no record named one.
     pub network: String,
-    /// Entra object id, or empty when the call used an API key (or no row named an identity yet).
+    /// Entra object id; `key` when successful calls had none on any row and none can come any more;
+    /// empty when none was told (yet).
     pub identity: String,
     /// Tokens in the incident's windows, all kinds.
     pub tokens: i64,

@@ -1,5 +1,6 @@
 //! What a mail says about an incident: cleaned, formatted and bounded once, for both of its parts.
 
+use crate::aggregate::names::KEY_TEXT;
 use crate::incident::{Announcement, CallerShare, Incident, Kind, Severity, State};
 use crate::known::Extent;
 use crate::money::{Grouped, NanoUsd};
@@ -277,7 +278,11 @@ fn caller(caller: &CallerShare, limits: &Limits) -> CallerLine {
         let shown = clean::untrusted(text, 64);
         if shown.trim().is_empty() { absent.to_owned() } else { shown }
     };
-    let identity = or(&caller.identity, "API key (no identity)");
+    let identity = match (caller.identity.as_str(), caller.network.is_empty()) {
+        (KEY_TEXT, _) => "API key (no identity)".to_owned(),
+        (_, true) => or(&caller.identity, "identity not told yet"),
+        (_, false) => or(&caller.identity, "no identity yet: perhaps an API key"),
+    };
     let name = caller.name.as_deref().map(|name| clean::untrusted(name, 64));
     CallerLine {
         network: or(&caller.network, "network not recorded"),

@@ -51,7 +51,7 @@ fn incident() -> Incident {
         cost: Some(NanoUsd(214_370_000_000)),
         cost_per_day: Some(NanoUsd(2_114_300_000_000)),
         callers: vec![
-            CallerShare { about: rented(), ..caller("198.51.100.0/24", "", 4_402_118, true) },
+            CallerShare { about: rented(), ..caller("198.51.100.0/24", "key", 4_402_118, true) },
             CallerShare {
                 about: office(),
                 name: Some("Build pipeline".to_owned()),

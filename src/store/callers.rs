@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Row as _};
 use super::StoreError;
 use super::read::{Reader, short};
 use super::sql::{SPLIT_COLUMNS, series_parts, split_at};
-use crate::aggregate::names::{NONE, OTHER, OTHER_TEXT};
+use crate::aggregate::names::{KEY_TEXT, NONE, OTHER, OTHER_TEXT};
 use crate::aggregate::rollup::{Amount, Caller};
 use crate::time::MINUTE_MS;
 
@@ -48,7 +48,7 @@ impl Identity {
     pub fn text(&self) -> &str {
         match self {
             Self::Object(id) => id,
-            Self::Key => "key",
+            Self::Key => KEY_TEXT,
             Self::Untold => "",
             Self::Others => OTHER_TEXT,
         }
