@@ -174,9 +174,12 @@ impl Series {
         range.fold(Amount::default(), |sum, (_, amount)| sum.plus(*amount))
     }
 
-    /// On-time sums by caller of the slots `from..=to`.
+    /// On-time sums by caller of the slots `from..=to`; none where the end lies before the beginning.
     #[must_use]
     pub fn callers(&self, from: Slot, to: Slot) -> BTreeMap<Caller, Amount> {
+        if to < from {
+            return BTreeMap::new();
+        }
         let range = self.callers.range((from.0, Caller(i64::MIN))..=(to.0, Caller(i64::MAX)));
         let mut sums = BTreeMap::new();
         for ((_, caller), amount) in range {
