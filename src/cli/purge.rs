@@ -66,14 +66,20 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Exit> {
     }
     if args.yes || ask()? {
         purge.decide().await?;
-        if directory::forget(&directory::file_of(&args.db), &args.caller)? {
-            tracing::info!("names from the directory were removed too");
-        }
+        forget_names(args)?;
     } else {
         purge.abandon().await?;
         tracing::info!("nothing was removed");
     }
     Ok(Exit::Ok)
+}
+
+/// What the directory said of the callers lies beside the database.
+fn forget_names(args: &Args) -> anyhow::Result<()> {
+    if directory::forget(&directory::file_of(&args.db), &args.caller)? {
+        tracing::info!("names from the directory were removed too");
+    }
+    Ok(())
 }
 
 fn selections(args: &Args) -> Result<Vec<Selection>, DaysError> {
