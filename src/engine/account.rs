@@ -11,7 +11,7 @@ use crate::aggregate::cap::CallerCap;
 use crate::aggregate::gateway::SKEW_MS;
 use crate::aggregate::join::{self, Calls, Taken};
 use crate::aggregate::link::{self, Behind, BehindKey, Direct, Link};
-use crate::aggregate::names::{NameKind, Names};
+use crate::aggregate::names::{NONE, NameKind, Names};
 use crate::aggregate::rollup::{Caller, Class, RollupKey, Split};
 use crate::detect::calibration::Calibration;
 use crate::detect::series::{Quiet, SLOT_MIN, Series, Slot};
@@ -295,8 +295,8 @@ impl Account {
         let ended = self.calls.ended(&span, link.until, &self.names);
         let direct: Vec<Direct> =
             ended.into_iter().map(|(call, merged)| Direct { call, merged }).collect();
-        let number_of = |name: &str| self.names.known(NameKind::Deployment, name);
-        let found = link::links(&direct, &link.calls, number_of);
+        let number_of = |name: &str, names: &Names| names.known(NameKind::Deployment, name);
+        let found = link::links(&direct, &link.calls, |name| number_of(name, &self.names));
         for (through, found) in due.iter().zip(found) {
             let linked = match found {
                 Link::To(place) => direct.get(place).map(|direct| direct.merged),
@@ -305,7 +305,8 @@ impl Account {
             let hour = Minute(through.latest.minute().0.div_euclid(60) * 60);
             let deployment = match linked {
                 Some(call) => call.deployment(),
-                None => self.names.number(NameKind::Deployment, &through.deployment),
+                // A name that only a gateway's caller has written gets no number of its own.
+                None => number_of(&through.deployment, &self.names).unwrap_or(NONE),
             };
             let gateway = self.names.number(NameKind::Gateway, &through.gateway);
             let share = behind.shares.entry((hour, deployment, gateway)).or_default();

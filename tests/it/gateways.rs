@@ -76,6 +76,20 @@ fn a_call_past_the_gateway_is_nobodys_behind_it() {
 }
 
 #[test]
+fn names_that_only_callers_of_a_gateway_write_become_no_deployments() {
+    let mut records = call(0, "a", "team-one", [100, 10]);
+    for n in 0..5 {
+        let mut log = gateway_log(n * 1000, &format!("x{n}"), (HOST, "team-two"), 100);
+        let url = format!("https://aif-prod.openai.azure.com/openai/deployments/made-up-{n}/chat");
+        *log.pointer_mut("/properties/backendUrl").unwrap() = json!(url);
+        records.push((100 + n, log));
+    }
+    let found = replayed(&sorted(records));
+    let members = ["deployment", "calls", "linked"];
+    assert_eq!(cells(&found, "gateways", &members), [" 5 0", "chat 1 1"]);
+}
+
+#[test]
 fn a_backend_nobody_knows_is_counted_and_a_map_makes_it_known() {
     let records = sorted(call(0, "a", "team-one", [100, 10]));
     let lines = records.iter().enumerate().map(|(sequence, (second, body))| {
