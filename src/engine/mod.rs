@@ -101,6 +101,9 @@ pub struct Engine {
     now: ArrivalTime,
 }
 
+/// Rows by account (resource id), each with where it was read.
+type Rows<'b> = BTreeMap<String, Vec<(AccountRow, &'b PartitionKey)>>;
+
 /// How far a hub was read.
 #[derive(Debug, Clone, Copy)]
 struct Passed {
@@ -219,7 +222,7 @@ impl Engine {
         for key in &batch.gone {
             self.partitions.entry(key.clone()).and_modify(Partition::leave);
         }
-        let mut rows: BTreeMap<String, Vec<(AccountRow, PartitionKey)>> = BTreeMap::new();
+        let mut rows = Rows::new();
         for arrival in &batch.arrivals {
             self.read(arrival, batch.clock, &mut rows, &mut effects);
         }
@@ -282,16 +285,19 @@ impl Engine {
         }
     }
 
-    fn read(
+    fn read<'b>(
         &mut self,
-        arrival: &Arrival,
+        arrival: &'b Arrival,
         clock: Option<ArrivalTime>,
-        rows: &mut BTreeMap<String, Vec<(AccountRow, PartitionKey)>>,
+        rows: &mut Rows<'b>,
         effects: &mut Effects,
     ) {
         let key = &arrival.partition;
         let fresh = || Partition::at(None, ArrivalTime(i64::MIN));
-        let partition = self.partitions.entry(key.clone()).or_insert_with(fresh);
+        let partition = match self.partitions.get_mut(key) {
+            Some(known) => known,
+            None => self.partitions.entry(key.clone()).or_insert_with(fresh),
+        };
         match partition.next {
             Some(next) if arrival.sequence < next => {
                 *effects.counters.entry("duplicate_events").or_default() += 1;
@@ -330,9 +336,9 @@ impl Engine {
             let Event::Row(row) = event else { continue };
             let row = AccountRow { row: *row, enqueued };
             match rows.get_mut(&row.row.account) {
-                Some(known) => known.push((row, key.clone())),
+                Some(known) => known.push((row, key)),
                 None => {
-                    rows.insert(row.row.account.clone(), vec![(row, key.clone())]);
+                    rows.insert(row.row.account.clone(), vec![(row, key)]);
                 }
             }
         }
@@ -447,12 +453,7 @@ impl Engine {
         }
     }
 
-    fn step_accounts(
-        &mut self,
-        mut rows: BTreeMap<String, Vec<(AccountRow, PartitionKey)>>,
-        effects: &mut Effects,
-        news: &mut News,
-    ) {
+    fn step_accounts(&mut self, mut rows: Rows<'_>, effects: &mut Effects, news: &mut News) {
         for (resource, rows) in &rows {
             self.admit(resource, rows, effects);
         }
@@ -493,7 +494,7 @@ impl Engine {
     fn admit(
         &mut self,
         resource: &str,
-        rows: &[(AccountRow, PartitionKey)],
+        rows: &[(AccountRow, &PartitionKey)],
         effects: &mut Effects,
     ) {
         if !self.accounts.contains_key(resource) {
