@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::prices::table;
 use super::replay::printable;
+use crate::known::Known;
 use crate::money::{Grouped, NanoUsd};
 use crate::store::callers::CallerTotal;
 
@@ -13,14 +14,17 @@ const SHOWN: usize = 10;
 const LISTED: usize = 10_000;
 
 /// One entry a caller.
-pub(super) fn to_json(callers: &[CallerTotal]) -> serde_json::Value {
+pub(super) fn to_json(callers: &[CallerTotal], known: &Known) -> serde_json::Value {
     let entries = callers.iter().take(LISTED).map(|caller| {
         let amount = caller.amount;
+        let about = known.about(&caller.network);
         json!({
             "account": caller.account,
             "deployment": caller.deployment,
             "network": caller.network,
+            "about": (!about.is_empty()).then(|| about.to_string()),
             "identity": caller.identity.text(),
+            "name": known.name_of(caller.identity.text()),
             "operation": caller.operation,
             "calls": amount.calls,
             "errors": amount.errors,
@@ -35,7 +39,7 @@ pub(super) fn to_json(callers: &[CallerTotal]) -> serde_json::Value {
 }
 
 /// The largest callers, a line each.
-pub(super) fn to_table(callers: &[CallerTotal]) -> String {
+pub(super) fn to_table(callers: &[CallerTotal], known: &Known) -> String {
     if callers.is_empty() {
         return String::new();
     }
@@ -44,9 +48,14 @@ pub(super) fn to_table(callers: &[CallerTotal]) -> String {
     for caller in callers.iter().take(SHOWN) {
         let amount = caller.amount;
         let or_dash = |text: &str| if text.is_empty() { "-".to_owned() } else { printable(text) };
+        let network = match known.about(&caller.network).short() {
+            Some(about) => format!("{} ({about})", caller.network),
+            None => caller.network.clone(),
+        };
+        let identity = caller.identity.text();
         table.add_row([
-            or_dash(&caller.network),
-            or_dash(caller.identity.text()),
+            or_dash(&network),
+            or_dash(known.name_of(identity).unwrap_or(identity)),
             or_dash(caller.operation),
             printable(&format!("{}/{}", caller.account, caller.deployment)),
             Grouped(amount.calls).to_string(),

@@ -9,6 +9,7 @@ use crate::files::InUse;
 use crate::notify::Destination;
 use crate::pipeline::wall_clock;
 use crate::source::event_hubs::Transport;
+use crate::store::privacy::Privacy;
 use crate::time::{DAY_MS, HOUR_MS};
 
 /// Checks a configuration and prints everything that is wrong with it.
@@ -72,10 +73,11 @@ fn in_use(file: &InUse) -> String {
     let size = file.content.as_deref().map_or("broken", |size| size);
     let now_ms = wall_clock()();
     let age_ms = now_ms.saturating_sub(modified_ms);
-    let days = age_ms.div_euclid(DAY_MS);
-    let age = match days {
-        0 => format!("{} h", age_ms.div_euclid(HOUR_MS)),
-        _ => format!("{days} days"),
+    let (days, hours) = (age_ms.div_euclid(DAY_MS), age_ms.div_euclid(HOUR_MS));
+    let age = match (days, hours) {
+        (0, 0) => "less than an hour".to_owned(),
+        (0, hours) => format!("{hours} h"),
+        (days, _) => format!("{days} days"),
     };
     let old = if file.is_old(now_ms) { ", older than its max_age" } else { "" };
     format!("{path}: {size}, written {age} ago{old}")
@@ -123,11 +125,21 @@ fn summary(config: &Config) -> String {
         line("destination", "none: incidents are kept, nobody is told");
     }
     for file in config.files.in_use() {
-        line(&file.name, &in_use(&file));
+        line("file", &format!("{}: {}", file.name, in_use(&file)));
     }
     if config.files.named() > 0 {
         line("networks", &format!("{} with a name of yours", config.files.named()));
     }
+    let callers = &config.store.callers;
+    let days = callers.keep_days;
+    line(
+        "callers",
+        &match callers.privacy {
+            Privacy::Full => "kept as they are".to_owned(),
+            Privacy::Prefix => format!("kept as they are for {days} days, then by network alone"),
+            Privacy::Hmac(_) => format!("kept as they are for {days} days, then as keyed hashes"),
+        },
+    );
     let contract = &config.price.contract;
     let book = config.price.book.as_ref().map(|path| path.display().to_string());
     line(

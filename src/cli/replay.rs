@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -12,6 +13,7 @@ use super::prices::table;
 use super::{Exit, Format, callers, check, coverage, gateways, print};
 use crate::aggregate::rollup::Split;
 use crate::engine::{EngineSettings, Env};
+use crate::known::Known;
 use crate::money::{Grouped, NanoUsd};
 use crate::pipeline::{self, Core};
 use crate::price::PriceBook;
@@ -69,6 +71,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     let source = Replay::open(&args.files)?.with_batch(args.batch);
     let store = Store::open(&args.db).await?.with(&settings);
     let (attribution_ms, book) = (env.settings.join.attribution_ms, env.book.clone());
+    let known = Arc::clone(&env.known);
     let mut core = Core::restore(store, env).await?;
     let mut source = source.with_known(core.positions().into_keys());
     let bar = progress(source.progress().1);
@@ -94,6 +97,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     let mut reader = Reader::open(&args.db).await?;
     let totals = reader.totals().await?;
     let who = Who {
+        known,
         callers: reader.callers(attribution_ms).await?,
         gateways: reader.behind_gateways().await?,
         estimates: estimates::of_all(&mut reader, &book).await?,
@@ -247,6 +251,7 @@ fn by_deployment(totals: &Totals) -> BTreeMap<(&str, &str), Row> {
 
 /// Who called, directly and through gateways, and what nobody logged.
 struct Who {
+    known: Arc<Known>,
     callers: Vec<CallerTotal>,
     gateways: (Vec<BehindTotal>, Vec<GatewayShare>),
     estimates: Estimates,
@@ -288,7 +293,7 @@ fn to_json(totals: &Totals, who: &Who) -> serde_json::Value {
     json!({
         "deployments": deployments,
         "estimated": who.estimates.to_json(),
-        "callers": callers::to_json(&who.callers),
+        "callers": callers::to_json(&who.callers, &who.known),
         "gateways": gateways::shares_to_json(&who.gateways.1),
         "behind_gateways": gateways::to_json(&who.gateways.0),
         "quarantined": totals.quarantined,
@@ -321,7 +326,7 @@ fn to_table(totals: &Totals, who: &Who) -> String {
         text.push_str(&missing(total));
     }
     text.push_str(&who.estimates.to_text());
-    text.push_str(&callers::to_table(&who.callers));
+    text.push_str(&callers::to_table(&who.callers, &who.known));
     text.push_str(&gateways::to_table(&who.gateways.0, &who.gateways.1));
     text.push_str(&coverage::to_table(&totals.coverage));
     for (name, count) in &totals.unknown_categories {
