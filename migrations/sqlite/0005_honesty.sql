@@ -2,7 +2,8 @@
 -- since 1970, all UTC; series = account * 2^32 + deployment, 0 for a whole account.
 
 -- Points of platform metrics, two days of them; the newest told value holds. quantity: 0 prompt
--- tokens, 1 generated tokens, 2 requests; family: 0 all publishers, 1 OpenAI models alone.
+-- tokens, 1 generated tokens, 2 requests, 3 use of provisioned throughput in hundredths of a percent
+-- (in no sum); family: 0 all publishers, 1 OpenAI models alone.
 create table metric_point (
     series integer not null,
     start integer not null,

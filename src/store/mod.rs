@@ -11,6 +11,7 @@ pub mod load;
 pub mod outbox;
 mod owner;
 pub mod privacy;
+pub mod provisioned;
 pub mod purge;
 pub mod read;
 mod retention;

@@ -5,7 +5,7 @@ use tokenwatch::severity::Severity;
 
 use crate::harness::{Folder, Ran, replay, run};
 use crate::hour::Hour;
-use crate::records::{at, gateway_log, request};
+use crate::records::{ACCOUNT, at, gateway_log, request};
 
 /// What `doctor` says about an hour, as (exit code, text) and as JSON.
 fn examined(hour: &Hour, folder: &Folder) -> (Ran, Value) {
@@ -342,4 +342,34 @@ fn gateways_that_cannot_be_told_apart_are_told_with_the_category_that_would() {
     let missing = findings(&page, "missing-gateway-tokens");
     let command = text(missing.first().unwrap(), "/commands/0");
     assert!(command.contains("GatewayLlmLogs"), "{command}");
+}
+
+/// What diagnostic settings cannot export, from an answer of the metrics API.
+#[test]
+fn provisioned_throughput_shows_how_far_it_is_used() {
+    let folder = Folder::new();
+    let data: Vec<Value> = [(0, 20.0), (60, 90.0), (120, 104.25)]
+        .map(|(second, average)| json!({"timeStamp": at(second), "average": average}))
+        .to_vec();
+    let body = json!({
+        "timespan": format!("{}/{}", at(0), at(180)), "interval": "PT1M",
+        "namespace": "microsoft.cognitiveservices/accounts", "resourceregion": "eastus2",
+        "value": [{
+            "id": format!("{ACCOUNT}/providers/Microsoft.Insights/metrics/ProvisionedUtilization"),
+            "type": "Microsoft.Insights/metrics", "name": {"value": "ProvisionedUtilization"},
+            "unit": "Percent",
+            "timeseries": [{
+                "metadatavalues": [{"name": {"value": "modeldeploymentname"}, "value": "reserved"}],
+                "data": data
+            }]
+        }]
+    });
+    let line = json!({"partition": "0", "sequence": 0, "enqueued": at(240), "body": body});
+    let file = folder.write("capture", line.to_string().as_bytes());
+    let db = folder.path("db");
+    replay(&[&file], &db);
+    let page = run(&["doctor", "--db", &db]).out;
+    let row = page.lines().find(|line| line.contains("reserved")).unwrap();
+    let cells: Vec<_> = row.split_whitespace().collect();
+    assert_eq!(cells, ["aif-prod", "reserved", "3", "71.4", "%", "104.2", "%"], "{page}");
 }

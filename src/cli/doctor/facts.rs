@@ -11,6 +11,7 @@ use crate::incident::{Incident, State};
 use crate::store::condition::Condition;
 use crate::store::gateway::GatewayShare;
 use crate::store::honesty::KindDelay;
+use crate::store::provisioned::ProvisionedUse;
 use crate::store::read::{Reader, Totals};
 use crate::time::{ArrivalTime, DAY_MS, HOUR_MS, MINUTE_MS, Minute};
 
@@ -40,6 +41,8 @@ pub(super) struct Facts {
     pub(super) gateways: Vec<GatewayShare>,
     /// Tokens (in and out) by name of the account that metrics count and no log tells.
     pub(super) estimated: BTreeMap<String, i64>,
+    /// Use of provisioned throughput, where it is known.
+    pub(super) provisioned: Vec<ProvisionedUse>,
     /// Sums, coverage and ledgers.
     pub(super) totals: Totals,
     /// Open incidents.
@@ -77,6 +80,7 @@ pub(super) async fn gather(path: &Path) -> anyhow::Result<Facts> {
         compared,
         gateways: reader.behind_gateways().await?.1,
         estimated: estimated(&mut reader).await?,
+        provisioned: reader.provisioned_use().await?,
         totals: reader.totals().await?,
         condition,
         open,

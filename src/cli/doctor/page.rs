@@ -51,6 +51,7 @@ pub(super) fn to_text(facts: &Facts, findings: &[Finding], setup: &Setup) -> Str
         ("Sent", sent(facts)),
         (&delay, delays(facts, setup)),
         ("Logs against Azure's metrics, last day", compared(facts)),
+        ("Use of provisioned throughput, last two days", provisioned(facts)),
     ] {
         if let Some(table) = table {
             text.push_str(&format!("\n{heading}\n{table}\n"));
@@ -189,6 +190,20 @@ fn compared(facts: &Facts) -> Option<Table> {
     (!facts.compared.is_empty()).then_some(table)
 }
 
+fn provisioned(facts: &Facts) -> Option<Table> {
+    let mut table = table(&["account", "deployment", "minutes", "mean", "highest"], 2);
+    for used in &facts.provisioned {
+        table.add_row([
+            printable(short(&used.account)),
+            printable(&used.deployment),
+            Grouped(used.minutes).to_string(),
+            percent(used.mean / 10),
+            percent(used.highest / 10),
+        ]);
+    }
+    (!facts.provisioned.is_empty()).then_some(table)
+}
+
 const fn hours(day: &Day) -> i64 {
     if day.with_metrics > 0 { day.with_metrics } else { day.without_metrics }
 }
@@ -230,6 +245,12 @@ pub(super) fn to_json(facts: &Facts, findings: &[Finding], setup: &Setup) -> Val
             "state": day.sums.completeness().word(),
         })
     });
+    let provisioned = facts.provisioned.iter().map(|used| {
+        json!({
+            "account": used.account, "deployment": used.deployment, "minutes": used.minutes,
+            "mean_per_mille": used.mean / 10, "highest_per_mille": used.highest / 10,
+        })
+    });
     json!({
         "read_up_to": facts.passed.to_string(),
         "findings": findings.collect::<Vec<_>>(),
@@ -239,6 +260,7 @@ pub(super) fn to_json(facts: &Facts, findings: &[Finding], setup: &Setup) -> Val
         "lateness_ms": setup.lateness_ms,
         "proposed_lateness_min": timing::proposed_min(&timing::of_rows(facts)),
         "completeness": compared.collect::<Vec<_>>(),
+        "provisioned": provisioned.collect::<Vec<_>>(),
     })
 }
 
