@@ -62,7 +62,8 @@ impl Privacy {
     const fn reduced(&self, network: u32, identity: u32) -> (u32, u32) {
         match self {
             Self::Full => (network, identity),
-            Self::Prefix => (network, NONE),
+            // That there was somebody stays: nobody at all would read as a key.
+            Self::Prefix => (network, if identity == NONE { NONE } else { OTHER }),
             Self::Hmac(_) => (hashed(network), hashed(identity)),
         }
     }

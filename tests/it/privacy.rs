@@ -9,6 +9,7 @@ use sqlx::Row as _;
 use tokenwatch::event::{Arrival, Batch};
 use tokenwatch::pipeline::Core;
 use tokenwatch::store::privacy::{CallerSettings, Privacy};
+use tokenwatch::store::read::Reader;
 use tokenwatch::store::{Store, StoreSettings};
 use tokenwatch::time::ArrivalTime;
 
@@ -133,6 +134,12 @@ async fn callers(db: &str) -> (BTreeMap<(i64, i64), i64>, i64) {
     (sums, row.get(0))
 }
 
+/// What is told of each caller's identity.
+async fn identities(db: &str) -> Vec<String> {
+    let told = Reader::open(Path::new(db)).await.unwrap().callers(600_000).await.unwrap();
+    told.iter().map(|caller| caller.identity.text().to_owned()).collect()
+}
+
 #[tokio::test]
 async fn identities_are_nowhere_in_the_file_after_their_days() {
     let folder = Folder::new();
@@ -150,6 +157,11 @@ async fn identities_are_nowhere_in_the_file_after_their_days() {
     assert_eq!(held(&reduced, kept.clone().into_iter()), kept);
     assert_eq!(held(&reduced, (0..ONCE).map(network)).len(), 400, "networks stay");
     core.store.close().await.unwrap();
+    // Who has lost the name has not called with a key: the four hundred, and two in their old rows.
+    let [before, after] = [identities(&full).await, identities(&reduced).await];
+    let count = |told: &[String], word: &str| told.iter().filter(|text| *text == word).count();
+    assert_eq!(count(&after, "(other)"), 402);
+    assert_eq!(count(&before, "key"), count(&after, "key"));
 
     same("totals", &totals(&full).await, &totals(&reduced).await);
     assert_eq!(callers(&full).await.0, callers(&reduced).await.0);
