@@ -436,7 +436,9 @@ mod tests {
         };
         let hmac = || Privacy::Hmac(SecretString::from("k"));
         assert_eq!(parts(Privacy::Full, caller), Some((7, 9)));
-        assert_eq!(parts(Privacy::Prefix, caller), Some((7, NONE)));
+        assert_eq!(parts(Privacy::Prefix, caller), Some((7, OTHER)));
+        let by_key = Caller::new(7, NONE, Operation::Chat);
+        assert_eq!(Privacy::Prefix.caller(by_key), by_key);
         assert_eq!(parts(hmac(), caller), Some((7 | REDUCED, 9 | REDUCED)));
         assert_eq!(hmac().caller(hmac().caller(caller)), hmac().caller(caller));
         let nobody = Caller::new(NONE, OTHER, Operation::Untold);
