@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use comfy_table::{CellAlignment, Table};
+use comfy_table::Table;
 use serde_json::{Value, json};
 
+use super::super::prices;
 use super::super::replay::printable;
 use super::facts::{Day, Facts};
 use super::findings::{Finding, Setup, percent, short};
@@ -98,16 +99,9 @@ fn wrapped(words: &str, first: &str, next: &str) -> String {
     lines.iter().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
+/// A table whose columns from `left` on are numbers.
 fn table(header: &[&str], left: usize) -> Table {
-    let mut table = Table::new();
-    table.load_style(comfy_table::presets::NOTHING);
-    table.set_header(header);
-    for column in left..header.len() {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    table
+    prices::table(header, &(left..header.len()).collect::<Vec<_>>())
 }
 
 fn hubs(facts: &Facts) -> Option<Table> {
