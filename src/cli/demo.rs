@@ -162,7 +162,10 @@ impl Stage for Terminal {
                 printable(incident.deployment.as_deref().unwrap_or(&incident.account)),
                 match announcement.kind {
                     Kind::Resolve => "resolved",
-                    Kind::Open | Kind::Escalate | Kind::Test => incident.severity.word(),
+                    Kind::Acknowledge => "acknowledged",
+                    Kind::Open | Kind::Escalate | Kind::Reopen | Kind::Repeat | Kind::Test => {
+                        incident.severity.word()
+                    }
                 },
             ));
         }

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::replay::printable;
 use super::{Exit, Format, print};
-use crate::incident::{CallerShare, Incident, State};
+use crate::incident::{CallerShare, Incident};
 use crate::money::NanoUsd;
 use crate::store::read::Reader;
 
@@ -31,7 +31,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     let mut reader = Reader::open(&args.db).await?;
     let mut incidents = reader.incidents().await?;
     if args.open {
-        incidents.retain(|incident| incident.state == State::Open);
+        incidents.retain(|incident| incident.state.is_live());
     }
     match args.format {
         Format::Json => {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{Exit, check, print};
-use crate::incident::{Announcement, Incident, Kind, Response, Severity, State};
+use crate::incident::{Announcement, Incident, Kind, Response};
 use crate::notify::{AnyChannel, deliver, render};
 use crate::pipeline::wall_clock;
 use crate::time::{ArrivalTime, EventTime};
@@ -54,26 +54,14 @@ fn announcement(now_ms: i64) -> Announcement {
         rule: "test-alert".to_owned(),
         rule_name: "Test message".to_owned(),
         account: "no account".to_owned(),
-        deployment: None,
-        resource_id: None,
-        model: None,
-        severity: Severity::Info,
-        state: State::Open,
         first_window: EventTime(now_ms),
         last_window: EventTime(now_ms),
         opened_at: at,
-        resolved_at: None,
-        observed: 0.0,
-        expected: 0.0,
-        bound: 0.0,
         unit: "nothing".to_owned(),
-        cost: None,
-        cost_per_day: None,
-        callers: Vec::new(),
         evidence: vec!["Somebody asked whether this channel works. It does.".to_owned()],
         response: vec![Response { what: "Nothing to do.".to_owned(), command: String::new() }],
         confidence: 1.0,
-        delay_azure_s: None,
+        ..Incident::default()
     };
     Announcement { kind: Kind::Test, step: 0, at, incident }
 }

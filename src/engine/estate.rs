@@ -300,6 +300,7 @@ fn describe(report: &Report<'_>, now: ArrivalTime) -> Incident {
         response: Vec::new(),
         confidence: 1.0,
         delay_azure_s: None,
+        ..Incident::default()
     }
 }
 

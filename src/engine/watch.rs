@@ -211,6 +211,7 @@ fn describe(
         deployment: Some(deployment),
         confidence: finding.confidence,
         delay_azure_s: account.delay_ms.map(|ms| ms.div_euclid(1000)),
+        ..Incident::default()
     })
 }
 

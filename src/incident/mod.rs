@@ -1,9 +1,16 @@
 //! Incidents: what a person is told about, with its evidence, money at risk and life cycle.
 
+pub mod chart;
+pub mod digest;
 pub mod respond;
 pub mod tracker;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
+
+pub use chart::Chart;
+pub use digest::Digest;
 
 use crate::known::About;
 use crate::money::NanoUsd;
@@ -11,11 +18,14 @@ pub use crate::severity::Severity;
 use crate::time::{ArrivalTime, EventTime};
 
 /// Where an incident is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// Going on.
+    #[default]
     Open,
+    /// Going on, and somebody has taken it.
+    Acknowledged,
     /// Over: the signal has been back inside its band for the time its rule asks.
     Resolved,
 }
@@ -26,7 +36,53 @@ impl State {
     pub const fn word(self) -> &'static str {
         match self {
             Self::Open => "open",
+            Self::Acknowledged => "acknowledged",
             Self::Resolved => "resolved",
+        }
+    }
+
+    /// True while the cause goes on, acknowledged or not.
+    #[must_use]
+    pub const fn is_live(self) -> bool {
+        !matches!(self, Self::Resolved)
+    }
+}
+
+/// One moment of an incident's life, as people read it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// When, by the clock of whoever caused it.
+    pub at: ArrivalTime,
+    /// Who; empty for the service itself.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub author: String,
+    /// What happened, such as `opened`, `severity rose to high` or `acknowledged: looking at it`.
+    pub what: String,
+}
+
+/// What a person said about an incident. Detectors read it; precision is counted from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Feedback {
+    /// Lawful and passing, such as a load test: not to be learnt, not to be told again while it lasts.
+    Expected,
+    /// Lawful and here to stay: the level is accepted and learnt at once.
+    NewNormal,
+    /// Not lawful: never to be learnt.
+    Abuse,
+}
+
+impl Feedback {
+    /// Every verdict.
+    pub const ALL: [Self; 3] = [Self::Expected, Self::NewNormal, Self::Abuse];
+
+    /// The word used in commands, output and storage.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Expected => "expected",
+            Self::NewNormal => "new-normal",
+            Self::Abuse => "abuse",
         }
     }
 }
@@ -55,7 +111,7 @@ pub struct CallerShare {
 }
 
 /// What is known about one incident; the record people and receivers are told from.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Incident {
     /// `rule | scope | n | lineage`: stable over retries, restarts and replays.
     pub key: String,
@@ -106,6 +162,60 @@ pub struct Incident {
     pub confidence: f64,
     /// Seconds from the last call of the window to its record's arrival at the hub; `None` unknown.
     pub delay_azure_s: Option<i64>,
+    /// The first call of the first anomalous window, by its own clock; `None` unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_call: Option<EventTime>,
+    /// When the hub took that call's record; `None` unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_arrival: Option<ArrivalTime>,
+    /// What was expected and observed around the incident.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chart: Option<Chart>,
+    /// Largest callers in the hours before, at most ten: whom `callers` is compared with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub callers_before: Vec<CallerShare>,
+    /// What happened, oldest first, at most [`HISTORY_MAX`] entries; the audit trail keeps all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<Entry>,
+    /// What people said about it; the last word holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feedback: Option<Feedback>,
+    /// Key of the incident that tells this one's story.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
+    /// Keys of incidents whose story this one tells.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub children: Vec<String>,
+}
+
+/// Moments kept in an incident itself.
+pub const HISTORY_MAX: usize = 20;
+
+impl Incident {
+    /// What routes, silences and inhibitions match on. What is unknown is absent.
+    ///
+    /// `rule`, `rule_name`, `severity`, `account`, and where known `deployment`, `model`,
+    /// `subscription`, `resource_group`.
+    #[must_use]
+    pub fn labels(&self) -> BTreeMap<&'static str, String> {
+        let segment = |name: &str| {
+            let resource = self.resource_id.as_deref()?;
+            let mut segments = resource.split('/');
+            segments.find(|segment| segment.eq_ignore_ascii_case(name))?;
+            segments.next().filter(|value| !value.is_empty()).map(str::to_owned)
+        };
+        let known = [
+            ("rule", Some(self.rule.clone())),
+            ("rule_name", Some(self.rule_name.clone())),
+            ("severity", Some(self.severity.word().to_owned())),
+            ("account", Some(self.account.clone())),
+            ("deployment", self.deployment.clone()),
+            ("model", self.model.clone()),
+            ("subscription", segment("subscriptions")),
+            ("resource_group", segment("resourcegroups")),
+        ];
+        known.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    }
 }
 
 /// One step of the answer to an incident.
@@ -123,8 +233,14 @@ pub struct Response {
 pub enum Kind {
     /// The incident began.
     Open,
-    /// Its severity rose.
+    /// Its severity rose, or the money at risk grew.
     Escalate,
+    /// It had been over for a while only.
+    Reopen,
+    /// Somebody has taken it.
+    Acknowledge,
+    /// It has been going on for as long as the route asks to be reminded after.
+    Repeat,
     /// It is over.
     Resolve,
     /// Somebody asked whether this channel works.
@@ -132,12 +248,26 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 7] = [
+        Self::Open,
+        Self::Escalate,
+        Self::Reopen,
+        Self::Acknowledge,
+        Self::Repeat,
+        Self::Resolve,
+        Self::Test,
+    ];
+
     /// The word used in keys, storage and payloads.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
             Self::Open => "open",
             Self::Escalate => "escalate",
+            Self::Reopen => "reopen",
+            Self::Acknowledge => "acknowledge",
+            Self::Repeat => "repeat",
             Self::Resolve => "resolve",
             Self::Test => "test",
         }

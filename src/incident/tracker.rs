@@ -142,7 +142,7 @@ impl Tracker {
     pub fn restore(&mut self, cause: Cause, tracked: Tracked) {
         let count = self.counts.entry(cause.clone()).or_default();
         *count = (*count).max(tracked.n);
-        if tracked.incident.state == State::Open {
+        if tracked.incident.state.is_live() {
             self.open.insert(cause, tracked);
         }
     }
@@ -285,34 +285,16 @@ fn merge(tracked: &mut Tracked, seen: Incident, score: f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::time::EventTime;
 
     fn incident(severity: Severity) -> Incident {
         Incident {
-            key: String::new(),
             rule: "TW-C01".to_owned(),
-            rule_name: String::new(),
             account: "a".to_owned(),
-            deployment: None,
-            resource_id: None,
-            model: None,
             severity,
-            state: State::Open,
-            first_window: EventTime(0),
-            last_window: EventTime(0),
             opened_at: ArrivalTime(7),
-            resolved_at: None,
             observed: 1.0,
-            expected: 0.0,
-            bound: 0.0,
-            unit: String::new(),
-            cost: None,
-            cost_per_day: None,
-            callers: Vec::new(),
-            evidence: Vec::new(),
-            response: Vec::new(),
             confidence: 1.0,
-            delay_azure_s: None,
+            ..Incident::default()
         }
     }
 

@@ -157,8 +157,14 @@ fn subject(announcement: &Announcement) -> String {
             );
             format!("[resolved] {place}: over after {}, {total}", lasted(incident))
         }
-        Kind::Open | Kind::Escalate => {
-            let rise = if announcement.kind == Kind::Escalate { "now " } else { "" };
+        Kind::Open | Kind::Escalate | Kind::Reopen | Kind::Acknowledge | Kind::Repeat => {
+            let rise = match announcement.kind {
+                Kind::Escalate => "now ",
+                Kind::Reopen => "again ",
+                Kind::Acknowledge => "taken: ",
+                Kind::Repeat => "still ",
+                Kind::Open | Kind::Resolve | Kind::Test => "",
+            };
             let severity = incident.severity.word();
             let mut subject = format!("[{rise}{severity}] {place}: {}", what(incident));
             match so_far {
@@ -192,7 +198,9 @@ fn what(incident: &Incident) -> String {
 fn when(incident: &Incident) -> String {
     let (from, to) = (incident.first_window.0, incident.last_window.0);
     match incident.state {
-        State::Open => format!("since {}, for {}", number::minute(from), lasted(incident)),
+        State::Open | State::Acknowledged => {
+            format!("since {}, for {}", number::minute(from), lasted(incident))
+        }
         State::Resolved => format!("from {} to {}", number::minute(from), number::minute(to)),
     }
 }
@@ -204,6 +212,9 @@ fn headline(announcement: &Announcement) -> String {
         Kind::Test => "This is a test: nothing is wrong.".to_owned(),
         Kind::Open => capitalised(&what),
         Kind::Escalate => format!("Worse: {what}"),
+        Kind::Reopen => format!("Again: {what}"),
+        Kind::Acknowledge => format!("Somebody has taken it: {what}"),
+        Kind::Repeat => format!("Still going on: {what}"),
         Kind::Resolve => format!("Over after {}", lasted(incident)),
     }
 }
@@ -230,6 +241,9 @@ fn badge(kind: Kind, severity: Severity) -> String {
     match kind {
         Kind::Open => severity,
         Kind::Escalate => format!("NOW {severity}"),
+        Kind::Reopen => format!("AGAIN {severity}"),
+        Kind::Acknowledge => format!("TAKEN {severity}"),
+        Kind::Repeat => format!("STILL {severity}"),
         Kind::Resolve => "RESOLVED".to_owned(),
         Kind::Test => "TEST".to_owned(),
     }
@@ -240,10 +254,10 @@ const fn colour(kind: Kind, severity: Severity) -> &'static str {
     match (kind, severity) {
         (Kind::Resolve, _) => "#1a6b3c",
         (Kind::Test, _) => "#475569",
-        (Kind::Open | Kind::Escalate, Severity::Critical) => "#8b0f1a",
-        (Kind::Open | Kind::Escalate, Severity::High) => "#b3261e",
-        (Kind::Open | Kind::Escalate, Severity::Medium) => "#a34a00",
-        (Kind::Open | Kind::Escalate, Severity::Low | Severity::Info) => "#1f5fa8",
+        (_, Severity::Critical) => "#8b0f1a",
+        (_, Severity::High) => "#b3261e",
+        (_, Severity::Medium) => "#a34a00",
+        (_, Severity::Low | Severity::Info) => "#1f5fa8",
     }
 }
 
@@ -300,7 +314,9 @@ fn caller(caller: &CallerShare, limits: &Limits) -> CallerLine {
 
 const fn steps_title(kind: Kind) -> &'static str {
     match kind {
-        Kind::Open | Kind::Escalate => "What to do",
+        Kind::Open | Kind::Escalate | Kind::Reopen | Kind::Acknowledge | Kind::Repeat => {
+            "What to do"
+        }
         Kind::Resolve => "If not done yet",
         Kind::Test => "What it would say to do",
     }

@@ -86,11 +86,11 @@ fn headers(
     }
     let incident = &announcement.incident;
     if incident.severity >= Severity::High
-        && matches!(announcement.kind, Kind::Open | Kind::Escalate)
+        && matches!(announcement.kind, Kind::Open | Kind::Escalate | Kind::Reopen)
     {
         builder = builder.raw_header(fixed(HeaderName::new_from_ascii_str("Importance"), "high"));
     }
-    if matches!(announcement.kind, Kind::Escalate | Kind::Resolve) {
+    if !matches!(announcement.kind, Kind::Open | Kind::Test) {
         let opening = idempotency_key(&incident.key, Kind::Open, 0, addresses.destination);
         let opening = message_id(&opening);
         builder = builder.in_reply_to(opening.clone()).references(opening);

@@ -70,6 +70,7 @@ fn incident() -> Incident {
         response: responses(),
         confidence: 0.94,
         delay_azure_s: Some(41),
+        ..Incident::default()
     }
 }
 

@@ -46,7 +46,7 @@ fn keys_tell_announcements_apart_and_stay_the_same() {
 #[test]
 fn the_same_announcement_gives_the_same_bytes() {
     let to = [email("mail"), Destination::Webhook(webhook("hook", "https://x.example/"))];
-    for kind in [Kind::Open, Kind::Escalate, Kind::Resolve, Kind::Test] {
+    for kind in Kind::ALL {
         let first = render(&announcement(kind), &to).unwrap();
         assert_eq!(first, render(&announcement(kind), &to).unwrap());
         assert_eq!(first.len(), 2);
@@ -226,7 +226,7 @@ fn check_hostile(kind: Kind, text: &str) {
 
 #[test]
 fn hostile_names_change_nothing_but_the_text() {
-    for kind in [Kind::Open, Kind::Escalate, Kind::Resolve, Kind::Test] {
+    for kind in Kind::ALL {
         for text in HOSTILE {
             check_hostile(kind, text);
             check_hostile(kind, &text.repeat(5_000 / text.len().max(1)));

@@ -161,12 +161,11 @@ async fn carry(
 ) {
     while let Some(pending) = letters.recv().await {
         let row = &pending.row;
-        let kinds = [Kind::Open, Kind::Escalate, Kind::Resolve, Kind::Test];
         let notification = Notification {
             key: row.key.clone(),
             incident_key: row.incident_key.clone(),
             destination: row.destination.clone(),
-            kind: kinds.into_iter().find(|kind| kind.word() == row.kind).unwrap_or(Kind::Test),
+            kind: Kind::ALL.into_iter().find(|kind| kind.word() == row.kind).unwrap_or(Kind::Test),
             created: row.created,
             body: row.body.clone(),
         };

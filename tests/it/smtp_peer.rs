@@ -150,6 +150,7 @@ fn announcement() -> Announcement {
         response: Vec::new(),
         confidence: 0.9,
         delay_azure_s: Some(41),
+        ..Incident::default()
     };
     Announcement { kind: Kind::Open, step: 0, at: incident.opened_at, incident }
 }

@@ -7,7 +7,7 @@ use super::findings::short;
 use crate::aggregate::metrics::{Compared, is_comparable};
 use crate::aggregate::repeats::Told;
 use crate::engine::honesty::Sent;
-use crate::incident::{Incident, State};
+use crate::incident::Incident;
 use crate::store::condition::Condition;
 use crate::store::gateway::GatewayShare;
 use crate::store::honesty::KindDelay;
@@ -70,7 +70,7 @@ pub(super) async fn gather(path: &Path) -> anyhow::Result<Facts> {
     let first_hour = hour - RECENT_HOURS;
     let compared = compared(&mut reader, first_hour, passed).await?;
     let mut open = reader.incidents().await?;
-    open.retain(|incident| incident.state == State::Open);
+    open.retain(|incident| incident.state.is_live());
     Ok(Facts {
         passed,
         sent: reader.sent().await?,
