@@ -1,12 +1,15 @@
-//! `[[notify.email]]`, `[[notify.webhook]]` and `[[notify.eml]]`: who hears of incidents.
+//! `[[notify.CHANNEL]]`: who hears of incidents.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::section::{Section, Walk};
 use crate::incident::Severity;
-use crate::notify::{Destination, EmailSettings, EmlSettings, Problem, Tls, WebhookSettings};
+use crate::notify::{
+    Destination, EmailSettings, EmlSettings, Problem, Settings, Tls, WebhookSettings,
+};
 
-pub(super) const EMAIL: &[&str] = &[
+const EMAIL: &[&str] = &[
     "name",
     "from",
     "to",
@@ -18,16 +21,70 @@ pub(super) const EMAIL: &[&str] = &[
     "ca_file",
     "min_severity",
 ];
-pub(super) const WEBHOOK: &[&str] =
-    &["name", "url", "secret", "previous_secret", "ca_file", "min_severity"];
-pub(super) const EML: &[&str] = &["name", "folder", "from", "to", "min_severity"];
+const WEBHOOK: &[&str] = &["name", "url", "secret", "previous_secret", "ca_file", "min_severity"];
+const EML: &[&str] = &["name", "folder", "from", "to", "min_severity"];
 
 const TLS: &[(&str, Tls)] =
     &[("implicit", Tls::Implicit), ("starttls", Tls::StartTls), ("none", Tls::None)];
 
-/// Reads a mail destination.
-pub(super) fn email(section: &Section<'_>, walk: &mut Walk<'_>) -> Destination {
+type Read = fn(&Section<'_>, &mut Walk<'_>) -> Arc<dyn Settings>;
+
+/// A channel that a configuration may name.
+pub struct ChannelKind {
+    /// The word of `[[notify.WORD]]`.
+    pub word: &'static str,
+    /// Whom it tells, for the manual.
+    pub tells: &'static str,
+    pub(super) header: &'static str,
+    /// Keys of its table.
+    pub(super) keys: &'static [&'static str],
+    /// Severity from which it is told where the file does not say.
+    usual: Severity,
+    read: Read,
+}
+
+/// Every channel, in the order of the manual's table.
+pub const CHANNELS: &[ChannelKind] = &[
+    ChannelKind {
+        word: "email",
+        tells: "people, by SMTP",
+        header: "[[notify.email]]",
+        keys: EMAIL,
+        usual: Severity::Medium,
+        read: email,
+    },
+    ChannelKind {
+        word: "webhook",
+        tells: "a program, by HTTP requests signed as Standard Webhooks",
+        header: "[[notify.webhook]]",
+        keys: WEBHOOK,
+        usual: Severity::Low,
+        read: webhook,
+    },
+    ChannelKind {
+        word: "eml",
+        tells: "a folder, which gets the mails as files",
+        header: "[[notify.eml]]",
+        keys: EML,
+        usual: Severity::Low,
+        read: eml,
+    },
+];
+
+/// Reads one destination.
+pub(super) fn read(kind: &ChannelKind, section: &Section<'_>, walk: &mut Walk<'_>) -> Destination {
     section.require("name", "\"oncall\"", walk);
+    let choices = Severity::ALL.map(|severity| (severity.word(), severity));
+    let destination = Destination {
+        name: section.text("name", walk).unwrap_or_default(),
+        min_severity: section.choice("min_severity", &choices, walk).unwrap_or(kind.usual),
+        settings: (kind.read)(section, walk),
+    };
+    validate(&destination, section, walk);
+    destination
+}
+
+fn email(section: &Section<'_>, walk: &mut Walk<'_>) -> Arc<dyn Settings> {
     section.require("from", "\"tokenwatch <alerts@contoso.example>\"", walk);
     section.require("to", "[\"oncall@contoso.example\"]", walk);
     section.require("host", "\"smtp.contoso.example\"", walk);
@@ -39,9 +96,7 @@ pub(super) fn email(section: &Section<'_>, walk: &mut Walk<'_>) -> Destination {
         Tls::None => 25,
     };
     let port = section.whole("port", 1..=65_535, walk);
-    let destination = Destination::Email(EmailSettings {
-        name: section.text("name", walk).unwrap_or_default(),
-        min_severity: severity(section, Severity::Medium, walk),
+    Arc::new(EmailSettings {
         from: section.text("from", walk).unwrap_or_default(),
         to: section.texts("to", walk).unwrap_or_default(),
         host: section.text("host", walk).unwrap_or_default(),
@@ -50,49 +105,29 @@ pub(super) fn email(section: &Section<'_>, walk: &mut Walk<'_>) -> Destination {
         username: section.text("username", walk),
         password: section.secret("password", walk),
         ca_file: section.file("ca_file", walk),
-    });
-    validate(&destination, section, walk);
-    destination
+    })
 }
 
-/// Reads a webhook.
-pub(super) fn webhook(section: &Section<'_>, walk: &mut Walk<'_>) -> Destination {
-    section.require("name", "\"siem\"", walk);
+fn webhook(section: &Section<'_>, walk: &mut Walk<'_>) -> Arc<dyn Settings> {
     section.require("url", "\"https://siem.contoso.example/hook\"", walk);
     section.require("secret", "{ env = \"TOKENWATCH_WEBHOOK\" }", walk);
-    let settings = WebhookSettings {
-        name: section.text("name", walk).unwrap_or_default(),
-        min_severity: severity(section, Severity::Low, walk),
+    Arc::new(WebhookSettings {
         url: section.text("url", walk).unwrap_or_default(),
         secret: section.secret("secret", walk).unwrap_or_default(),
         previous_secret: section.secret("previous_secret", walk),
         ca_file: section.file("ca_file", walk),
-    };
-    let destination = Destination::Webhook(settings);
-    validate(&destination, section, walk);
-    destination
+    })
 }
 
-/// Reads a folder of mails.
-pub(super) fn eml(section: &Section<'_>, walk: &mut Walk<'_>) -> Destination {
-    section.require("name", "\"folder\"", walk);
+fn eml(section: &Section<'_>, walk: &mut Walk<'_>) -> Arc<dyn Settings> {
     section.require("folder", "\"mails\"", walk);
     section.require("from", "\"tokenwatch <alerts@contoso.example>\"", walk);
     section.require("to", "[\"oncall@contoso.example\"]", walk);
-    let destination = Destination::EmlFolder(EmlSettings {
-        name: section.text("name", walk).unwrap_or_default(),
-        min_severity: severity(section, Severity::Low, walk),
+    Arc::new(EmlSettings {
         folder: section.path("folder", walk).unwrap_or_default(),
         from: section.text("from", walk).unwrap_or_default(),
         to: section.texts("to", walk).unwrap_or_default(),
-    });
-    validate(&destination, section, walk);
-    destination
-}
-
-fn severity(section: &Section<'_>, usual: Severity, walk: &mut Walk<'_>) -> Severity {
-    let choices = Severity::ALL.map(|severity| (severity.word(), severity));
-    section.choice("min_severity", &choices, walk).unwrap_or(usual)
+    })
 }
 
 /// Puts what the destination itself finds wrong where it stands in the file.

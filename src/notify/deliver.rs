@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::time::{DAY_MS, MINUTE_MS};
 
-use super::{AnyChannel, Channel as _, Notification, SendError};
+use super::{Channel, Notification, SendError};
 
 /// Longest time one attempt takes, connection and answer included.
 pub const SEND_MAX: Duration = Duration::from_secs(10);
@@ -70,8 +70,8 @@ fn jitter(key: &str, attempt: u32, max: i64) -> i64 {
 
 /// Sends once, within [`SEND_MAX`].
 ///
-/// Not cancel safe in effect: see [`super::Channel::send`]. `now_s` is seconds since 1970.
-pub async fn attempt(channel: &AnyChannel, notification: &Notification, now_s: i64) -> Outcome {
+/// Not cancel safe in effect: see [`Channel::send`]. `now_s` is seconds since 1970.
+pub async fn attempt(channel: &dyn Channel, notification: &Notification, now_s: i64) -> Outcome {
     let sent = tokio::time::timeout(SEND_MAX, channel.send(notification, now_s)).await;
     let late = || SendError::retry(format!("no answer within {} s", SEND_MAX.as_secs()));
     let result = sent.unwrap_or_else(|_elapsed| Err(late()));

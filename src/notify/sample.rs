@@ -182,10 +182,8 @@ pub(super) fn hostile(kind: Kind, text: &str) -> Announcement {
 /// Key of the secret below: 32 zero bytes.
 pub(super) const SECRET: &str = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
-pub(super) fn email(name: &str) -> Destination {
-    Destination::Email(EmailSettings {
-        name: name.to_owned(),
-        min_severity: Severity::Medium,
+pub(super) fn email_settings() -> EmailSettings {
+    EmailSettings {
         from: "tokenwatch <alerts@contoso.example>".to_owned(),
         to: vec!["On call <oncall@contoso.example>".to_owned(), "b@contoso.example".to_owned()],
         host: "mail.contoso.example".to_owned(),
@@ -194,13 +192,15 @@ pub(super) fn email(name: &str) -> Destination {
         username: None,
         password: None,
         ca_file: None,
-    })
+    }
 }
 
-pub(super) fn webhook(name: &str, url: &str) -> WebhookSettings {
+pub(super) fn email(name: &str) -> Destination {
+    Destination::new(name, Severity::Medium, email_settings())
+}
+
+pub(super) fn hook(url: &str) -> WebhookSettings {
     WebhookSettings {
-        name: name.to_owned(),
-        min_severity: Severity::Medium,
         url: url.to_owned(),
         secret: SECRET.into(),
         previous_secret: None,
@@ -208,12 +208,15 @@ pub(super) fn webhook(name: &str, url: &str) -> WebhookSettings {
     }
 }
 
+pub(super) fn webhook(name: &str, url: &str) -> Destination {
+    Destination::new(name, Severity::Medium, hook(url))
+}
+
 pub(super) fn eml(name: &str, folder: &std::path::Path) -> Destination {
-    Destination::EmlFolder(EmlSettings {
-        name: name.to_owned(),
-        min_severity: Severity::Medium,
+    let settings = EmlSettings {
         folder: folder.to_owned(),
         from: "tokenwatch@contoso.example".to_owned(),
         to: vec!["oncall@contoso.example".to_owned()],
-    })
+    };
+    Destination::new(name, Severity::Medium, settings)
 }

@@ -1,27 +1,94 @@
 //! Signed HTTP requests (Standard Webhooks).
 
+use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Certificate, Client, Response, StatusCode, Url};
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use standardwebhooks::{
     HEADER_WEBHOOK_ID, HEADER_WEBHOOK_SIGNATURE, HEADER_WEBHOOK_TIMESTAMP, Webhook,
 };
 
+use crate::incident::{Announcement, Digest, Kind};
+
 use super::deliver::SEND_MAX;
-use super::settings::{Problem, WebhookSettings, is_forbidden};
-use super::{Channel, Notification, SendError};
+use super::settings::{Label, Problem, Settings, is_forbidden, is_secret, url_problem};
+use super::{Channel, Notification, RenderError, SendError, Sending, payload};
 
 /// Bytes read of an answer; the rest is not waited for.
 const ANSWER_MAX: usize = 64 * 1024;
 /// Longest wait for those bytes once the status is known.
 const ANSWER_WAIT: Duration = Duration::from_secs(1);
 
+/// A receiver of signed HTTP requests (Standard Webhooks).
+#[derive(Clone)]
+pub struct WebhookSettings {
+    /// Address; `https`, or `http` on loopback. May carry a secret, so it is never logged.
+    pub url: String,
+    /// `whsec_` and the key in base64.
+    pub secret: SecretString,
+    /// The secret before this one, while receivers change over; requests then carry both signatures.
+    pub previous_secret: Option<SecretString>,
+    /// PEM file with certificates trusted beside those of the system.
+    pub ca_file: Option<PathBuf>,
+}
+
+impl Settings for WebhookSettings {
+    fn word(&self) -> &'static str {
+        "webhook"
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        let mut problems: Vec<Problem> = url_problem(&self.url).into_iter().collect();
+        let secrets = std::iter::once(&self.secret).chain(&self.previous_secret);
+        if !secrets.into_iter().all(is_secret) {
+            problems.push(Problem::Secret);
+        }
+        problems
+    }
+
+    fn hears(&self, kind: Kind) -> bool {
+        match kind {
+            Kind::Open
+            | Kind::Escalate
+            | Kind::Reopen
+            | Kind::Acknowledge
+            | Kind::Repeat
+            | Kind::Resolve
+            | Kind::Test => true,
+        }
+    }
+
+    fn body(&self, told: &Announcement, label: Label<'_>) -> Result<Vec<u8>, RenderError> {
+        payload::body(told, label.key)
+    }
+
+    fn digest(&self, digest: &Digest, label: Label<'_>) -> Result<Vec<u8>, RenderError> {
+        payload::digest(digest, label.key)
+    }
+
+    fn connect(&self) -> Result<Box<dyn Channel>, Problem> {
+        Ok(Box::new(WebhookChannel::new(self)?))
+    }
+}
+
+/// Hides path and query, which may hold a secret.
+impl fmt::Debug for WebhookSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let url = Url::parse(&self.url).ok();
+        f.debug_struct("WebhookSettings")
+            .field("host", &url.as_ref().and_then(Url::host_str))
+            .field("ca_file", &self.ca_file)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Posts stored bodies to one address.
-pub struct WebhookChannel {
+struct WebhookChannel {
     client: Client,
     url: Url,
     /// The current secret, then the one before it.
@@ -34,7 +101,7 @@ impl WebhookChannel {
     /// # Errors
     ///
     /// The address, a secret or the certificates cannot be used.
-    pub fn new(settings: &WebhookSettings) -> Result<Self, Problem> {
+    fn new(settings: &WebhookSettings) -> Result<Self, Problem> {
         let url = Url::parse(&settings.url).map_err(|_| Problem::Url)?;
         let secrets = std::iter::once(&settings.secret).chain(&settings.previous_secret);
         let signers = secrets
@@ -66,34 +133,36 @@ impl WebhookChannel {
 }
 
 /// Hides the address, which may hold a secret.
-impl std::fmt::Debug for WebhookChannel {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for WebhookChannel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WebhookChannel").field("host", &self.url.host_str()).finish_non_exhaustive()
     }
 }
 
 impl Channel for WebhookChannel {
-    async fn send(&self, notification: &Notification, now_s: i64) -> Result<(), SendError> {
-        let request = self
-            .client
-            .post(self.url.clone())
-            .header("content-type", "application/json")
-            .header(HEADER_WEBHOOK_ID, &notification.key)
-            .header(HEADER_WEBHOOK_TIMESTAMP, now_s)
-            .header(HEADER_WEBHOOK_SIGNATURE, self.signature(notification, now_s)?)
-            .body(notification.body.clone());
-        let lost = |error: reqwest::Error| SendError::retry(chain(&error.without_url()));
-        let mut answer = request.send().await.map_err(lost)?;
-        let verdict = verdict(answer.status());
-        // The verdict stands already, so neither a failure nor the end of this wait matters: the
-        // body is read only for the connection to be used again.
-        if tokio::time::timeout(ANSWER_WAIT, drain(&mut answer)).await.is_err() {
-            tracing::debug!(
-                destination = notification.destination,
-                "answer was not read to its end"
-            );
-        }
-        verdict
+    fn send<'a>(&'a self, notification: &'a Notification, now_s: i64) -> Sending<'a> {
+        Box::pin(async move {
+            let request = self
+                .client
+                .post(self.url.clone())
+                .header("content-type", "application/json")
+                .header(HEADER_WEBHOOK_ID, &notification.key)
+                .header(HEADER_WEBHOOK_TIMESTAMP, now_s)
+                .header(HEADER_WEBHOOK_SIGNATURE, self.signature(notification, now_s)?)
+                .body(notification.body.clone());
+            let lost = |error: reqwest::Error| SendError::retry(chain(&error.without_url()));
+            let mut answer = request.send().await.map_err(lost)?;
+            let verdict = verdict(answer.status());
+            // The verdict stands already, so neither a failure nor the end of this wait matters: the
+            // body is read only for the connection to be used again.
+            if tokio::time::timeout(ANSWER_WAIT, drain(&mut answer)).await.is_err() {
+                tracing::debug!(
+                    destination = notification.destination,
+                    "answer was not read to its end"
+                );
+            }
+            verdict
+        })
     }
 }
 
@@ -159,7 +228,7 @@ mod tests {
 
     #[test]
     fn signatures_are_those_of_standard_webhooks() {
-        let settings = crate::notify::sample::webhook("hook", "https://x.example/");
+        let settings = crate::notify::sample::hook("https://x.example/");
         let channel = WebhookChannel::new(&settings).unwrap();
         let notification = Notification {
             key: "msg_1".to_owned(),
