@@ -19,7 +19,7 @@ pub(super) const EMAIL: &[&str] = &[
     "min_severity",
 ];
 pub(super) const WEBHOOK: &[&str] =
-    &["name", "url", "secret", "previous_secret", "ca_file", "min_severity"];
+    &["name", "url", "secret", "previous_secret", "ca_file", "allow_internal", "min_severity"];
 pub(super) const EML: &[&str] = &["name", "folder", "from", "to", "min_severity"];
 
 const TLS: &[(&str, Tls)] =
@@ -67,6 +67,7 @@ pub(super) fn webhook(section: &Section<'_>, walk: &mut Walk<'_>) -> Destination
         secret: section.secret("secret", walk).unwrap_or_default(),
         previous_secret: section.secret("previous_secret", walk),
         ca_file: section.file("ca_file", walk),
+        allow_internal: section.texts("allow_internal", walk).unwrap_or_default(),
     };
     let destination = Destination::Webhook(settings);
     validate(&destination, section, walk);
@@ -125,7 +126,11 @@ fn key(problem: &Problem, section: &Section<'_>) -> &'static str {
         Problem::PlainMail { .. } => "tls",
         Problem::HalfLogin if section.has("username") => "username",
         Problem::HalfLogin => "password",
-        Problem::Url | Problem::PlainHttp | Problem::ForbiddenHost { .. } => "url",
+        Problem::Url
+        | Problem::PlainHttp
+        | Problem::ForbiddenHost { .. }
+        | Problem::InternalHost { .. } => "url",
+        Problem::AllowInternal { .. } => "allow_internal",
         // The check does not say which of the two; the older one is the likelier leftover.
         Problem::Secret if section.has("previous_secret") => "previous_secret",
         Problem::Secret => "secret",
@@ -141,8 +146,8 @@ fn place(problem: &Problem, section: &Section<'_>) -> Range<usize> {
     if matches!(key, "url" | "secret" | "previous_secret" | "password") {
         return section.key_at(key);
     }
-    if let Problem::Address { field: "to", text } = problem {
-        let list = section.value("to").and_then(|value| value.get_ref().as_array());
+    if let Problem::Address { field: "to", text } | Problem::AllowInternal { text } = problem {
+        let list = section.value(key).and_then(|value| value.get_ref().as_array());
         let same =
             list.and_then(|list| list.iter().find(|item| item.get_ref().as_str() == Some(text)));
         if let Some(item) = same {
@@ -163,6 +168,12 @@ const fn mend(problem: &Problem) -> &'static str {
         Problem::Url => "write https://host/path without a login",
         Problem::PlainHttp => "write https://",
         Problem::ForbiddenHost { .. } => "write the address of the receiver",
+        Problem::InternalHost { .. } => {
+            "write allow_internal = [\"10.1.2.3/32\"] with its address, if it is meant"
+        }
+        Problem::AllowInternal { .. } => {
+            "write networks such as \"10.1.0.0/16\" or \"127.0.0.1/32\"; public ones need no permission"
+        }
         Problem::Secret => "make one with: echo whsec_$(openssl rand -base64 32)",
         Problem::Folder => "write folder = \"mails\"",
         Problem::CaFile { .. } => "name a PEM file with certificates",

@@ -314,6 +314,7 @@ fn destinations(mails: &Path, listener: &Listener, secret: SecretString) -> Vec<
             secret,
             previous_secret: None,
             ca_file: None,
+            allow_internal: Vec::new(),
         }),
     ]
 }

@@ -205,6 +205,7 @@ pub(super) fn webhook(name: &str, url: &str) -> WebhookSettings {
         secret: SECRET.into(),
         previous_secret: None,
         ca_file: None,
+        allow_internal: Vec::new(),
     }
 }
 

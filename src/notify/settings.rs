@@ -1,12 +1,13 @@
 //! Where announcements go, and which settings are refused at the start.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
 use lettre::message::Mailbox;
 use secrecy::{ExposeSecret as _, SecretString};
 
+use super::guard::is_loopback;
+use super::http::HttpSettings;
 use crate::incident::Severity;
 
 /// Longest name of a destination.
@@ -76,6 +77,8 @@ pub struct WebhookSettings {
     pub previous_secret: Option<SecretString>,
     /// PEM file with certificates trusted beside those of the system.
     pub ca_file: Option<PathBuf>,
+    /// Internal networks that may be reached; see [`HttpSettings::allow_internal`].
+    pub allow_internal: Vec<String>,
 }
 
 /// A folder that keeps each mail as `<key>.eml`.
@@ -128,11 +131,23 @@ pub enum Problem {
     /// Incidents would cross a network unencrypted.
     #[error("url: http only to a loopback host, else https")]
     PlainHttp,
-    /// Somewhere no receiver lives: link-local and metadata services, multicast, unspecified.
-    #[error("url: {host} is link-local, a metadata service or no single host")]
+    /// Somewhere no receiver lives: link-local and metadata services, multicast, documentation.
+    #[error("url: {host} is link-local, a metadata service or no single public host")]
     ForbiddenHost {
         /// Host of the address.
         host: String,
+    },
+    /// An internal address that was not allowed.
+    #[error("url: {host} is an internal address, which allow_internal does not name")]
+    InternalHost {
+        /// Host of the address.
+        host: String,
+    },
+    /// Not an internal network.
+    #[error("allow_internal: {text:?} is no internal network")]
+    AllowInternal {
+        /// What stands there.
+        text: String,
     },
     /// Not a secret of Standard Webhooks.
     #[error("secret: not whsec_ and at least 24 bytes in base64")]
@@ -274,8 +289,18 @@ impl Addresses<'_> {
 }
 
 impl WebhookSettings {
+    /// Where and how it is posted to.
+    #[must_use]
+    pub fn http(&self) -> HttpSettings {
+        HttpSettings {
+            url: self.url.as_str().into(),
+            ca_file: self.ca_file.clone(),
+            allow_internal: self.allow_internal.clone(),
+        }
+    }
+
     fn problems(&self) -> Vec<Problem> {
-        let mut problems: Vec<Problem> = url_problem(&self.url).into_iter().collect();
+        let mut problems = self.http().problems();
         let secrets = std::iter::once(&self.secret).chain(&self.previous_secret);
         if !secrets.into_iter().all(is_secret) {
             problems.push(Problem::Secret);
@@ -297,23 +322,6 @@ impl fmt::Debug for WebhookSettings {
     }
 }
 
-fn url_problem(text: &str) -> Option<Problem> {
-    let Ok(url) = reqwest::Url::parse(text) else { return Some(Problem::Url) };
-    let Some(host) = url.host_str() else { return Some(Problem::Url) };
-    if !url.username().is_empty() || url.password().is_some() {
-        return Some(Problem::Url);
-    }
-    if is_forbidden_host(host) {
-        return Some(Problem::ForbiddenHost { host: host.to_owned() });
-    }
-    match url.scheme() {
-        "https" => None,
-        "http" if is_loopback(host) => None,
-        "http" => Some(Problem::PlainHttp),
-        _ => Some(Problem::Url),
-    }
-}
-
 fn is_secret(secret: &SecretString) -> bool {
     use base64::Engine as _;
     let Some(text) = secret.expose_secret().strip_prefix("whsec_") else { return false };
@@ -324,47 +332,4 @@ fn is_secret(secret: &SecretString) -> bool {
 fn is_name(name: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     (1..=NAME_MAX).contains(&name.len()) && name.chars().all(allowed)
-}
-
-/// True for `localhost` and addresses of the loopback network, brackets or not.
-pub(super) fn is_loopback(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost") || address(host).is_some_and(|ip| ip.is_loopback())
-}
-
-fn is_forbidden_host(host: &str) -> bool {
-    let name = host.trim_end_matches('.');
-    name.eq_ignore_ascii_case("metadata.google.internal") || address(host).is_some_and(is_forbidden)
-}
-
-/// True for addresses where no receiver lives but something that hands out credentials may:
-/// link-local (the metadata service of every large cloud is 169.254.169.254), the platform
-/// services of Azure and AWS beside it, multicast, broadcast and unspecified addresses.
-pub(super) fn is_forbidden(ip: IpAddr) -> bool {
-    /// Azure's platform channel ("wire server").
-    const AZURE_WIRE_SERVER: Ipv4Addr = Ipv4Addr::new(168, 63, 129, 16);
-    /// Metadata service of AWS over IPv6.
-    const AWS_METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x0254);
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => {
-            ip.is_link_local()
-                || ip.is_unspecified()
-                || ip.is_multicast()
-                || ip.is_broadcast()
-                || ip == AZURE_WIRE_SERVER
-        }
-        IpAddr::V6(ip) => {
-            ip.is_unicast_link_local()
-                || ip.is_unspecified()
-                || ip.is_multicast()
-                || ip == AWS_METADATA_V6
-        }
-    }
-}
-
-fn address(host: &str) -> Option<IpAddr> {
-    host.trim_start_matches('[')
-        .trim_end_matches(']')
-        .parse::<IpAddr>()
-        .ok()
-        .map(|ip| ip.to_canonical())
 }

@@ -67,6 +67,7 @@ async fn a_private_authority_is_trusted_only_when_it_is_named() {
             secret: "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".into(),
             previous_secret: None,
             ca_file: named.then_some(ca_file),
+            allow_internal: Vec::new(),
         };
         let channel = AnyChannel::try_from(Destination::Webhook(settings)).unwrap();
         let notification = Notification {
@@ -83,7 +84,7 @@ async fn a_private_authority_is_trusted_only_when_it_is_named() {
         if named {
             assert_eq!((result, body.as_deref()), (Ok(()), Some(b"{}".as_slice())));
         } else {
-            let Err(SendError::Retry { reason }) = result else { panic!("{result:?}") };
+            let Err(SendError::Retry { reason, .. }) = result else { panic!("{result:?}") };
             assert!(reason.contains("certificate"), "{reason}");
             assert_eq!(body, None);
         }
