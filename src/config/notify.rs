@@ -3,10 +3,12 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use secrecy::SecretString;
+
 use super::section::{Section, Walk};
 use crate::incident::Severity;
 use crate::notify::{
-    Destination, EmailSettings, EmlSettings, Problem, Settings, Tls, WebhookSettings,
+    Destination, EmailSettings, EmlSettings, HttpSettings, Problem, Settings, Tls, WebhookSettings,
 };
 
 const EMAIL: &[&str] = &[
@@ -21,7 +23,8 @@ const EMAIL: &[&str] = &[
     "ca_file",
     "min_severity",
 ];
-const WEBHOOK: &[&str] = &["name", "url", "secret", "previous_secret", "ca_file", "min_severity"];
+const WEBHOOK: &[&str] =
+    &["name", "url", "secret", "previous_secret", "ca_file", "allow_internal", "min_severity"];
 const EML: &[&str] = &["name", "folder", "from", "to", "min_severity"];
 
 const TLS: &[(&str, Tls)] =
@@ -111,12 +114,21 @@ fn email(section: &Section<'_>, walk: &mut Walk<'_>) -> Arc<dyn Settings> {
 fn webhook(section: &Section<'_>, walk: &mut Walk<'_>) -> Arc<dyn Settings> {
     section.require("url", "\"https://siem.contoso.example/hook\"", walk);
     section.require("secret", "{ env = \"TOKENWATCH_WEBHOOK\" }", walk);
+    let url = section.text("url", walk).unwrap_or_default();
     Arc::new(WebhookSettings {
-        url: section.text("url", walk).unwrap_or_default(),
+        http: http(url.into(), section, walk),
         secret: section.secret("secret", walk).unwrap_or_default(),
         previous_secret: section.secret("previous_secret", walk),
-        ca_file: section.file("ca_file", walk),
     })
+}
+
+/// How an address is posted to.
+fn http(url: SecretString, section: &Section<'_>, walk: &mut Walk<'_>) -> HttpSettings {
+    HttpSettings {
+        url,
+        ca_file: section.file("ca_file", walk),
+        allow_internal: section.texts("allow_internal", walk).unwrap_or_default(),
+    }
 }
 
 fn eml(section: &Section<'_>, walk: &mut Walk<'_>) -> Arc<dyn Settings> {
@@ -160,7 +172,11 @@ fn key(problem: &Problem, section: &Section<'_>) -> &'static str {
         Problem::PlainMail { .. } => "tls",
         Problem::HalfLogin if section.has("username") => "username",
         Problem::HalfLogin => "password",
-        Problem::Url | Problem::PlainHttp | Problem::ForbiddenHost { .. } => "url",
+        Problem::Url
+        | Problem::PlainHttp
+        | Problem::ForbiddenHost { .. }
+        | Problem::InternalHost { .. } => "url",
+        Problem::AllowInternal { .. } => "allow_internal",
         // The check does not say which of the two; the older one is the likelier leftover.
         Problem::Secret if section.has("previous_secret") => "previous_secret",
         Problem::Secret => "secret",
@@ -176,8 +192,8 @@ fn place(problem: &Problem, section: &Section<'_>) -> Range<usize> {
     if matches!(key, "url" | "secret" | "previous_secret" | "password") {
         return section.key_at(key);
     }
-    if let Problem::Address { field: "to", text } = problem {
-        let list = section.value("to").and_then(|value| value.get_ref().as_array());
+    if let Problem::Address { field: "to", text } | Problem::AllowInternal { text } = problem {
+        let list = section.value(key).and_then(|value| value.get_ref().as_array());
         let same =
             list.and_then(|list| list.iter().find(|item| item.get_ref().as_str() == Some(text)));
         if let Some(item) = same {
@@ -198,6 +214,12 @@ const fn mend(problem: &Problem) -> &'static str {
         Problem::Url => "write https://host/path without a login",
         Problem::PlainHttp => "write https://",
         Problem::ForbiddenHost { .. } => "write the address of the receiver",
+        Problem::InternalHost { .. } => {
+            "write allow_internal = [\"10.1.2.3/32\"] with its address, if it is meant"
+        }
+        Problem::AllowInternal { .. } => {
+            "write networks such as \"10.1.0.0/16\" or \"127.0.0.1/32\"; public ones need no permission"
+        }
         Problem::Secret => "make one with: echo whsec_$(openssl rand -base64 32)",
         Problem::Folder => "write folder = \"mails\"",
         Problem::CaFile { .. } => "name a PEM file with certificates",

@@ -24,7 +24,7 @@ use crate::event::Batch;
 use crate::files::Files;
 use crate::incident::{Announcement, Severity};
 use crate::notify::listener::{Listener, ListenerError};
-use crate::notify::{Destination, EmlSettings, WebhookSettings};
+use crate::notify::{Destination, EmlSettings, HttpSettings, WebhookSettings};
 use crate::pipeline::{Core, PipelineError, Service, Watch, wall_clock};
 use crate::price::PriceBook;
 use crate::problem::Problems;
@@ -305,7 +305,7 @@ fn destinations(mails: &Path, listener: &Listener, secret: SecretString) -> Vec<
         to: vec!["oncall@example.com".to_owned()],
     };
     let webhook =
-        WebhookSettings { url: listener.url(), secret, previous_secret: None, ca_file: None };
+        WebhookSettings { http: HttpSettings::new(&listener.url()), secret, previous_secret: None };
     vec![
         Destination::new("mail", Severity::Medium, mail),
         Destination::new("webhook", Severity::Medium, webhook),

@@ -17,6 +17,8 @@ mod clean;
 pub mod deliver;
 mod eml;
 mod facts;
+mod guard;
+mod http;
 mod lines;
 pub mod listener;
 mod mail;
@@ -29,6 +31,7 @@ mod text;
 mod webhook;
 
 pub use eml::EmlSettings;
+pub use http::{Answer, HttpSettings, Poster};
 pub use settings::{Destination, Invalid, Label, Problem, Settings};
 pub use smtp::{EmailSettings, Tls};
 pub use webhook::WebhookSettings;
@@ -85,6 +88,8 @@ pub enum SendError {
     Retry {
         /// What happened, at most 200 characters, without the address of a webhook.
         reason: String,
+        /// How long the receiver asks to be left alone, at most [`deliver::ASKED_MAX_MS`].
+        after_ms: Option<i64>,
     },
     /// No attempt is likely to succeed: other 4xx and 3xx of HTTP, 5xx of SMTP.
     #[error("permanent failure: {reason}")]
@@ -92,15 +97,41 @@ pub enum SendError {
         /// What happened, at most 200 characters, without the address of a webhook.
         reason: String,
     },
+    /// The receiver wants nothing any more: 410 of HTTP. Nothing more is sent to it until the next
+    /// start, and what was to be sent is a dead letter at once.
+    #[error("the receiver is gone for good: {reason}")]
+    Gone {
+        /// What happened, at most 200 characters, without the address of a webhook.
+        reason: String,
+    },
 }
 
 impl SendError {
     fn retry(reason: impl AsRef<str>) -> Self {
-        Self::Retry { reason: clean::line(reason.as_ref(), facts::TEXT_MAX) }
+        Self::Retry { reason: clean::line(reason.as_ref(), facts::TEXT_MAX), after_ms: None }
+    }
+
+    /// Worth another attempt, but not within `after_ms`.
+    fn after(reason: impl AsRef<str>, after_ms: i64) -> Self {
+        let reason = clean::line(reason.as_ref(), facts::TEXT_MAX);
+        Self::Retry { reason, after_ms: Some(after_ms.clamp(0, deliver::ASKED_MAX_MS)) }
     }
 
     fn give_up(reason: impl AsRef<str>) -> Self {
         Self::GiveUp { reason: clean::line(reason.as_ref(), facts::TEXT_MAX) }
+    }
+
+    fn gone(reason: impl AsRef<str>) -> Self {
+        Self::Gone { reason: clean::line(reason.as_ref(), facts::TEXT_MAX) }
+    }
+
+    /// How long the receiver asks to be left alone.
+    #[must_use]
+    pub const fn after_ms(&self) -> Option<i64> {
+        match self {
+            Self::Retry { after_ms, .. } => *after_ms,
+            Self::GiveUp { .. } | Self::Gone { .. } => None,
+        }
     }
 }
 

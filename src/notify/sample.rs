@@ -5,7 +5,7 @@ use crate::known::{About, Class, Extent, Kind as Whose, Listed, Named};
 use crate::money::NanoUsd;
 use crate::time::{ArrivalTime, EventTime, HOUR_MS, MINUTE_MS};
 
-use super::{Destination, EmailSettings, EmlSettings, Tls, WebhookSettings};
+use super::{Destination, EmailSettings, EmlSettings, HttpSettings, Tls, WebhookSettings};
 
 /// 2026-11-24T03:05:00Z.
 const BEGAN_MS: i64 = 1_795_489_500_000;
@@ -200,12 +200,7 @@ pub(super) fn email(name: &str) -> Destination {
 }
 
 pub(super) fn hook(url: &str) -> WebhookSettings {
-    WebhookSettings {
-        url: url.to_owned(),
-        secret: SECRET.into(),
-        previous_secret: None,
-        ca_file: None,
-    }
+    WebhookSettings { http: HttpSettings::new(url), secret: SECRET.into(), previous_secret: None }
 }
 
 pub(super) fn webhook(name: &str, url: &str) -> Destination {

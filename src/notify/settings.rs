@@ -2,11 +2,9 @@
 
 use std::any::Any;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use lettre::message::Mailbox;
-use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::incident::{Announcement, Digest, Kind, Severity};
 
@@ -14,8 +12,6 @@ use super::{Channel, RenderError};
 
 /// Longest name of a destination.
 const NAME_MAX: usize = 64;
-/// Fewest bytes of a webhook's secret (Standard Webhooks asks for 24 to 64).
-const SECRET_MIN: usize = 24;
 
 /// Somewhere announcements go.
 #[derive(Debug, Clone)]
@@ -108,11 +104,23 @@ pub enum Problem {
     /// Incidents would cross a network unencrypted.
     #[error("url: http only to a loopback host, else https")]
     PlainHttp,
-    /// Somewhere no receiver lives: link-local and metadata services, multicast, unspecified.
-    #[error("url: {host} is link-local, a metadata service or no single host")]
+    /// Somewhere no receiver lives: link-local and metadata services, multicast, documentation.
+    #[error("url: {host} is link-local, a metadata service or no single public host")]
     ForbiddenHost {
         /// Host of the address.
         host: String,
+    },
+    /// An internal address that was not allowed.
+    #[error("url: {host} is an internal address, which allow_internal does not name")]
+    InternalHost {
+        /// Host of the address.
+        host: String,
+    },
+    /// Not an internal network.
+    #[error("allow_internal: {text:?} is no internal network")]
+    AllowInternal {
+        /// What stands there.
+        text: String,
     },
     /// Not a secret of Standard Webhooks.
     #[error("secret: not whsec_ and at least 24 bytes in base64")]
@@ -213,74 +221,7 @@ impl Addresses<'_> {
     }
 }
 
-pub(super) fn url_problem(text: &str) -> Option<Problem> {
-    let Ok(url) = reqwest::Url::parse(text) else { return Some(Problem::Url) };
-    let Some(host) = url.host_str() else { return Some(Problem::Url) };
-    if !url.username().is_empty() || url.password().is_some() {
-        return Some(Problem::Url);
-    }
-    if is_forbidden_host(host) {
-        return Some(Problem::ForbiddenHost { host: host.to_owned() });
-    }
-    match url.scheme() {
-        "https" => None,
-        "http" if is_loopback(host) => None,
-        "http" => Some(Problem::PlainHttp),
-        _ => Some(Problem::Url),
-    }
-}
-
-pub(super) fn is_secret(secret: &SecretString) -> bool {
-    use base64::Engine as _;
-    let Some(text) = secret.expose_secret().strip_prefix("whsec_") else { return false };
-    let key = base64::engine::general_purpose::STANDARD.decode(text);
-    key.is_ok_and(|key| key.len() >= SECRET_MIN)
-}
-
 fn is_name(name: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     (1..=NAME_MAX).contains(&name.len()) && name.chars().all(allowed)
-}
-
-/// True for `localhost` and addresses of the loopback network, brackets or not.
-pub(super) fn is_loopback(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost") || address(host).is_some_and(|ip| ip.is_loopback())
-}
-
-fn is_forbidden_host(host: &str) -> bool {
-    let name = host.trim_end_matches('.');
-    name.eq_ignore_ascii_case("metadata.google.internal") || address(host).is_some_and(is_forbidden)
-}
-
-/// True for addresses where no receiver lives but something that hands out credentials may:
-/// link-local (the metadata service of every large cloud is 169.254.169.254), the platform
-/// services of Azure and AWS beside it, multicast, broadcast and unspecified addresses.
-pub(super) fn is_forbidden(ip: IpAddr) -> bool {
-    /// Azure's platform channel ("wire server").
-    const AZURE_WIRE_SERVER: Ipv4Addr = Ipv4Addr::new(168, 63, 129, 16);
-    /// Metadata service of AWS over IPv6.
-    const AWS_METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x0254);
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => {
-            ip.is_link_local()
-                || ip.is_unspecified()
-                || ip.is_multicast()
-                || ip.is_broadcast()
-                || ip == AZURE_WIRE_SERVER
-        }
-        IpAddr::V6(ip) => {
-            ip.is_unicast_link_local()
-                || ip.is_unspecified()
-                || ip.is_multicast()
-                || ip == AWS_METADATA_V6
-        }
-    }
-}
-
-fn address(host: &str) -> Option<IpAddr> {
-    host.trim_start_matches('[')
-        .trim_end_matches(']')
-        .parse::<IpAddr>()
-        .ok()
-        .map(|ip| ip.to_canonical())
 }

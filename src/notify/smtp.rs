@@ -12,7 +12,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use crate::incident::{Announcement, Digest, Kind};
 
 use super::deliver::SEND_MAX;
-use super::settings::{Addresses, Label, Problem, Settings, is_loopback};
+use super::guard::is_loopback;
+use super::settings::{Addresses, Label, Problem, Settings};
 use super::{Channel, Notification, RenderError, SendError, Sending, mail, mail_digest};
 
 /// A mail server and who is written to.

@@ -333,12 +333,11 @@ async fn answers_decide_whether_to_try_again() {
     for (status, again) in
         [(408, true), (409, true), (425, true), (429, true), (500, true), (503, true)]
             .into_iter()
-            .chain([(302, false), (308, false), (400, false), (404, false), (410, false)])
+            .chain([(302, false), (308, false), (400, false), (404, false), (413, false)])
     {
         let (outcome, _) = deliver_to(status, SECRET).await;
         let reason = format!("answered {status}");
-        let expected =
-            if again { SendError::Retry { reason } } else { SendError::GiveUp { reason } };
+        let expected = if again { SendError::retry(reason) } else { SendError::give_up(reason) };
         assert_eq!(outcome.result, Err(expected));
     }
 }
@@ -365,7 +364,7 @@ async fn a_receiver_that_is_away_is_tried_again() {
     listener.stop().await;
     let sent = render(&announcement(Kind::Open), std::slice::from_ref(&to)).unwrap().remove(0);
     let channel = to.connect().unwrap();
-    let Err(SendError::Retry { reason }) = channel.send(&sent, NOW_S).await else {
+    let Err(SendError::Retry { reason, .. }) = channel.send(&sent, NOW_S).await else {
         panic!("was taken");
     };
     assert!(!reason.contains("hidden"), "{reason}");
@@ -418,9 +417,15 @@ fn webhooks_go_encrypted_to_places_where_receivers_live() {
         "http://[::1]/",
         "http://localhost/",
         "http://0x7f.1/",
-        "https://10.1.2.3/",
+        "https://1.1.1.1/",
     ] {
         check_url(url, None);
+    }
+    for (url, host) in [("https://10.1.2.3/", "10.1.2.3"), ("https://[fd12::1]/", "[fd12::1]")] {
+        check_url(url, Some(&Problem::InternalHost { host: host.to_owned() }));
+        let mut allowed = hook(url);
+        allowed.http.allow_internal = vec!["10.1.0.0/16".to_owned(), "fd12::/32".to_owned()];
+        assert_eq!(Destination::new("hook", Severity::Low, allowed).validate(), Ok(()));
     }
     for url in ["http://contoso.example/", "http://10.1.2.3/", "http://localhost.evil.example/"] {
         check_url(url, Some(&Problem::PlainHttp));
@@ -439,6 +444,8 @@ fn webhooks_go_encrypted_to_places_where_receivers_live() {
         ("https://[fd00:ec2::254]/", "[fd00:ec2::254]"),
         ("https://168.63.129.16/", "168.63.129.16"),
         ("https://0.0.0.0/", "0.0.0.0"),
+        ("https://203.0.113.7/", "203.0.113.7"),
+        ("https://[64:ff9b::a00:1]/", "[64:ff9b::a00:1]"),
         ("https://metadata.google.internal./", "metadata.google.internal."),
     ] {
         check_url(url, Some(&Problem::ForbiddenHost { host: host.to_owned() }));

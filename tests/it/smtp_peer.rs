@@ -199,7 +199,7 @@ async fn a_server_with_a_stranger_s_certificate_gets_nothing() {
         for ca_file in [None, Some(peer.path("other-ca.pem"))] {
             let settings = EmailSettings { ca_file, ..peer.settings(tls) };
             let (_, result) = send(settings).await;
-            let Err(SendError::Retry { reason }) = result else { panic!("{result:?}") };
+            let Err(SendError::Retry { reason, .. }) = result else { panic!("{result:?}") };
             assert!(reason.to_lowercase().contains("certificate"), "{reason}");
         }
         assert_eq!(peer.count(), 0);
@@ -222,7 +222,7 @@ async fn a_busy_server_is_tried_again_and_takes_the_same_bytes() {
     };
     for _ in 0..2 {
         let (_, result) = send(peer.settings(Tls::Implicit)).await;
-        let Err(SendError::Retry { reason }) = result else { panic!("{result:?}") };
+        let Err(SendError::Retry { reason, .. }) = result else { panic!("{result:?}") };
         assert!(reason.contains("451"), "{reason}");
     }
     let (sent, result) = send(peer.settings(Tls::Implicit)).await;
