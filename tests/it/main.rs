@@ -4,6 +4,7 @@
 #[cfg(feature = "sabotage")]
 mod crash;
 mod callers;
+mod channels;
 mod check;
 mod registry;
 mod bad_input;
