@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 
+use super::body;
 use super::section::{Section, Walk};
 use crate::incident::Severity;
 use crate::notify::{
@@ -23,8 +24,18 @@ const EMAIL: &[&str] = &[
     "ca_file",
     "min_severity",
 ];
-const WEBHOOK: &[&str] =
-    &["name", "url", "secret", "previous_secret", "ca_file", "allow_internal", "min_severity"];
+const WEBHOOK: &[&str] = &[
+    "name",
+    "url",
+    "secret",
+    "previous_secret",
+    "format",
+    "template",
+    "content_type",
+    "ca_file",
+    "allow_internal",
+    "min_severity",
+];
 const EML: &[&str] = &["name", "folder", "from", "to", "min_severity"];
 
 const TLS: &[(&str, Tls)] =
@@ -119,6 +130,7 @@ fn webhook(section: &Section<'_>, walk: &mut Walk<'_>) -> Arc<dyn Settings> {
         http: http(url.into(), section, walk),
         secret: section.secret("secret", walk).unwrap_or_default(),
         previous_secret: section.secret("previous_secret", walk),
+        body: body::read(section, walk),
     })
 }
 
