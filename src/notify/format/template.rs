@@ -315,16 +315,15 @@ mod tests {
         check_wrong("{\n \"ä\": {{ data.key | shout }}}", 2, 21, "unknown filter");
         check_wrong("{\n \"text\": \"{{ data.summary }}\"\n}", 2, 14, "no JSON");
         check_wrong("{\"text\": {{ data.summary }},}", 1, 29, "no JSON");
-        check_wrong("[{{ data.callers[0].tokens }}]", 1, 5, "undefined");
+        check_wrong("[{{ data.callers[0].tokens }}]", 1, 17, "undefined");
         check_wrong("{% include \"secrets\" %}", 1, 4, "syntax error");
-        check_wrong(
-            "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
-            1,
-            1,
-            "fuel",
-        );
         check_wrong("[{{ \"x\" * 100000000 }}]", 1, 5, "fuel");
         check_wrong("[{{ env.HOME }}]", 1, 5, "undefined");
+        let nested =
+            "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}";
+        let problem = json(nested).unwrap_err();
+        assert_eq!((problem.line, problem.column), (Some(1), None));
+        assert!(problem.reason.contains("fuel"), "{problem}");
     }
 
     #[test]
