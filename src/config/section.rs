@@ -7,6 +7,7 @@ use secrecy::SecretString;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::notify::CHANNELS;
 use super::secret::{self, SecretRef};
 use crate::price::read::Fields;
 use crate::problem::Findings;
@@ -49,9 +50,6 @@ const KNOWN: &[(&str, &[&str])] = &[
     ("a deployment", super::price::DEPLOYMENT),
     ("[[price.discount]]", super::price::DISCOUNT),
     ("[[price.exchange]]", super::price::EXCHANGE),
-    ("[[notify.email]]", super::notify::EMAIL),
-    ("[[notify.webhook]]", super::notify::WEBHOOK),
-    ("[[notify.eml]]", super::notify::EML),
 ];
 
 impl<'t> Section<'t> {
@@ -306,7 +304,9 @@ fn mend_key(name: &str, label: &str, known: &[&str]) -> String {
     if let Some((_, near)) = near.filter(|(far, near)| *far <= (near.len() / 3).max(1)) {
         return format!("did you mean `{near}`?");
     }
-    let elsewhere = KNOWN.iter().find(|(other, keys)| *other != label && keys.contains(&name));
+    let channels = CHANNELS.iter().map(|kind| (kind.header, kind.keys));
+    let mut tables = KNOWN.iter().copied().chain(channels);
+    let elsewhere = tables.find(|(other, keys)| *other != label && keys.contains(&name));
     if let Some((other, _)) = elsewhere {
         return format!("`{name}` belongs to {other}");
     }

@@ -24,7 +24,7 @@ use crate::event::Batch;
 use crate::files::Files;
 use crate::incident::{Announcement, Severity};
 use crate::notify::listener::{Listener, ListenerError};
-use crate::notify::{Destination, EmlSettings, WebhookSettings};
+use crate::notify::{Destination, EmlSettings, HttpSettings, WebhookSettings};
 use crate::pipeline::{Core, PipelineError, Service, Watch, wall_clock};
 use crate::price::PriceBook;
 use crate::problem::Problems;
@@ -299,21 +299,15 @@ impl Parts {
 }
 
 fn destinations(mails: &Path, listener: &Listener, secret: SecretString) -> Vec<Destination> {
+    let mail = EmlSettings {
+        folder: mails.to_owned(),
+        from: "tokenwatch@example.com".to_owned(),
+        to: vec!["oncall@example.com".to_owned()],
+    };
+    let webhook =
+        WebhookSettings { http: HttpSettings::new(&listener.url()), secret, previous_secret: None };
     vec![
-        Destination::EmlFolder(EmlSettings {
-            name: "mail".to_owned(),
-            min_severity: Severity::Medium,
-            folder: mails.to_owned(),
-            from: "tokenwatch@example.com".to_owned(),
-            to: vec!["oncall@example.com".to_owned()],
-        }),
-        Destination::Webhook(WebhookSettings {
-            name: "webhook".to_owned(),
-            min_severity: Severity::Medium,
-            url: listener.url(),
-            secret,
-            previous_secret: None,
-            ca_file: None,
-        }),
+        Destination::new("mail", Severity::Medium, mail),
+        Destination::new("webhook", Severity::Medium, webhook),
     ]
 }

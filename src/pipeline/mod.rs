@@ -162,7 +162,7 @@ pub fn rendered(announcements: &[Announcement], destinations: &[Destination]) ->
         // That a destination refuses everything is told to all others.
         let incident = &announcement.incident;
         let deaf = |name: &str| incident.rule == UNDELIVERABLE_ID && incident.account == name;
-        let told: Vec<_> = destinations.iter().filter(|d| !deaf(d.name())).cloned().collect();
+        let told: Vec<_> = destinations.iter().filter(|d| !deaf(&d.name)).cloned().collect();
         match notify::render(announcement, &told) {
             Ok(notifications) => rows.extend(notifications.into_iter().map(|n| OutboxRow {
                 key: n.key,
@@ -339,13 +339,12 @@ mod tests {
         let batch = Batch { undeliverable: vec!["siem".to_owned()], ..Batch::default() };
         let effects = engine.apply(&batch);
         let destinations = ["siem", "oncall"].map(|name| {
-            Destination::EmlFolder(EmlSettings {
-                name: name.to_owned(),
-                min_severity: Severity::Low,
+            let settings = EmlSettings {
                 folder: "mails".into(),
                 from: "a@example.com".to_owned(),
                 to: vec!["b@example.com".to_owned()],
-            })
+            };
+            Destination::new(name, Severity::Low, settings)
         });
         let rows = rendered(&effects.announcements, &destinations);
         let told: Vec<&str> = rows.iter().map(|row| row.destination.as_str()).collect();
