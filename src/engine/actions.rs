@@ -62,8 +62,10 @@ impl Account {
         }
         for (cause, tracked) in self.tracker.lessons() {
             let incident = &tracked.incident;
-            let deployment =
-                incident.deployment.as_deref().and_then(|name| self.names.known(NameKind::Deployment, name));
+            let deployment = incident
+                .deployment
+                .as_deref()
+                .and_then(|name| self.names.known(NameKind::Deployment, name));
             let Some(series) = deployment.and_then(|number| self.series.get_mut(&number)) else {
                 continue;
             };

@@ -90,18 +90,14 @@ impl Tracked {
         changes.entries.push((self.incident.key.clone(), entry));
     }
 
-    /// Moves along the table of [`life`]; `what` names the moment if there is one.
-    fn step(
-        &mut self,
-        event: life::Event,
-        changes: &mut Changes,
-        entry: Option<Entry>,
-    ) -> Result<(), Refused> {
-        self.incident.state = life::after(self.incident.state, event)?;
-        if let Some(entry) = entry {
-            self.note(changes, entry);
+    /// Moves along the table of [`life`] and notes the moment; what the table refuses changes nothing.
+    fn step(&mut self, event: life::Event, changes: &mut Changes, entry: Entry) -> Option<Refused> {
+        match life::after(self.incident.state, event) {
+            Ok(state) => self.incident.state = state,
+            Err(refused) => return Some(refused),
         }
-        Ok(())
+        self.note(changes, entry);
+        None
     }
 
     /// Whether a destination has ever heard of it.
@@ -265,8 +261,7 @@ impl Tracker {
                 past.incident.resolved_at = None;
                 past.quiet = 0;
                 let entry = moment(at, "opened again".to_owned());
-                // A past incident is resolved, from where it may return.
-                drop(past.step(life::Event::Return, changes, Some(entry)));
+                past.step(life::Event::Return, changes, entry);
                 merge(&mut past, seen, score);
                 if past.is_told() {
                     past.announced = past.announced.max(past.incident.severity);
@@ -362,8 +357,7 @@ impl Tracker {
         let mut changes = Changes::default();
         let Some(mut tracked) = self.live.remove(cause) else { return changes };
         let at = entry.at;
-        // What is live may end.
-        drop(tracked.step(event, &mut changes, Some(entry)));
+        tracked.step(event, &mut changes, entry);
         tracked.incident.resolved_at = Some(at);
         if tracked.is_told() {
             changes.tell(Kind::Resolve, tracked.incident.returns, at, &tracked.incident);
@@ -397,8 +391,7 @@ impl Tracker {
             "" => what.to_owned(),
             reason => format!("{what}: {reason}"),
         };
-        let entry =
-            |what| Entry { at: action.at, author: action.author.clone(), what: said(what) };
+        let entry = |what| Entry { at: action.at, author: action.author.clone(), what: said(what) };
         let outcome = match &action.deed {
             Deed::Acknowledge { .. } | Deed::Resolve { .. } if !goes_on => {
                 Err(Refused::Over.to_string())
@@ -432,8 +425,9 @@ impl Tracker {
     ) -> Result<String, String> {
         let Some(tracked) = self.live.get_mut(cause) else { return Err(Refused::Over.to_string()) };
         let at = entry.at;
-        let stepped = tracked.step(life::Event::Acknowledge, changes, Some(entry));
-        stepped.map_err(|refused| refused.to_string())?;
+        if let Some(refused) = tracked.step(life::Event::Acknowledge, changes, entry) {
+            return Err(refused.to_string());
+        }
         if tracked.is_told() {
             let taken = tracked.incident.history.iter().filter(|e| e.what.starts_with("acknow"));
             let step = u32::try_from(taken.count()).unwrap_or(u32::MAX).saturating_sub(1);
@@ -465,9 +459,10 @@ impl Tracker {
 
     /// Every incident with feedback and its lesson, to be worked out or brought up to date.
     pub fn lessons(&mut self) -> impl Iterator<Item = (&Cause, &mut Tracked)> {
-        let past = self.past.iter_mut().flat_map(|(cause, past)| {
-            past.iter_mut().map(move |tracked| (cause, tracked))
-        });
+        let past = self
+            .past
+            .iter_mut()
+            .flat_map(|(cause, past)| past.iter_mut().map(move |tracked| (cause, tracked)));
         let all = self.live.iter_mut().chain(past);
         all.filter(|(_, tracked)| tracked.incident.feedback.is_some())
     }
@@ -492,10 +487,8 @@ fn announce(tracked: &mut Tracked, at: ArrivalTime, changes: &mut Changes) {
     let first = !tracked.is_told();
     let severity = tracked.incident.severity;
     let grown = life::has_grown(tracked.announced_usd, tracked.usd()) && !first;
-    let lawful = matches!(
-        tracked.incident.feedback,
-        Some(Feedback::Expected | Feedback::NewNormal)
-    );
+    let lawful =
+        matches!(tracked.incident.feedback, Some(Feedback::Expected | Feedback::NewNormal));
     // What people called lawful speaks again only when it is worth waking somebody.
     let worse = severity > tracked.announced && (!lawful || severity == Severity::Critical);
     if !(first || worse || (grown && !lawful)) {
@@ -509,8 +502,7 @@ fn announce(tracked: &mut Tracked, at: ArrivalTime, changes: &mut Changes) {
         } else {
             format!("cost grew to {:.0} USD", tracked.usd())
         };
-        // What is found is live, and may get worse.
-        drop(tracked.step(life::Event::Worse, changes, Some(moment(at, what))));
+        tracked.step(life::Event::Worse, changes, moment(at, what));
     }
     tracked.announced = severity.max(tracked.announced).max(Severity::Low);
     if !first || severity == Severity::Info {
@@ -543,6 +535,8 @@ fn merge(tracked: &mut Tracked, seen: Incident, score: f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::incident::State;
+    use crate::time::EventTime;
 
     fn incident(severity: Severity) -> Incident {
         Incident {
@@ -566,7 +560,7 @@ mod tests {
 
     #[test]
     fn an_incident_opens_once_escalates_and_resolves() {
-        let mut tracker = Tracker::new("lineage");
+        let mut tracker = Tracker::new("lineage", 0);
         let cause = Cause { rule: "TW-C01", scope: "a/d".to_owned() };
         let mut find = |severity, verdict| {
             tracker.found(&cause, sighting(severity, verdict, Hearing::Announce))
@@ -586,11 +580,121 @@ mod tests {
         let again =
             tracker.found(&cause, sighting(Severity::Low, Verdict::Closing, Hearing::Announce));
         assert_eq!(again.incidents[0].1.incident.key, "TW-C01|a/d|2|lineage");
+        let said: Vec<&str> =
+            over.incidents[0].1.incident.history.iter().map(|e| &*e.what).collect();
+        let rose = ["severity rose from medium to high", "severity rose from high to critical"];
+        assert_eq!(said, ["opened, medium", rose[0], rose[1], "over"]);
+        let trail = [first, over].map(|changes| changes.entries.len());
+        assert_eq!(trail, [1, 1], "each moment is in the audit trail once");
+    }
+
+    #[test]
+    fn what_returns_soon_is_the_same_incident() {
+        let mut tracker = Tracker::new("l", 1_000);
+        let cause = Cause { rule: "TW-C01", scope: "a/d".to_owned() };
+        let find = |tracker: &mut Tracker, at| {
+            let mut seen = sighting(Severity::High, Verdict::Closing, Hearing::Announce);
+            (seen.incident.first_window, seen.incident.last_window) =
+                (EventTime(at), EventTime(at));
+            let changes = tracker.found(&cause, seen);
+            (kinds(&changes), changes.incidents[0].1.n)
+        };
+        assert_eq!(find(&mut tracker, 0), (vec![(Kind::Open, 0)], 1));
+        assert_eq!(kinds(&tracker.quiet(&cause, 1, ArrivalTime(9))), [(Kind::Resolve, 0)]);
+        assert_eq!(find(&mut tracker, 999), (vec![(Kind::Reopen, 0)], 1));
+        assert_eq!(kinds(&tracker.quiet(&cause, 1, ArrivalTime(9))), [(Kind::Resolve, 1)]);
+        assert_eq!(find(&mut tracker, 1_999), (vec![(Kind::Open, 0)], 2), "too late");
+    }
+
+    fn act(tracker: &mut Tracker, deed: Deed) -> (Vec<(Kind, u32)>, Result<String, String>) {
+        let action = Action {
+            id: 1,
+            at: ArrivalTime(50),
+            author: "ann".to_owned(),
+            reason: "why".to_owned(),
+            deed,
+        };
+        let (changes, outcome) = tracker.act(&action).unwrap();
+        (kinds(&changes), outcome)
+    }
+
+    #[test]
+    fn people_take_end_and_judge_incidents() {
+        let mut tracker = Tracker::new("l", 0);
+        let cause = Cause { rule: "TW-C01", scope: "a/d".to_owned() };
+        let find = |tracker: &mut Tracker, severity| {
+            kinds(&tracker.found(&cause, sighting(severity, Verdict::Closing, Hearing::Announce)))
+        };
+        find(&mut tracker, Severity::Medium);
+        let incident = || "TW-C01|a/d|1|l".to_owned();
+        let take = || Deed::Acknowledge { incident: incident() };
+        let taken = act(&mut tracker, take());
+        assert_eq!(taken, (vec![(Kind::Acknowledge, 0)], Ok("acknowledged".to_owned())));
+        assert_eq!(act(&mut tracker, take()).1, Err(Refused::Taken.to_string()));
+        assert_eq!(find(&mut tracker, Severity::Medium), []);
+        assert_eq!(tracker.open(&cause).unwrap().incident.state, State::Acknowledged);
+        assert_eq!(find(&mut tracker, Severity::High), [(Kind::Escalate, 0)]);
+        assert_eq!(tracker.open(&cause).unwrap().incident.state, State::Open, "worse: look again");
+        let judge = Deed::Judge { incident: incident(), feedback: Feedback::Expected };
+        assert_eq!(act(&mut tracker, judge).1, Ok("noted: expected".to_owned()));
+        let done = act(&mut tracker, Deed::Resolve { incident: incident() });
+        assert_eq!(done, (vec![(Kind::Resolve, 0)], Ok("resolved".to_owned())));
+        assert_eq!(act(&mut tracker, take()).1, Err(Refused::Over.to_string()));
+        assert_eq!(
+            act(&mut tracker, Deed::Note { incident: incident() }).1,
+            Ok("noted".to_owned())
+        );
+        let elsewhere = Deed::Note { incident: "TW-C01|a/d|2|l".to_owned() };
+        let unknown = Action {
+            id: 2,
+            at: ArrivalTime(0),
+            author: String::new(),
+            reason: String::new(),
+            deed: elsewhere,
+        };
+        assert!(tracker.act(&unknown).is_none());
+    }
+
+    #[test]
+    fn what_people_called_lawful_speaks_again_only_when_it_is_critical() {
+        let mut tracker = Tracker::new("l", 0);
+        let cause = Cause { rule: "TW-C01", scope: "a/d".to_owned() };
+        let find = |tracker: &mut Tracker, severity, usd| {
+            let mut seen = sighting(severity, Verdict::Closing, Hearing::Announce);
+            seen.incident.cost = Some(NanoUsd::from_usd(usd));
+            kinds(&tracker.found(&cause, seen))
+        };
+        assert_eq!(find(&mut tracker, Severity::Low, 10.0), [(Kind::Open, 0)]);
+        assert_eq!(find(&mut tracker, Severity::Low, 109.0), []);
+        assert_eq!(find(&mut tracker, Severity::Low, 110.0), [(Kind::Escalate, 0)], "money grew");
+        let incident = "TW-C01|a/d|1|l".to_owned();
+        let judge = Deed::Judge { incident, feedback: Feedback::NewNormal };
+        assert!(act(&mut tracker, judge).1.is_ok());
+        assert_eq!(find(&mut tracker, Severity::High, 900.0), []);
+        assert_eq!(find(&mut tracker, Severity::Critical, 900.0), [(Kind::Escalate, 1)]);
+    }
+
+    #[test]
+    fn a_child_knows_its_parent() {
+        let mut tracker = Tracker::new("l", 0);
+        let [parent, child] =
+            ["TW-C01", "TW-C04"].map(|rule| Cause { rule, scope: "a/d".to_owned() });
+        for cause in [&parent, &child] {
+            let seen = sighting(Severity::High, Verdict::Closing, Hearing::Announce);
+            tracker.found(cause, seen);
+        }
+        assert_eq!(tracker.link(&parent, &child).incidents.len(), 2);
+        assert_eq!(tracker.link(&parent, &child), Changes::default(), "once");
+        let [above, below] = [&parent, &child].map(|cause| &tracker.open(cause).unwrap().incident);
+        assert_eq!(
+            (below.parent.as_ref(), &above.children),
+            (Some(&above.key), &vec![below.key.clone()])
+        );
     }
 
     #[test]
     fn what_a_parent_tells_is_not_told_twice() {
-        let mut tracker = Tracker::new("l");
+        let mut tracker = Tracker::new("l", 0);
         let cause = Cause { rule: "TW-C04", scope: "a/d".to_owned() };
         let found = |tracker: &mut Tracker, hearing| {
             tracker.found(&cause, sighting(Severity::High, Verdict::Closing, hearing))
@@ -601,7 +705,7 @@ mod tests {
 
     #[test]
     fn a_confirmation_raises_the_parent_once() {
-        let mut tracker = Tracker::new("l");
+        let mut tracker = Tracker::new("l", 0);
         let cause = Cause { rule: "TW-C01", scope: "a/d".to_owned() };
         let high = sighting(Severity::Critical, Verdict::Closing, Hearing::Inhibited);
         assert_eq!(kinds(&tracker.confirm(&cause, &high)), []);

@@ -4,23 +4,13 @@
 use crate::action::Action;
 use crate::engine::effects::Effects;
 use crate::notify::{self, Destination, Notification};
-use crate::route::{Content, Message, Moment, Plan, Receiver, Router, State};
+use crate::route::{Content, Message, Moment, Plan, Router, State};
 use crate::store::commit::OutboxRow;
 
 /// The router with the destinations it speaks of.
 pub(super) struct Teller {
     router: Router,
     destinations: Vec<Destination>,
-}
-
-/// Destinations as routing sees them.
-#[must_use]
-pub fn receivers(destinations: &[Destination]) -> Vec<Receiver> {
-    let receiver = |destination: &Destination| Receiver {
-        name: destination.name().to_owned(),
-        min_severity: destination.min_severity(),
-    };
-    destinations.iter().map(receiver).collect()
 }
 
 impl Teller {
@@ -51,7 +41,7 @@ impl Teller {
     }
 
     fn render(&self, message: &Message) -> Option<OutboxRow> {
-        let to = self.destinations.iter().find(|to| to.name() == message.receiver)?;
+        let to = self.destinations.iter().find(|to| to.name == message.receiver)?;
         let rendered = match &message.content {
             Content::One(told) => {
                 notify::render(told, std::slice::from_ref(to)).map(|mut all| all.pop())

@@ -104,7 +104,7 @@ mod tests {
             ("2026-11-23T21:00:00Z", true),
             ("2026-11-24T05:59:59Z", true),
             ("2026-11-24T06:00:00Z", false),
-            ("2026-11-28T04:00:00Z", true),  // Saturday morning ends Friday's night
+            ("2026-11-28T04:00:00Z", true), // Saturday morning ends Friday's night
             ("2026-11-28T22:00:00Z", false), // Saturday's night does not count
             ("2026-11-23T04:00:00Z", false), // nor does the end of Sunday's
         ] {
@@ -122,9 +122,8 @@ mod tests {
         };
         let minutes = |day: &str| {
             let start = at(day).0;
-            let inside = (0..24 * 60).filter(|m| {
-                hours.contains(EventTime(start + m * 60_000)).unwrap()
-            });
+            let inside =
+                (0..24 * 60).filter(|m| hours.contains(EventTime(start + m * 60_000)).unwrap());
             inside.count()
         };
         assert_eq!(minutes("2026-10-25T00:00:00Z"), 120, "the hour comes twice, once after 00:00Z");
@@ -134,7 +133,10 @@ mod tests {
 
     #[test]
     fn days_and_times_are_read_or_refused_in_words() {
-        assert_eq!(days(&texts(&["sat-mon"])).unwrap(), [true, false, false, false, false, true, true]);
+        assert_eq!(
+            days(&texts(&["sat-mon"])).unwrap(),
+            [true, false, false, false, false, true, true]
+        );
         assert_eq!(days(&texts(&["every"])).unwrap(), [true; 7]);
         assert!(days(&texts(&["moon"])).unwrap_err().contains("\"moon\" is no day"));
         assert_eq!(minute("00:00"), Ok(0));

@@ -50,10 +50,8 @@ pub fn explain(plan: &Plan, silences: &[Silence], labels: &Labels, now_ms: i64) 
             let verdict = if severity < least {
                 Verdict::TooLow(least)
             } else if let Some(silence) = silenced {
-                let why = format!(
-                    "silence {} of {}: {}",
-                    silence.id, silence.author, silence.reason
-                );
+                let why =
+                    format!("silence {} of {}: {}", silence.id, silence.author, silence.reason);
                 Verdict::Held(why)
             } else if let Some(planned) = planned {
                 Verdict::Held(format!("maintenance {}", planned.name))

@@ -72,7 +72,12 @@ impl Told {
 /// Why `incident` is to be told now to somebody who was told `told`. `repeat_ms` is the time after
 /// which a receiver is reminded; 0: never. Pure.
 #[must_use]
-pub fn reason(told: Option<&Told>, incident: &Incident, repeat_ms: i64, now_ms: i64) -> NotifyReason {
+pub fn reason(
+    told: Option<&Told>,
+    incident: &Incident,
+    repeat_ms: i64,
+    now_ms: i64,
+) -> NotifyReason {
     let now = Told::of(incident, now_ms);
     let Some(told) = told else {
         // What was over before anybody heard of it needs no word.

@@ -370,9 +370,8 @@ impl Router {
         if let Some(planned) = planned {
             return Some(Muted::Maintenance(planned.name.clone()));
         }
-        let others = self.live.values().filter(|other| {
-            other.key != incident.key && other.state.is_live()
-        });
+        let others =
+            self.live.values().filter(|other| other.key != incident.key && other.state.is_live());
         let mut inhibiting = others.filter(|other| {
             let source = labels_of(other);
             self.plan.inhibit.iter().any(|rule| rule.holds(&source, &labels))
@@ -575,9 +574,8 @@ fn changed(
     let gone = before.keys().filter(|id| !after.contains_key(*id)).map(|id| (id.clone(), None));
     let new = after.iter().filter(|(id, group)| before.get(*id) != Some(*group));
     // A group is made of strings and numbers, which always can be written.
-    let new = new.filter_map(|(id, group)| {
-        Some((id.clone(), Some(serde_json::to_string(group).ok()?)))
-    });
+    let new =
+        new.filter_map(|(id, group)| Some((id.clone(), Some(serde_json::to_string(group).ok()?))));
     gone.chain(new).collect()
 }
 

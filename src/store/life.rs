@@ -246,15 +246,14 @@ impl Desk {
             path: self.path.clone(),
             reason: error.to_string(),
         })?;
-        let written = sqlx::query(
-            "insert into action (at_ms, author, reason, deed) values ($1, $2, $3, $4)",
-        )
-        .bind(at.0)
-        .bind(author)
-        .bind(reason)
-        .bind(text)
-        .execute(&mut self.connection)
-        .await;
+        let written =
+            sqlx::query("insert into action (at_ms, author, reason, deed) values ($1, $2, $3, $4)")
+                .bind(at.0)
+                .bind(author)
+                .bind(reason)
+                .bind(text)
+                .execute(&mut self.connection)
+                .await;
         let written = written.map_err(|source| sql_error(&self.path, source))?;
         Ok(written.last_insert_rowid())
     }
@@ -347,8 +346,7 @@ async fn quality(
         "select rule, opened_at_ms, body, {FIRST_TAKEN}, {MESSAGES} from incident \
          where opened_at_ms >= $1 order by rule"
     );
-    let rows =
-        sqlx::query(AssertSqlSafe(sql)).bind(from_ms).fetch_all(&mut *connection).await?;
+    let rows = sqlx::query(AssertSqlSafe(sql)).bind(from_ms).fetch_all(&mut *connection).await?;
     let mut all: Vec<RuleQuality> = Vec::new();
     for row in rows {
         let (rule, body): (String, String) = (row.try_get(0)?, row.try_get(2)?);
