@@ -24,10 +24,13 @@ use crate::event::Batch;
 use crate::files::Files;
 use crate::incident::{Announcement, Severity};
 use crate::notify::listener::{Listener, ListenerError};
-use crate::notify::{Body, Destination, EmlSettings, HttpSettings, WebhookSettings};
+use crate::notify::{
+    Body, Destination, EmlSettings, HttpSettings, WebhookSettings, receivers,
+};
 use crate::pipeline::{Core, PipelineError, Service, Watch, wall_clock};
 use crate::price::PriceBook;
 use crate::problem::Problems;
+use crate::route::Plan;
 use crate::simulate::{Options, Simulation, Truth};
 use crate::source::event_hubs::{Auth, EventHubs, HubSettings, Pace, Start, Transport};
 use crate::store::{Store, StoreError};
@@ -294,7 +297,9 @@ impl Parts {
         let source = EventHubs::start(vec![hub], &HashMap::new(), core.store.epoch, pace);
         let destinations = self.destinations.clone();
         let files = self.files.clone();
-        Ok(Service { core, source, destinations, clock: wall_clock(), files, directory: None })
+        let plan = Plan::everybody(receivers(&destinations));
+        let (clock, directory) = (wall_clock(), None);
+        Ok(Service { core, source, destinations, plan, clock, files, directory })
     }
 }
 

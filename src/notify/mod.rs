@@ -11,6 +11,7 @@ use std::pin::Pin;
 use sha2::{Digest as _, Sha256};
 
 use crate::incident::{Announcement, Digest, Kind};
+use crate::route::Receiver;
 use crate::time::ArrivalTime;
 
 mod clean;
@@ -221,6 +222,16 @@ pub fn render_digest(
         created: digest.at,
         body,
     })
+}
+
+/// Destinations as routing sees them.
+#[must_use]
+pub fn receivers(destinations: &[Destination]) -> Vec<Receiver> {
+    let receiver = |destination: &Destination| Receiver {
+        name: destination.name.clone(),
+        min_severity: destination.min_severity,
+    };
+    destinations.iter().map(receiver).collect()
 }
 
 fn hex_sha256(text: &str) -> String {
