@@ -24,9 +24,7 @@ use crate::event::Batch;
 use crate::files::Files;
 use crate::incident::{Announcement, Severity};
 use crate::notify::listener::{Listener, ListenerError};
-use crate::notify::{
-    Body, Destination, EmlSettings, HttpSettings, WebhookSettings, receivers,
-};
+use crate::notify::{Body, Destination, EmlSettings, HttpSettings, WebhookSettings, receivers};
 use crate::pipeline::{Core, PipelineError, Service, Watch, wall_clock};
 use crate::price::PriceBook;
 use crate::problem::Problems;
