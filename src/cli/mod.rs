@@ -13,6 +13,7 @@ mod prices;
 mod purge;
 mod replay;
 mod run;
+mod schema;
 mod simulate;
 mod spend;
 mod test_alert;
@@ -58,6 +59,7 @@ enum Command {
     Prices(prices::Args),
     Spend(spend::Args),
     Purge(purge::Args),
+    Schema(schema::Args),
     Simulate(simulate::Args),
     Emulator(Box<emulator::Args>),
 }
@@ -119,6 +121,7 @@ async fn execute(command: Command) -> anyhow::Result<Exit> {
         Command::Prices(args) => prices::run(args).await,
         Command::Spend(args) => spend::run(&args).await,
         Command::Purge(args) => purge::run(&args).await,
+        Command::Schema(args) => schema::run(&args),
         Command::Simulate(args) => simulate::run(&args),
     }
 }

@@ -4,12 +4,14 @@
 //! reports what it cannot read and goes on. Secrets are named by the file and looked up elsewhere.
 
 mod backend;
+mod body;
 mod hub;
 mod known;
 mod limits;
 mod metrics_api;
 mod notify;
 mod price;
+mod route;
 mod secret;
 mod section;
 mod store;
@@ -28,6 +30,7 @@ use crate::files::Files;
 use crate::notify::Destination;
 use crate::problem::{self, Findings};
 pub use crate::problem::{Problem, Problems};
+use crate::route::Plan;
 use crate::source::event_hubs::HubSettings;
 use crate::source::metrics_api::MetricsSettings;
 use crate::store::StoreSettings;
@@ -52,6 +55,8 @@ pub struct Config {
     pub engine: EngineSettings,
     /// Where announcements go, with unique names.
     pub destinations: Vec<Destination>,
+    /// Who hears of what, and when.
+    pub plan: Plan,
     /// The price book and the terms beside it.
     pub price: PriceSettings,
     /// Networks with a name, lists of networks, and names of identities; read unless secrets were
@@ -177,6 +182,11 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
         "join",
         "detect",
         "notify",
+        "route",
+        "inhibit",
+        "time",
+        "maintenance",
+        "storm",
         "store",
         "caller",
     ];
@@ -226,8 +236,9 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
             }
         }
     }
+    let plan = route::plan(&top, &destinations, walk);
     let (files, directory) = known::read(&top, &database, walk);
-    Config { database, hubs, metrics, engine, destinations, price, files, directory, store }
+    Config { database, hubs, metrics, engine, destinations, plan, price, files, directory, store }
 }
 
 /// What must not occur twice.

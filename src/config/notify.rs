@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
+use super::body;
 use super::metrics_api::identity;
 use super::secret::is_placeholder;
 use super::section::{Section, Walk};
@@ -27,8 +28,18 @@ const EMAIL: &[&str] = &[
     "ca_file",
     "min_severity",
 ];
-const WEBHOOK: &[&str] =
-    &["name", "url", "secret", "previous_secret", "ca_file", "allow_internal", "min_severity"];
+const WEBHOOK: &[&str] = &[
+    "name",
+    "url",
+    "secret",
+    "previous_secret",
+    "format",
+    "template",
+    "content_type",
+    "ca_file",
+    "allow_internal",
+    "min_severity",
+];
 const CHAT: &[&str] = &["name", "url", "ca_file", "allow_internal", "min_severity"];
 const PAGERDUTY: &[&str] =
     &["name", "url", "routing_key", "ca_file", "allow_internal", "min_severity"];
@@ -179,6 +190,7 @@ fn webhook(section: &Section<'_>, walk: &mut Walk<'_>) -> Arc<dyn Settings> {
         http: http(url.into(), section, walk),
         secret: section.secret("secret", walk).unwrap_or_default(),
         previous_secret: section.secret("previous_secret", walk),
+        body: body::read(section, walk),
     })
 }
 

@@ -44,6 +44,11 @@ const KNOWN: &[(&str, &[&str])] = &[
     ("[engine]", super::limits::ENGINE),
     ("[join]", super::limits::JOIN),
     ("[detect]", super::limits::DETECT),
+    ("[route]", super::route::ROUTE),
+    ("[[inhibit]]", super::route::INHIBIT),
+    ("[[time]]", super::route::TIME),
+    ("[[maintenance]]", super::route::MAINTENANCE),
+    ("[storm]", super::route::STORM),
     ("[store]", super::store::STORE),
     ("[caller]", super::store::CALLER),
     ("[price]", super::price::PRICE),
@@ -125,6 +130,13 @@ impl<'t> Section<'t> {
             Some(_) => {}
         }
         text.map(str::to_owned)
+    }
+
+    /// The texts of a list, each with its place; nothing is reported.
+    pub(super) fn texts_at(&self, key: &str) -> Vec<(String, Range<usize>)> {
+        let list = self.value(key).and_then(|value| value.get_ref().as_array());
+        let items = list.into_iter().flat_map(|list| list.iter());
+        items.filter_map(|item| Some((item.get_ref().as_str()?.to_owned(), item.span()))).collect()
     }
 
     pub(super) fn texts(&self, key: &str, walk: &mut Walk<'_>) -> Option<Vec<String>> {

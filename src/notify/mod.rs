@@ -11,6 +11,7 @@ use std::pin::Pin;
 use sha2::{Digest as _, Sha256};
 
 use crate::incident::{Announcement, Digest, Kind};
+use crate::route::Receiver;
 use crate::time::ArrivalTime;
 
 mod alertmanager;
@@ -19,6 +20,7 @@ mod clean;
 pub mod deliver;
 mod eml;
 mod facts;
+pub mod format;
 mod guard;
 mod http;
 mod lines;
@@ -27,7 +29,6 @@ mod mail;
 mod mail_digest;
 mod number;
 mod pagerduty;
-mod payload;
 mod sentinel;
 mod settings;
 mod slack;
@@ -38,6 +39,7 @@ mod webhook;
 
 pub use alertmanager::{AlertmanagerSettings, ENDS_AFTER_MS};
 pub use eml::EmlSettings;
+pub use format::Body;
 pub use http::{Answer, HttpSettings, Poster};
 pub use pagerduty::{PAGERDUTY, PagerDutySettings};
 pub use sentinel::SentinelSettings;
@@ -231,6 +233,16 @@ pub fn render_digest(
         created: digest.at,
         body,
     })
+}
+
+/// Destinations as routing sees them.
+#[must_use]
+pub fn receivers(destinations: &[Destination]) -> Vec<Receiver> {
+    let receiver = |destination: &Destination| Receiver {
+        name: destination.name.clone(),
+        min_severity: destination.min_severity,
+    };
+    destinations.iter().map(receiver).collect()
 }
 
 fn hex_sha256(text: &str) -> String {
