@@ -479,7 +479,7 @@ const fn moment(at: ArrivalTime, what: String) -> Entry {
 
 /// Whether what is seen is the past incident going on.
 fn returns(past: &Tracked, seen: &Incident, reopen_ms: i64) -> bool {
-    seen.first_window.0 - past.incident.last_window.0 < reopen_ms
+    reopen_ms > 0 && seen.first_window.0 - past.incident.last_window.0 < reopen_ms
 }
 
 /// Says what is new: that it began, got worse, or costs much more than was told.
