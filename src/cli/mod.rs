@@ -16,6 +16,7 @@ mod replay;
 mod routes;
 mod run;
 mod silence;
+mod schema;
 mod simulate;
 mod spend;
 mod test_alert;
@@ -63,6 +64,7 @@ enum Command {
     Prices(prices::Args),
     Spend(spend::Args),
     Purge(purge::Args),
+    Schema(schema::Args),
     Simulate(simulate::Args),
     Emulator(Box<emulator::Args>),
 }
@@ -126,6 +128,7 @@ async fn execute(command: Command) -> anyhow::Result<Exit> {
         Command::Prices(args) => prices::run(args).await,
         Command::Spend(args) => spend::run(&args).await,
         Command::Purge(args) => purge::run(&args).await,
+        Command::Schema(args) => schema::run(&args),
         Command::Simulate(args) => simulate::run(&args),
     }
 }

@@ -4,6 +4,7 @@
 //! reports what it cannot read and goes on. Secrets are named by the file and looked up elsewhere.
 
 mod backend;
+mod body;
 mod hub;
 mod known;
 mod limits;

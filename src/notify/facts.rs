@@ -144,7 +144,7 @@ impl Facts {
 }
 
 /// Subject of the mail; short enough to be read on a telephone's lock screen.
-fn subject(announcement: &Announcement) -> String {
+pub(super) fn subject(announcement: &Announcement) -> String {
     let incident = &announcement.incident;
     let place = place(incident, 60);
     let so_far = incident.cost.map(number::dollars);

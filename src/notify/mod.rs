@@ -14,10 +14,13 @@ use crate::incident::{Announcement, Digest, Incident, Kind};
 use crate::route::Receiver;
 use crate::time::ArrivalTime;
 
+mod alertmanager;
+mod brief;
 mod clean;
 pub mod deliver;
 mod eml;
 mod facts;
+pub mod format;
 mod guard;
 mod http;
 mod lines;
@@ -25,16 +28,25 @@ pub mod listener;
 mod mail;
 mod mail_digest;
 mod number;
-mod payload;
+mod pagerduty;
+mod sentinel;
 mod settings;
+mod slack;
 mod smtp;
+mod teams;
 mod text;
 mod webhook;
 
+pub use alertmanager::{AlertmanagerSettings, ENDS_AFTER_MS};
 pub use eml::EmlSettings;
+pub use format::Body;
 pub use http::{Answer, HttpSettings, Poster};
+pub use pagerduty::{PAGERDUTY, PagerDutySettings};
+pub use sentinel::SentinelSettings;
 pub use settings::{Destination, Invalid, Label, Problem, Settings};
+pub use slack::SlackSettings;
 pub use smtp::{EmailSettings, Tls};
+pub use teams::TeamsSettings;
 pub use webhook::WebhookSettings;
 
 /// One row of the outbox: rendered once, then only these bytes are sent.
