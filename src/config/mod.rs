@@ -4,6 +4,7 @@
 //! reports what it cannot read and goes on. Secrets are named by the file and looked up elsewhere.
 
 mod backend;
+mod heartbeat;
 mod body;
 mod hub;
 mod known;
@@ -34,6 +35,7 @@ use crate::route::Plan;
 use crate::source::event_hubs::HubSettings;
 use crate::source::metrics_api::MetricsSettings;
 use crate::store::StoreSettings;
+pub use heartbeat::HeartbeatSettings;
 pub use notify::{CHANNELS, ChannelKind};
 pub use price::{BookError, PriceSettings, open_book, read_book};
 pub use secret::{SecretRef, look_up, placeholder};
@@ -58,6 +60,8 @@ pub struct Config {
     pub destinations: Vec<Destination>,
     /// Who hears of what, and when.
     pub plan: Plan,
+    /// Whom to tell each minute that the service is alive.
+    pub heartbeat: Option<HeartbeatSettings>,
     /// The price book and the terms beside it.
     pub price: PriceSettings,
     /// Networks with a name, lists of networks, and names of identities; read unless secrets were
@@ -188,6 +192,7 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
         "time",
         "maintenance",
         "storm",
+        "heartbeat",
         "store",
         "caller",
     ];
@@ -239,7 +244,21 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
     }
     let plan = route::plan(&top, &destinations, walk);
     let (files, directory) = known::read(&top, &database, walk);
-    Config { database, hubs, metrics, engine, destinations, plan, price, files, directory, store }
+    let heartbeat = table(&top, "heartbeat", ("[heartbeat]", heartbeat::KEYS), walk);
+    let heartbeat = heartbeat.map(|section| heartbeat::read(&section, walk));
+    Config {
+        database,
+        hubs,
+        metrics,
+        engine,
+        destinations,
+        plan,
+        heartbeat,
+        price,
+        files,
+        directory,
+        store,
+    }
 }
 
 /// What must not occur twice.

@@ -51,6 +51,7 @@ const KNOWN: &[(&str, &[&str])] = &[
     ("[storm]", super::route::STORM),
     ("[store]", super::store::STORE),
     ("[caller]", super::store::CALLER),
+    ("[heartbeat]", super::heartbeat::KEYS),
     ("[price]", super::price::PRICE),
     ("a deployment", super::price::DEPLOYMENT),
     ("[[price.discount]]", super::price::DISCOUNT),

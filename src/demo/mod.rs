@@ -297,7 +297,7 @@ impl Parts {
         let files = self.files.clone();
         let plan = Plan::everybody(receivers(&destinations));
         let (clock, directory) = (wall_clock(), None);
-        Ok(Service { core, source, destinations, plan, clock, files, directory })
+        Ok(Service { core, source, destinations, plan, heartbeat: None, clock, files, directory })
     }
 }
 

@@ -487,7 +487,7 @@ fn a_loss_nobody_priced_does_not_hide_the_forecast() {
     assert!(subject(&odd).starts_with("[high]"));
 }
 
-impl crate::incident::Incident {
+impl Incident {
     /// Puts every number at the end of its range.
     fn at_edges(&mut self) {
         self.cost_per_day = Some(NanoUsd(i64::MIN));

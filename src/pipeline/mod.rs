@@ -2,6 +2,7 @@
 //! stages, joins them and reads the clock.
 
 pub mod courier;
+mod heartbeat;
 mod informed;
 mod lookout;
 mod teller;
@@ -14,6 +15,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::azure::Directory;
+use crate::config::HeartbeatSettings;
 use crate::engine::effects::Effects;
 use crate::engine::{Engine, Env};
 use crate::event::{Batch, PartitionKey, Position, TroubleKind};
@@ -26,6 +28,7 @@ use crate::store::commit::OutboxRow;
 use crate::store::{Store, StoreError};
 use crate::time::ArrivalTime;
 use courier::Couriers;
+use heartbeat::{Heartbeat, Pulse};
 use informed::Informed;
 use lookout::Lookout;
 use teller::Teller;
@@ -169,6 +172,8 @@ pub struct Service<S> {
     pub destinations: Vec<Destination>,
     /// Who hears of what.
     pub plan: Plan,
+    /// Whom to tell that the service is alive.
+    pub heartbeat: Option<HeartbeatSettings>,
     /// Wall clock.
     pub clock: Clock,
     /// Lists of networks and names of identities.
@@ -195,8 +200,12 @@ impl<S: Source> Service<S> {
         let lookout = Lookout::start(files, Arc::clone(&self.clock));
         let state = self.core.store.load_routes((self.clock)()).await?;
         let teller = Teller::restore(self.plan.clone(), state, self.destinations.clone());
-        let mut desk = Desk { teller, lookout };
+        let pulse = Pulse::new();
+        let start = |settings| Heartbeat::start(settings, pulse.clone(), Arc::clone(&self.clock));
+        let heartbeat = self.heartbeat.as_ref().map(start).transpose()?;
+        let mut desk = Desk { teller, lookout, pulse };
         let ended = self.follow(stop, watch, (&mut couriers, &mut desk, &mut informed)).await;
+        drop(heartbeat);
         informed.close().await;
         couriers.finish(&mut self.core.store, &self.clock).await;
         self.core.store.close().await?;
@@ -225,6 +234,7 @@ impl<S: Source> Service<S> {
                 // What people ask for and what waits for its time does not wait for records.
                 _ = tick.tick() => {
                     let actions = self.core.store.pending_actions().await?;
+                    desk.pulse.beat();
                     if actions.is_empty() && !desk.teller.is_due((self.clock)()) {
                         continue;
                     }
@@ -252,6 +262,7 @@ impl<S: Source> Service<S> {
             let mut tell =
                 |effects: &mut Effects| desk.teller.tell(effects, &batch.actions, now_ms);
             let effects = self.core.step(&batch, &mut tell).await?;
+            desk.pulse.beat();
             informed.ask(&effects);
             watch.saved(&effects);
             couriers.dispatch(&mut self.core.store, &self.clock).await?;
@@ -263,6 +274,7 @@ impl<S: Source> Service<S> {
 struct Desk {
     teller: Teller,
     lookout: Lookout,
+    pulse: Pulse,
 }
 
 /// Somebody who looks on: the demo, a capture, tests.
