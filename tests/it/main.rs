@@ -5,6 +5,7 @@
 mod crash;
 mod callers;
 mod channels;
+mod channel_peers;
 mod check;
 mod registry;
 mod bad_input;

@@ -3,7 +3,7 @@
 
 mod counterpart;
 mod demands;
-mod said;
+pub(crate) mod said;
 
 use std::path::Path;
 use std::time::Duration;
