@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use crate::incident::{Announcement, Kind};
 use crate::time::ArrivalTime;
 
+pub mod chart;
 mod clean;
 pub mod deliver;
 mod eml;
