@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod bought;
+pub mod context;
 pub mod effects;
 pub mod estate;
 pub mod gateways;

@@ -43,7 +43,7 @@ pub fn columns(chart: &Chart) -> Vec<Column> {
         seen: Some(*seen),
         expected: chart.expected.get(at).copied().flatten(),
         upper: chart.upper.get(at).copied().flatten(),
-        marked: at >= chart.from,
+        marked: (chart.from..chart.until).contains(&at),
     };
     let columns = chart.observed.iter().enumerate().map(column);
     columns.skip(chart.observed.len().saturating_sub(COLUMNS_MAX)).collect()
