@@ -17,13 +17,17 @@ mod clean;
 pub mod deliver;
 mod eml;
 mod facts;
+mod graph;
 pub mod listener;
 mod mail;
 mod number;
 mod payload;
+mod people;
 mod settings;
 mod smtp;
+mod story;
 mod text;
+mod timeline;
 mod webhook;
 
 pub use eml::EmlChannel;
