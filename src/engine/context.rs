@@ -51,7 +51,10 @@ pub(super) fn chart(
     span: Span,
     settings: &DetectSettings,
 ) -> Chart {
-    let fine = slot.0 - span.first.0 < FINE_UNTIL;
+    // A silence is found long after the last call.
+    let silent = if signal == Signal::Calls { i64::from(series.quiet.slots) } else { 0 };
+    let first = span.first.0.min(slot.0 - silent);
+    let fine = slot.0 - first < FINE_UNTIL;
     let known_from = series.first_hour.map_or(slot.0, |hour| hour * SLOTS_PER_HOUR);
     let each = if fine { 1 } else { SLOTS_PER_HOUR };
     // An hour that is not over yet would look like the end of the incident.
@@ -80,7 +83,7 @@ pub(super) fn chart(
             .map(|last| series.expected_trailing(*last, each).map(|values| rounded(of(values))))
             .collect(),
         upper: lasts.iter().map(|last| upper(last).map(rounded)).collect(),
-        from: place(span.first.0).min(lasts.len()),
+        from: place(first).min(lasts.len()),
         until: (place(span.newest.0) + 1).min(lasts.len()),
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::Env;
 use super::account::{Account, Moment, closed_before};
 use super::context::{self, People, Span};
+use crate::action::Feedback;
 use crate::detect::series::{Frozen, SLOTS_PER_DAY, Series, Signal, Slot, values};
 use crate::detect::{DETECTORS, Detector, Finding, Judge, Phase, seasonal};
 use crate::incident::tracker::{self, Cause, Changes, Hearing, Sighting, Verdict, Weight};
@@ -40,6 +41,7 @@ pub(super) fn close(account: &mut Account, moment: Moment, env: &Env) -> Changes
             let scene = Scene { deployment: *deployment, slot, phase: Phase::Closed, moment, env };
             changes.extend(close_one(account, &scene));
         }
+        changes.incidents.extend(account.learn_lessons());
     }
     account.judged_to = Some(end);
     changes
@@ -66,8 +68,15 @@ fn close_one(account: &mut Account, scene: &Scene<'_>) -> Changes {
         if account.tracker.open(&cause).is_some() {
             let excess =
                 account.series.get(&scene.deployment).map(|s| excess(s, scene.slot, scene.slot));
-            account.tracker.bank(&cause, excess.unwrap_or(0.0));
-            frozen = if detector.profile().about_cost { Frozen::Yes } else { frozen };
+            changes.extend(account.tracker.bank(&cause, excess.unwrap_or(0.0)));
+            // A level that was accepted is learnt from, however far outside the band it lies.
+            let accepted = account.tracker.open(&cause).and_then(|t| t.incident.feedback);
+            let accepted = accepted == Some(Feedback::NewNormal);
+            frozen = match frozen {
+                _ if accepted => Frozen::No,
+                _ if detector.profile().about_cost => Frozen::Yes,
+                frozen => frozen,
+            };
         }
     }
     if let Some(series) = account.series.get_mut(&scene.deployment) {
@@ -162,10 +171,13 @@ fn report(
     let hearing = if parent.is_some() { Hearing::Inhibited } else { Hearing::Announce };
     let sighting = Sighting { incident: seen, score: finding.score, verdict, hearing };
     let mut changes = Changes::default();
-    if let Some(parent) = parent.filter(|_| verdict == Verdict::Closing) {
-        changes.extend(account.tracker.confirm(&parent, &sighting));
+    if let Some(parent) = parent.as_ref().filter(|_| verdict == Verdict::Closing) {
+        changes.extend(account.tracker.confirm(parent, &sighting));
     }
     changes.extend(account.tracker.found(&cause, sighting));
+    if let Some(parent) = parent {
+        changes.extend(account.tracker.link(&parent, &cause));
+    }
     changes
 }
 

@@ -64,7 +64,8 @@ pub(super) struct Facts {
     pub(super) since: String,
     pub(super) callers: Vec<CallerLine>,
     pub(super) callers_more: usize,
-    /// Callers of before who brought nothing of the rise.
+    /// Said before the callers of before who brought nothing of the rise.
+    pub(super) others_title: &'static str,
     pub(super) others_before: Vec<String>,
     pub(super) evidence: Vec<String>,
     pub(super) evidence_more: usize,
@@ -141,6 +142,10 @@ impl Facts {
             since: format!("tokens since {}", number::clock(incident.first_window.0)),
             callers: shown.map(|share| people::line(share, incident, limits)).collect(),
             callers_more: incident.callers.len().saturating_sub(limits.callers),
+            others_title: match incident.callers.is_empty() {
+                true => "In the 3 h before",
+                false => "Before, without part in the rise",
+            },
             others_before: people::others(incident, limits),
             evidence: incident.evidence.iter().take(limits.evidence).map(|e| text(e)).collect(),
             evidence_more: incident.evidence.len().saturating_sub(limits.evidence),
@@ -219,7 +224,7 @@ fn step(response: &Response, limits: &Limits) -> Step {
 /// How the reader tells the program what became of it.
 fn answers(announcement: &Announcement) -> Vec<Response> {
     let incident = &announcement.incident;
-    let key = quoted(&incident.key);
+    let key = incident.id();
     let answer = |what: &str, command: String| Response { what: what.to_owned(), command };
     let judge = |feedback: Feedback| {
         format!("tokenwatch incidents feedback {key} {} --by YOU", feedback.word())
@@ -267,7 +272,8 @@ fn foot(incident: &Incident, limits: &Limits) -> Vec<(&'static str, String)> {
     if let Some(resource) = &incident.resource_id {
         foot.push(("Resource", clean::resource_id(resource, limits.text * 2)));
     }
-    foot.push(("Incident", clean::untrusted(&incident.key, limits.text)));
+    let key = clean::untrusted(&incident.key, limits.text);
+    foot.push(("Incident", format!("{} ({key})", incident.id())));
     foot
 }
 

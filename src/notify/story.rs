@@ -1,6 +1,7 @@
 //! The words of a mail that depend on why it leaves: subject, first sentence, badge, large numbers.
 
 use crate::aggregate::names::KEY_TEXT;
+use crate::detect::DETECTORS;
 use crate::incident::{Announcement, Incident, Kind, Severity, State};
 use crate::money::NanoUsd;
 
@@ -18,11 +19,12 @@ pub(super) fn subject(announcement: &Announcement) -> String {
     let lead = match announcement.kind {
         Kind::Test => return format!("[test] {place}: this channel works, nothing is wrong"),
         Kind::Resolve => {
-            let total = so_far.map_or_else(
-                || "cost unknown".to_owned(),
-                |total| format!("{total} above expected in total"),
-            );
-            return format!("[resolved] {place}: over after {}, {total}", lasted(incident));
+            let total = match so_far {
+                Some(total) => format!(", {total} above expected in total"),
+                None if is_about_money(incident) => ", cost unknown".to_owned(),
+                None => String::new(),
+            };
+            return format!("[resolved] {place}: over after {}{total}", lasted(incident));
         }
         Kind::Open => "",
         Kind::Escalate => "now ",
@@ -34,7 +36,8 @@ pub(super) fn subject(announcement: &Announcement) -> String {
     let mut subject = format!("[{lead}{severity}] {place}: {}", what(incident));
     match so_far {
         Some(so_far) => subject.push_str(&format!(", {so_far} so far")),
-        None => subject.push_str(", cost unknown"),
+        None if is_about_money(incident) => subject.push_str(", cost unknown"),
+        None => {}
     }
     if let Some(per_day) = incident.cost_per_day {
         subject.push_str(&format!(", ≈ {} a day", number::about(per_day)));
@@ -42,8 +45,14 @@ pub(super) fn subject(announcement: &Announcement) -> String {
     subject
 }
 
+/// False where money is not what was found: of a silence no cost is unknown, there is none.
+fn is_about_money(incident: &Incident) -> bool {
+    let profile = DETECTORS.iter().map(|d| d.profile()).find(|p| p.id == incident.rule);
+    incident.cost.is_some() || profile.is_none_or(|profile| profile.about_cost)
+}
+
 /// `tokens 14× expected`, or the nearest to it that can be said.
-fn what(incident: &Incident) -> String {
+pub(super) fn what(incident: &Incident) -> String {
     let unit = clean::untrusted(&incident.unit, 40);
     let thing = match unit.split_once(" in ").map_or(unit.as_str(), |(thing, _)| thing) {
         "USD" => "spend",
@@ -156,6 +165,21 @@ pub(super) fn big(kind: Kind, incident: &Incident) -> [Big; 2] {
         value: number::money(cost),
         known: cost.is_some(),
     };
+    if !is_about_money(incident) {
+        let seen = number::quantity(incident.observed);
+        let seen = format!("{seen} {}", clean::untrusted(&incident.unit, 40));
+        let seen = Big { label: "seen", value: seen, known: false };
+        let (label, value) = match kind {
+            Kind::Resolve => ("lasted", lasted(incident)),
+            Kind::Open
+            | Kind::Escalate
+            | Kind::Reopen
+            | Kind::Acknowledge
+            | Kind::Repeat
+            | Kind::Test => ("expected", number::quantity(incident.expected)),
+        };
+        return [seen, Big { label, value, known: false }];
+    }
     if kind == Kind::Resolve {
         let lasted = Big { label: "lasted", value: lasted(incident), known: true };
         return [cost("spent above expected, in total", incident.cost), lasted];

@@ -91,7 +91,7 @@ fn callers(out: &mut String, facts: &Facts) {
     more(out, facts.callers_more);
     if !facts.others_before.is_empty() {
         let others = facts.others_before.join(", ");
-        paragraph(out, "  ", &format!("Before, without part in the rise: {others}"));
+        paragraph(out, "  ", &format!("{}: {others}", facts.others_title));
     }
 }
 

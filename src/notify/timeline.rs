@@ -62,7 +62,7 @@ fn all(announcement: &Announcement, newest: usize) -> Vec<(i64, String)> {
         let by = if author.trim().is_empty() { String::new() } else { format!(" (by {author})") };
         moments.push((entry.at.0, format!("{what}{by}")));
     }
-    if let Some(over) = incident.resolved_at.filter(|_| !is_told("resolved")) {
+    if let Some(over) = incident.resolved_at.filter(|_| !is_told("resolved") && !is_told("over")) {
         moments.push((over.0, "over".to_owned()));
     }
     // Of equal times the order above is that of cause and effect.
