@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::account::Unpriced;
+use super::budgets;
 use super::effects::Gap;
 use super::honesty::Verdicts;
 use super::shed::{FULL, NEARLY_FULL};
@@ -134,9 +135,9 @@ pub const UNDELIVERABLE_ID: &str = "TW-S05";
 /// The rule about kinds of records that say less than they did; its account is the kind.
 pub const SAYS_LESS_ID: &str = "TW-S09";
 
-/// Identifiers of the rules of the service itself.
+/// Identifiers of the rules that belong to no single account.
 pub fn rule_ids() -> impl Iterator<Item = &'static str> {
-    RULES.iter().map(|rule| rule.id)
+    std::iter::once(budgets::RULE_ID).chain(RULES.iter().map(|rule| rule.id))
 }
 
 /// Incidents that belong to no single account.
@@ -165,6 +166,11 @@ impl Estate {
     /// Puts back a saved incident.
     pub fn restore(&mut self, cause: Cause, tracked: Tracked) {
         self.tracker.restore(cause, tracked);
+    }
+
+    /// Its incidents, for rules that have their own file.
+    pub(super) const fn tracker(&mut self) -> &mut Tracker {
+        &mut self.tracker
     }
 
     /// Takes the news of one step and lets time pass to `now`.

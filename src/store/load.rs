@@ -13,6 +13,7 @@ use crate::aggregate::rollup::Caller;
 use crate::detect::DETECTORS;
 use crate::detect::series::{KEEP_HOURS, KEEP_SLOTS, SLOT_MIN};
 use crate::engine::bought::{self, Purchase};
+use crate::engine::budgets::SavedBudgets;
 use crate::engine::effects::{AccountClock, Saved, SavedAccount};
 use crate::engine::estate;
 use crate::event::PartitionKey;
@@ -63,6 +64,7 @@ async fn load_all(connection: &mut SqliteConnection) -> Result<Saved, sqlx::Erro
         partitions: partitions(connection).await?,
         accounts: accounts.into_values().collect(),
         honesty: honesty::load(connection).await?,
+        budgets: SavedBudgets::default(),
         categories: categories(connection).await?,
         gateways: super::gateway::load(connection).await?,
         incidents: estate,
