@@ -109,7 +109,7 @@ impl Engine {
         let Some(budget) = self.env.settings.budgets.get(at) else { return };
         let Some(book) = self.budgets.books.get(at) else { return };
         let Ok(period) = budget.period(hour) else { return };
-        let (from, end) = hours_of(&period);
+        let (_, end) = hours_of(&period);
         let is_over =
             self.budgets.closed_hour.is_some_and(|closed| closed >= end + super::SETTLE_HOURS);
         let told = |percent: &u32| book.told.contains_key(&(period.from.0, Mark::Spent(*percent)));
@@ -124,7 +124,6 @@ impl Engine {
         let clearly = super::Purse { amount: clear, ..purse.clone() };
         let view = (&book.ledger, View::All);
         let mut standing = Standing::of(&strict, (period, clearly), view, hour + 1, None);
-        debug_assert!(standing.until_hour > from);
         standing.purse = purse;
         let due = Mark::due(&strict, &standing);
         let due: Vec<_> = due.into_iter().filter(|mark| matches!(mark, Mark::Spent(_))).collect();

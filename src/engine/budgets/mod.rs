@@ -15,7 +15,7 @@ use super::account::Account;
 use super::effects::{AccountEffects, Effects};
 use super::{Engine, Env};
 use crate::aggregate::rollup::Caller;
-use crate::days::Period;
+use crate::days::{Period, Step};
 use crate::detect::outlook::{History, Outlook};
 use crate::time::{ArrivalTime, EventTime, HOUR_MS};
 use judge::Mark;
@@ -319,17 +319,17 @@ impl Engine {
         effects.budgets.closed_hour = Some(now);
     }
 
-    /// How every budget stands with everything known, in the order of the settings: at the end of
-    /// what was read or, where `at` lies before, then. With it the daily sums before the period's
-    /// newest day, oldest first, in USD. `None` for a budget without a rate of exchange.
+    /// How every budget stands with everything known up to the hour that holds `at`, in the order of
+    /// the settings; `None` for a budget without a rate of exchange.
     #[must_use]
-    pub fn standings(&mut self, at: EventTime) -> Vec<Option<(Standing, Vec<Spent>)>> {
-        let now = at.0.div_euclid(HOUR_MS);
+    pub fn standings(&mut self, at: EventTime) -> Vec<Option<Stands>> {
+        // What just ends at `at` is over, and nothing of the next hour has begun.
+        let now = at.0.saturating_sub(1).div_euclid(HOUR_MS);
         let count = self.env.settings.budgets.len();
         (0..count).map(|place| self.stands(place, now + 1)).collect()
     }
 
-    fn stands(&mut self, at: usize, until: i64) -> Option<(Standing, Vec<Spent>)> {
+    fn stands(&mut self, at: usize, until: i64) -> Option<Stands> {
         let Self { env, budgets, accounts, .. } = self;
         let week = budgets.week(at, until, accounts, env);
         let budget = env.settings.budgets.get(at)?;
@@ -354,8 +354,26 @@ impl Engine {
         };
         let largest = ledger.largest(from, until).into_iter();
         let spent = largest.filter_map(|(place, cost)| Some(Spent { place: name(place)?, cost }));
-        Some((standing, spent.collect()))
+        let days = days_before(budget, ledger, until - 1);
+        Some((standing, spent.collect(), days))
     }
+}
+
+/// How a budget stands, who spent it, and what each day before the running one cost in USD.
+pub type Stands = (Standing, Vec<Spent>, Vec<f64>);
+
+/// Sums in USD of the budget's local days before the one of `hour`, oldest first, from the first whole
+/// one on; empty beyond the calendar.
+fn days_before(budget: &Budget, ledger: &Ledger, hour: i64) -> Vec<f64> {
+    let day = |hour: i64| budget.zone.day_of(EventTime(hour.saturating_mul(HOUR_MS)));
+    let first = ledger.first_hour().and_then(|first| day(first).ok()?.tomorrow().ok());
+    let Some((first, today)) = first.zip(day(hour).ok()) else { return Vec::new() };
+    let days = budget.zone.periods(Step::Day, first, today).unwrap_or_default();
+    let sum = |day: &Period| {
+        let (from, until) = hours_of(day);
+        ledger.range(from, until).map(|(hour, sum)| sum.cost(hour, View::All).usd()).sum()
+    };
+    days.iter().map(sum).collect()
 }
 
 /// What one deployment has spent.
