@@ -4,11 +4,13 @@
 //! reports what it cannot read and goes on. Secrets are named by the file and looked up elsewhere.
 
 mod backend;
+mod budget;
 mod hub;
 mod known;
 mod limits;
 mod metrics_api;
 mod notify;
+mod owner;
 mod price;
 mod secret;
 mod section;
@@ -103,11 +105,11 @@ impl Config {
     /// # Errors
     /// A price book that has gone or changed since the configuration was checked.
     pub fn env(&self) -> Result<Env, BookError> {
-        Ok(Env {
-            settings: self.engine.clone(),
-            book: self.price.open()?,
-            known: self.files.known(),
-        })
+        let (mut settings, known) = (self.engine.clone(), self.files.known());
+        for budget in &mut settings.budgets {
+            budget.scope.resolve(&known);
+        }
+        Ok(Env { settings, book: self.price.open()?, known })
     }
 }
 
@@ -168,6 +170,8 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
         "hub",
         "metrics_api",
         "backend",
+        "owner",
+        "budget",
         "network",
         "network_list",
         "geo",
@@ -226,6 +230,14 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
         }
     }
     let (files, directory) = known::read(&top, &database, walk);
+    engine.owners = owner::owners(&top, walk);
+    let known = (files.is_read()).then(|| files.known());
+    let beside = budget::Beside {
+        contract: &price.contract,
+        owners: &engine.owners,
+        known: known.as_deref(),
+    };
+    engine.budgets = budget::budgets(&top, &beside, walk);
     Config { database, hubs, metrics, engine, destinations, price, files, directory, store }
 }
 

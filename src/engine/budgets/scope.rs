@@ -3,8 +3,8 @@
 use ipnet::IpNet;
 
 use crate::days::{DaysError, Period, Step, Zone};
-use crate::known::net;
 use crate::known::owner::{Owners, is_account, subscription_of};
+use crate::known::{Known, net};
 use crate::money::{Grouped, NanoUsd};
 use crate::price::amount::Rate;
 use crate::price::contract::{Contract, ModelName};
@@ -58,6 +58,20 @@ pub enum CallerIs {
     Network(IpNet),
     /// The one with this Entra object id, lower case.
     Identity(String),
+    /// A name that nobody has been found to have: no caller.
+    Named(String),
+}
+
+/// Bits of a caller's network, IPv4 and IPv6: Azure masks the rest.
+pub const CALLER_BITS: (u8, u8) = (24, 48);
+
+/// True when whole callers can lie within it.
+#[must_use]
+pub const fn is_caller(network: &IpNet) -> bool {
+    match network {
+        IpNet::V4(network) => network.prefix_len() <= CALLER_BITS.0,
+        IpNet::V6(network) => network.prefix_len() <= CALLER_BITS.1,
+    }
 }
 
 /// By what a scope tells spending apart.
@@ -115,7 +129,21 @@ impl Scope {
         self.callers.iter().any(|caller| match caller {
             CallerIs::Network(wanted) => net.is_some_and(|net| wanted.contains(&net)),
             CallerIs::Identity(wanted) => wanted == identity,
+            CallerIs::Named(_) => false,
         })
+    }
+
+    /// Puts the networks and identities that have a name in the place of the name. Callers are told as
+    /// networks of /24 and /48, so that longer ones name nobody.
+    pub fn resolve(&mut self, known: &Known) {
+        let found = |caller: CallerIs| {
+            let CallerIs::Named(name) = &caller else { return vec![caller] };
+            let networks = known.networks_named(name).into_iter().filter(is_caller);
+            let identities = known.identities_named(name).into_iter().map(CallerIs::Identity);
+            let found: Vec<_> = networks.map(CallerIs::Network).chain(identities).collect();
+            if found.is_empty() { vec![caller] } else { found }
+        };
+        self.callers = std::mem::take(&mut self.callers).into_iter().flat_map(found).collect();
     }
 
     /// For people: `account aif-prod, model gpt-4o`.
@@ -127,7 +155,7 @@ impl Scope {
         };
         let caller = |caller: &CallerIs| match caller {
             CallerIs::Network(network) => network.to_string(),
-            CallerIs::Identity(id) => id.clone(),
+            CallerIs::Identity(name) | CallerIs::Named(name) => name.clone(),
         };
         let parts = [
             ("subscription", self.subscriptions.clone()),
