@@ -9,12 +9,14 @@ use super::sql::series_parts;
 use super::{Store, StoreError};
 use crate::aggregate::rollup::Caller;
 use crate::days::Step;
+use crate::detect::band::band;
 use crate::detect::series::KEEP_HOURS;
 use crate::engine::budgets::judge::Mark;
 use crate::engine::budgets::ledger::HourSum;
-use crate::engine::budgets::{BudgetEffects, Grain, SavedBudgets, Spender, Spent, Standing};
+use crate::engine::budgets::{Budget, BudgetEffects, Grain, SavedBudgets, Spender, Spent, Standing};
 use crate::engine::effects::Saved;
 use crate::engine::{Engine, EngineSettings, Env};
+use crate::money::NanoUsd;
 use crate::time::{ArrivalTime, DAY_MS, EventTime, HOUR_MS};
 
 /// Minutes in a day.
@@ -37,6 +39,27 @@ pub struct Status {
     pub told: Vec<(Mark, ArrivalTime)>,
     /// Daily sums in USD before the day that runs, oldest first, for a band around the projection.
     pub days: Vec<f64>,
+}
+
+impl Status {
+    /// The 80 % range of what will have been spent at the end of the period, beside the projection;
+    /// `None` with too few days, or when the period is over.
+    #[must_use]
+    pub fn band(&self, budget: &Budget) -> Option<(NanoUsd, NanoUsd)> {
+        if !self.standing.is_running() {
+            return None;
+        }
+        let day = |hour: i64| budget.zone.day_of(EventTime(hour.saturating_mul(HOUR_MS))).ok();
+        let today = day(self.standing.until_hour - 1)?;
+        let begin = day(self.standing.period.from.0.div_euclid(60))?;
+        let count = |from, until| Some(budget.zone.periods(Step::Day, from, until).ok()?.len());
+        let over = count(begin, today)?.min(self.days.len());
+        let ahead = count(today, budget.step.after(budget.step.begin(begin).ok()?).ok()?)?;
+        let before: f64 = self.days.iter().rev().take(over).sum();
+        let band = band(&self.days, ahead)?;
+        let end = |rest: f64| NanoUsd::from_usd(before + rest).max(self.standing.spent);
+        Some((end(band.low), end(band.high)))
+    }
 }
 
 /// Saves what a step told of budgets, in the transaction of the step.
@@ -128,7 +151,8 @@ async fn restored(
     env: &Env,
     at: EventTime,
 ) -> Result<(Saved, Marks), sqlx::Error> {
-    let hour = at.0.div_euclid(HOUR_MS);
+    // What just ends at `at` is over, as `Engine::standings` has it.
+    let hour = at.0.saturating_sub(1).div_euclid(HOUR_MS);
     let mut accounts = load::accounts(connection).await?;
     load::names(connection, &mut accounts).await?;
     load::sums_by_hour(connection, &mut accounts, (hour - KEEP_HOURS) * 60).await?;
