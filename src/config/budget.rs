@@ -230,3 +230,103 @@ fn is_object_id(text: &str) -> bool {
     let parts: Vec<usize> = text.split('-').map(str::len).collect();
     parts == [8, 4, 4, 4, 12] && text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, look_up, parse, placeholder};
+
+    const HUB: &str =
+        "[[hub]]\nname = \"a\"\nnamespace = \"n.servicebus.windows.net\"\nhub = \"h\"\n";
+    const BUDGET: &str = "[[budget]]\nname = \"b\"\namount = 5\nperiod = \"day\"\n";
+
+    #[track_caller]
+    fn good(text: &str) -> Config {
+        match parse(&format!("{HUB}{text}"), "t.toml", &placeholder) {
+            Ok(config) => config,
+            Err(problems) => panic!("{problems}"),
+        }
+    }
+
+    /// One more line at the end of `text` has one problem, at this column.
+    #[track_caller]
+    fn bad(text: &str, line: &str, column: usize, part: &str) {
+        let whole = format!("{HUB}{text}{line}\n");
+        let problems = parse(&whole, "t.toml", &look_up).map(|_| ()).unwrap_err();
+        let [problem] = problems.0.as_slice() else { panic!("{problems}") };
+        assert_eq!((problem.line, problem.column), (whole.lines().count(), column), "{problem:?}");
+        let said = format!("{}; {}", problem.message, problem.mend);
+        assert!(said.contains(part), "{said}");
+    }
+
+    #[test]
+    fn a_budget_has_defaults_and_every_setting_arrives() {
+        let config = good(BUDGET);
+        let [budget] = config.engine.budgets.as_slice() else { panic!("{:?}", config.engine) };
+        assert_eq!((budget.amount, budget.currency.as_str()), (5_000_000_000, "USD"));
+        assert_eq!((budget.thresholds.as_slice(), budget.forecast), (&[50, 80, 100][..], Some(100)));
+        assert_eq!((budget.page, budget.scope.text().as_str()), (true, "everything"));
+        let config = good(
+            "[[owner]]\nname = \"pay\"\nmail = \"Pay <p@x.example>\"\naccounts = [\"AIF\"]\n\
+             [[budget]]\nname = \"b\"\namount = 1_234.5\ncurrency = \"EUR\"\nperiod = \"month\"\n\
+             timezone = \"europe/berlin\"\nthresholds = [120, 50, 50]\nforecast = 0\npage = false\n\
+             subscriptions = [\"S-1\"]\naccounts = [\"A\"]\ndeployments = [\"A/Chat\", \"x\"]\n\
+             owners = [\"pay\"]\ncallers = [\"203.0.113.0/24\", \"somebody\"]\n\
+             [[price.exchange]]\ncurrency = \"EUR\"\nusd = \"1.1\"\nsource = \"s\"\n\
+             [[network]]\nname = \"somebody\"\nkind = \"own\"\ncidrs = [\"198.51.100.0/24\"]\n",
+        );
+        let budget = config.engine.budgets.first().unwrap();
+        assert_eq!((budget.amount, budget.zone.name()), (1_234_500_000_000, "Europe/Berlin"));
+        assert_eq!((budget.thresholds.as_slice(), budget.forecast), (&[50, 120][..], None));
+        let text = "subscription s-1, account a, deployment a/chat or x, owner pay, \
+                    caller 203.0.113.0/24 or somebody";
+        assert_eq!((budget.page, budget.scope.text().as_str()), (false, text));
+        let owner = config.engine.owners.0.first().unwrap();
+        assert_eq!(owner.mail.as_deref(), Some("Pay <p@x.example>"));
+        assert_eq!(owner.accounts, ["aif"]);
+    }
+
+    #[test]
+    fn each_rule_names_place_and_mend() {
+        let head = "[[budget]]\nname = \"b\"\nperiod = \"week\"\n";
+        for amount in ["-1", "\"5 EUR\"", "0x10", "1e3", "99_999_999_999", "0.1234567891", "true"] {
+            bad(head, &format!("amount = {amount}"), 10, "write digits such as 500");
+        }
+        for (line, column, part) in [
+            ("currency = \"Euro\"", 12, "three capital letters"),
+            ("currency = \"EUR\"", 12, "add [[price.exchange]]"),
+            ("timezone = \"Mars\"", 12, "Europe/Berlin"),
+            ("thresholds = 50", 14, "at most 10"),
+            ("thresholds = [50, 0]", 19, "is no whole percent"),
+            ("thresholds = [1,2,3,4,5,6,7,8,9,10,11]", 14, "at most 10"),
+            ("forecast = 1001", 12, "0 to 1000"),
+            ("page = 1", 8, "true or false"),
+            ("owners = [\"x\"]", 10, "add [[owner]] with name = \"x\""),
+            ("callers = [\"203.0.113.7\"]", 11, "write its /24"),
+            ("callers = [\"nobody\"]", 11, "nobody is called \"nobody\""),
+            ("accounts = [\" \"]", 12, "empty text"),
+            ("owner = \"x\"", 1, "did you mean `owners`?"),
+        ] {
+            bad(BUDGET, line, column, part);
+        }
+        bad(&format!("{BUDGET}callers = [\"203.0.113.0/24\"]\n"), "models = [\"m\"]", 1, "together");
+        bad("[[budget]]\nname = \"b\"\namount = 1\n", "period = \"year\"", 10, "\"month\"");
+        let owner = "[[owner]]\nname = \"o\"\n";
+        bad(owner, "deployments = [\"chat\"]", 15, "write \"ACCOUNT/chat\"");
+        bad(&format!("{owner}accounts = [\"a\"]\n"), "mail = \"x\"", 8, "not an address");
+        let two = format!("{owner}accounts = [\"a\"]\n[[owner]]\nname = \"p\"\n");
+        bad(&two, "accounts = [\"A\"]", 12, "owned by \"o\" already");
+    }
+
+    #[test]
+    fn a_named_network_counts_with_all_its_networks() {
+        let text = format!(
+            "{BUDGET}callers = [\"office\"]\n[[network]]\nname = \"office\"\nkind = \"own\"\n\
+             cidrs = [\"203.0.113.0/24\", \"198.51.100.0/22\", \"192.0.2.0/28\"]\n"
+        );
+        let env = good(&text).env().unwrap();
+        let scope = &env.settings.budgets.first().unwrap().scope;
+        assert!(scope.holds_caller("203.0.113.0/24", "") && scope.holds_caller("198.51.101.0/24", ""));
+        assert!(!scope.holds_caller("192.0.2.0/24", "") && !scope.holds_caller("", ""));
+    }
+}

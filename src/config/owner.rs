@@ -29,8 +29,7 @@ pub(super) fn owners(top: &Section<'_>, walk: &mut Walk<'_>) -> Owners {
             deployments: deployments(&section, walk),
             name,
         };
-        if owner.subscriptions.is_empty() && owner.accounts.is_empty() && owner.deployments.is_empty()
-        {
+        if !["subscriptions", "accounts", "deployments"].iter().any(|key| section.has(key)) {
             let mend = "add subscriptions, accounts or deployments = [\"ACCOUNT/DEPLOYMENT\"]";
             walk.findings.report(section.span(), "[[owner]] owns nothing", mend);
         }

@@ -240,3 +240,114 @@ impl Purse {
         part.0 > 0 && i128::from(part.0) * 100 >= i128::from(self.amount.0) * i128::from(percent)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::engine::budgets::standing::hours_of;
+
+    fn budget(step: Step, zone: &str) -> Budget {
+        Budget {
+            name: "b".to_owned(),
+            amount: 500_000_000_000,
+            currency: "USD".to_owned(),
+            step,
+            zone: Zone::named(zone).unwrap(),
+            thresholds: vec![100],
+            forecast: None,
+            page: true,
+            scope: Scope::default(),
+        }
+    }
+
+    /// Zones whole and half hours from UTC, with clocks that change in either hemisphere.
+    const ZONES: [&str; 7] = [
+        "UTC",
+        "Europe/Berlin",
+        "America/New_York",
+        "Asia/Kathmandu",
+        "Australia/Lord_Howe",
+        "America/St_Johns",
+        "Pacific/Apia",
+    ];
+
+    proptest! {
+        #[test]
+        fn every_hour_counts_to_one_period_and_periods_tile(
+            zone in prop::sample::select(&ZONES[..]),
+            step in prop::sample::select(&[Step::Day, Step::Week, Step::Month][..]),
+            // 2000 to 2037.
+            hour in 262_968_i64..596_000,
+        ) {
+            let budget = budget(step, zone);
+            let period = budget.period(hour).unwrap();
+            let (from, until) = hours_of(&period);
+            prop_assert!((from..until).contains(&hour), "{period:?}");
+            prop_assert!(!period.is_cut);
+            for inside in [from, until - 1] {
+                prop_assert_eq!(&budget.period(inside).unwrap(), &period);
+            }
+            prop_assert_eq!(hours_of(&budget.period(until).unwrap()).0, until);
+            prop_assert_eq!(hours_of(&budget.period(from - 1).unwrap()).1, from);
+        }
+    }
+
+    #[test]
+    fn periods_are_as_long_as_their_clocks_make_them() {
+        let hours = |step, zone, at: &str| {
+            let at: jiff::Timestamp = at.parse().unwrap();
+            let period = budget(step, zone).period(at.as_second().div_euclid(3600)).unwrap();
+            (period.hours(), period.name)
+        };
+        let check = |step, zone, at, expected: (i64, &str)| {
+            let (length, name) = hours(step, zone, at);
+            assert_eq!((length, name.as_str()), expected);
+        };
+        check(Step::Month, "Europe/Berlin", "2026-10-15T00:00Z", (31 * 24 + 1, "2026-10"));
+        check(Step::Month, "Europe/Berlin", "2026-03-15T00:00Z", (31 * 24 - 1, "2026-03"));
+        check(Step::Week, "America/New_York", "2026-11-01T12:00Z", (169, "2026-W44"));
+        check(Step::Day, "Europe/Berlin", "2026-03-29T12:00Z", (23, "2026-03-29"));
+        // Berlin's October begins two hours before that of UTC.
+        check(Step::Month, "Europe/Berlin", "2026-09-30T22:30Z", (31 * 24 + 1, "2026-10"));
+        check(Step::Month, "UTC", "2026-09-30T22:30Z", (30 * 24, "2026-09"));
+    }
+
+    #[test]
+    fn money_is_compared_exactly_and_shown_in_its_currency() {
+        let rate = Rate::parse("1.08").unwrap();
+        let budget = budget(Step::Month, "UTC");
+        let amount = rate.exchange(i128::from(budget.amount)).unwrap();
+        let purse = Purse { currency: "EUR".to_owned(), rate, amount };
+        assert_eq!(purse.amount, NanoUsd(540_000_000_000));
+        assert_eq!(purse.text(purse.amount), "500.00 EUR");
+        assert_eq!(purse.text(NanoUsd(-1_080_000_000_000)), "-1,000.00 EUR");
+        assert_eq!(purse.percent(NanoUsd(432_000_000_000)), "80 %");
+        assert!(purse.reaches(NanoUsd(432_000_000_000), 80));
+        assert!(!purse.reaches(NanoUsd(431_999_999_999), 80));
+        let nothing = Purse { amount: NanoUsd(0), ..purse };
+        assert!(nothing.reaches(NanoUsd(1), 100) && !nothing.reaches(NanoUsd(0), 100));
+        assert_eq!(nothing.percent(NanoUsd(1)), "-");
+    }
+
+    #[test]
+    fn all_conditions_must_hold() {
+        let resource = "/subscriptions/s-1/resourcegroups/rg/providers/x/accounts/aif";
+        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let holds = |scope: &Scope| scope.holds(resource, "chat", &Owners::default());
+        let everything = Scope::default();
+        assert!(holds(&everything) && holds(&Scope { accounts: owned(&["x", "aif"]), ..Scope::default() }));
+        let both = Scope { subscriptions: owned(&["s-1"]), accounts: owned(&["x"]), ..Scope::default() };
+        assert!(!holds(&both));
+        let deployments = |account: Option<&str>| Scope {
+            deployments: vec![(account.map(str::to_owned), "chat".to_owned())],
+            ..Scope::default()
+        };
+        assert!(holds(&deployments(None)) && holds(&deployments(Some("aif"))));
+        assert!(!holds(&deployments(Some("other"))));
+        assert!(!holds(&Scope { owners: owned(&["nobody"]), ..Scope::default() }));
+        let models = Scope { models: owned(&["gpt-4o"]), ..Scope::default() };
+        assert!(models.holds_model("gpt-4o@2024-11-20") && !models.holds_model("gpt-4o-mini"));
+    }
+}

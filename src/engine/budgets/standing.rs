@@ -200,3 +200,123 @@ impl Standing {
 pub const fn hours_of(period: &Period) -> (i64, i64) {
     (period.from.0.div_euclid(60), period.until.0.div_euclid(60))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::days::{Step, Zone};
+    use crate::engine::budgets::ledger::HourSum;
+    use crate::engine::budgets::scope::Scope;
+    use crate::price::amount::Rate;
+
+    /// First hour of 2026-11-02, a Monday, UTC.
+    const MONDAY: i64 = 498_216;
+
+    fn budget(usd: i64) -> Budget {
+        Budget {
+            name: "b".to_owned(),
+            amount: usd * 1_000_000_000,
+            currency: "USD".to_owned(),
+            step: Step::Week,
+            zone: Zone::utc(),
+            thresholds: vec![50, 80, 100],
+            forecast: Some(100),
+            page: true,
+            scope: Scope::default(),
+        }
+    }
+
+    fn ledger(sums: &[(i64, i64)]) -> Ledger {
+        let mut ledger = Ledger::default();
+        for (hour, cents) in sums {
+            let sum = HourSum { on_time: cents * 10_000_000, ..HourSum::default() };
+            ledger.add(MONDAY + hour, (1, 2), sum);
+        }
+        ledger
+    }
+
+    #[track_caller]
+    fn standing(usd: i64, ledger: &Ledger, hours: i64, expected: Expected<'_>) -> Standing {
+        let budget = budget(usd);
+        let period = budget.period(MONDAY).unwrap();
+        assert_eq!((period.name.as_str(), period.from.0), ("2026-W45", MONDAY * 60));
+        let amount = NanoUsd(budget.amount);
+        let purse = Purse { currency: "USD".to_owned(), rate: Rate::ONE, amount };
+        Standing::of(&budget, (period, purse), (ledger, View::All), MONDAY + hours, expected)
+    }
+
+    proptest! {
+        #[test]
+        fn spent_is_the_sum_of_the_hours_of_the_period_whatever_their_order(
+            sums in prop::collection::vec((-200_i64..400, -500_i64..1_000), 0..80),
+            hours in 0_i64..200,
+        ) {
+            let mut turned = sums.clone();
+            turned.reverse();
+            let [one, other] = [&sums, &turned].map(|sums| standing(100, &ledger(sums), hours, None));
+            prop_assert_eq!(&one, &other);
+            let until = hours.min(168);
+            let inside = sums.iter().filter(|(hour, _)| (0..until).contains(hour));
+            let cents: i64 = inside.map(|(_, cents)| cents).sum();
+            prop_assert_eq!(one.spent, NanoUsd(cents * 10_000_000));
+            let reached: Vec<u32> = one.reached.iter().map(|(percent, _)| *percent).collect();
+            let truly = [50, 80, 100].into_iter().filter(|p| cents > 0 && cents >= i64::from(*p) * 100);
+            prop_assert_eq!(reached, truly.collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn the_projection_is_what_was_spent_and_what_is_expected_of_the_rest() {
+        let seen = ledger(&[(0, 1_000), (1, 500)]);
+        let one = |_: i64| 1.0;
+        let now = standing(100, &seen, 24, Some((&one, true)));
+        assert_eq!(now.projection.unwrap().total, NanoUsd::from_usd(15.0 + 144.0));
+        assert_eq!(now.overrun(), Some(NanoUsd::from_usd(59.0)));
+        assert!(now.foretells(100) && now.foretells(158) && !now.foretells(159));
+        // 85 dollars are left on Tuesday at midnight, at one an hour.
+        assert_eq!(now.crossing, Some(Minute((MONDAY + 24 + 85) * 60).start()));
+        // Of 59 dollars above the amount, those of one of the six days that are left.
+        assert_eq!(now.at_risk(), Some(NanoUsd(59_000_000_000 * 24 / 144)));
+        let over = standing(10, &seen, 168, Some((&one, true)));
+        assert_eq!(over.crossing, Some(Minute((MONDAY + 1) * 60).start()));
+        assert!(!over.is_running() && !over.foretells(100));
+        assert_eq!(over.projection.unwrap().total, over.spent);
+        assert_eq!(standing(100, &seen, 24, None).projection, None);
+    }
+
+    #[test]
+    fn a_mean_must_have_seen_a_day_before_it_foretells() {
+        let (seen, one) = (ledger(&[(0, 1_000)]), |_: i64| 1.0);
+        assert!(!standing(100, &seen, 23, Some((&one, false))).foretells(100));
+        assert!(standing(100, &seen, 24, Some((&one, false))).foretells(100));
+        assert!(standing(100, &seen, 2, Some((&one, true))).foretells(100));
+    }
+
+    #[test]
+    fn a_burn_that_its_rhythm_expects_is_not_unusual() {
+        // Allowed are 10 dollars an hour.
+        let seen = ledger(&[(29, 20_000)]);
+        let nightly = |hour: i64| if (hour - MONDAY) % 24 == 5 { 150.0 } else { 0.0 };
+        let [one, six] = standing(1_680, &seen, 30, Some((&nightly, true))).burn.map(Option::unwrap);
+        assert!((one.times - 20.0).abs() < 1e-9 && (six.times - 20.0 / 6.0).abs() < 1e-9);
+        assert!(!one.unusual && !six.unusual);
+        let quiet = |_: i64| 1.0;
+        assert!(standing(1_680, &seen, 30, Some((&quiet, true))).burn[0].unwrap().unusual);
+        assert_eq!(standing(0, &seen, 30, None).burn, [None; 2]);
+        // Hours before the period do not count to it.
+        let before = ledger(&[(-1, 20_000)]);
+        assert!(standing(1_680, &before, 1, None).burn.iter().all(|b| b.unwrap().times == 0.0));
+    }
+
+    #[test]
+    fn what_was_late_counts_for_everybody_at_once_or_when_its_hour_has_settled() {
+        let mut ledger = Ledger::default();
+        ledger.add(10, (1, 2), HourSum { on_time: 3, late: 4, ..HourSum::default() });
+        let cost = |view| ledger.range(0, 20).map(|(hour, sum)| sum.cost(hour, view).0).sum::<i64>();
+        assert_eq!(cost(View::All), 7);
+        assert_eq!(cost(View::Closed(14)), 3);
+        assert_eq!(cost(View::Closed(15)), 7);
+    }
+}
