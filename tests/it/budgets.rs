@@ -285,7 +285,7 @@ async fn however_batches_are_cut_and_between_restarts_the_same_is_told() {
         let told = expected.iter().any(|line| line.starts_with(&format!("incident TW-C05|{name}")));
         assert!(told, "{name}: {:#?}", expected.iter().filter(|l| l.contains("TW-C05")).collect::<Vec<_>>());
     }
-    for handing in [(97, 0), (700, 3), (40, 25)] {
+    for handing in [(700, 3), (97, 30)] {
         let found = outcome(&arrivals, &env, handing).await;
         same(&format!("{handing:?}"), &expected, &found);
     }
@@ -319,6 +319,26 @@ fn arrivals(calls: &[Call], model: &str) -> Vec<Arrival> {
 }
 
 const DOLLAR: i64 = 400_000;
+
+#[tokio::test]
+async fn what_comes_late_burns_no_hour_that_has_closed_whatever_the_batch() {
+    let env = env("[[budget]]\nname = \"m\"\namount = 930\nperiod = \"month\"\nforecast = 0\n");
+    let mut calls: Vec<Call> = (0..20).map(|hour| call(hour, 1, 1)).collect();
+    // Twenty dollars of the third hour that are told two hours later.
+    let Call(at, _, tokens) = call(3, 30, 20);
+    calls.push(Call(at, at + 2 * HOUR_MS, tokens));
+    let arrivals = arrivals(&calls, "gpt-4o");
+    let expected = outcome(&arrivals, &env, (1_000, 0)).await;
+    assert!(!expected.iter().any(|line| line.contains("TW-C05")), "{expected:#?}");
+    for handing in [(1, 0), (1, 3), (5, 1)] {
+        same(&format!("{handing:?}"), &expected, &outcome(&arrivals, &env, handing).await);
+    }
+    // They count to what is spent all the same.
+    let env = self::env("[[budget]]\nname = \"m\"\namount = 38\nperiod = \"month\"\nforecast = 0\n\
+                         thresholds = [100]\n");
+    let (told, _) = announced(&calls, &env).await;
+    assert_eq!(kinds(&told, "m/2026-10").first(), Some(&"open"), "{told:?}");
+}
 
 /// What was announced, as (kind, scope, severity), one event a step.
 async fn announced(calls: &[Call], env: &Env) -> (Vec<(String, String, String)>, Vec<Incident>) {
