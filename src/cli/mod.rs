@@ -6,6 +6,7 @@ mod doctor;
 mod emulator;
 mod estimates;
 mod gateways;
+mod budgets;
 mod callers;
 mod check;
 mod coverage;
@@ -63,6 +64,7 @@ enum Command {
     Doctor(doctor::Args),
     Prices(prices::Args),
     Spend(spend::Args),
+    Budgets(budgets::Args),
     Purge(purge::Args),
     Schema(schema::Args),
     Simulate(simulate::Args),
@@ -127,6 +129,7 @@ async fn execute(command: Command) -> anyhow::Result<Exit> {
         Command::Doctor(args) => doctor::run(args).await,
         Command::Prices(args) => prices::run(args).await,
         Command::Spend(args) => spend::run(&args).await,
+        Command::Budgets(args) => budgets::run(&args).await,
         Command::Purge(args) => purge::run(&args).await,
         Command::Schema(args) => schema::run(&args),
         Command::Simulate(args) => simulate::run(&args),
