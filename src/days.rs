@@ -12,7 +12,7 @@
 
 use std::fmt;
 
-pub use jiff::civil::Date;
+pub use jiff::civil::{Date, Weekday};
 use jiff::tz::{AmbiguousOffset, TimeZone, TimeZoneDatabase};
 use jiff::{Timestamp, ToSpan as _};
 
@@ -145,6 +145,17 @@ impl Zone {
             }
         };
         Ok(EventTime(begins.as_millisecond()))
+    }
+
+    /// When the local clock shows `minute` (minutes since midnight) of `day`: the first of two times
+    /// where it is put back over it, the first moment after where it is put forward over it.
+    ///
+    /// # Errors
+    /// A date beyond the calendar.
+    pub fn clock(&self, day: Date, minute: i16) -> Result<EventTime, DaysError> {
+        let shown = day.at(0, 0, 0, 0).checked_add(i64::from(minute).minutes())?;
+        let at = self.rules.to_ambiguous_timestamp(shown).compatible()?;
+        Ok(EventTime(at.as_millisecond()))
     }
 
     /// `at` by the local clock, such as `2026-10-25T02:00:00+02:00`.

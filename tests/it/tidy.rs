@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules of the library, each with its layer. A module may import from lower layers and from
 /// itself; two modules of one layer do not know each other unless listed with layers of their own.
-const LAYERS: [(&str, u8); 26] = [
+const LAYERS: [(&str, u8); 27] = [
     ("event", 0),
     ("time", 0),
     ("days", 0),
@@ -26,6 +26,7 @@ const LAYERS: [(&str, u8); 26] = [
     ("files", EDGE),
     ("simulate", EDGE),
     ("emulator", EDGE),
+    ("report", 8),
     ("telemetry", 8),
     ("config", 9),
     ("pipeline", 10),
