@@ -9,6 +9,7 @@ pub mod baseline;
 pub mod calibration;
 pub mod ceiling;
 pub mod network;
+pub mod outlook;
 pub mod seasonal;
 pub mod series;
 pub mod silence;

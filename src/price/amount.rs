@@ -118,6 +118,12 @@ impl Rate {
         let exact = nano.checked_mul(i128::from(self.0))?;
         i64::try_from(half_even(exact, i128::from(MILLION))).ok().map(NanoUsd)
     }
+
+    /// The inverse of [`Rate::exchange`]: an amount in USD as 10⁻⁹ of the currency, half to even.
+    #[must_use]
+    pub fn of_usd(self, amount: NanoUsd) -> i128 {
+        half_even(i128::from(amount.0) * i128::from(MILLION), i128::from(self.0))
+    }
 }
 
 impl fmt::Display for Rate {
