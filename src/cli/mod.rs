@@ -12,6 +12,7 @@ mod incidents;
 mod prices;
 mod purge;
 mod replay;
+mod report;
 mod run;
 mod simulate;
 mod spend;
@@ -57,6 +58,7 @@ enum Command {
     Doctor(doctor::Args),
     Prices(prices::Args),
     Spend(spend::Args),
+    Report(report::Args),
     Purge(purge::Args),
     Simulate(simulate::Args),
     Emulator(Box<emulator::Args>),
@@ -118,6 +120,7 @@ async fn execute(command: Command) -> anyhow::Result<Exit> {
         Command::Doctor(args) => doctor::run(args).await,
         Command::Prices(args) => prices::run(args).await,
         Command::Spend(args) => spend::run(&args).await,
+        Command::Report(args) => report::run(&args).await,
         Command::Purge(args) => purge::run(&args).await,
         Command::Simulate(args) => simulate::run(&args),
     }

@@ -10,6 +10,7 @@ mod limits;
 mod metrics_api;
 mod notify;
 mod price;
+mod report;
 mod secret;
 mod section;
 mod store;
@@ -28,6 +29,7 @@ use crate::files::Files;
 use crate::notify::Destination;
 use crate::problem::{self, Findings};
 pub use crate::problem::{Problem, Problems};
+use crate::report::settings::ReportSettings;
 use crate::source::event_hubs::HubSettings;
 use crate::source::metrics_api::MetricsSettings;
 use crate::store::StoreSettings;
@@ -60,6 +62,8 @@ pub struct Config {
     pub directory: Option<DirectorySettings>,
     /// What the database may hold, and what stays of callers.
     pub store: StoreSettings,
+    /// The weekly report, where it is to leave by itself.
+    pub report: Option<ReportSettings>,
 }
 
 /// Why there is no configuration.
@@ -178,6 +182,7 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
         "notify",
         "store",
         "caller",
+        "report",
     ];
     const NOTIFY: &[&str] = &["email", "webhook", "eml"];
     let top = Section::open(tree, 0..0, "the top of the file", KEYS, walk);
@@ -226,7 +231,12 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
         }
     }
     let (files, directory) = known::read(&top, &database, walk);
-    Config { database, hubs, metrics, engine, destinations, price, files, directory, store }
+    let section = table(&top, "report", ("[report]", report::REPORT), walk);
+    let report = report::report(section.as_ref(), walk);
+    if let Some((settings, section)) = report.as_ref().zip(section.as_ref()) {
+        report::resolve(settings, section, (&destinations, &price.contract), walk);
+    }
+    Config { database, hubs, metrics, engine, destinations, price, files, directory, store, report }
 }
 
 type ReadDestination = fn(&Section<'_>, &mut Walk<'_>) -> Destination;

@@ -45,6 +45,7 @@ const KNOWN: &[(&str, &[&str])] = &[
     ("[detect]", super::limits::DETECT),
     ("[store]", super::store::STORE),
     ("[caller]", super::store::CALLER),
+    ("[report]", super::report::REPORT),
     ("[price]", super::price::PRICE),
     ("a deployment", super::price::DEPLOYMENT),
     ("[[price.discount]]", super::price::DISCOUNT),

@@ -294,7 +294,8 @@ impl Parts {
         let source = EventHubs::start(vec![hub], &HashMap::new(), core.store.epoch, pace);
         let destinations = self.destinations.clone();
         let files = self.files.clone();
-        Ok(Service { core, source, destinations, clock: wall_clock(), files, directory: None })
+        let (clock, directory, reports) = (wall_clock(), None, None);
+        Ok(Service { core, source, destinations, clock, files, directory, reports })
     }
 }
 

@@ -12,10 +12,11 @@ use sha2::{Digest as _, Sha256};
 use crate::incident::{Announcement, Kind};
 use crate::time::ArrivalTime;
 
-mod clean;
+pub mod clean;
 pub mod deliver;
 mod eml;
 mod facts;
+pub mod letter;
 pub mod listener;
 mod mail;
 mod number;

@@ -204,6 +204,16 @@ impl Destination {
         }
     }
 
+    /// Whom it writes mails to; `None` where it sends something else.
+    #[must_use]
+    pub fn mailboxes(&self) -> Option<&[String]> {
+        match self {
+            Self::Email(settings) => Some(&settings.to),
+            Self::EmlFolder(settings) => Some(&settings.to),
+            Self::Webhook(_) => None,
+        }
+    }
+
     /// Checks the settings without touching network or disk.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 pub mod courier;
 mod informed;
 mod lookout;
+pub mod reports;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use crate::time::ArrivalTime;
 use courier::Couriers;
 use informed::Informed;
 use lookout::Lookout;
+use reports::{Maker, Reports};
 
 /// Why the pipeline stopped before it was told to.
 #[derive(Debug, thiserror::Error)]
@@ -194,6 +196,8 @@ pub struct Service<S> {
     pub files: Files,
     /// The directory, where it is asked for names of identities.
     pub directory: Option<Directory>,
+    /// What makes the weekly report, where it is to leave by itself.
+    pub reports: Option<Maker>,
 }
 
 impl<S: Source> Service<S> {
@@ -212,7 +216,10 @@ impl<S: Source> Service<S> {
         self.core.know(files.known());
         let mut informed = Informed::new(self.directory.take(), files.known());
         let mut lookout = Lookout::start(files, Arc::clone(&self.clock));
-        let ended = self.follow(stop, watch, (&mut couriers, &mut lookout, &mut informed)).await;
+        let mut reports = Reports::start(self.reports.take(), &self.clock);
+        let beside = (&mut couriers, &mut lookout, &mut informed, &mut reports);
+        let ended = self.follow(stop, watch, beside).await;
+        reports.close().await;
         informed.close().await;
         couriers.finish(&mut self.core.store, &self.clock).await;
         self.core.store.close().await?;
@@ -223,7 +230,7 @@ impl<S: Source> Service<S> {
         &mut self,
         stop: &CancellationToken,
         watch: &mut (dyn Watch + Send),
-        (couriers, lookout, informed): (&mut Couriers, &mut Lookout, &mut Informed),
+        (couriers, lookout, informed, reports): Beside<'_>,
     ) -> Result<(), PipelineError> {
         couriers.dispatch(&mut self.core.store, &self.clock).await?;
         loop {
@@ -232,6 +239,11 @@ impl<S: Source> Service<S> {
                 () = stop.cancelled() => return Ok(()),
                 delivered = couriers.delivered() => {
                     couriers.settle(delivered, &mut self.core.store, &self.clock).await?;
+                    couriers.dispatch(&mut self.core.store, &self.clock).await?;
+                    continue;
+                }
+                made = reports.made() => {
+                    reports::save(&mut self.core.store, &made).await?;
                     couriers.dispatch(&mut self.core.store, &self.clock).await?;
                     continue;
                 }
@@ -263,6 +275,10 @@ impl<S: Source> Service<S> {
         }
     }
 }
+
+/// What runs beside the loop.
+type Beside<'a> =
+    (&'a mut Couriers, &'a mut Lookout, &'a mut Informed, &'a mut Reports);
 
 /// Somebody who looks on: the demo, a capture, tests.
 pub trait Watch {

@@ -59,12 +59,11 @@ impl Currency {
         let whole = half_even(self.exact(i128::from(amount.0)), self.per_unit(100 * CENT));
         for (size, suffix) in [(1_000_000_000, "bn"), (1_000_000, "M"), (1_000, "k")] {
             if whole.abs() >= size {
-                let tenths = half_even(whole * 10, size);
-                let (sign, size) = (if tenths < 0 { "-" } else { "" }, tenths.abs());
-                let text = match (size >= 1000, size % 10) {
-                    (true, _) | (false, 0) => (size / 10).to_string(),
-                    (false, tenth) => format!("{}.{tenth}", size / 10),
-                };
+                let hundredths = half_even(whole * 100, size);
+                let sign = if hundredths < 0 { "-" } else { "" };
+                let text = three_digits(hundredths.abs());
+                let text = if text.contains('.') { text.trim_end_matches('0') } else { &text };
+                let text = text.trim_end_matches('.');
                 return format!("{sign}{}{text}{suffix}", self.symbol());
             }
         }
@@ -218,18 +217,24 @@ pub fn count(value: i64) -> String {
     let size = value.unsigned_abs();
     for (unit, suffix) in [(1_000_000_000_u64, "bn"), (1_000_000, "M"), (1_000, "k")] {
         if size >= unit {
-            let hundredths = i64::try_from(half_even(i128::from(size) * 100, i128::from(unit)));
-            let hundredths = hundredths.unwrap_or(i64::MAX);
-            let text = match hundredths {
-                h if h >= 10_000 => (h / 100).to_string(),
-                h if h >= 1_000 => format!("{}.{}", h / 100, h / 10 % 10),
-                h => format!("{}.{:02}", h / 100, h % 100),
-            };
+            let text = three_digits(half_even(i128::from(size) * 100, i128::from(unit)));
             let sign = if value < 0 { "-" } else { "" };
             return format!("{sign}{text}{suffix}");
         }
     }
     value.to_string()
+}
+
+/// Hundredths as a number of three digits: `1.05`, `19.6`, `482`.
+fn three_digits(hundredths: i128) -> String {
+    match hundredths {
+        h if h >= 10_000 => half_even(h, 100).to_string(),
+        h if h >= 1_000 => {
+            let tenths = half_even(h, 10);
+            format!("{}.{}", tenths / 10, tenths % 10)
+        }
+        h => format!("{}.{:02}", h / 100, h % 100),
+    }
 }
 
 #[cfg(test)]

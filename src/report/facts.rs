@@ -6,10 +6,10 @@ use serde::Serialize;
 
 use super::guess::Guess;
 use super::period::Week;
-use super::scope::Owner;
 use crate::aggregate::metrics::Compared;
 use crate::days::{Date, Period, Zone};
 use crate::incident::Incident;
+use crate::known::owner::{Owner, Owners};
 use crate::money::NanoUsd;
 use crate::price::reconcile::Covered;
 use crate::price::spend::{MeterSpend, Spend};
@@ -189,7 +189,7 @@ pub struct Quality {
 }
 
 /// Everything a report is computed from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Facts {
     /// The week.
     pub week: Week,
@@ -224,33 +224,46 @@ pub struct Facts {
     /// Edition of the price book.
     pub book: String,
     /// Who answers for what.
-    pub owners: Vec<Owner>,
+    pub owners: Owners,
 }
 
 impl Facts {
-    /// The part of it that one team answers for.
+    /// The part of it that one team answers for. What counts for an account as a whole (completeness,
+    /// capacity paid by the hour) is theirs when all of it is.
     #[must_use]
     pub fn of(&self, owner: &Owner) -> Self {
-        let holds = |key: &Key| owner.holds(&key.account, &key.deployment);
-        let place = |(account, deployment): &Place| owner.holds(account, deployment);
+        let holds = |account: &str, deployment: &str| {
+            let found = self.owners.of(account, deployment);
+            found.is_some_and(|found| found.name == owner.name)
+        };
+        let key = |key: &Key| holds(&key.account, &key.deployment);
+        let place = |(account, deployment): &Place| holds(account, deployment);
         let mut part = self.clone();
         for day in &mut part.days {
-            day.lines.retain(|key, _| holds(key));
+            day.lines.retain(|line, _| key(line));
         }
-        part.hours.retain(|key, _| holds(key));
-        part.calls.retain(|key, _| place(key));
+        part.hours.retain(|line, _| key(line));
+        part.calls.retain(|line, _| place(line));
         for callers in &mut part.callers {
-            callers.retain(|caller| owner.holds(&caller.account, &caller.deployment));
+            callers.retain(|caller| holds(&caller.account, &caller.deployment));
         }
         part.incidents.retain(|incident| {
             let account = incident.resource_id.as_deref().unwrap_or(&incident.account);
-            owner.holds(&account.to_lowercase(), incident.deployment.as_deref().unwrap_or(""))
+            holds(&account.to_lowercase(), incident.deployment.as_deref().unwrap_or(""))
         });
-        part.skus.retain(|key, _| place(key));
-        part.provisioned.retain(|account, _| owner.holds(account, ""));
-        part.cheaper.retain(|cheaper| holds(&cheaper.key));
-        part.quality.compared.retain(|account, _| owner.holds(account, ""));
-        part.quality.ledger.retain(|(account, deployment, ..)| owner.holds(account, deployment));
+        part.skus.retain(|line, _| place(line));
+        part.provisioned.retain(|account, _| holds(account, ""));
+        part.cheaper.retain(|cheaper| key(&cheaper.key));
+        part.quality.compared.retain(|account, _| holds(account, ""));
+        let mine = |account: &str, deployment: &str| {
+            part.skus.keys().chain(part.calls.keys()).any(|(resource, name)| {
+                short(resource) == account && name == deployment
+            })
+        };
+        part.quality.ledger = std::mem::take(&mut part.quality.ledger)
+            .into_iter()
+            .filter(|(account, deployment, ..)| mine(account, deployment))
+            .collect();
         part
     }
 
@@ -294,4 +307,10 @@ impl Facts {
         let from = self.covered.map(|covered| covered.from);
         first.zip(from).is_some_and(|(day, from)| from <= day.period.from.start())
     }
+}
+
+/// An account's own name: the last part of its resource id.
+#[must_use]
+pub fn short(account: &str) -> &str {
+    account.rsplit('/').next().unwrap_or(account)
 }

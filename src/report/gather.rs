@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::facts::{Cheaper, Day, Facts, Hours, Key, Place, Quality, Sum};
 use super::guess;
 use super::period::{Week, later};
-use super::scope::Owner;
 use crate::aggregate::metrics::{Compared, Completeness, is_comparable};
 use crate::days::{DaysError, Step, Zone};
 use crate::engine::bought;
 use crate::event::Tokens;
 use crate::incident::Incident;
 use crate::known::Known;
+use crate::known::owner::Owners;
 use crate::money::NanoUsd;
 use crate::price::PriceBook;
 use crate::price::contract::Deployed;
@@ -25,8 +25,6 @@ use crate::time::{DAY_MS, EventTime};
 const DAYS_BEFORE: i64 = 28;
 /// Weeks of which is read what was told.
 const TOLD_WEEKS: u32 = 8;
-/// Callers kept by name; the rest is one line.
-const MAX_CALLERS: usize = 200;
 /// Words that smaller models of a family end with, as far as price lists go.
 const SMALLER: [&str; 2] = ["-mini", "-nano"];
 
@@ -49,7 +47,7 @@ pub struct Beside<'a> {
     /// Names of networks and identities.
     pub known: &'a Known,
     /// Who answers for what.
-    pub owners: &'a [Owner],
+    pub owners: &'a Owners,
 }
 
 /// Reads what a report of `week` is made of. Memory holds 35 days by deployment and model, never
@@ -66,8 +64,7 @@ pub async fn gather(
     let (days, hours) = days(reader, zone, week, beside.book).await?;
     let (from, until) = (week.from_minute(), week.until_minute());
     let before = week.before(zone)?;
-    let mut callers = reader.callers_between(from, until).await?;
-    callers.truncate(MAX_CALLERS.max(callers.len()));
+    let callers = reader.callers_between(from, until).await?;
     let callers_before =
         reader.callers_between(before.from_minute(), before.until_minute()).await?;
     let mut names = BTreeMap::new();
@@ -109,7 +106,7 @@ pub async fn gather(
         covered,
         slowest,
         book: beside.book.version.clone(),
-        owners: beside.owners.to_vec(),
+        owners: beside.owners.clone(),
     };
     facts.cheaper = cheaper(&facts, &bought, beside.book);
     Ok(facts)
@@ -253,7 +250,8 @@ fn cheaper(
             if book.rows(&model).is_empty() && !book.entries.iter().any(|row| row.model.eq_ignore_ascii_case(&model)) {
                 return None;
             }
-            let bill = book.rates_of(&key.account, lives, &model).bill(tokens, at);
+            let rates = book.rates_of(&key.account, lives, &model);
+            let bill = rates.bill(tokens, at);
             let is_priced = bill.lines.iter().all(|line| {
                 line.tokens == 0 || matches!(line.basis, crate::price::bill::Basis::Priced(_))
             });

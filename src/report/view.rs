@@ -4,6 +4,10 @@ use serde::Serialize;
 
 use super::amount::{Currency, percent_change};
 use crate::money::NanoUsd;
+use crate::notify::clean::untrusted;
+
+/// Longest name of something that is shown, in characters.
+const NAME_MAX: usize = 120;
 
 /// One block as people see it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -86,6 +90,13 @@ impl Way {
             Self::Level
         }
     }
+}
+
+/// A name that somebody else chose, as no mail program makes a link of it and no control character
+/// passes.
+#[must_use]
+pub fn named(text: &str) -> String {
+    untrusted(text, NAME_MAX)
 }
 
 /// Bars of amounts: thousandths of the largest.

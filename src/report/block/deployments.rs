@@ -7,9 +7,8 @@ use serde::Serialize;
 use crate::money::{Grouped, NanoUsd};
 use crate::price::amount::half_even;
 use crate::report::amount::{Currency, count, percent_change, share};
-use crate::report::facts::{Amounts, Facts, Place, Sum, total};
-use crate::report::scope::{owner_of, short};
-use crate::report::view::{Change, Row, Section, Unarmed, rows};
+use crate::report::facts::{Amounts, Facts, Place, Sum, short, total};
+use crate::report::view::{Change, Row, Section, Unarmed, named, rows};
 
 /// Deployments with a line of their own.
 const MOST: usize = 10;
@@ -77,7 +76,7 @@ impl Deployments {
         let others = rest.iter().fold(Sum::default(), |all, (_, (sum, _))| all.plus(*sum));
         let row = |(place, (sum, models)): (Place, (Sum, Vec<String>))| Deployment {
             sku: facts.skus.get(&place).cloned(),
-            owner: owner_of(&facts.owners, &place.0, &place.1).map(|owner| owner.name.clone()),
+            owner: facts.owners.of(&place.0, &place.1).map(|owner| owner.name.clone()),
             last_week_nano_usd: last_week.then(|| old(&place)),
             per_thousand_calls_nano_usd: per_thousand(sum),
             errors: facts.calls.get(&place).map_or(0, |(_, errors)| *errors),
@@ -97,16 +96,16 @@ impl Deployments {
     /// As people read it.
     #[must_use]
     pub fn section(&self, currency: &Currency) -> Section {
-        let mut named: Vec<(String, NanoUsd)> = self
+        let mut lines: Vec<(String, NanoUsd)> = self
             .rows
             .iter()
             .map(|row| (place_text(&row.account, &row.deployment), row.amounts.cost_nano_usd))
             .collect();
         if let Some(others) = &self.others {
             let name = format!("{} others", Grouped(i64::try_from(others.deployments).unwrap_or(0)));
-            named.push((name, others.amounts.cost_nano_usd));
+            lines.push((name, others.amounts.cost_nano_usd));
         }
-        let mut shown = rows(named, self.total.cost_nano_usd, currency);
+        let mut shown = rows(lines, self.total.cost_nano_usd, currency);
         for (row, deployment) in shown.iter_mut().zip(&self.rows) {
             row.change = deployment
                 .last_week_nano_usd
@@ -133,7 +132,7 @@ impl Deployments {
 impl Deployment {
     fn details(&self, currency: &Currency) -> Vec<String> {
         let Amounts { tokens_input, tokens_cached, tokens_output, calls, .. } = self.amounts;
-        let mut details = vec![self.models.join(", ")];
+        let mut details = vec![named(&self.models.join(", "))];
         if let Some(sku) = &self.sku {
             details.push(sku.clone());
         }
@@ -193,7 +192,7 @@ pub(super) fn by_place(facts: &Facts, weeks: usize) -> BTreeMap<Place, (Sum, Vec
 #[must_use]
 pub fn place_text(account: &str, deployment: &str) -> String {
     let deployment = if deployment.is_empty() { "(no deployment)" } else { deployment };
-    format!("{}/{deployment}", short(account))
+    named(&format!("{}/{deployment}", short(account)))
 }
 
 fn per_thousand(sum: Sum) -> Option<NanoUsd> {

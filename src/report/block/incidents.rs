@@ -7,9 +7,9 @@ use crate::incident::{Feedback, Incident, State};
 use crate::money::NanoUsd;
 use crate::report::amount::Currency;
 use crate::report::facts::Facts;
-use crate::report::view::{Row, Section, Unarmed};
+use crate::report::view::{Row, Section, Unarmed, named};
 use crate::severity::Severity;
-use crate::time::{HOUR_MS, MINUTE_MS};
+use crate::time::{EventTime, HOUR_MS, MINUTE_MS};
 
 /// Incidents with a line of their own; the others are counted.
 const MOST: usize = 12;
@@ -23,7 +23,8 @@ pub struct Incidents {
     pub count: usize,
     /// How many still go on.
     pub open: usize,
-    /// Cost above what was expected, of those whose cost is known and that nobody called expected.
+    /// Cost above what was expected, of those whose cost is known and that nobody called expected. Of
+    /// several at one deployment at one time the dearest counts: they tell of the same money.
     pub caught_nano_usd: NanoUsd,
     /// How many have no known cost.
     pub without_cost: usize,
@@ -73,11 +74,7 @@ impl Incidents {
         Self {
             count: told.len(),
             open: told.iter().filter(|incident| incident.state.is_live()).count(),
-            caught_nano_usd: told
-                .iter()
-                .filter(lawful)
-                .filter_map(|incident| incident.cost)
-                .fold(NanoUsd(0), NanoUsd::plus),
+            caught_nano_usd: caught(told.iter().filter(lawful).copied()),
             without_cost: told.iter().filter(|incident| incident.cost.is_none()).count(),
             rows: told.into_iter().take(MOST).map(|incident| line(incident, &facts.zone)).collect(),
         }
@@ -102,7 +99,8 @@ impl Incidents {
                     some => format!(" ({some} without a known cost)"),
                 };
                 format!(
-                    "{count} incident{}, {} still open; {} above what was expected{unknown}.",
+                    "{count} incident{}, {} still open; {} above what was expected{unknown}, until now \
+                     and also beyond the week.",
                     if count == 1 { "" } else { "s" },
                     self.open,
                     currency.show(self.caught_nano_usd)
@@ -128,7 +126,7 @@ impl IncidentLine {
         };
         let cost = self.cost_nano_usd;
         let mut details = vec![
-            place,
+            named(&place),
             format!("{}, {}", self.severity, self.state),
             self.began.get(..16).unwrap_or(&self.began).replace('T', " "),
             length(self.duration_ms),
@@ -136,12 +134,38 @@ impl IncidentLine {
         details.extend(self.verdict.map(|verdict| format!("called {verdict}")));
         details.push(self.rule.clone());
         Row {
-            name: self.rule_name.clone(),
+            name: named(&self.rule_name),
             amount: cost.map_or_else(|| "unknown".to_owned(), |cost| currency.show(cost)),
             details,
             ..Row::default()
         }
     }
+}
+
+fn caught<'a>(incidents: impl Iterator<Item = &'a Incident>) -> NanoUsd {
+    let mut costs: Vec<(&str, Option<&str>, EventTime, EventTime, NanoUsd)> = incidents
+        .filter_map(|incident| {
+            let place = (incident.account.as_str(), incident.deployment.as_deref());
+            Some((place.0, place.1, incident.first_window, incident.last_window, incident.cost?))
+        })
+        .collect();
+    costs.sort_unstable();
+    let (mut sum, mut dearest) = (NanoUsd(0), NanoUsd(0));
+    let mut last: Option<(&str, Option<&str>, EventTime)> = None;
+    for (account, deployment, from, until, cost) in costs {
+        match last {
+            Some((at, of, end)) if (at, of) == (account, deployment) && from < end => {
+                dearest = dearest.max(cost);
+                last = Some((at, of, end.max(until)));
+            }
+            Some(_) | None => {
+                sum += dearest;
+                dearest = cost;
+                last = Some((account, deployment, until));
+            }
+        }
+    }
+    sum.plus(dearest)
 }
 
 fn line(incident: &Incident, zone: &Zone) -> IncidentLine {
@@ -166,5 +190,40 @@ fn length(ms: i64) -> String {
         (0, minutes) => format!("{minutes} min"),
         (hours, 0) => format!("{hours} h"),
         (hours, minutes) => format!("{hours} h {minutes} min"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn incident(place: (&str, &str), hours: (i64, i64), cost: Option<i64>) -> Incident {
+        Incident {
+            account: place.0.to_owned(),
+            deployment: Some(place.1.to_owned()),
+            first_window: EventTime(hours.0 * HOUR_MS),
+            last_window: EventTime(hours.1 * HOUR_MS),
+            cost: cost.map(NanoUsd),
+            ..Incident::default()
+        }
+    }
+
+    #[test]
+    fn the_same_money_is_caught_once() {
+        let all = [
+            incident(("prod", "chat"), (1, 9), Some(100)),
+            incident(("prod", "chat"), (2, 5), Some(80)),
+            incident(("prod", "chat"), (8, 12), Some(120)),
+            incident(("prod", "chat"), (12, 13), Some(7)),
+            incident(("prod", "agent"), (1, 9), Some(1_000)),
+            incident(("lab", "chat"), (1, 9), None),
+        ];
+        assert_eq!(caught(all.iter()), NanoUsd(120 + 7 + 1_000));
+        assert_eq!(caught([].iter()), NanoUsd(0));
+    }
+
+    #[test]
+    fn a_length_has_two_units() {
+        assert_eq!([0, 61, 60, 2_345].map(|minutes| length(minutes * MINUTE_MS)), ["0 min", "1 h 1 min", "1 h", "39 h 5 min"]);
     }
 }

@@ -99,7 +99,8 @@ impl Parts {
         let shown = currency.signed_column(&named.map(|(_, part)| part), self.change_nano_usd);
         let mut parts: Vec<_> = named.iter().zip(shown).collect();
         parts.sort_by_key(|((_, part), _)| std::cmp::Reverse(part.0.saturating_abs()));
-        let parts = parts.into_iter().filter(|((_, part), _)| part.0 != 0);
+        // What is nothing in the unit of the change says nothing.
+        let parts = parts.into_iter().filter(|(_, shown)| shown.contains(['1', '2', '3', '4', '5', '6', '7', '8', '9']));
         let parts: Vec<_> = parts.map(|((name, _), shown)| format!("{name} {shown}")).collect();
         parts.join(", ")
     }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::money::NanoUsd;
 use crate::report::amount::{Currency, count};
 use crate::report::facts::{Amounts, Facts, Sum, total};
-use crate::report::view::{Row, Section, Unarmed, rows};
+use crate::report::view::{Row, Section, Unarmed, named, rows};
 use crate::store::callers::{CallerTotal, Identity};
 
 /// Models and callers with a line of their own.
@@ -85,8 +85,8 @@ impl Slices {
     pub fn section(&self, currency: &Currency) -> Section {
         let all = self.total.cost_nano_usd;
         let cut = |slices: &[Slice]| {
-            let named = slices.iter().map(|slice| (slice.name.clone(), slice.amounts.cost_nano_usd));
-            let mut rows = rows(named.collect(), all, currency);
+            let lines = slices.iter().map(|slice| (named(&slice.name), slice.amounts.cost_nano_usd));
+            let mut rows = rows(lines.collect(), all, currency);
             for (row, slice) in rows.iter_mut().zip(slices) {
                 let Amounts { calls, tokens_input, tokens_cached, tokens_output, .. } = slice.amounts;
                 let tokens =
@@ -113,11 +113,14 @@ impl Slices {
     /// By caller, as people read it.
     #[must_use]
     pub fn callers_section(&self, currency: &Currency) -> Section {
-        let named = self.callers.iter().map(|caller| (caller.who.clone(), caller.cost_nano_usd));
-        let mut shown = rows(named.collect(), self.callers_total_nano_usd, currency);
+        let lines = self.callers.iter().map(|caller| (named(&caller.who), caller.cost_nano_usd));
+        let mut shown = rows(lines.collect(), self.callers_total_nano_usd, currency);
         for (row, caller) in shown.iter_mut().zip(&self.callers) {
             let place = [caller.network.clone(), caller.about.clone()];
-            let place = place.into_iter().flatten().collect::<Vec<_>>().join(", ");
+            let place = place.into_iter().flatten().map(|text| named(&text)).collect::<Vec<_>>().join(", ");
+            if let (Some(network), true) = (&caller.network, caller.attribution.starts_with("key")) {
+                row.name = format!("{} from {}", row.name, named(network));
+            }
             row.details = vec![
                 place,
                 format!("{} tokens, {} calls", count(caller.tokens), count(caller.calls)),

@@ -185,7 +185,7 @@ fn day_line(facts: &Facts, day: &crate::report::facts::Day) -> DayLine {
     }
 }
 
-const fn weekday(date: crate::days::Date) -> &'static str {
+fn weekday(date: crate::days::Date) -> &'static str {
     use crate::days::Weekday;
     match date.weekday() {
         Weekday::Monday => "Mon",
