@@ -301,7 +301,7 @@ mod tests {
     fn shares_and_counts_are_short() {
         let shares = [(1, 8), (1, 250), (1, 100_000), (0, 5), (5, 0), (5, 5)];
         let shown = shares.map(|(part, whole)| share(part, whole));
-        assert_eq!(shown, ["13 %", "0.4 %", "<0.1 %", "0 %", "-", "100 %"]);
+        assert_eq!(shown, ["12 %", "0.4 %", "<0.1 %", "0 %", "-", "100 %"]);
         let counts = [482, 12_345, 1_048_576, 999_999, -2_500].map(count);
         assert_eq!(counts, ["482", "12.3k", "1.05M", "1000k", "-2.50k"]);
     }

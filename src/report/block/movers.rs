@@ -223,24 +223,27 @@ fn by_place(before: &BTreeMap<Key, Sum>, now: &BTreeMap<Key, Sum>) -> BTreeMap<P
 #[must_use]
 pub fn decomposed(before: Sum, now: Sum) -> Parts {
     let change = i128::from(now.cost().0) - i128::from(before.cost().0);
-    let Some(steps) = steps(before, now) else {
-        return Parts { change_nano_usd: nano(change), mix_nano_usd: nano(change), ..Parts::default() };
-    };
-    let mut last = i128::from(before.cost().0);
-    let mut parts = steps.map(|step| {
-        let part = step - last;
-        last = step;
-        nano(part)
+    let chain = steps(before, now).and_then(|[requests, size, cached, output]| {
+        let ends = [i128::from(before.cost().0), requests, size, cached, output];
+        let parts = ends.iter().zip(ends.iter().skip(1).chain([&i128::from(now.cost().0)]));
+        let parts: Option<Vec<NanoUsd>> =
+            parts.map(|(from, to)| i64::try_from(to - from).ok().map(NanoUsd)).collect();
+        parts
     });
-    let [requests, size, cached, output] = &mut parts;
-    Parts {
-        change_nano_usd: nano(change),
-        requests_nano_usd: *requests,
-        tokens_per_request_nano_usd: *size,
-        cached_share_nano_usd: *cached,
-        output_share_nano_usd: *output,
-        rate_nano_usd: nano(i128::from(now.cost().0) - last),
-        mix_nano_usd: NanoUsd(0),
+    let change = NanoUsd(i64::try_from(change).unwrap_or(if change > 0 { i64::MAX } else { i64::MIN }));
+    match chain.as_deref() {
+        Some(&[requests, size, cached, output, rate]) => Parts {
+            change_nano_usd: change,
+            requests_nano_usd: requests,
+            tokens_per_request_nano_usd: size,
+            cached_share_nano_usd: cached,
+            output_share_nano_usd: output,
+            rate_nano_usd: rate,
+            mix_nano_usd: NanoUsd(0),
+        },
+        Some(_) | None => {
+            Parts { change_nano_usd: change, mix_nano_usd: change, ..Parts::default() }
+        }
     }
 }
 
@@ -288,10 +291,6 @@ fn at_old_rates(tokens: [i128; 3], before: Sum, now: Sum) -> Option<i128> {
 fn times(a: i128, b: i128, c: i128) -> Option<i128> {
     (c > 0).then_some(())?;
     Some(half_even(a.checked_mul(b)?, c))
-}
-
-fn nano(exact: i128) -> NanoUsd {
-    NanoUsd(i64::try_from(exact).unwrap_or(if exact > 0 { i64::MAX } else { i64::MIN }))
 }
 
 #[cfg(test)]
