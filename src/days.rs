@@ -147,15 +147,24 @@ impl Zone {
         Ok(EventTime(begins.as_millisecond()))
     }
 
-    /// When the local clock shows `minute` (minutes since midnight) of `day`: the first of two times
-    /// where it is put back over it, the first moment after where it is put forward over it.
+    /// Day of the week from Monday (0 to 6) and minute of the day, by the local clock.
     ///
     /// # Errors
-    /// A date beyond the calendar.
-    pub fn clock(&self, day: Date, minute: i16) -> Result<EventTime, DaysError> {
-        let shown = day.at(0, 0, 0, 0).checked_add(i64::from(minute).minutes())?;
-        let at = self.rules.to_ambiguous_timestamp(shown).compatible()?;
-        Ok(EventTime(at.as_millisecond()))
+    /// A moment beyond the calendar.
+    pub fn week_minute(&self, at: EventTime) -> Result<(usize, u16), DaysError> {
+        let local = self.rules.to_datetime(Timestamp::from_millisecond(at.0)?);
+        let day = usize::try_from(local.weekday().to_monday_zero_offset()).unwrap_or(0);
+        let minute = i16::from(local.hour()) * 60 + i16::from(local.minute());
+        Ok((day, u16::try_from(minute).unwrap_or(0)))
+    }
+
+    /// The moment that a local date and time, such as `2026-12-01T22:00`, means: the first where the
+    /// clock shows it twice, the change itself where never. `None` for anything else.
+    #[must_use]
+    pub fn moment(&self, local: &str) -> Option<EventTime> {
+        let local: jiff::civil::DateTime = local.parse().ok()?;
+        let at = self.rules.to_ambiguous_timestamp(local).compatible().ok()?;
+        Some(EventTime(at.as_millisecond()))
     }
 
     /// `at` by the local clock, such as `2026-10-25T02:00:00+02:00`.

@@ -167,7 +167,7 @@ async fn read(answer: &mut Response, most: usize) -> Result<Vec<u8>, RestError> 
 }
 
 /// How long `Retry-After` asks to wait: seconds, or a date (RFC 9110, section 10.2.3).
-fn retry_after(headers: &HeaderMap, now_ms: i64) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap, now_ms: i64) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));

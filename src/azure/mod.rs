@@ -15,6 +15,7 @@ use azure_identity::{
 };
 
 pub use answer::RestError;
+pub(crate) use client::retry_after;
 pub use client::{Client, Service};
 pub use directory::{Directory, DirectorySettings, NamesById};
 pub use pace::{Limit, Pace, Pauses};

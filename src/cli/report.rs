@@ -209,7 +209,7 @@ async fn send(
     let zone = &maker.settings.zone;
     for (scope, destination) in destinations {
         let of = told.iter().filter(|told| {
-            told.scope == scope && told.period == week.name && told.destination == destination.name()
+            told.scope == scope && told.period == week.name && told.destination == destination.name
         });
         let Some(newest) = of.max_by_key(|told| told.told_ms) else { continue };
         let is_new = letters.iter().any(|letter| letter.told == *newest);

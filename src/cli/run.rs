@@ -73,7 +73,9 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     }
     let ask = |settings| Directory::start(settings, azure::Pace::default(), Arc::clone(&clock));
     let (directory, destinations) = (config.directory.map(ask), config.destinations);
-    let service = Service { core, source, destinations, clock, files, directory, reports };
+    let plan = config.plan;
+    let service =
+        Service { core, source, destinations, plan, clock, files, directory, reports };
     let mut watch = Watcher { capture };
     let source = service.run(&stop, &mut watch).await?;
     source.close().await;

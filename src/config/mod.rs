@@ -11,6 +11,7 @@ mod metrics_api;
 mod notify;
 mod price;
 mod report;
+mod route;
 mod secret;
 mod section;
 mod store;
@@ -30,9 +31,11 @@ use crate::notify::Destination;
 use crate::problem::{self, Findings};
 pub use crate::problem::{Problem, Problems};
 use crate::report::settings::ReportSettings;
+use crate::route::Plan;
 use crate::source::event_hubs::HubSettings;
 use crate::source::metrics_api::MetricsSettings;
 use crate::store::StoreSettings;
+pub use notify::{CHANNELS, ChannelKind};
 pub use price::{BookError, PriceSettings, open_book, read_book};
 pub use secret::{SecretRef, look_up, placeholder};
 use section::{Lookup, Section, Walk};
@@ -53,6 +56,8 @@ pub struct Config {
     pub engine: EngineSettings,
     /// Where announcements go, with unique names.
     pub destinations: Vec<Destination>,
+    /// Who hears of what, and when.
+    pub plan: Plan,
     /// The price book and the terms beside it.
     pub price: PriceSettings,
     /// Networks with a name, lists of networks, and names of identities; read unless secrets were
@@ -180,11 +185,15 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
         "join",
         "detect",
         "notify",
+        "route",
+        "inhibit",
+        "time",
+        "maintenance",
+        "storm",
         "store",
         "caller",
         "report",
     ];
-    const NOTIFY: &[&str] = &["email", "webhook", "eml"];
     let top = Section::open(tree, 0..0, "the top of the file", KEYS, walk);
     let database = top.path("database", walk).unwrap_or_else(|| walk.folder.join("tokenwatch.db"));
     let price = price::price(table(&top, "price", ("[price]", price::PRICE), walk), walk);
@@ -220,33 +229,38 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
     let mut store = store::store(table(&top, "store", ("[store]", store::STORE), walk), walk);
     store.callers = store::caller(table(&top, "caller", ("[caller]", store::CALLER), walk), walk);
     let mut destinations = Vec::new();
-    if let Some(notify) = table(&top, "notify", ("[notify]", NOTIFY), walk) {
+    let words: Vec<&str> = CHANNELS.iter().map(|kind| kind.word).collect();
+    if let Some(notify) = table(&top, "notify", ("[notify]", &words), walk) {
         let mut seen = Seen::default();
-        for (key, label, known, read) in KINDS {
-            for section in tables(&notify, key, (label, known), walk) {
-                let destination = read(&section, walk);
-                seen.name(destination.name(), &section, walk);
+        for kind in CHANNELS {
+            for section in tables(&notify, kind.word, (kind.header, kind.keys), walk) {
+                let destination = notify::read(kind, &section, walk);
+                seen.name(&destination.name, &section, walk);
                 destinations.push(destination);
             }
         }
     }
+    let plan = route::plan(&top, &destinations, walk);
     let (files, directory) = known::read(&top, &database, walk);
     let section = table(&top, "report", ("[report]", report::REPORT), walk);
     let report = report::report(section.as_ref(), walk);
     if let Some((settings, section)) = report.as_ref().zip(section.as_ref()) {
         report::resolve(settings, section, (&destinations, &price.contract), walk);
     }
-    Config { database, hubs, metrics, engine, destinations, price, files, directory, store, report }
+    Config {
+        database,
+        hubs,
+        metrics,
+        engine,
+        destinations,
+        plan,
+        price,
+        files,
+        directory,
+        store,
+        report,
+    }
 }
-
-type ReadDestination = fn(&Section<'_>, &mut Walk<'_>) -> Destination;
-
-/// Every kind of destination: key, header, keys of the table, reader.
-const KINDS: &[(&str, &str, &[&str], ReadDestination)] = &[
-    ("email", "[[notify.email]]", notify::EMAIL, notify::email),
-    ("webhook", "[[notify.webhook]]", notify::WEBHOOK, notify::webhook),
-    ("eml", "[[notify.eml]]", notify::EML, notify::eml),
-];
 
 /// What must not occur twice.
 #[derive(Default)]

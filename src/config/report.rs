@@ -94,7 +94,7 @@ pub(super) fn resolve(
     walk: &mut Walk<'_>,
 ) {
     let mut check = |name: &String, key: &str| {
-        let found = destinations.iter().find(|destination| destination.name() == name);
+        let found = destinations.iter().find(|destination| destination.name == *name);
         let message = match found {
             Some(destination) if takes_mail(destination) => return,
             Some(_) => format!("`{key}`: {name:?} takes no mails"),

@@ -8,6 +8,7 @@
 pub mod baseline;
 pub mod calibration;
 pub mod ceiling;
+pub mod lesson;
 pub mod network;
 pub mod outlook;
 pub mod seasonal;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::baseline;
 use super::calibration::Calibration;
+use super::lesson::{self, Lesson};
 use crate::aggregate::rollup::{Amount, Caller, Split};
 use crate::time::Minute;
 
@@ -92,6 +93,8 @@ pub struct Series {
     pub calibration: Calibration,
     /// Expected calls missed in a row until the newest closed slot, and the longest such run.
     pub quiet: Quiet,
+    /// What people said about spans, oldest first.
+    pub lessons: Vec<Lesson>,
     expected: baseline::Cache,
 }
 
@@ -198,6 +201,13 @@ impl Series {
     #[must_use]
     pub fn hour(&self, hour: i64) -> Values {
         self.hours.get(&hour).copied().map_or([0.0; 3], values)
+    }
+
+    /// What one hour counts for in an expectation for the hour `by`; `None` where people said that it
+    /// is not to be learnt.
+    #[must_use]
+    pub fn heeded(&self, hour: i64, by: i64) -> Option<Values> {
+        lesson::heeded(&self.lessons, hour, self.hour(hour), by)
     }
 
     /// Learnt hours before the one that holds `slot`, oldest first.

@@ -7,6 +7,7 @@ use super::account::Unpriced;
 use super::effects::Gap;
 use super::honesty::Verdicts;
 use super::shed::{FULL, NEARLY_FULL};
+use crate::action::Action;
 use crate::aggregate::coverage::{Fall, Field};
 use crate::aggregate::repeats::Told;
 use crate::detect::baseline::as_float;
@@ -72,7 +73,7 @@ const UNPRICED: Rule = Rule {
     resolves_after_ms: DAY_MS,
 };
 const UNDELIVERABLE: Rule = Rule {
-    id: UNDELIVERABLE_ID,
+    id: crate::incident::UNDELIVERABLE,
     name: "Notification undeliverable",
     severity: Severity::High,
     resolves_after_ms: HOUR_MS,
@@ -127,10 +128,6 @@ const NEVER_BY_AGE: i64 = i64::MAX;
 /// Hours without copies after which a stream is no longer doubled.
 const QUIET_HOURS: u32 = 24;
 
-/// The rule about destinations that refuse for good; its account is the destination, which need not
-/// be told.
-pub const UNDELIVERABLE_ID: &str = "TW-S05";
-
 /// The rule about kinds of records that say less than they did; its account is the kind.
 pub const SAYS_LESS_ID: &str = "TW-S09";
 
@@ -159,12 +156,17 @@ impl Estate {
     /// An estate for a database with this lineage.
     #[must_use]
     pub fn new(lineage: &str) -> Self {
-        Self { tracker: Tracker::new(lineage) }
+        Self { tracker: Tracker::new(lineage, 0) }
     }
 
     /// Puts back a saved incident.
     pub fn restore(&mut self, cause: Cause, tracked: Tracked) {
         self.tracker.restore(cause, tracked);
+    }
+
+    /// Does what a person asks of one of its incidents; `None` when it is not one of these.
+    pub fn act(&mut self, action: &Action) -> Option<(Changes, Result<String, String>)> {
+        self.tracker.act(action)
     }
 
     /// Takes the news of one step and lets time pass to `now`.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Env;
 use super::account::{Account, Moment, closed_before};
+use crate::action::Feedback;
 use crate::aggregate::names::{KEY_TEXT, NONE, OTHER};
 use crate::aggregate::rollup::{Amount, Caller};
 use crate::detect::series::{Frozen, SLOTS_PER_DAY, SLOTS_PER_HOUR, Series, Signal, Slot, values};
@@ -45,6 +46,7 @@ pub(super) fn close(account: &mut Account, moment: Moment, env: &Env) -> Changes
             let scene = Scene { deployment: *deployment, slot, phase: Phase::Closed, moment, env };
             changes.extend(close_one(account, &scene));
         }
+        changes.incidents.extend(account.learn_lessons());
     }
     account.judged_to = Some(end);
     changes
@@ -70,8 +72,15 @@ fn close_one(account: &mut Account, scene: &Scene<'_>) -> Changes {
         if account.tracker.open(&cause).is_some() {
             let excess =
                 account.series.get(&scene.deployment).map(|s| excess(s, scene.slot, scene.slot));
-            account.tracker.bank(&cause, excess.unwrap_or(0.0));
-            frozen = if detector.profile().about_cost { Frozen::Yes } else { frozen };
+            changes.extend(account.tracker.bank(&cause, excess.unwrap_or(0.0)));
+            // A level that was accepted is learnt from, however far outside the band it lies.
+            let accepted = account.tracker.open(&cause).and_then(|t| t.incident.feedback);
+            let accepted = accepted == Some(Feedback::NewNormal);
+            frozen = match frozen {
+                _ if accepted => Frozen::No,
+                _ if detector.profile().about_cost => Frozen::Yes,
+                frozen => frozen,
+            };
         }
     }
     if let Some(series) = account.series.get_mut(&scene.deployment) {
@@ -147,10 +156,13 @@ fn report(
     let hearing = if parent.is_some() { Hearing::Inhibited } else { Hearing::Announce };
     let sighting = Sighting { incident: seen, score: finding.score, verdict, hearing };
     let mut changes = Changes::default();
-    if let Some(parent) = parent.filter(|_| verdict == Verdict::Closing) {
-        changes.extend(account.tracker.confirm(&parent, &sighting));
+    if let Some(parent) = parent.as_ref().filter(|_| verdict == Verdict::Closing) {
+        changes.extend(account.tracker.confirm(parent, &sighting));
     }
     changes.extend(account.tracker.found(&cause, sighting));
+    if let Some(parent) = parent {
+        changes.extend(account.tracker.link(&parent, &cause));
+    }
     changes
 }
 

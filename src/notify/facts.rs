@@ -180,7 +180,7 @@ fn subject(announcement: &Announcement) -> String {
 }
 
 /// `tokens 14× expected`, or the nearest to it that can be said.
-fn what(incident: &Incident) -> String {
+pub(super) fn what(incident: &Incident) -> String {
     let unit = clean::untrusted(&incident.unit, 40);
     let thing = match unit.split_once(" in ").map_or(unit.as_str(), |(thing, _)| thing) {
         "USD" => "spend",
@@ -236,7 +236,7 @@ fn big(kind: Kind, incident: &Incident) -> [Big; 2] {
     [cost("spent above expected, so far", incident.cost), per_day]
 }
 
-fn badge(kind: Kind, severity: Severity) -> String {
+pub(super) fn badge(kind: Kind, severity: Severity) -> String {
     let severity = severity.word().to_uppercase();
     match kind {
         Kind::Open => severity,
@@ -250,7 +250,7 @@ fn badge(kind: Kind, severity: Severity) -> String {
 }
 
 /// Band colours; white text on each has a contrast of at least 4.5 : 1 (WCAG 2.2, 1.4.3).
-const fn colour(kind: Kind, severity: Severity) -> &'static str {
+pub(super) const fn colour(kind: Kind, severity: Severity) -> &'static str {
     match (kind, severity) {
         (Kind::Resolve, _) => "#1a6b3c",
         (Kind::Test, _) => "#475569",
@@ -261,7 +261,7 @@ const fn colour(kind: Kind, severity: Severity) -> &'static str {
     }
 }
 
-fn place(incident: &Incident, max: usize) -> String {
+pub(super) fn place(incident: &Incident, max: usize) -> String {
     let account = clean::untrusted(&incident.account, max);
     match &incident.deployment {
         Some(deployment) => format!("{account}/{}", clean::untrusted(deployment, max)),

@@ -3,9 +3,10 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use lettre::Message;
-use lettre::message::header::{ContentType, HeaderName, HeaderValue};
-use lettre::message::{Attachment, Mailbox, MultiPart, SinglePart};
+use lettre::message::header::{ContentType, HeaderName};
+use lettre::message::{Attachment, Mailbox, MultiPart};
 
+use super::mail::{fixed, message_id, part};
 use super::settings::{Addresses, Destination};
 use super::RenderError;
 use crate::time::ArrivalTime;
@@ -42,11 +43,7 @@ impl Letter {
     /// # Errors
     /// An address that is none, or a message that cannot be put together.
     pub fn message(&self, destination: &Destination) -> Result<Option<Vec<u8>>, RenderError> {
-        match destination {
-            Destination::Email(to) => self.addressed(to.addresses()).map(Some),
-            Destination::EmlFolder(to) => self.addressed(to.addresses()).map(Some),
-            Destination::Webhook(_) => Ok(None),
-        }
+        destination.addresses().map(|addresses| self.addressed(addresses)).transpose()
     }
 
     fn addressed(&self, addresses: Addresses<'_>) -> Result<Vec<u8>, RenderError> {
@@ -75,7 +72,7 @@ impl Letter {
             headers.push((HeaderName::new_from_ascii_str("List-Unsubscribe-Post"), click));
         }
         for (name, value) in headers {
-            builder = builder.raw_header(HeaderValue::new(name, value));
+            builder = builder.raw_header(fixed(name, &value));
         }
         if let Some(first) = &self.follows {
             builder = builder.in_reply_to(message_id(first)).references(message_id(first));
@@ -112,14 +109,6 @@ impl Letter {
     fn boundary(&self, level: char) -> String {
         format!("tw{level}-{}", self.key)
     }
-}
-
-fn message_id(key: &str) -> String {
-    format!("<{key}@tokenwatch>")
-}
-
-fn part(kind: ContentType, body: String) -> SinglePart {
-    SinglePart::builder().header(kind).body(body)
 }
 
 /// A type that we write ourselves; anything that is none is a plain file.

@@ -16,7 +16,7 @@ use super::{RenderError, idempotency_key, text};
 /// Most bytes of the HTML part; some mail programs cut messages at 102 kB.
 pub(super) const HTML_MAX: usize = 60_000;
 /// Last second a `Date` header can name (9999-12-31T23:59:59Z).
-const DATE_MAX_S: i64 = 253_402_300_799;
+pub(super) const DATE_MAX_S: i64 = 253_402_300_799;
 
 #[derive(Template)]
 #[template(path = "notify/templates/mail.html")]
@@ -98,14 +98,14 @@ fn headers(
     Ok(builder)
 }
 
-fn fixed(name: HeaderName, value: &str) -> HeaderValue {
+pub(super) fn fixed(name: HeaderName, value: &str) -> HeaderValue {
     HeaderValue::new(name, value.to_owned())
 }
 
-fn message_id(key: &str) -> String {
+pub(super) fn message_id(key: &str) -> String {
     format!("<{key}@tokenwatch>")
 }
 
-fn part(kind: ContentType, body: String) -> SinglePart {
+pub(super) fn part(kind: ContentType, body: String) -> SinglePart {
     SinglePart::builder().header(kind).body(body)
 }

@@ -1,8 +1,10 @@
 //! The body of a webhook: `{type, timestamp, data}` in JSON (Standard Webhooks).
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
-use crate::incident::{Announcement, Incident};
+use crate::incident::{Announcement, Digest, Incident};
 use crate::known::About;
 
 use super::RenderError;
@@ -81,6 +83,81 @@ pub(super) fn body(announcement: &Announcement, key: &str) -> Result<Vec<u8>, Re
         }
     }
     Ok(body)
+}
+
+/// Most incidents of a digest's body.
+const DIGEST_MAX: usize = 40;
+
+#[derive(Serialize)]
+struct DigestEnvelope<'a> {
+    r#type: &'static str,
+    timestamp: String,
+    data: DigestData<'a>,
+}
+
+#[derive(Serialize)]
+struct DigestData<'a> {
+    group: &'a str,
+    severity: &'static str,
+    labels: BTreeMap<String, String>,
+    /// Worst first.
+    incidents: Vec<DigestLine<'a>>,
+    /// Those that did not fit.
+    more: usize,
+    idempotency_key: &'a str,
+}
+
+#[derive(Serialize)]
+struct DigestLine<'a> {
+    kind: &'static str,
+    key: &'a str,
+    rule: String,
+    severity: &'static str,
+    state: &'static str,
+    account: String,
+    deployment: Option<String>,
+    cost_nano_usd: Option<i64>,
+    cost_per_day_nano_usd: Option<i64>,
+}
+
+/// The bytes about several incidents; as many of the worst as fit into [`BODY_MAX`].
+pub(super) fn digest(digest: &Digest, key: &str) -> Result<Vec<u8>, RenderError> {
+    let mut most = DIGEST_MAX;
+    loop {
+        let body = serde_json::to_vec(&digest_envelope(digest, key, most))?;
+        if body.len() <= BODY_MAX || most <= 1 {
+            return Ok(body);
+        }
+        most /= 2;
+    }
+}
+
+fn digest_envelope<'a>(digest: &'a Digest, key: &'a str, most: usize) -> DigestEnvelope<'a> {
+    let text = |text: &str| clean::line(text, 120);
+    let incidents = digest.announcements.iter().take(most).map(|told| DigestLine {
+        kind: told.kind.word(),
+        key: &told.incident.key,
+        rule: text(&told.incident.rule),
+        severity: told.incident.severity.word(),
+        state: told.incident.state.word(),
+        account: text(&told.incident.account),
+        deployment: told.incident.deployment.as_deref().map(text),
+        cost_nano_usd: told.incident.cost.map(|cost| cost.0),
+        cost_per_day_nano_usd: told.incident.cost_per_day.map(|cost| cost.0),
+    });
+    let labels = digest.labels.iter().take(20).map(|(name, value)| (text(name), text(value)));
+    DigestEnvelope {
+        r#type: "digest",
+        timestamp: digest.at.to_string(),
+        data: DigestData {
+            group: &digest.group,
+            severity: digest.severity().word(),
+            labels: labels.collect(),
+            incidents: incidents.collect(),
+            more: digest.announcements.len().saturating_sub(most),
+            idempotency_key: key,
+        },
+    }
 }
 
 fn envelope<'a>(announcement: &'a Announcement, key: &'a str, limits: &Limits) -> Envelope<'a> {

@@ -5,7 +5,7 @@ use crate::known::{About, Class, Extent, Kind as Whose, Listed, Named};
 use crate::money::NanoUsd;
 use crate::time::{ArrivalTime, EventTime, HOUR_MS, MINUTE_MS};
 
-use super::{Destination, EmailSettings, EmlSettings, Tls, WebhookSettings};
+use super::{Destination, EmailSettings, EmlSettings, HttpSettings, Tls, WebhookSettings};
 
 /// 2026-11-24T03:05:00Z.
 const BEGAN_MS: i64 = 1_795_489_500_000;
@@ -182,10 +182,8 @@ pub(super) fn hostile(kind: Kind, text: &str) -> Announcement {
 /// Key of the secret below: 32 zero bytes.
 pub(super) const SECRET: &str = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
-pub(super) fn email(name: &str) -> Destination {
-    Destination::Email(EmailSettings {
-        name: name.to_owned(),
-        min_severity: Severity::Medium,
+pub(super) fn email_settings() -> EmailSettings {
+    EmailSettings {
         from: "tokenwatch <alerts@contoso.example>".to_owned(),
         to: vec!["On call <oncall@contoso.example>".to_owned(), "b@contoso.example".to_owned()],
         host: "mail.contoso.example".to_owned(),
@@ -194,26 +192,26 @@ pub(super) fn email(name: &str) -> Destination {
         username: None,
         password: None,
         ca_file: None,
-    })
-}
-
-pub(super) fn webhook(name: &str, url: &str) -> WebhookSettings {
-    WebhookSettings {
-        name: name.to_owned(),
-        min_severity: Severity::Medium,
-        url: url.to_owned(),
-        secret: SECRET.into(),
-        previous_secret: None,
-        ca_file: None,
     }
 }
 
+pub(super) fn email(name: &str) -> Destination {
+    Destination::new(name, Severity::Medium, email_settings())
+}
+
+pub(super) fn hook(url: &str) -> WebhookSettings {
+    WebhookSettings { http: HttpSettings::new(url), secret: SECRET.into(), previous_secret: None }
+}
+
+pub(super) fn webhook(name: &str, url: &str) -> Destination {
+    Destination::new(name, Severity::Medium, hook(url))
+}
+
 pub(super) fn eml(name: &str, folder: &std::path::Path) -> Destination {
-    Destination::EmlFolder(EmlSettings {
-        name: name.to_owned(),
-        min_severity: Severity::Medium,
+    let settings = EmlSettings {
         folder: folder.to_owned(),
         from: "tokenwatch@contoso.example".to_owned(),
         to: vec!["oncall@contoso.example".to_owned()],
-    })
+    };
+    Destination::new(name, Severity::Medium, settings)
 }

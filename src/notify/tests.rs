@@ -4,7 +4,9 @@ use mail_parser::{HeaderName, Message, MessageParser, MimeHeaders as _};
 use secrecy::SecretString;
 
 use super::listener::Listener;
-use super::sample::{HOSTILE, SECRET, announcement, email, eml, hostile, webhook};
+use super::sample::{
+    HOSTILE, SECRET, announcement, email, email_settings, eml, hook, hostile, webhook,
+};
 use super::*;
 use crate::incident::Severity;
 use crate::money::NanoUsd;
@@ -45,7 +47,7 @@ fn keys_tell_announcements_apart_and_stay_the_same() {
 
 #[test]
 fn the_same_announcement_gives_the_same_bytes() {
-    let to = [email("mail"), Destination::Webhook(webhook("hook", "https://x.example/"))];
+    let to = [email("mail"), webhook("hook", "https://x.example/")];
     for kind in Kind::ALL {
         let first = render(&announcement(kind), &to).unwrap();
         assert_eq!(first, render(&announcement(kind), &to).unwrap());
@@ -243,7 +245,7 @@ fn hostile_names_change_nothing_but_the_text() {
 
 #[test]
 fn webhook_bodies_hold_hostile_names_and_stay_small() {
-    let to = [Destination::Webhook(webhook("hook", "https://x.example/"))];
+    let to = [webhook("hook", "https://x.example/")];
     for text in HOSTILE.iter().map(|text| text.repeat(100)).chain([HOSTILE.concat()]) {
         let body = &render(&hostile(Kind::Open, &text), &to).unwrap()[0].body;
         let value: serde_json::Value = serde_json::from_slice(body).unwrap();
@@ -257,7 +259,7 @@ fn webhook_bodies_hold_hostile_names_and_stay_small() {
 
 #[test]
 fn webhook_bodies_have_the_promised_fields() {
-    let to = [Destination::Webhook(webhook("hook", "https://x.example/"))];
+    let to = [webhook("hook", "https://x.example/")];
     let sent = render(&announcement(Kind::Resolve), &to).unwrap().remove(0);
     let value: serde_json::Value = serde_json::from_slice(&sent.body).unwrap();
     assert_eq!(value["type"], "incident.resolve");
@@ -297,10 +299,10 @@ async fn listen(secret: &str) -> Listener {
 async fn deliver_to(reply: u16, trusted: &str) -> (deliver::Outcome, listener::Delivery) {
     let mut listener = listen(trusted).await;
     listener.reply_with(reply);
-    let to = Destination::Webhook(webhook("hook", &listener.url()));
+    let to = webhook("hook", &listener.url());
     let sent = render(&announcement(Kind::Open), std::slice::from_ref(&to)).unwrap().remove(0);
-    let channel = AnyChannel::try_from(to).unwrap();
-    let outcome = deliver::attempt(&channel, &sent, NOW_S).await;
+    let channel = to.connect().unwrap();
+    let outcome = deliver::attempt(&*channel, &sent, NOW_S).await;
     assert_eq!(outcome.key, sent.key);
     let delivery = listener.next_delivery().await.unwrap();
     assert_eq!(listener.deliveries(), std::slice::from_ref(&delivery));
@@ -331,12 +333,11 @@ async fn answers_decide_whether_to_try_again() {
     for (status, again) in
         [(408, true), (409, true), (425, true), (429, true), (500, true), (503, true)]
             .into_iter()
-            .chain([(302, false), (308, false), (400, false), (404, false), (410, false)])
+            .chain([(302, false), (308, false), (400, false), (404, false), (413, false)])
     {
         let (outcome, _) = deliver_to(status, SECRET).await;
         let reason = format!("answered {status}");
-        let expected =
-            if again { SendError::Retry { reason } } else { SendError::GiveUp { reason } };
+        let expected = if again { SendError::retry(reason) } else { SendError::give_up(reason) };
         assert_eq!(outcome.result, Err(expected));
     }
 }
@@ -346,11 +347,11 @@ async fn both_secrets_are_accepted_during_a_change() {
     let other = "whsec_AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
     for trusted in [SECRET, other] {
         let listener = listen(trusted).await;
-        let mut settings = webhook("hook", &listener.url());
+        let mut settings = hook(&listener.url());
         settings.previous_secret = Some(other.into());
-        let to = [Destination::Webhook(settings)];
+        let to = [Destination::new("hook", Severity::Low, settings)];
         let sent = render(&announcement(Kind::Open), &to).unwrap().remove(0);
-        let channel = AnyChannel::try_from(to[0].clone()).unwrap();
+        let channel = to[0].connect().unwrap();
         assert_eq!(channel.send(&sent, NOW_S).await, Ok(()));
         listener.stop().await;
     }
@@ -359,11 +360,11 @@ async fn both_secrets_are_accepted_during_a_change() {
 #[tokio::test]
 async fn a_receiver_that_is_away_is_tried_again() {
     let listener = listen(SECRET).await;
-    let to = Destination::Webhook(webhook("hook", &format!("{}?sig=hidden", listener.url())));
+    let to = webhook("hook", &format!("{}?sig=hidden", listener.url()));
     listener.stop().await;
     let sent = render(&announcement(Kind::Open), std::slice::from_ref(&to)).unwrap().remove(0);
-    let channel = AnyChannel::try_from(to).unwrap();
-    let Err(SendError::Retry { reason }) = channel.send(&sent, NOW_S).await else {
+    let channel = to.connect().unwrap();
+    let Err(SendError::Retry { reason, .. }) = channel.send(&sent, NOW_S).await else {
         panic!("was taken");
     };
     assert!(!reason.contains("hidden"), "{reason}");
@@ -383,9 +384,9 @@ async fn the_folder_keeps_each_mail_once() {
     let folder = folder.path().join("made/when/needed");
     let to = eml("folder", &folder);
     let sent = render(&announcement(Kind::Open), std::slice::from_ref(&to)).unwrap().remove(0);
-    let channel = AnyChannel::try_from(to).unwrap();
+    let channel = to.connect().unwrap();
     for _ in 0..3 {
-        assert_eq!(deliver::attempt(&channel, &sent, NOW_S).await.result, Ok(()));
+        assert_eq!(deliver::attempt(&*channel, &sent, NOW_S).await.result, Ok(()));
     }
     let files: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|f| f.unwrap().path()).collect();
     assert_eq!(files, [folder.join(format!("{}.eml", sent.key))]);
@@ -400,7 +401,7 @@ async fn the_folder_keeps_each_mail_once() {
 
 #[track_caller]
 fn check_url(url: &str, problem: Option<&Problem>) {
-    let invalid = Destination::Webhook(webhook("hook", url)).validate().err();
+    let invalid = webhook("hook", url).validate().err();
     assert_eq!(
         invalid.as_ref().map(|invalid| invalid.problems.as_slice()),
         problem.map(std::slice::from_ref),
@@ -416,9 +417,15 @@ fn webhooks_go_encrypted_to_places_where_receivers_live() {
         "http://[::1]/",
         "http://localhost/",
         "http://0x7f.1/",
-        "https://10.1.2.3/",
+        "https://1.1.1.1/",
     ] {
         check_url(url, None);
+    }
+    for (url, host) in [("https://10.1.2.3/", "10.1.2.3"), ("https://[fd12::1]/", "[fd12::1]")] {
+        check_url(url, Some(&Problem::InternalHost { host: host.to_owned() }));
+        let mut allowed = hook(url);
+        allowed.http.allow_internal = vec!["10.1.0.0/16".to_owned(), "fd12::/32".to_owned()];
+        assert_eq!(Destination::new("hook", Severity::Low, allowed).validate(), Ok(()));
     }
     for url in ["http://contoso.example/", "http://10.1.2.3/", "http://localhost.evil.example/"] {
         check_url(url, Some(&Problem::PlainHttp));
@@ -437,6 +444,8 @@ fn webhooks_go_encrypted_to_places_where_receivers_live() {
         ("https://[fd00:ec2::254]/", "[fd00:ec2::254]"),
         ("https://168.63.129.16/", "168.63.129.16"),
         ("https://0.0.0.0/", "0.0.0.0"),
+        ("https://203.0.113.7/", "203.0.113.7"),
+        ("https://[64:ff9b::a00:1]/", "[64:ff9b::a00:1]"),
         ("https://metadata.google.internal./", "metadata.google.internal."),
     ] {
         check_url(url, Some(&Problem::ForbiddenHost { host: host.to_owned() }));
@@ -445,26 +454,27 @@ fn webhooks_go_encrypted_to_places_where_receivers_live() {
 
 #[test]
 fn every_wrong_setting_of_a_destination_is_named() {
-    let Destination::Email(mut settings) = email("mail") else { unreachable!() };
-    settings.name = "a|b".to_owned();
+    let check = |name: &str, settings: &EmailSettings| {
+        Destination::new(name, Severity::Low, settings.clone()).validate()
+    };
+    let mut settings = email_settings();
     settings.from = "nobody".to_owned();
     settings.to = vec!["x@y.example\r\nBcc: z@y.example".to_owned()];
     settings.tls = Tls::None;
     settings.username = Some("me".to_owned());
-    let invalid = Destination::Email(settings.clone()).validate().unwrap_err();
+    let invalid = check("a|b", &settings).unwrap_err();
     assert_eq!(invalid.problems.len(), 5, "{invalid}");
     assert!(invalid.problems.contains(&Problem::PlainMail { host: settings.host.clone() }));
     for host in ["localhost", "127.0.0.1", "::1", "127.9.9.9"] {
         let mut plain = settings.clone();
-        (plain.name, plain.from, plain.to) =
-            ("mail".to_owned(), "a@b.example".to_owned(), vec!["c@d.example".to_owned()]);
+        (plain.from, plain.to) = ("a@b.example".to_owned(), vec!["c@d.example".to_owned()]);
         (plain.host, plain.username) = (host.to_owned(), None);
-        assert_eq!(Destination::Email(plain).validate(), Ok(()));
+        assert_eq!(check("mail", &plain), Ok(()));
     }
-    let mut hook = webhook("hook", "https://contoso.example/?sig=hidden");
+    let mut hook = hook("https://contoso.example/?sig=hidden");
     assert!(!format!("{hook:?}").contains("hidden"));
     hook.secret = "whsec_AAAA".into();
-    let invalid = Destination::Webhook(hook).validate().unwrap_err();
+    let invalid = Destination::new("hook", Severity::Low, hook).validate().unwrap_err();
     assert_eq!(invalid.problems, [Problem::Secret]);
 }
 

@@ -159,7 +159,7 @@ impl Maker {
         for edition in [Edition::First, Edition::Correction] {
             let waiting: Vec<&&Destination> = destinations
                 .iter()
-                .filter(|to| waits(&told, to.name(), wanted, edition))
+                .filter(|to| waits(&told, &to.name, wanted, edition))
                 .collect();
             if waiting.is_empty() {
                 continue;
@@ -215,7 +215,7 @@ impl Maker {
         };
         let is_new = scopes
             .iter()
-            .any(|(scope, to)| to.iter().any(|destination| waits(scope, destination.name())));
+            .any(|(scope, to)| to.iter().any(|destination| waits(scope, &destination.name)));
         is_new || self.is_correction_due(told, week, now_ms)
     }
 

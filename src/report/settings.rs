@@ -68,7 +68,9 @@ impl ReportSettings {
     /// # Errors
     /// A date beyond the calendar.
     pub fn due(&self, week: &Week) -> Result<EventTime, DaysError> {
-        let by_clock = self.zone.clock(week.ends, self.send_at_min)?;
+        let (hour, minute) = (self.send_at_min / 60, self.send_at_min % 60);
+        let local = format!("{}T{hour:02}:{minute:02}", week.ends);
+        let by_clock = self.zone.moment(&local).ok_or(DaysError::OutOfRange)?;
         let settled = week.until_minute().start().0.saturating_add(self.settle_ms);
         Ok(EventTime(by_clock.0.max(settled)))
     }
@@ -101,12 +103,12 @@ impl ReportSettings {
     ) -> Vec<(String, Vec<&'a Destination>)> {
         let mails = || destinations.iter().filter(|destination| takes_mail(destination));
         let named = |names: &[String]| {
-            mails().filter(|mail| names.iter().any(|name| name == mail.name())).collect()
+            mails().filter(|mail| names.iter().any(|name| *name == mail.name)).collect()
         };
         let whole: Vec<&Destination> = if self.destinations.is_empty() {
             let teams: Vec<&str> =
                 self.teams.values().flatten().map(String::as_str).collect();
-            mails().filter(|mail| !teams.contains(&mail.name())).collect()
+            mails().filter(|mail| !teams.contains(&mail.name.as_str())).collect()
         } else {
             named(&self.destinations)
         };
@@ -135,7 +137,7 @@ fn is_of(destination: &Destination, mail: &str) -> bool {
         [only] => address(only).eq_ignore_ascii_case(address(mail)),
         _ => false,
     });
-    destination.name() == mail || alone
+    destination.name == mail || alone
 }
 
 /// `a@b` of `Name <a@b>`.
@@ -154,13 +156,12 @@ mod tests {
     use crate::notify::EmlSettings;
 
     fn mail(name: &str, to: &[&str]) -> Destination {
-        Destination::EmlFolder(EmlSettings {
-            name: name.to_owned(),
-            min_severity: Severity::Low,
+        let settings = EmlSettings {
             folder: "mails".into(),
             from: "tokenwatch@example.com".to_owned(),
             to: to.iter().map(|to| (*to).to_owned()).collect(),
-        })
+        };
+        Destination::new(name, Severity::Low, settings)
     }
 
     fn owner(name: &str, mail: Option<&str>) -> Owner {
@@ -189,7 +190,7 @@ mod tests {
         let scopes = settings.scopes(&owners, &all);
         let found: Vec<(&str, Vec<&str>)> = scopes
             .iter()
-            .map(|(scope, to)| (scope.as_str(), to.iter().map(|to| to.name()).collect()))
+            .map(|(scope, to)| (scope.as_str(), to.iter().map(|to| to.name.as_str()).collect()))
             .collect();
         let expected = [
             ("", vec!["finance"]),

@@ -225,10 +225,10 @@ pub fn decomposed(before: Sum, now: Sum) -> Parts {
     let change = i128::from(now.cost().0) - i128::from(before.cost().0);
     let chain = steps(before, now).and_then(|[requests, size, cached, output]| {
         let ends = [i128::from(before.cost().0), requests, size, cached, output];
-        let parts = ends.iter().zip(ends.iter().skip(1).chain([&i128::from(now.cost().0)]));
-        let parts: Option<Vec<NanoUsd>> =
-            parts.map(|(from, to)| i64::try_from(to - from).ok().map(NanoUsd)).collect();
-        parts
+        let steps = ends.into_iter().zip(ends.into_iter().skip(1).chain([i128::from(now.cost().0)]));
+        steps
+            .map(|(from, to)| i64::try_from(to - from).ok().map(NanoUsd))
+            .collect::<Option<Vec<NanoUsd>>>()
     });
     let change = NanoUsd(i64::try_from(change).unwrap_or(if change > 0 { i64::MAX } else { i64::MIN }));
     match chain.as_deref() {

@@ -130,8 +130,11 @@ fn row(
     };
     let sku = facts.skus.get(&place).cloned().unwrap_or_default();
     let owner = facts.owners.of(&place.0, &place.1).map(|owner| owner.name.clone());
-    let month_ends = [facts.zone.clock(month, 0)?, facts.zone.clock(next, 0)?].map(moment);
-    let [month_from, month_until] = month_ends;
+    let midnight = |day: crate::days::Date| {
+        let at = facts.zone.moment(&format!("{day}T00:00"));
+        at.map(moment).ok_or(DaysError::OutOfRange)
+    };
+    let (month_from, month_until) = (midnight(month)?, midnight(next)?);
     let day_ends = [day.period.from, day.period.until].map(|minute| moment(minute.start()));
     let [day_from, day_until] = day_ends;
     let text = |text: &str| text.to_owned();

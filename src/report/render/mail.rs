@@ -89,7 +89,7 @@ impl Rendered {
     /// # Errors
     /// An address that is none.
     pub fn to(&self, destination: &Destination) -> Result<Option<Telling>, MailError> {
-        let name = destination.name();
+        let name = destination.name.as_str();
         let key = key(&self.told, self.told.edition, name);
         let mut letter = self.letter.clone();
         letter.key.clone_from(&key);
