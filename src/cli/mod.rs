@@ -5,6 +5,7 @@ mod doctor;
 mod emulator;
 mod estimates;
 mod gateways;
+mod budgets;
 mod callers;
 mod check;
 mod coverage;
@@ -58,6 +59,7 @@ enum Command {
     Doctor(doctor::Args),
     Prices(prices::Args),
     Spend(spend::Args),
+    Budgets(budgets::Args),
     Report(report::Args),
     Purge(purge::Args),
     Simulate(simulate::Args),
@@ -120,6 +122,7 @@ async fn execute(command: Command) -> anyhow::Result<Exit> {
         Command::Doctor(args) => doctor::run(args).await,
         Command::Prices(args) => prices::run(args).await,
         Command::Spend(args) => spend::run(&args).await,
+        Command::Budgets(args) => budgets::run(&args).await,
         Command::Report(args) => report::run(&args).await,
         Command::Purge(args) => purge::run(&args).await,
         Command::Simulate(args) => simulate::run(&args),

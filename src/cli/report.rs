@@ -1,7 +1,6 @@
 //! `tokenwatch report`: the weekly spend report, shown or sent.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use anyhow::Context as _;
 
@@ -9,8 +8,7 @@ use super::check::{load_or_tell, load_without_secrets};
 use super::{Exit, print};
 use crate::config::Config;
 use crate::days::Zone;
-use crate::known::Known;
-use crate::known::owner::Owners;
+use crate::engine::{EngineSettings, Env};
 use crate::notify::Destination;
 use crate::pipeline::reports::{Maker, Wanted};
 use crate::pipeline::wall_clock;
@@ -84,7 +82,7 @@ enum Form {
 
 pub(super) async fn run(args: &Args) -> anyhow::Result<Exit> {
     let Some(maker) = maker(args)? else { return Ok(Exit::Configuration) };
-    let is_known = maker.owners.0.iter().any(|owner| owner.name == args.scope);
+    let is_known = maker.env.settings.owners.0.iter().any(|owner| owner.name == args.scope);
     if !args.scope.is_empty() && !is_known {
         tracing::error!("no owner is called {:?}", args.scope);
         return Ok(Exit::Usage);
@@ -127,15 +125,14 @@ fn maker(args: &Args) -> anyhow::Result<Option<Maker>> {
         None => Maker {
             database: PathBuf::new(),
             settings: ReportSettings::default(),
-            owners: Owners::default(),
             destinations: Vec::new(),
-            book: PriceBook::built_in()?,
-            known: Arc::new(Known::default()),
+            env: Env::new(EngineSettings::default(), PriceBook::built_in()?),
         },
         Some(path) => {
             let sends = args.send || args.resend;
             let config = if sends { load_or_tell(path)? } else { load_without_secrets(path)? };
-            let Some(config) = config else { return Ok(None) };
+            let Some(mut config) = config else { return Ok(None) };
+            config.files.read();
             from_config(&config)?
         }
     };
@@ -153,10 +150,8 @@ pub(super) fn from_config(config: &Config) -> anyhow::Result<Maker> {
     Ok(Maker {
         database: config.database.clone(),
         settings: config.report.clone().unwrap_or_default(),
-        owners: Owners::default(),
         destinations: config.destinations.clone(),
-        book: config.price.open()?,
-        known: config.files.known(),
+        env: config.env()?,
     })
 }
 
@@ -189,7 +184,7 @@ async fn send(
 ) -> anyhow::Result<Exit> {
     let facts = maker.facts(reader, week).await?;
     let wanted = if args.resend { Wanted::Again } else { Wanted::Due };
-    let scopes = maker.settings.scopes(&maker.owners, &maker.destinations);
+    let scopes = maker.settings.scopes(&maker.env.settings.owners, &maker.destinations);
     let chosen = |scope: &str| args.scope.is_empty() || scope == args.scope;
     let mut tellings = Vec::new();
     let mut destinations: Vec<(String, &Destination)> = Vec::new();

@@ -4,11 +4,13 @@
 //! reports what it cannot read and goes on. Secrets are named by the file and looked up elsewhere.
 
 mod backend;
+mod budget;
 mod hub;
 mod known;
 mod limits;
 mod metrics_api;
 mod notify;
+mod owner;
 mod price;
 mod report;
 mod route;
@@ -112,11 +114,11 @@ impl Config {
     /// # Errors
     /// A price book that has gone or changed since the configuration was checked.
     pub fn env(&self) -> Result<Env, BookError> {
-        Ok(Env {
-            settings: self.engine.clone(),
-            book: self.price.open()?,
-            known: self.files.known(),
-        })
+        let (mut settings, known) = (self.engine.clone(), self.files.known());
+        for budget in &mut settings.budgets {
+            budget.scope.resolve(&known);
+        }
+        Ok(Env { settings, book: self.price.open()?, known })
     }
 }
 
@@ -177,6 +179,8 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
         "hub",
         "metrics_api",
         "backend",
+        "owner",
+        "budget",
         "network",
         "network_list",
         "geo",
@@ -242,6 +246,14 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
     }
     let plan = route::plan(&top, &destinations, walk);
     let (files, directory) = known::read(&top, &database, walk);
+    engine.owners = owner::owners(&top, walk);
+    let known = (files.is_read()).then(|| files.known());
+    let beside = budget::Beside {
+        contract: &price.contract,
+        owners: &engine.owners,
+        known: known.as_deref(),
+    };
+    engine.budgets = budget::budgets(&top, &beside, walk);
     let section = table(&top, "report", ("[report]", report::REPORT), walk);
     let report = report::report(section.as_ref(), walk);
     if let Some((settings, section)) = report.as_ref().zip(section.as_ref()) {

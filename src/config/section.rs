@@ -40,6 +40,8 @@ const KNOWN: &[(&str, &[&str])] = &[
     ("[geo]", super::known::GEO),
     ("[identities]", super::known::IDENTITIES),
     ("[[backend]]", super::backend::KEYS),
+    ("[[owner]]", super::owner::KEYS),
+    ("[[budget]]", super::budget::KEYS),
     ("[[metrics_api]]", super::metrics_api::KEYS),
     ("[engine]", super::limits::ENGINE),
     ("[join]", super::limits::JOIN),

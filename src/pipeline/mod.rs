@@ -70,7 +70,8 @@ impl Core {
     /// # Errors
     /// What the database says.
     pub async fn restore(mut store: Store, env: Env) -> Result<Self, StoreError> {
-        let saved = store.load().await?;
+        let mut saved = store.load().await?;
+        saved.budgets = store.load_budgets(&env.settings).await?;
         Ok(Self { store, engine: Engine::restore(saved, env) })
     }
 

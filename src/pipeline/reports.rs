@@ -10,12 +10,10 @@ use tokio::task::JoinHandle;
 
 use super::Clock;
 use crate::days::DaysError;
-use crate::known::Known;
-use crate::known::owner::Owners;
+use crate::engine::Env;
 use crate::notify::Destination;
-use crate::price::PriceBook;
 use crate::report::facts::Facts;
-use crate::report::gather::{Beside, GatherError, gather};
+use crate::report::gather::{GatherError, gather};
 use crate::report::period::Week;
 use crate::report::render::mail::{MailError, rendered};
 use crate::report::settings::ReportSettings;
@@ -41,14 +39,10 @@ pub struct Maker {
     pub database: PathBuf,
     /// When, in which zone and currency, and who gets it.
     pub settings: ReportSettings,
-    /// Who answers for what.
-    pub owners: Owners,
     /// Where it goes.
     pub destinations: Vec<Destination>,
-    /// Prices.
-    pub book: PriceBook,
-    /// Names of networks and identities.
-    pub known: Arc<Known>,
+    /// Prices, owners, budgets, and names of networks and identities.
+    pub env: Env,
 }
 
 /// Why no report was made.
@@ -100,7 +94,7 @@ impl Maker {
             return Ok(Vec::new());
         }
         let mut tellings = Vec::new();
-        for (scope, destinations) in self.settings.scopes(&self.owners, &self.destinations) {
+        for (scope, destinations) in self.settings.scopes(&self.env.settings.owners, &self.destinations) {
             tellings.extend(self.of_scope(&facts, (&scope, &destinations), Wanted::Due, now_ms)?);
         }
         Ok(tellings)
@@ -111,8 +105,7 @@ impl Maker {
     /// # Errors
     /// The database or the calendar.
     pub async fn facts(&self, reader: &mut Reader, week: &Week) -> Result<Facts, ReportError> {
-        let beside = Beside { book: &self.book, known: &self.known, owners: &self.owners };
-        Ok(gather(reader, (&self.settings.zone, week), WEEKLY, beside).await?)
+        Ok(gather(reader, (&self.settings.zone, week), WEEKLY, &self.env).await?)
     }
 
     /// How the report of a scope (empty for the whole) is made.
@@ -121,9 +114,8 @@ impl Maker {
         Terms {
             scope: scope.to_owned(),
             edition,
-            currency: self.settings.currency_at(&self.book.contract, &facts.week),
+            currency: self.settings.currency_at(&self.env.book.contract, &facts.week),
             networks: self.settings.networks_of(scope),
-            budgets: Vec::new(),
         }
     }
 
@@ -134,7 +126,7 @@ impl Maker {
         if scope.is_empty() {
             return Some(facts.clone());
         }
-        let owner = self.owners.0.iter().find(|owner| owner.name == scope)?;
+        let owner = self.env.settings.owners.0.iter().find(|owner| owner.name == scope)?;
         Some(facts.of(owner))
     }
 
@@ -206,7 +198,7 @@ impl Maker {
 
     /// True while a destination has not heard of the week, or heard of it in part.
     fn is_anything_due(&self, told: &[Told], week: &Week, now_ms: i64) -> bool {
-        let scopes = self.settings.scopes(&self.owners, &self.destinations);
+        let scopes = self.settings.scopes(&self.env.settings.owners, &self.destinations);
         let waits = |scope: &str, name: &str| {
             let of = told.iter().filter(|told| {
                 told.scope == scope && told.period == week.name && told.destination == name

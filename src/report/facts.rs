@@ -171,6 +171,31 @@ pub struct Cheaper {
     pub cost: NanoUsd,
 }
 
+/// How a budget stood at the end of the week.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BudgetLine {
+    /// Its name.
+    pub name: String,
+    /// Its period: `2026-11`.
+    pub period: String,
+    /// Owners it is for; none where it is for something else.
+    pub owners: Vec<String>,
+    /// True when its period is a month.
+    pub is_monthly: bool,
+    /// True when it is for everything.
+    pub is_whole: bool,
+    /// What may be spent in the period.
+    pub limit: NanoUsd,
+    /// What was.
+    pub spent: NanoUsd,
+    /// What will have been spent at its end, by the profile of each deployment.
+    pub projected: Option<NanoUsd>,
+    /// The 80 % range of a forecast from daily sums.
+    pub band: Option<(NanoUsd, NanoUsd)>,
+    /// When it was or will be used up, by the budget's local clock; `None` for not in this period.
+    pub crossing: Option<String>,
+}
+
 /// What the hub and the metrics say of how complete the week is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Quality {
@@ -225,6 +250,8 @@ pub struct Facts {
     pub book: String,
     /// Who answers for what.
     pub owners: Owners,
+    /// How every budget stood at the end of the week.
+    pub budgets: Vec<BudgetLine>,
 }
 
 impl Facts {
@@ -260,6 +287,7 @@ impl Facts {
                 short(resource) == account && name == deployment
             })
         };
+        part.budgets.retain(|budget| budget.owners.contains(&owner.name));
         part.quality.ledger = std::mem::take(&mut part.quality.ledger)
             .into_iter()
             .filter(|(account, deployment, ..)| mine(account, deployment))

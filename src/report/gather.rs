@@ -2,16 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::facts::{Cheaper, Day, Facts, Hours, Key, Place, Quality, Sum};
+use super::facts::{BudgetLine, Cheaper, Day, Facts, Hours, Key, Place, Quality, Sum};
 use super::guess;
 use super::period::{Week, later};
 use crate::aggregate::metrics::{Compared, Completeness, is_comparable};
 use crate::days::{DaysError, Step, Zone};
-use crate::engine::bought;
+use crate::engine::{Env, bought};
 use crate::event::Tokens;
 use crate::incident::Incident;
-use crate::known::Known;
-use crate::known::owner::Owners;
 use crate::money::NanoUsd;
 use crate::price::PriceBook;
 use crate::price::contract::Deployed;
@@ -39,17 +37,6 @@ pub enum GatherError {
     Days(#[from] DaysError),
 }
 
-/// What is known beside the database.
-#[derive(Debug, Clone, Copy)]
-pub struct Beside<'a> {
-    /// Prices.
-    pub book: &'a PriceBook,
-    /// Names of networks and identities.
-    pub known: &'a Known,
-    /// Who answers for what.
-    pub owners: &'a Owners,
-}
-
 /// Reads what a report of `week` is made of. Memory holds 35 days by deployment and model, never
 /// single hours of more than the week.
 ///
@@ -59,9 +46,9 @@ pub async fn gather(
     reader: &mut Reader,
     (zone, week): (&Zone, &Week),
     name: &str,
-    beside: Beside<'_>,
+    env: &Env,
 ) -> Result<Facts, GatherError> {
-    let (days, hours) = days(reader, zone, week, beside.book).await?;
+    let (days, hours) = days(reader, zone, week, &env.book).await?;
     let (from, until) = (week.from_minute(), week.until_minute());
     let before = week.before(zone)?;
     let callers = reader.callers_between(from, until).await?;
@@ -69,22 +56,22 @@ pub async fn gather(
         reader.callers_between(before.from_minute(), before.until_minute()).await?;
     let mut names = BTreeMap::new();
     for caller in &callers {
-        let name = beside.known.name_of(caller.identity.text());
+        let name = env.known.name_of(caller.identity.text());
         names.extend(name.map(|name| (caller.identity.text().to_owned(), name.to_owned())));
-        let about = beside.known.about(&caller.network).short();
+        let about = env.known.about(&caller.network).short();
         names.extend(about.map(|about| (caller.network.clone(), about)));
     }
-    let bought = bought(reader, &days, beside.book).await?;
+    let bought = bought(reader, &days, &env.book).await?;
     let end = EventTime(until.start().0 - 1);
     let span = Span { from: from.start(), until: until.start() };
     let accounts: BTreeSet<&str> = bought.keys().map(|(account, _)| account.as_str()).collect();
     let provisioned = accounts.iter().filter_map(|account| {
         let has = |place: &Place| {
-            let lives = beside.book.contract.lives(&place.0, &place.1);
+            let lives = env.book.contract.lives(&place.0, &place.1);
             place.0 == **account && lives.iter().any(|life| life.sku.provisioned)
         };
         let any = bought.keys().any(has);
-        any.then(|| ((*account).to_owned(), beside.book.contract.provisioned(account, span)))
+        any.then(|| ((*account).to_owned(), env.book.contract.provisioned(account, span)))
     });
     let covered = reader.covered().await?;
     let condition = reader.condition().await?;
@@ -105,10 +92,11 @@ pub async fn gather(
         told: reader.told(name, TOLD_WEEKS).await?,
         covered,
         slowest,
-        book: beside.book.version.clone(),
-        owners: beside.owners.clone(),
+        book: env.book.version.clone(),
+        owners: env.settings.owners.clone(),
+        budgets: budgets(reader, env, end).await?,
     };
-    facts.cheaper = cheaper(&facts, &bought, beside.book);
+    facts.cheaper = cheaper(&facts, &bought, &env.book);
     Ok(facts)
 }
 
@@ -140,6 +128,41 @@ async fn days(
         days.push(Day { period, date, lines });
     }
     Ok((days, hours))
+}
+
+/// How every budget stood at a moment; those without a rate of exchange are left out.
+async fn budgets(
+    reader: &mut Reader,
+    env: &Env,
+    at: EventTime,
+) -> Result<Vec<BudgetLine>, StoreError> {
+    if env.settings.budgets.is_empty() {
+        return Ok(Vec::new());
+    }
+    let statuses = reader.budgets(env, Some(at)).await?;
+    let lines = env.settings.budgets.iter().zip(statuses).filter_map(|(budget, status)| {
+        let status = status?;
+        let standing = &status.standing;
+        let scope = &budget.scope;
+        let is_whole = scope.subscriptions.is_empty()
+            && scope.accounts.is_empty()
+            && scope.deployments.is_empty()
+            && scope.models.is_empty()
+            && scope.callers.is_empty();
+        Some(BudgetLine {
+            name: budget.name.clone(),
+            period: standing.period.name.clone(),
+            owners: scope.owners.clone(),
+            is_monthly: budget.step == Step::Month,
+            is_whole: is_whole && scope.owners.is_empty(),
+            limit: standing.purse.amount,
+            spent: standing.spent,
+            projected: standing.projection.map(|projection| projection.total),
+            band: status.band(budget),
+            crossing: standing.crossing.map(|at| budget.zone.local(at)),
+        })
+    });
+    Ok(lines.collect())
 }
 
 /// How every deployment of these days was bought, by time.

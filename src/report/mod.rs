@@ -25,7 +25,7 @@ use crate::store::report::Edition;
 use amount::Currency;
 use block::deployments::Deployments;
 use block::incidents::Incidents;
-use block::month::{Budget, Month};
+use block::month::Month;
 use block::movers::Movers;
 use block::posture::Posture;
 use block::quality::Quality;
@@ -52,8 +52,6 @@ pub struct Terms {
     pub currency: Currency,
     /// Whether callers' networks may be shown.
     pub networks: Networks,
-    /// Budgets of the scope.
-    pub budgets: Vec<Budget>,
 }
 
 /// A report, ready to be shown.
@@ -122,7 +120,7 @@ pub struct Head {
 /// A date beyond the calendar.
 pub fn build(facts: &Facts, terms: &Terms) -> Result<Report, DaysError> {
     let spend = Spend::new(facts);
-    let month = Month::new(facts, terms.budgets.clone())?;
+    let month = Month::new(facts, &terms.scope)?;
     let movers = Movers::new(facts);
     let incidents = Incidents::new(facts);
     let quality = Quality::new(facts, &terms.scope)?;

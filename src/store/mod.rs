@@ -1,5 +1,6 @@
 //! The database: one writer, one transaction per step, and the only truth about positions.
 
+pub mod budgets;
 pub mod callers;
 pub mod commit;
 pub mod condition;

@@ -3,6 +3,7 @@
 
 #[cfg(feature = "sabotage")]
 mod crash;
+mod budgets;
 mod callers;
 mod check;
 mod registry;

@@ -6,8 +6,8 @@ use super::spend::median;
 use crate::days::{Date, DaysError, Step};
 use crate::money::NanoUsd;
 use crate::report::amount::{Currency, share};
-use crate::report::facts::Facts;
-use crate::report::view::{Row, Section, Unarmed};
+use crate::report::facts::{BudgetLine, Facts};
+use crate::report::view::{Row, Section, Unarmed, named};
 
 /// Days that must be known before anything is said about the rest of a month: each day of the week
 /// twice.
@@ -50,11 +50,20 @@ pub struct Forecast {
 pub struct Budget {
     /// Its name.
     pub name: String,
+    /// Its period: `2026-11`.
+    pub period: String,
+    /// True when it is for a month and for all that this report is about.
+    pub is_for_month: bool,
     /// What may be spent in its period.
     pub limit_nano_usd: NanoUsd,
     /// What was.
     pub spent_nano_usd: NanoUsd,
-    /// When it will be spent, if it goes on like this; `None` when it will not, or nobody can say.
+    /// What will have been at its end, by the profile of each deployment; `None` before anything was
+    /// learnt.
+    pub projected_nano_usd: Option<NanoUsd>,
+    /// The 80 % range of a forecast from daily sums.
+    pub range_80_nano_usd: Option<[NanoUsd; 2]>,
+    /// When it was or will be used up, by its local clock; `None` for not in this period.
     pub crossing: Option<String>,
 }
 
@@ -63,7 +72,7 @@ impl Month {
     ///
     /// # Errors
     /// A date beyond the calendar.
-    pub fn new(facts: &Facts, budgets: Vec<Budget>) -> Result<Self, DaysError> {
+    pub fn new(facts: &Facts, scope: &str) -> Result<Self, DaysError> {
         let last = facts.week.ends.yesterday().map_err(DaysError::from)?;
         let first = Step::Month.begin(last)?;
         let end = Step::Month.after(first)?;
@@ -89,8 +98,14 @@ impl Month {
             days_left: left.len(),
             is_whole: over.iter().all(is_known),
             forecast: forecast(so_far, &history, &left),
-            budgets,
+            budgets: facts.budgets.iter().map(|line| Budget::new(line, scope)).collect(),
         })
+    }
+
+    /// The budget that the forecast is to be held against.
+    #[must_use]
+    pub fn budget(&self) -> Option<&Budget> {
+        self.budgets.iter().find(|budget| budget.is_for_month)
     }
 
     /// As people read it.
@@ -132,20 +147,51 @@ impl Month {
 }
 
 impl Budget {
+    fn new(line: &BudgetLine, scope: &str) -> Self {
+        let all = if scope.is_empty() { line.is_whole } else { line.owners == [scope] };
+        Self {
+            name: line.name.clone(),
+            period: line.period.clone(),
+            is_for_month: line.is_monthly && all,
+            limit_nano_usd: line.limit,
+            spent_nano_usd: line.spent,
+            projected_nano_usd: line.projected,
+            range_80_nano_usd: line.band.map(|(low, high)| [low, high]),
+            crossing: line.crossing.clone(),
+        }
+    }
+
     fn row(&self, currency: &Currency) -> Row {
         let part = share(self.spent_nano_usd.0, self.limit_nano_usd.0);
         let per_mille = i128::from(self.spent_nano_usd.0.max(0)) * 1000
             / i128::from(self.limit_nano_usd.0.max(1));
+        let mut details = vec![
+            format!("{part} of {}", currency.show(self.limit_nano_usd)),
+            self.period.clone(),
+        ];
+        details.extend(
+            self.projected_nano_usd
+                .map(|projected| format!("about {} at the end", currency.about(projected))),
+        );
+        details.extend(self.range_80_nano_usd.map(|[low, high]| {
+            format!("80 % range {} to {}", currency.about(low), currency.about(high))
+        }));
+        details.push(match &self.crossing {
+            Some(at) => {
+                let at = at.get(..16).unwrap_or(at).replace('T', " ");
+                if self.spent_nano_usd >= self.limit_nano_usd {
+                    format!("used up {at}")
+                } else {
+                    format!("will be used up about {at}")
+                }
+            }
+            None => "lasts at this pace".to_owned(),
+        });
         Row {
-            name: self.name.clone(),
+            name: named(&self.name),
             amount: currency.show(self.spent_nano_usd),
             bar: Some(u16::try_from(per_mille.min(1000)).unwrap_or(1000)),
-            details: vec![
-                format!("{part} of {}", currency.show(self.limit_nano_usd)),
-                self.crossing
-                    .as_ref()
-                    .map_or_else(|| "not crossed at this pace".to_owned(), |day| format!("crossed about {day}")),
-            ],
+            details,
             ..Row::default()
         }
     }
@@ -223,14 +269,30 @@ mod tests {
 
     #[test]
     fn a_budget_says_what_is_left_and_when_it_is_crossed() {
-        let budget = Budget {
+        let line = BudgetLine {
             name: "platform".to_owned(),
-            limit_nano_usd: NanoUsd(20_000_000_000_000),
-            spent_nano_usd: NanoUsd(15_000_000_000_000),
-            crossing: Some("2026-11-28".to_owned()),
+            period: "2026-11".to_owned(),
+            owners: vec!["platform".to_owned()],
+            is_monthly: true,
+            is_whole: false,
+            limit: NanoUsd(20_000_000_000_000),
+            spent: NanoUsd(15_000_000_000_000),
+            projected: Some(NanoUsd(21_300_000_000_000)),
+            band: Some((NanoUsd(19_000_000_000_000), NanoUsd(24_000_000_000_000))),
+            crossing: Some("2026-11-28T14:00:00+01:00".to_owned()),
         };
+        assert!(!Budget::new(&line, "").is_for_month && !Budget::new(&line, "other").is_for_month);
+        let budget = Budget::new(&line, "platform");
+        assert!(budget.is_for_month);
         let row = budget.row(&Currency::default());
         assert_eq!((row.amount.as_str(), row.bar), ("$15,000.00", Some(750)));
-        assert_eq!(row.details, ["75 % of $20,000.00", "crossed about 2026-11-28"]);
+        let details = [
+            "75 % of $20,000.00",
+            "2026-11",
+            "about $21.3k at the end",
+            "80 % range $19k to $24k",
+            "will be used up about 2026-11-28 14:00",
+        ];
+        assert_eq!(row.details, details);
     }
 }

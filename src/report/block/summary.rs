@@ -79,11 +79,8 @@ impl Summary {
 }
 
 fn state(from: From<'_>) -> State {
-    let forecast = from.month.forecast.map(|forecast| forecast.expected_nano_usd);
-    let broken = from.month.budgets.iter().any(|budget| {
-        budget.spent_nano_usd > budget.limit_nano_usd || budget.crossing.is_some()
-    });
-    if from.incidents.is_urgent() || (broken && forecast.is_some()) {
+    let broken = from.month.budgets.iter().any(|budget| budget.crossing.is_some());
+    if from.incidents.is_urgent() || broken {
         return State::Act;
     }
     let total = i128::from(from.spend.total.cost_nano_usd.0);
@@ -135,7 +132,7 @@ fn subject(from: From<'_>, state: State, currency: &Currency) -> String {
         count => format!("{count} incidents"),
     });
     if let Some(forecast) = from.month.forecast {
-        let of = from.month.budgets.first().map_or_else(String::new, |budget| {
+        let of = from.month.budget().map_or_else(String::new, |budget| {
             format!(" of {}", currency.about(budget.limit_nano_usd))
         });
         parts.push(format!("month forecast {}{of}", currency.about(forecast.expected_nano_usd)));

@@ -141,7 +141,7 @@ fn cells(report: &Report, currency: &Currency) -> Vec<Cell> {
         note: spend.change().map_or_else(String::new, |change| format!("{} vs last", change.text)),
     }];
     if let Some(forecast) = report.month.forecast {
-        let budget = report.month.budgets.first();
+        let budget = report.month.budget();
         cells.push(Cell {
             value: currency.about(forecast.expected_nano_usd),
             label: "month forecast".to_owned(),
