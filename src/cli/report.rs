@@ -14,9 +14,12 @@ use crate::pipeline::reports::{Maker, Wanted};
 use crate::pipeline::wall_clock;
 use crate::price::PriceBook;
 use crate::report::period::Week;
+use crate::report::amount::Currency;
+use crate::report::facts::Facts;
+use crate::report::render::picture::Picture;
 use crate::report::render::{self, focus, html, table, text};
 use crate::report::settings::ReportSettings;
-use crate::report::{WEEKLY, build};
+use crate::report::{Report, WEEKLY, build};
 use crate::store::read::Reader;
 use crate::store::report::{Edition, Telling, Told, tell_beside};
 use crate::time::EventTime;
@@ -104,7 +107,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Exit> {
     let terms = maker.terms(&facts, &args.scope, Edition::First);
     let report = build(&facts, &terms)?;
     let text = match args.format {
-        Form::Html => html::page(&report, &terms.currency, None)?,
+        Form::Html => page(&report, &facts, &terms.currency)?,
         Form::Text => text::page(&report, &terms.currency),
         Form::Json => render::json(&report)?,
         Form::Csv => table::csv(&facts)?,
@@ -117,6 +120,14 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Exit> {
         None => print(&text)?,
     }
     Ok(Exit::Ok)
+}
+
+/// The page with its picture inside, so that it stands alone.
+fn page(report: &Report, facts: &Facts, currency: &Currency) -> anyhow::Result<String> {
+    let picture = Picture::new(facts, currency);
+    let source = picture.as_ref().map(Picture::inline).unwrap_or_default();
+    let shown = picture.as_ref().map(|picture| html::Shown { source: &source, picture });
+    Ok(html::page(report, currency, shown)?)
 }
 
 /// What makes the report; `None` after the problems of the configuration have been told.

@@ -4,6 +4,7 @@ pub mod account;
 mod actions;
 pub mod bought;
 pub mod budgets;
+pub mod context;
 pub mod effects;
 pub mod estate;
 pub mod gateways;

@@ -14,10 +14,12 @@ use crate::incident::{Announcement, Digest, Kind};
 use crate::route::Receiver;
 use crate::time::ArrivalTime;
 
+pub mod chart;
 pub mod clean;
 pub mod deliver;
 mod eml;
 mod facts;
+mod graph;
 mod guard;
 mod http;
 mod lines;
@@ -27,9 +29,12 @@ mod mail;
 mod mail_digest;
 mod number;
 mod payload;
+mod people;
 mod settings;
 mod smtp;
+mod story;
 mod text;
+mod timeline;
 mod webhook;
 
 pub use eml::EmlSettings;

@@ -199,7 +199,8 @@ fn weekday(date: crate::days::Date) -> &'static str {
 }
 
 /// The middle one, of an even number the mean of the two in the middle, half to even.
-pub(super) fn median(amounts: &mut [NanoUsd]) -> Option<NanoUsd> {
+#[must_use]
+pub fn median(amounts: &mut [NanoUsd]) -> Option<NanoUsd> {
     amounts.sort_unstable();
     let middle = amounts.len() / 2;
     let upper = amounts.get(middle)?.0;

@@ -2,6 +2,7 @@
 
 use askama::Template;
 
+use super::picture::Picture;
 use super::text::{period, unarmed};
 use crate::report::Report;
 use crate::report::amount::Currency;
@@ -14,15 +15,13 @@ pub const HTML_MAX: usize = 90_000;
 const FEWER_ROWS: usize = 5;
 const SHORTER: usize = 60;
 
-/// The picture at the top, by its name in the mail.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Picture {
-    /// `cid:` name.
-    pub name: String,
-    /// What it shows, for those who do not see it.
-    pub alt: String,
-    /// What stands under it.
-    pub caption: String,
+/// A picture and where the page finds it.
+#[derive(Debug, Clone, Copy)]
+pub struct Shown<'a> {
+    /// Its address.
+    pub source: &'a str,
+    /// The picture.
+    pub picture: &'a Picture,
 }
 
 #[derive(Template)]
@@ -35,8 +34,8 @@ struct Page<'a> {
     cells: Vec<Cell>,
     cause: &'a str,
     period: String,
-    picture: Option<&'a Picture>,
-    sections: Vec<Shown>,
+    picture: Option<Shown<'a>>,
+    sections: Vec<Block>,
 }
 
 /// One of the large numbers at the top.
@@ -47,7 +46,7 @@ struct Cell {
 }
 
 /// A block with its last sentence.
-struct Shown {
+struct Block {
     section: Section,
     unarmed: String,
 }
@@ -59,7 +58,7 @@ struct Shown {
 pub fn page(
     report: &Report,
     currency: &Currency,
-    picture: Option<&Picture>,
+    picture: Option<Shown<'_>>,
 ) -> Result<String, askama::Error> {
     let html = page_of(report, currency, (picture, report.sections(currency)))?;
     // A line break is two bytes in a mail.
@@ -95,10 +94,10 @@ fn shorten(section: &mut Section) {
 fn page_of(
     report: &Report,
     currency: &Currency,
-    (picture, sections): (Option<&Picture>, Vec<Section>),
+    (picture, sections): (Option<Shown<'_>>, Vec<Section>),
 ) -> Result<String, askama::Error> {
     let state = report.summary.state;
-    let show = |section: Section| Shown {
+    let show = |section: Section| Block {
         unarmed: if section.unarmed.is_empty() { String::new() } else { unarmed(&section.unarmed) },
         section,
     };

@@ -2,7 +2,8 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::html::{self, Picture};
+use super::html::{self, Shown};
+use super::picture::{NAME, Picture};
 use super::{focus, json, table, text};
 use crate::notify::letter::Letter;
 use crate::notify::{Destination, RenderError};
@@ -50,7 +51,9 @@ pub fn rendered(
     unsubscribe: Option<&str>,
     now_ms: i64,
 ) -> Result<Rendered, MailError> {
-    let picture = None::<&Picture>;
+    let picture = Picture::new(facts, currency);
+    let source = Picture::in_mail();
+    let shown = picture.as_ref().map(|picture| Shown { source: &source, picture });
     let files = vec![
         ("spend.csv", "text/csv; charset=utf-8", table::csv(facts)?.into_bytes()),
         ("focus.csv", "text/csv; charset=utf-8", focus::csv(facts, currency)?.into_bytes()),
@@ -61,8 +64,8 @@ pub fn rendered(
         at: ArrivalTime(now_ms),
         subject: report.summary.subject.clone(),
         text: text::page(report, currency),
-        html: html::page(report, currency, picture)?,
-        pictures: Vec::new(),
+        html: html::page(report, currency, shown)?,
+        pictures: picture.into_iter().map(|picture| (NAME.to_owned(), picture.png)).collect(),
         files,
         unsubscribe: unsubscribe.map(str::to_owned),
         follows: None,

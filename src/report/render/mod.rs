@@ -4,6 +4,7 @@
 pub mod focus;
 pub mod html;
 pub mod mail;
+pub mod picture;
 pub mod table;
 pub mod text;
 
