@@ -9,8 +9,10 @@ use crate::price::amount::{Rate, half_even};
 const MILLION: i128 = 1_000_000;
 /// 10⁻⁹ of a currency in a hundredth of it.
 const CENT: i128 = 10_000_000;
-/// A change from less than this part of the new amount is no percentage anybody can read.
-const TINY_BASE: i128 = 100;
+/// A base below it (in nano-USD: a cent) makes no percentage.
+const TINY_BASE: i128 = CENT;
+/// A change of so many times is no percentage anybody can read.
+const MANYFOLD: i128 = 100;
 
 /// The currency of a report. One rate for all its amounts, earlier weeks too: a change of the rate
 /// must not look like a change of spend.
@@ -172,13 +174,20 @@ fn decimals(unit: i128) -> usize {
     decimals
 }
 
-/// A change in percent as people read it: `+18 %`, `-3.2 %`, `±0 %`, and `new` where the base is
-/// nothing, or so little that a percentage says nothing.
+/// A change as people read it: `+18 %`, `-3.2 %`, `±0 %`; `×137` from a hundredfold on; `new` where the
+/// base is less than a cent, so that neither says anything.
 #[must_use]
 pub fn percent_change(now: NanoUsd, base: NanoUsd) -> String {
     let (now, base) = (i128::from(now.0), i128::from(base.0));
-    if base <= 0 || now > base.saturating_mul(TINY_BASE) {
-        return if now == base { "±0 %".to_owned() } else { "new".to_owned() };
+    if now == base {
+        return "±0 %".to_owned();
+    }
+    if base < TINY_BASE {
+        return if now < base { "-".to_owned() } else { "new".to_owned() };
+    }
+    if now > base.saturating_mul(MANYFOLD) {
+        let times = i64::try_from(half_even(now, base)).unwrap_or(i64::MAX);
+        return format!("×{}", Grouped(times));
     }
     let tenths = half_even((now - base) * 1000, base);
     let sign = match tenths.signum() {
@@ -283,7 +292,8 @@ mod tests {
     #[test]
     fn percentages_of_next_to_nothing_are_new() {
         let check = |now, base, text: &str| {
-            assert_eq!(percent_change(NanoUsd(now), NanoUsd(base)), text, "{now} from {base}");
+            let cents = |cents: i64| NanoUsd(cents * 10_000_000);
+            assert_eq!(percent_change(cents(now), cents(base)), text, "{now} from {base}");
         };
         check(118, 100, "+18 %");
         check(1_032, 1_000, "+3.2 %");
@@ -292,9 +302,11 @@ mod tests {
         check(100, 100, "±0 %");
         check(0, 0, "±0 %");
         check(5, 0, "new");
-        check(10_001, 100, "new");
+        check(13_700, 100, "×137");
         check(2_500, 100, "+2,400 %");
         check(5, -5, "new");
+        check(-5, 0, "-");
+        assert_eq!(percent_change(NanoUsd(700), NanoUsd(7)), "new");
     }
 
     #[test]

@@ -187,18 +187,27 @@ impl Movers {
         }
     }
 
-    /// One sentence: the largest mover and why; `None` where nothing moved.
+    /// One sentence: the largest mover and its two largest causes; `None` where nothing moved.
     #[must_use]
     pub fn cause(&self, currency: &Currency) -> Option<String> {
         let total = self.total.change_nano_usd;
         let side = if total.0 >= 0 { &self.up } else { &self.down };
         let first = side.first()?;
+        let signed = |amount: NanoUsd| {
+            let text = currency.short(amount);
+            if amount.0 > 0 { format!("+{text}") } else { text }
+        };
+        let mut parts = first.parts.named();
+        parts.sort_by_key(|(_, part)| std::cmp::Reverse(part.0.saturating_abs()));
+        let parts = parts.iter().take(2).filter(|(_, part)| part.0 != 0);
+        let parts: Vec<_> =
+            parts.map(|(name, part)| format!("{name} {}", signed(*part))).collect();
         Some(format!(
             "{}: {} {} ({})",
-            currency.signed(total),
+            signed(total),
             place_text(&first.account, &first.deployment),
-            currency.signed(first.parts.change_nano_usd),
-            first.parts.text(currency)
+            signed(first.parts.change_nano_usd),
+            parts.join(", ")
         ))
     }
 }

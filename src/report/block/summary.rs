@@ -155,7 +155,7 @@ fn cause(from: From<'_>, currency: &Currency) -> String {
         count => format!(
             "{count} incident{} {}",
             if count == 1 { "" } else { "s" },
-            currency.show(from.incidents.caught_nano_usd)
+            currency.short(from.incidents.caught_nano_usd)
         ),
     };
     format!("{moved}; {incidents}.")
