@@ -13,6 +13,7 @@ mod metrics_api;
 mod notify;
 mod owner;
 mod price;
+mod report;
 mod route;
 mod secret;
 mod section;
@@ -32,6 +33,7 @@ use crate::files::Files;
 use crate::notify::Destination;
 use crate::problem::{self, Findings};
 pub use crate::problem::{Problem, Problems};
+use crate::report::settings::ReportSettings;
 use crate::route::Plan;
 use crate::source::event_hubs::HubSettings;
 use crate::source::metrics_api::MetricsSettings;
@@ -69,6 +71,8 @@ pub struct Config {
     pub directory: Option<DirectorySettings>,
     /// What the database may hold, and what stays of callers.
     pub store: StoreSettings,
+    /// The weekly report, where it is to leave by itself.
+    pub report: Option<ReportSettings>,
 }
 
 /// Why there is no configuration.
@@ -194,6 +198,7 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
         "storm",
         "store",
         "caller",
+        "report",
     ];
     let top = Section::open(tree, 0..0, "the top of the file", KEYS, walk);
     let database = top.path("database", walk).unwrap_or_else(|| walk.folder.join("tokenwatch.db"));
@@ -251,7 +256,24 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
         known: known.as_deref(),
     };
     engine.budgets = budget::budgets(&top, &beside, walk);
-    Config { database, hubs, metrics, engine, destinations, plan, price, files, directory, store }
+    let section = table(&top, "report", ("[report]", report::REPORT), walk);
+    let report = report::report(section.as_ref(), walk);
+    if let Some((settings, section)) = report.as_ref().zip(section.as_ref()) {
+        report::resolve(settings, section, (&destinations, &price.contract), walk);
+    }
+    Config {
+        database,
+        hubs,
+        metrics,
+        engine,
+        destinations,
+        plan,
+        price,
+        files,
+        directory,
+        store,
+        report,
+    }
 }
 
 /// What must not occur twice.

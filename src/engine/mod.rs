@@ -3,8 +3,8 @@
 pub mod account;
 mod actions;
 pub mod bought;
-pub mod context;
 pub mod budgets;
+pub mod context;
 pub mod effects;
 pub mod estate;
 pub mod gateways;

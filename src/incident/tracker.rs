@@ -336,7 +336,7 @@ impl Tracker {
     /// Tells again of an open incident that grew worse in a way its severity does not show.
     pub fn escalate(&mut self, cause: &Cause, at: ArrivalTime) -> Changes {
         let mut changes = Changes::default();
-        let Some(tracked) = self.open.get_mut(cause) else { return changes };
+        let Some(tracked) = self.live.get_mut(cause) else { return changes };
         let (kind, step) = (Kind::Escalate, tracked.escalations);
         tracked.escalations += 1;
         let incident = tracked.incident.clone();

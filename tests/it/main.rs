@@ -38,6 +38,7 @@ mod purge;
 mod reconnect;
 mod records;
 mod replay;
+mod report;
 mod rest_server;
 mod spend;
 mod tidy;
