@@ -29,17 +29,11 @@ const DAYS: [(&str, Weekday); 7] = [
     ("saturday", Weekday::Saturday),
     ("sunday", Weekday::Sunday),
 ];
-const NETWORKS: [(&str, NetworksFor); 3] = [
-    ("all", NetworksFor::All),
-    ("whole", NetworksFor::Whole),
-    ("nobody", NetworksFor::Nobody),
-];
+const NETWORKS: [(&str, NetworksFor); 3] =
+    [("all", NetworksFor::All), ("whole", NetworksFor::Whole), ("nobody", NetworksFor::Nobody)];
 
 /// Reads `[report]`; without it nothing leaves by itself.
-pub(super) fn report(
-    section: Option<&Section<'_>>,
-    walk: &mut Walk<'_>,
-) -> Option<ReportSettings> {
+pub(super) fn report(section: Option<&Section<'_>>, walk: &mut Walk<'_>) -> Option<ReportSettings> {
     let section = section?;
     let mut settings = ReportSettings::default();
     if let Some(name) = section.text("timezone", walk) {
@@ -125,7 +119,9 @@ fn teams(section: &Section<'_>, walk: &mut Walk<'_>) -> BTreeMap<String, Vec<Str
     };
     for (name, list) in table.iter() {
         let names = list.get_ref().as_array().map(|list| {
-            list.iter().filter_map(|item| item.get_ref().as_str().map(str::to_owned)).collect::<Vec<_>>()
+            list.iter()
+                .filter_map(|item| item.get_ref().as_str().map(str::to_owned))
+                .collect::<Vec<_>>()
         });
         match names.filter(|names| !names.is_empty()) {
             Some(names) => drop(teams.insert(name.get_ref().to_string(), names)),
@@ -151,7 +147,8 @@ fn minute_of(text: &str) -> Option<i16> {
 /// True for an `https` address in one line of visible ASCII.
 fn is_address(text: &str) -> bool {
     text.strip_prefix("https://").is_some_and(|rest| {
-        !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'>' && byte != b'<')
+        !rest.is_empty()
+            && rest.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'>' && byte != b'<')
     })
 }
 
@@ -171,7 +168,8 @@ mod tests {
     #[test]
     fn one_click_needs_https() {
         assert!(is_address("https://contoso.example/off?u=1"));
-        for wrong in ["http://contoso.example", "https://", "https://a b", "https://a>", "mailto:x"] {
+        for wrong in ["http://contoso.example", "https://", "https://a b", "https://a>", "mailto:x"]
+        {
             assert!(!is_address(wrong), "{wrong}");
         }
     }

@@ -216,7 +216,12 @@ pub fn share(part: i64, whole: i64) -> String {
         tenths if tenths.abs() >= 100 || tenths % 10 == 0 => {
             format!("{} %", half_even(tenths, 10))
         }
-        tenths => format!("{}{}.{} %", if tenths < 0 { "-" } else { "" }, tenths.abs() / 10, tenths.abs() % 10),
+        tenths => format!(
+            "{}{}.{} %",
+            if tenths < 0 { "-" } else { "" },
+            tenths.abs() / 10,
+            tenths.abs() % 10
+        ),
     }
 }
 
@@ -282,7 +287,8 @@ mod tests {
     fn a_column_adds_up_to_its_total() {
         let usd = Currency::default();
         let third = NanoUsd(333_333_333_333);
-        let shown = usd.column(&[third, third, NanoUsd(333_333_333_334)], NanoUsd(NANO_PER_USD * 1000));
+        let shown =
+            usd.column(&[third, third, NanoUsd(333_333_333_334)], NanoUsd(NANO_PER_USD * 1000));
         assert_eq!(shown, ["$333.33", "$333.33", "$333.34"]);
         let parts = [NanoUsd(-5_000_001), NanoUsd(5_000_000), NanoUsd(1_000_000_000)];
         let shown = usd.signed_column(&parts, NanoUsd(999_999_999));

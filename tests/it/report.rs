@@ -130,7 +130,9 @@ fn a_simulated_month_is_reported_to_the_nano_dollar() {
         assert_eq!(number(&report, "/spend/total/cost_nano_usd"), total, "{name}");
         let rows = report.pointer("/deployments/rows").and_then(Value::as_array).unwrap();
         for (deployment, sums) in &expected {
-            let row = rows.iter().find(|row| row.get("deployment") == Some(&Value::from(deployment.as_str())));
+            let row = rows
+                .iter()
+                .find(|row| row.get("deployment") == Some(&Value::from(deployment.as_str())));
             let row = row.unwrap_or_else(|| panic!("{deployment} is missing in {name}"));
             let found = ["cost_nano_usd", "tokens_input", "tokens_cached", "tokens_output"]
                 .map(|field| number(row, &format!("/amounts/{field}")));
@@ -140,7 +142,8 @@ fn a_simulated_month_is_reported_to_the_nano_dollar() {
         assert_eq!(sum(&report, "/deployments/rows", "/amounts/cost_nano_usd"), total);
         assert_eq!(sum(&report, "/slices/models", "/amounts/cost_nano_usd"), total);
         assert_eq!(sum(&report, "/slices/callers", "/cost_nano_usd"), total);
-        let before = if weeks > 1 { truth_of(weeks - 1).iter().map(|(_, sums)| sums[0]).sum() } else { 0 };
+        let before =
+            if weeks > 1 { truth_of(weeks - 1).iter().map(|(_, sums)| sums[0]).sum() } else { 0 };
         if weeks > 1 {
             assert_eq!(number(&report, "/movers/total/change_nano_usd"), total - before, "{name}");
         }
@@ -206,7 +209,11 @@ async fn weeks_of_every_zone_add_up_and_share_nothing() {
             hours.push(report.head.hours);
         }
         assert_eq!(told, whole, "{zone}: {hours:?}");
-        assert_eq!(hours.contains(&169), zone.starts_with("Eu") || zone.starts_with("Am"), "{zone}");
+        assert_eq!(
+            hours.contains(&169),
+            zone.starts_with("Eu") || zone.starts_with("Am"),
+            "{zone}"
+        );
     }
 }
 
@@ -255,11 +262,27 @@ async fn focus_has_the_columns_of_the_specification() {
     let mut rows = csv::Reader::from_reader(text.as_bytes());
     let head: Vec<String> = rows.headers().unwrap().iter().map(str::to_owned).collect();
     for column in [
-        "BilledCost", "BillingAccountId", "BillingAccountName", "BillingCurrency", "BillingPeriodEnd",
-        "BillingPeriodStart", "ChargeCategory", "ChargeClass", "ChargeDescription",
-        "ChargePeriodEnd", "ChargePeriodStart", "ContractedCost", "EffectiveCost",
-        "InvoiceIssuerName", "ListCost", "PricingQuantity", "PricingUnit", "ProviderName",
-        "PublisherName", "ServiceCategory", "ServiceName",
+        "BilledCost",
+        "BillingAccountId",
+        "BillingAccountName",
+        "BillingCurrency",
+        "BillingPeriodEnd",
+        "BillingPeriodStart",
+        "ChargeCategory",
+        "ChargeClass",
+        "ChargeDescription",
+        "ChargePeriodEnd",
+        "ChargePeriodStart",
+        "ContractedCost",
+        "EffectiveCost",
+        "InvoiceIssuerName",
+        "ListCost",
+        "PricingQuantity",
+        "PricingUnit",
+        "ProviderName",
+        "PublisherName",
+        "ServiceCategory",
+        "ServiceName",
     ] {
         assert!(head.iter().any(|name| name == column), "{column} is missing");
     }
@@ -292,7 +315,13 @@ async fn an_empty_week_a_first_week_and_a_week_nobody_saw() {
     let maker = maker(&db, "UTC", vec![mails(&folder, "finance")]);
     let (first, _) = report(&maker, &week(&maker, "2026-W41")).await;
     assert!(first.spend.last_week.is_none() && first.spend.median_nano_usd.is_none());
-    assert!(first.quality.partial.iter().any(|lack| lack.reason.contains("first record is of 2026-10-07")));
+    assert!(
+        first
+            .quality
+            .partial
+            .iter()
+            .any(|lack| lack.reason.contains("first record is of 2026-10-07"))
+    );
     assert!(first.movers.up.is_empty() && !first.movers.is_known);
     assert!(first.summary.subject.contains("PARTIAL"), "{}", first.summary.subject);
     let (empty, _) = report(&maker, &week(&maker, "2026-W42")).await;
@@ -331,7 +360,10 @@ async fn many_makers_tell_a_week_once_to_each() {
     for _ in 0..4 {
         made.push(maker.due(now_ms).await.unwrap());
     }
-    assert!(made.iter().all(|letters| letters.len() == 2 && *letters == made[0]), "not the same bytes");
+    assert!(
+        made.iter().all(|letters| letters.len() == 2 && *letters == made[0]),
+        "not the same bytes"
+    );
     let path = Path::new(&db);
     let beside = made.iter().map(|letters| tell_beside(path, letters));
     let (own, others) = tokio::join!(store.tell(&made[0]), futures_util::future::join_all(beside));
@@ -385,7 +417,10 @@ async fn a_partial_report_is_corrected_once_and_only_when_the_total_moves() {
             None => assert!(is_corrected),
             Some(restated) => {
                 assert!(!is_corrected);
-                assert_eq!((restated.told_nano_usd.0, restated.now_nano_usd), (first[0].told.nano, now));
+                assert_eq!(
+                    (restated.told_nano_usd.0, restated.now_nano_usd),
+                    (first[0].told.nano, now)
+                );
             }
         }
     }
@@ -416,7 +451,10 @@ async fn another_rate_changes_what_is_shown_and_not_how_weeks_compare() {
     let usd = maker.env.book.contract.rate("EUR", turn).unwrap();
     let two_terms = tokenwatch::report::amount::Currency { code: "EUR".to_owned(), rate: usd };
     let page = tokenwatch::report::render::text::page(&two, &two_terms);
-    assert!(page.contains(&two_terms.show(cost_2)) && page.contains(&two_terms.show(cost_1)), "{page}");
+    assert!(
+        page.contains(&two_terms.show(cost_2)) && page.contains(&two_terms.show(cost_1)),
+        "{page}"
+    );
     assert!(page.contains("One EUR is 2.00 USD, for all weeks alike."), "{page}");
     assert_eq!(maker.terms(&facts, "", Edition::First).currency.code, "EUR");
 }
@@ -497,7 +535,11 @@ fn check_mail(bytes: &[u8]) {
     assert_eq!(header("Auto-Submitted"), "auto-generated");
     assert_eq!(header("List-Unsubscribe"), "<https://contoso.example/unsubscribe?list=weekly>");
     assert_eq!(header("List-Unsubscribe-Post"), "List-Unsubscribe=One-Click");
-    assert!(mail.subject().unwrap().starts_with("[tokenwatch] Week 41 · $"), "{:?}", mail.subject());
+    assert!(
+        mail.subject().unwrap().starts_with("[tokenwatch] Week 41 · $"),
+        "{:?}",
+        mail.subject()
+    );
     let html = mail.body_html(0).unwrap();
     assert!(html.len() < 100_000, "{}", html.len());
     assert!(html.contains("cid:spend-by-day") && html.contains("alt=\"Spend by day: "));
@@ -552,9 +594,14 @@ fn the_command_sends_once_whoever_runs_it() {
     let rows = part.pointer("/deployments/rows").and_then(Value::as_array).unwrap();
     assert_eq!(rows.len(), 3);
     assert!(rows.iter().all(|row| row.get("owner") == Some(&Value::from("lab"))), "{rows:#?}");
-    assert!(number(&part, "/spend/total/cost_nano_usd") < number(&whole, "/spend/total/cost_nano_usd"));
+    assert!(
+        number(&part, "/spend/total/cost_nano_usd") < number(&whole, "/spend/total/cost_nano_usd")
+    );
     let networks = part.pointer("/slices/callers").and_then(Value::as_array).unwrap();
-    assert!(networks.iter().all(|caller| caller.get("network") == Some(&Value::Null)), "hidden from teams");
+    assert!(
+        networks.iter().all(|caller| caller.get("network") == Some(&Value::Null)),
+        "hidden from teams"
+    );
     let stranger = run(&["report", "--config", &config, "--scope", "nobody"]);
     assert_eq!(stranger.code, Some(2), "{}", stranger.err);
     let odd = run(&["report", "--db", &db, "--week", "2026-W60"]);
