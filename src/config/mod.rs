@@ -6,12 +6,15 @@
 mod backend;
 mod heartbeat;
 mod body;
+mod budget;
 mod hub;
 mod known;
 mod limits;
 mod metrics_api;
 mod notify;
+mod owner;
 mod price;
+mod report;
 mod route;
 mod secret;
 mod section;
@@ -31,6 +34,7 @@ use crate::files::Files;
 use crate::notify::Destination;
 use crate::problem::{self, Findings};
 pub use crate::problem::{Problem, Problems};
+use crate::report::settings::ReportSettings;
 use crate::route::Plan;
 use crate::source::event_hubs::HubSettings;
 use crate::source::metrics_api::MetricsSettings;
@@ -71,6 +75,8 @@ pub struct Config {
     pub directory: Option<DirectorySettings>,
     /// What the database may hold, and what stays of callers.
     pub store: StoreSettings,
+    /// The weekly report, where it is to leave by itself.
+    pub report: Option<ReportSettings>,
 }
 
 /// Why there is no configuration.
@@ -114,11 +120,11 @@ impl Config {
     /// # Errors
     /// A price book that has gone or changed since the configuration was checked.
     pub fn env(&self) -> Result<Env, BookError> {
-        Ok(Env {
-            settings: self.engine.clone(),
-            book: self.price.open()?,
-            known: self.files.known(),
-        })
+        let (mut settings, known) = (self.engine.clone(), self.files.known());
+        for budget in &mut settings.budgets {
+            budget.scope.resolve(&known);
+        }
+        Ok(Env { settings, book: self.price.open()?, known })
     }
 }
 
@@ -172,51 +178,39 @@ pub fn parse(text: &str, file: &str, secrets: Lookup<'_>) -> Result<Config, Prob
     if walk.findings.is_empty() { Ok(config) } else { Err(walk.findings.finish()) }
 }
 
+/// Tables and values of the top of the file.
+const KEYS: &[&str] = &[
+    "database",
+    "price",
+    "hub",
+    "metrics_api",
+    "backend",
+    "owner",
+    "budget",
+    "network",
+    "network_list",
+    "geo",
+    "identities",
+    "engine",
+    "join",
+    "detect",
+    "notify",
+    "route",
+    "inhibit",
+    "time",
+    "maintenance",
+    "storm",
+    "heartbeat",
+    "store",
+    "caller",
+    "report",
+];
+
 fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
-    const KEYS: &[&str] = &[
-        "database",
-        "price",
-        "hub",
-        "metrics_api",
-        "backend",
-        "network",
-        "network_list",
-        "geo",
-        "identities",
-        "engine",
-        "join",
-        "detect",
-        "notify",
-        "route",
-        "inhibit",
-        "time",
-        "maintenance",
-        "storm",
-        "heartbeat",
-        "store",
-        "caller",
-    ];
     let top = Section::open(tree, 0..0, "the top of the file", KEYS, walk);
     let database = top.path("database", walk).unwrap_or_else(|| walk.folder.join("tokenwatch.db"));
     let price = price::price(table(&top, "price", ("[price]", price::PRICE), walk), walk);
-    let mut hubs = Vec::new();
-    let mut seen = Seen::default();
-    for section in tables(&top, "hub", ("[[hub]]", hub::KEYS), walk) {
-        let settings = hub::read(&section, walk);
-        seen.name(&settings.name, &section, walk);
-        seen.reader(&settings, &section, walk);
-        hubs.push(settings);
-    }
-    let mut metrics = Vec::new();
-    for section in tables(&top, "metrics_api", ("[[metrics_api]]", metrics_api::KEYS), walk) {
-        let Some(settings) = metrics_api::read(&section, walk) else { continue };
-        seen.name(&settings.name, &section, walk);
-        metrics.push(settings);
-    }
-    if !top.has("hub") {
-        let mend = "add a table [[hub]] with name, namespace and hub";
-        walk.findings.report(0..0, "no hub to read", mend);
-    }
+    let (hubs, metrics) = sources(&top, walk);
     let mut engine =
         limits::engine(table(&top, "engine", ("[engine]", limits::ENGINE), walk), walk);
     let mut backends = Seen::default();
@@ -230,22 +224,24 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
     engine.detect = limits::detect(table(&top, "detect", ("[detect]", limits::DETECT), walk), walk);
     let mut store = store::store(table(&top, "store", ("[store]", store::STORE), walk), walk);
     store.callers = store::caller(table(&top, "caller", ("[caller]", store::CALLER), walk), walk);
-    let mut destinations = Vec::new();
-    let words: Vec<&str> = CHANNELS.iter().map(|kind| kind.word).collect();
-    if let Some(notify) = table(&top, "notify", ("[notify]", &words), walk) {
-        let mut seen = Seen::default();
-        for kind in CHANNELS {
-            for section in tables(&notify, kind.word, (kind.header, kind.keys), walk) {
-                let destination = notify::read(kind, &section, walk);
-                seen.name(&destination.name, &section, walk);
-                destinations.push(destination);
-            }
-        }
-    }
+    let destinations = destinations(&top, walk);
     let plan = route::plan(&top, &destinations, walk);
     let (files, directory) = known::read(&top, &database, walk);
     let heartbeat = table(&top, "heartbeat", ("[heartbeat]", heartbeat::KEYS), walk);
     let heartbeat = heartbeat.map(|section| heartbeat::read(&section, walk));
+    engine.owners = owner::owners(&top, walk);
+    let known = (files.is_read()).then(|| files.known());
+    let beside = budget::Beside {
+        contract: &price.contract,
+        owners: &engine.owners,
+        known: known.as_deref(),
+    };
+    engine.budgets = budget::budgets(&top, &beside, walk);
+    let section = table(&top, "report", ("[report]", report::REPORT), walk);
+    let report = report::report(section.as_ref(), walk);
+    if let Some((settings, section)) = report.as_ref().zip(section.as_ref()) {
+        report::resolve(settings, section, (&destinations, &price.contract), walk);
+    }
     Config {
         database,
         hubs,
@@ -258,7 +254,48 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
         files,
         directory,
         store,
+        report,
     }
+}
+
+/// Where events come from.
+fn sources(top: &Section<'_>, walk: &mut Walk<'_>) -> (Vec<HubSettings>, Vec<MetricsSettings>) {
+    let mut hubs = Vec::new();
+    let mut seen = Seen::default();
+    for section in tables(top, "hub", ("[[hub]]", hub::KEYS), walk) {
+        let settings = hub::read(&section, walk);
+        seen.name(&settings.name, &section, walk);
+        seen.reader(&settings, &section, walk);
+        hubs.push(settings);
+    }
+    let mut metrics = Vec::new();
+    for section in tables(top, "metrics_api", ("[[metrics_api]]", metrics_api::KEYS), walk) {
+        let Some(settings) = metrics_api::read(&section, walk) else { continue };
+        seen.name(&settings.name, &section, walk);
+        metrics.push(settings);
+    }
+    if !top.has("hub") {
+        let mend = "add a table [[hub]] with name, namespace and hub";
+        walk.findings.report(0..0, "no hub to read", mend);
+    }
+    (hubs, metrics)
+}
+
+/// Where announcements go.
+fn destinations(top: &Section<'_>, walk: &mut Walk<'_>) -> Vec<Destination> {
+    let mut destinations = Vec::new();
+    let words: Vec<&str> = CHANNELS.iter().map(|kind| kind.word).collect();
+    if let Some(notify) = table(top, "notify", ("[notify]", &words), walk) {
+        let mut seen = Seen::default();
+        for kind in CHANNELS {
+            for section in tables(&notify, kind.word, (kind.header, kind.keys), walk) {
+                let destination = notify::read(kind, &section, walk);
+                seen.name(&destination.name, &section, walk);
+                destinations.push(destination);
+            }
+        }
+    }
+    destinations
 }
 
 /// What must not occur twice.

@@ -4,7 +4,6 @@
 //! Two weeks of history lie in the emulator and cross AMQP to the service; then the live part is
 //! sent by Microsoft's own producer on the emulator's faster clock, with the attack in it.
 
-pub mod chart;
 mod feed;
 mod networks;
 mod verdict;
@@ -296,8 +295,18 @@ impl Parts {
         let destinations = self.destinations.clone();
         let files = self.files.clone();
         let plan = Plan::everybody(receivers(&destinations));
-        let (clock, directory) = (wall_clock(), None);
-        Ok(Service { core, source, destinations, plan, heartbeat: None, clock, files, directory })
+        let (clock, directory, reports) = (wall_clock(), None, None);
+        Ok(Service {
+            core,
+            source,
+            destinations,
+            plan,
+            heartbeat: None,
+            clock,
+            files,
+            directory,
+            reports,
+        })
     }
 }
 

@@ -1,22 +1,23 @@
 //! The seasonal baseline: what each hour of the week usually brings, at the level of the last days.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use super::series::{LEARN_LAG_HOURS, SLOTS_PER_HOUR, Series, Slot, Values};
 use crate::action::Feedback;
 
 /// Hours in a week.
-const WEEK_HOURS: i64 = 168;
+pub(super) const WEEK_HOURS: i64 = 168;
 /// Learnt hours below which nothing is expected: three days.
-const MIN_LEARNT_HOURS: i64 = 72;
+pub(super) const MIN_LEARNT_HOURS: i64 = 72;
 /// Learnt hours from which the hour of the week is used rather than the hour of the day.
-const WEEKLY_FROM_HOURS: i64 = 8 * 24;
+pub(super) const WEEKLY_FROM_HOURS: i64 = 8 * 24;
 /// Hours the level is taken over.
-const LEVEL_HOURS: i64 = 48;
+pub(super) const LEVEL_HOURS: i64 = 48;
 /// The level follows at most by this factor either way (e^1.6 ≈ 5).
-const LEVEL_CLIP: f64 = 1.6;
+pub(super) const LEVEL_CLIP: f64 = 1.6;
 /// Share of the (logarithmic) level applied; 0.8 scored best on the development series.
-const LEVEL_SHARE: f64 = 0.8;
+pub(super) const LEVEL_SHARE: f64 = 0.8;
 
 /// Expected values by hour, computed once and never again: an expectation that could still change
 /// would let the future into a past score.
@@ -44,6 +45,19 @@ impl Cache {
             self.profile_of(series, each);
         }
         self.usual = usual(series, hour);
+    }
+
+    /// Computes what [`Cache::slot`] needs for all of `hours`, for people: no score reads that far back.
+    pub fn look_back(&mut self, series: &Series, hours: Range<i64>) {
+        for hour in hours.clone() {
+            if !self.level.contains_key(&hour) && enough(series, hour) {
+                let level = self.level_of(series, hour);
+                self.level.insert(hour, level);
+            }
+        }
+        for hour in hours.start - 1..=hours.end {
+            self.profile_of(series, hour);
+        }
     }
 
     /// What is expected of `slot`; `None` where nothing is.
@@ -170,7 +184,7 @@ fn usual(series: &Series, hour: i64) -> Values {
 }
 
 /// 0.7 median + 0.3 min(mean, 2 median); the mean where the median is zero; zero of nothing.
-fn robust_centre(values: &mut [f64]) -> f64 {
+pub(super) fn robust_centre(values: &mut [f64]) -> f64 {
     if values.is_empty() {
         return 0.0;
     }
@@ -182,7 +196,7 @@ fn robust_centre(values: &mut [f64]) -> f64 {
 }
 
 /// The middle value, or the mean of the two in the middle.
-fn median(values: &mut [f64]) -> Option<f64> {
+pub(super) fn median(values: &mut [f64]) -> Option<f64> {
     values.sort_unstable_by(f64::total_cmp);
     let (low, high) = (values.len().checked_sub(1)? / 2, values.len() / 2);
     Some(f64::midpoint(*values.get(low)?, *values.get(high)?))

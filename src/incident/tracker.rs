@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 
 use super::life::{self, Refused};
-use super::{Announcement, Entry, Feedback, HISTORY_MAX, Incident, Kind, Severity, short_id};
+use super::{
+    Announcement, Chart, Entry, Feedback, HISTORY_MAX, Incident, Kind, Severity, short_id,
+};
 use crate::action::{Action, Deed};
 use crate::money::NanoUsd;
 use crate::time::ArrivalTime;
@@ -331,6 +333,18 @@ impl Tracker {
         changes
     }
 
+    /// Tells again of an open incident that grew worse in a way its severity does not show.
+    pub fn escalate(&mut self, cause: &Cause, at: ArrivalTime) -> Changes {
+        let mut changes = Changes::default();
+        let Some(tracked) = self.live.get_mut(cause) else { return changes };
+        let (kind, step) = (Kind::Escalate, tracked.escalations);
+        tracked.escalations += 1;
+        let incident = tracked.incident.clone();
+        changes.announcements.push(Announcement { kind, step, at, incident });
+        changes.incidents.push((cause.clone(), tracked.clone()));
+        changes
+    }
+
     /// Adds the excess of a slot that has closed.
     pub fn bank(&mut self, cause: &Cause, usd: f64) -> Changes {
         let mut changes = Changes::default();
@@ -339,6 +353,13 @@ impl Tracker {
             changes.save(cause, tracked);
         }
         changes
+    }
+
+    /// Takes a newer chart of an open incident, to be told with whatever is told next.
+    pub fn redraw(&mut self, cause: &Cause, chart: Option<Chart>) {
+        if let Some(tracked) = self.live.get_mut(cause) {
+            tracked.incident.chart = chart;
+        }
     }
 
     /// A closed slot without a finding; the incident resolves after `enough` of them in a row.
@@ -522,6 +543,10 @@ fn merge(tracked: &mut Tracked, seen: Incident, score: f64) {
     known.callers = seen.callers;
     known.confidence = known.confidence.max(seen.confidence);
     known.delay_azure_s = known.delay_azure_s.or(seen.delay_azure_s);
+    known.chart = seen.chart;
+    if known.first_call.is_none_or(|known| seen.first_call.is_some_and(|seen| seen < known)) {
+        (known.first_call, known.first_arrival) = (seen.first_call, seen.first_arrival);
+    }
     if score > tracked.score {
         tracked.score = score;
         known.observed = seen.observed;
@@ -529,6 +554,7 @@ fn merge(tracked: &mut Tracked, seen: Incident, score: f64) {
         known.bound = seen.bound;
         known.unit = seen.unit;
         known.evidence = seen.evidence;
+        known.response = seen.response;
     }
 }
 

@@ -5,6 +5,7 @@ pub mod courier;
 mod heartbeat;
 mod informed;
 mod lookout;
+pub mod reports;
 mod teller;
 
 use std::collections::HashMap;
@@ -31,6 +32,7 @@ use courier::Couriers;
 use heartbeat::{Heartbeat, Pulse};
 use informed::Informed;
 use lookout::Lookout;
+use reports::{Maker, Reports};
 use teller::Teller;
 
 /// Why the pipeline stopped before it was told to.
@@ -71,7 +73,8 @@ impl Core {
     /// # Errors
     /// What the database says.
     pub async fn restore(mut store: Store, env: Env) -> Result<Self, StoreError> {
-        let saved = store.load().await?;
+        let mut saved = store.load().await?;
+        saved.budgets = store.load_budgets(&env.settings).await?;
         Ok(Self { store, engine: Engine::restore(saved, env) })
     }
 
@@ -180,6 +183,8 @@ pub struct Service<S> {
     pub files: Files,
     /// The directory, where it is asked for names of identities.
     pub directory: Option<Directory>,
+    /// What makes the weekly report, where it is to leave by itself.
+    pub reports: Option<Maker>,
 }
 
 impl<S: Source> Service<S> {
@@ -203,9 +208,11 @@ impl<S: Source> Service<S> {
         let pulse = Pulse::new();
         let start = |settings| Heartbeat::start(settings, pulse.clone(), Arc::clone(&self.clock));
         let heartbeat = self.heartbeat.as_ref().map(start).transpose()?;
-        let mut desk = Desk { teller, lookout, pulse };
+        let reports = Reports::start(self.reports.take(), &self.clock);
+        let mut desk = Desk { teller, lookout, reports, pulse };
         let ended = self.follow(stop, watch, (&mut couriers, &mut desk, &mut informed)).await;
         drop(heartbeat);
+        desk.reports.close().await;
         informed.close().await;
         couriers.finish(&mut self.core.store, &self.clock).await;
         self.core.store.close().await?;
@@ -227,6 +234,11 @@ impl<S: Source> Service<S> {
                 () = stop.cancelled() => return Ok(()),
                 delivered = couriers.delivered() => {
                     couriers.settle(delivered, &mut self.core.store, &self.clock).await?;
+                    couriers.dispatch(&mut self.core.store, &self.clock).await?;
+                    continue;
+                }
+                made = desk.reports.made() => {
+                    reports::save(&mut self.core.store, &made).await?;
                     couriers.dispatch(&mut self.core.store, &self.clock).await?;
                     continue;
                 }
@@ -274,6 +286,7 @@ impl<S: Source> Service<S> {
 struct Desk {
     teller: Teller,
     lookout: Lookout,
+    reports: Reports,
     pulse: Pulse,
 }
 
