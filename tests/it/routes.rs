@@ -91,10 +91,10 @@ fn who_would_be_told_and_why() {
 fn wrong(text: &str, parts: &[&str]) {
     let folder = Folder::new();
     let config = folder.write("t.toml", format!("{BASE}{text}").as_bytes());
-    let Ran { code, err, .. } = run(&["check", "--config", &config]);
-    assert_eq!(code, Some(3), "{err}");
+    let Ran { code, out, err } = run(&["check", "--config", &config]);
+    assert_eq!(code, Some(3), "{out}{err}");
     for part in parts {
-        assert!(err.contains(part), "{part:?} is not in\n{err}");
+        assert!(out.contains(part), "{part:?} is not in\n{out}");
     }
 }
 
