@@ -144,7 +144,7 @@ fn annotate(told: &Announcement, key: &str, limits: &Limits) -> Value {
         None => step.what.clone(),
     });
     json!({
-        "summary": brief.title,
+        "summary": brief.title(),
         "description": brief.place.join("\n"),
         "numbers": numbers.join("\n"),
         "callers": brief.callers.join("\n"),

@@ -95,7 +95,7 @@ fn message(body: &[Value]) -> Value {
 
 fn card(told: &Announcement, limits: &Limits, key: &str) -> Vec<Value> {
     let brief = Brief::new(told, limits);
-    let mut body = vec![band(&brief.title, told.kind, told.incident.severity)];
+    let mut body = vec![band(&brief.title(), told.kind, told.incident.severity)];
     body.extend(brief.place.iter().map(|line| text(line)));
     if told.kind == Kind::Acknowledge {
         // A short reply: everybody has read the rest.

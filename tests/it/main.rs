@@ -21,6 +21,7 @@ mod estimates;
 mod golden;
 mod fuzz;
 mod harness;
+mod heartbeat;
 mod hostile;
 mod honesty;
 mod hour;

@@ -478,6 +478,7 @@ async fn serve(maker: Maker, now_ms: i64, until: impl Fn() -> bool) {
         source: Silent,
         destinations,
         plan: Plan::everybody(Vec::new()),
+        heartbeat: None,
         clock: Arc::new(move || now_ms),
         files: Files::default(),
         directory: None,

@@ -266,6 +266,38 @@ async fn kinds_that_a_receiver_can_do_nothing_with_are_not_sent() {
 }
 
 #[tokio::test]
+async fn the_manual_lists_the_columns_of_sentinel() {
+    let folder = Folder::new();
+    let bench = Bench::new("sentinel", &folder).await;
+    let rows: serde_json::Value = serde_json::from_slice(&bench.opened().body).unwrap();
+    let row = rows[0].as_object().unwrap();
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/channels.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let (_, listed) = page.split_once("## Columns of Sentinel").unwrap();
+    let listed: Vec<_> = listed
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once("` | "))
+        .map(|(name, rest)| (name.to_owned(), rest.split(' ').next().unwrap().to_owned()))
+        .collect();
+    let mut names: Vec<_> = listed.iter().map(|(name, _)| name).collect();
+    names.sort();
+    let mut columns: Vec<_> = row.keys().collect();
+    columns.sort();
+    assert_eq!(names, columns);
+    for (name, kind) in &listed {
+        let value = &row[name];
+        let fits = match kind.as_str() {
+            "string" => value.is_string() || value.is_null(),
+            "datetime" => value.is_null() || value.as_str().unwrap().ends_with('Z'),
+            "real" => value.is_number() || value.is_null(),
+            "dynamic" => value.is_array(),
+            _ => false,
+        };
+        assert!(fits, "{name} is no {kind}: {value}");
+    }
+}
+
+#[tokio::test]
 async fn one_alert_of_pagerduty_lives_from_trigger_to_resolve() {
     let folder = Folder::new();
     let bench = Bench::new("pagerduty", &folder).await;
