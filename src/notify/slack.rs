@@ -60,7 +60,7 @@ impl Settings for SlackSettings {
 
     fn body(&self, told: &Announcement, label: Label<'_>) -> Result<Vec<u8>, RenderError> {
         let brief = Brief::new(told, &LIMITS[0]);
-        Ok(serde_json::to_vec(&message(&brief.title(), blocks(told.kind, &brief, label.key)))?)
+        Ok(serde_json::to_vec(&message(&brief.title(), &blocks(told.kind, &brief, label.key)))?)
     }
 
     fn digest(&self, digest: &Digest, label: Label<'_>) -> Result<Vec<u8>, RenderError> {
@@ -74,7 +74,7 @@ impl Settings for SlackSettings {
             blocks.push(plain(&format!("and {} more", lines.more)));
         }
         blocks.push(foot(&digest.group, label.key));
-        Ok(serde_json::to_vec(&message(&lines.title, blocks))?)
+        Ok(serde_json::to_vec(&message(&lines.title, &blocks))?)
     }
 
     fn connect(&self) -> Result<Box<dyn Channel>, Problem> {
@@ -82,7 +82,7 @@ impl Settings for SlackSettings {
     }
 }
 
-fn message(title: &str, blocks: Vec<Value>) -> Value {
+fn message(title: &str, blocks: &[Value]) -> Value {
     json!({
         "text": escaped(&clean::line(title, FALLBACK_MAX)),
         "blocks": blocks,

@@ -14,12 +14,15 @@ use crate::time::{ArrivalTime, HOUR_MS, MINUTE_MS};
 /// 2026-11-24T03:05:00Z.
 const BEGAN_MS: i64 = 1_795_489_500_000;
 
-/// A receiver that is away for some hours, and what it took: when, which key, with which bytes.
+/// When something was taken, under which key and with which bytes.
+type Taken = (i64, String, Vec<u8>);
+
+/// A receiver that is away for some hours, and what it took.
 #[derive(Debug, Clone)]
 struct Receiver {
     clock: TestClock,
     away_ms: std::ops::Range<i64>,
-    taken: Arc<Mutex<Vec<(i64, String, Vec<u8>)>>>,
+    taken: Arc<Mutex<Vec<Taken>>>,
     attempts: Arc<Mutex<Vec<i64>>>,
 }
 
@@ -100,9 +103,40 @@ async fn carry_on(couriers: &mut Couriers, store: &mut Store, clock: &Clock, unt
     }
 }
 
+/// Incidents of the test.
+const INCIDENTS: usize = 40;
+
+/// Everything once, every end after its beginning; a receiver that was there heard of it in time.
+#[track_caller]
+fn check_taken(name: &str, receiver: &Receiver) {
+    let taken = receiver.taken.lock().unwrap();
+    let keys: BTreeSet<_> = taken.iter().map(|(_, key, _)| key.clone()).collect();
+    assert_eq!((taken.len(), keys.len()), (INCIDENTS * 2, INCIDENTS * 2), "{name}");
+    let place = |nth: usize, kind| {
+        let row = row(name, nth, kind, 0);
+        let place = taken.iter().position(|(_, key, _)| *key == row.key).unwrap();
+        assert_eq!(taken[place].2, row.body);
+        place
+    };
+    for nth in 0..INCIDENTS {
+        assert!(place(nth, Kind::Open) < place(nth, Kind::Resolve), "{name} {nth}");
+    }
+    let latest_ms = taken.iter().map(|(at_ms, _, _)| *at_ms).max().unwrap();
+    assert!(latest_ms < BEGAN_MS + 9 * HOUR_MS, "{name}: {}", latest_ms - BEGAN_MS);
+    if name != "away" {
+        // The others hear of everything within a tick, whatever happens beside them.
+        let lateness = taken.iter().map(|(at_ms, key, _)| {
+            let nth: i64 = key.split('|').nth(1).unwrap().parse().unwrap();
+            let over = if key.ends_with("resolve") { 30 * MINUTE_MS } else { 0 };
+            at_ms - (BEGAN_MS + nth * 12 * MINUTE_MS + over)
+        });
+        assert!(lateness.max().unwrap() <= 61_000, "{name}");
+        assert_eq!(receiver.attempts.lock().unwrap().len(), INCIDENTS * 2, "{name}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_receiver_that_was_away_for_six_hours_gets_everything_once_and_in_order() {
-    const INCIDENTS: usize = 40;
     let began = Instant::now();
     let clock: Clock =
         Arc::new(move || BEGAN_MS + i64::try_from(began.elapsed().as_millis()).unwrap());
@@ -145,30 +179,7 @@ async fn a_receiver_that_was_away_for_six_hours_gets_everything_once_and_in_orde
     assert_eq!(store.pending(1_000).await.unwrap(), []);
     assert_eq!(couriers.given_up, [""; 0]);
     for (name, receiver) in &receivers {
-        let taken = receiver.taken.lock().unwrap();
-        let keys: BTreeSet<_> = taken.iter().map(|(_, key, _)| key.clone()).collect();
-        assert_eq!((taken.len(), keys.len()), (INCIDENTS * 2, INCIDENTS * 2), "{name}");
-        let place = |nth: usize, kind| {
-            let row = row(name, nth, kind, 0);
-            let place = taken.iter().position(|(_, key, _)| *key == row.key).unwrap();
-            assert_eq!(taken[place].2, row.body);
-            place
-        };
-        for nth in 0..INCIDENTS {
-            assert!(place(nth, Kind::Open) < place(nth, Kind::Resolve), "{name} {nth}");
-        }
-        let latest_ms = taken.iter().map(|(at_ms, _, _)| *at_ms).max().unwrap();
-        assert!(latest_ms < BEGAN_MS + 9 * HOUR_MS, "{name}: {}", latest_ms - BEGAN_MS);
-        if *name != "away" {
-            // The others hear of everything within a tick, whatever happens beside them.
-            let lateness = taken.iter().map(|(at_ms, key, _)| {
-                let nth: i64 = key.split('|').nth(1).unwrap().parse().unwrap();
-                let over = if key.ends_with("resolve") { 30 * MINUTE_MS } else { 0 };
-                at_ms - (BEGAN_MS + nth * 12 * MINUTE_MS + over)
-            });
-            assert!(lateness.max().unwrap() <= 61_000, "{name}");
-            assert_eq!(receiver.attempts.lock().unwrap().len(), INCIDENTS * 2, "{name}");
-        }
+        check_taken(name, receiver);
     }
     let away = receivers.get("away").unwrap();
     // What waited is all there a few minutes after the end of the outage.
