@@ -15,6 +15,8 @@ mod doctor;
 mod emulator;
 mod gateways;
 mod estimates;
+mod formats;
+mod format_peers;
 mod golden;
 mod fuzz;
 mod harness;
