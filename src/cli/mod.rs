@@ -1,6 +1,7 @@
 //! The commands. Standard output is data, standard error is the rest.
 
 mod demo;
+mod desk;
 mod doctor;
 mod emulator;
 mod estimates;
@@ -12,7 +13,9 @@ mod incidents;
 mod prices;
 mod purge;
 mod replay;
+mod routes;
 mod run;
+mod silence;
 mod schema;
 mod simulate;
 mod spend;
@@ -55,6 +58,8 @@ enum Command {
     TestAlert(test_alert::Args),
     Replay(replay::Args),
     Incidents(incidents::Args),
+    Silence(silence::Args),
+    Routes(routes::Args),
     Doctor(doctor::Args),
     Prices(prices::Args),
     Spend(spend::Args),
@@ -117,6 +122,8 @@ async fn execute(command: Command) -> anyhow::Result<Exit> {
         Command::TestAlert(args) => test_alert::run(args).await,
         Command::Replay(args) => replay::run(args).await,
         Command::Incidents(args) => incidents::run(args).await,
+        Command::Silence(args) => silence::run(&args).await,
+        Command::Routes(args) => routes::run(&args).await,
         Command::Doctor(args) => doctor::run(args).await,
         Command::Prices(args) => prices::run(args).await,
         Command::Spend(args) => spend::run(&args).await,

@@ -10,7 +10,7 @@ use std::pin::Pin;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::incident::{Announcement, Digest, Kind};
+use crate::incident::{Announcement, Digest, Incident, Kind};
 use crate::route::Receiver;
 use crate::time::ArrivalTime;
 
@@ -233,6 +233,16 @@ pub fn render_digest(
         created: digest.at,
         body,
     })
+}
+
+/// An incident in words, as the text part of a mail says it.
+#[must_use]
+pub fn as_text(incident: &Incident) -> String {
+    let kind = if incident.state.is_live() { Kind::Open } else { Kind::Resolve };
+    let at = incident.resolved_at.unwrap_or(incident.opened_at);
+    let announcement = Announcement { kind, step: 0, at, incident: incident.clone() };
+    let [limits, ..] = &facts::LIMITS;
+    text::part(&facts::Facts::new(&announcement, limits))
 }
 
 /// Destinations as routing sees them.
