@@ -166,16 +166,23 @@ impl Guard {
     }
 }
 
-/// Networks of `allow_internal`; each must lie within one internal network.
-pub(super) fn networks(texts: &[String]) -> Result<Vec<IpNet>, Problem> {
+/// Networks of `allow_internal`; each must lie within one internal network, and the first that does
+/// not is the problem.
+fn networks(texts: &[String]) -> Result<Vec<IpNet>, Problem> {
+    texts.iter().map(|text| network(text)).collect()
+}
+
+/// Everything wrong with the networks of `allow_internal`.
+pub(super) fn network_problems(texts: &[String]) -> impl Iterator<Item = Problem> {
+    texts.iter().filter_map(|text| network(text).err())
+}
+
+fn network(text: &str) -> Result<IpNet, Problem> {
     let internal = |network: &IpNet| {
         reach(network.network()) == Reach::Internal && reach(network.broadcast()) == Reach::Internal
     };
-    let parse = |text: &String| {
-        let parsed = net::parse(text).ok().filter(internal);
-        parsed.ok_or_else(|| Problem::AllowInternal { text: text.clone() })
-    };
-    texts.iter().map(parse).collect()
+    let parsed = net::parse(text).ok().filter(internal);
+    parsed.ok_or_else(|| Problem::AllowInternal { text: text.to_owned() })
 }
 
 /// What is wrong with an address that is posted to. Names are not looked up.

@@ -42,7 +42,9 @@ impl Peer {
         let Some(python) = std::env::var_os("TOKENWATCH_PEER_PYTHON") else {
             return skipped("TOKENWATCH_PEER_PYTHON names no python");
         };
-        for module in ["standardwebhooks", "cloudevents", "py_ocsf_models", "ocsf_json_schema"] {
+        let modules =
+            ["standardwebhooks", "cloudevents", "py_ocsf_models", "ocsf_json_schema", "jsonschema"];
+        for module in modules {
             let import = format!("import {module}");
             let found = Command::new(&python).args(["-c", &import]).stderr(Stdio::null()).status();
             if !found.unwrap().success() {

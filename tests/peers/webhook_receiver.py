@@ -49,7 +49,7 @@ def read(headers, body):
             "source": event.get_source(),
             "key": event.get_data()["idempotency_key"],
         }
-    return {"as": "json", "type": value["type"]}
+    return {"as": "json", "keys": sorted(value)}
 
 
 class Receiver(http.server.BaseHTTPRequestHandler):
