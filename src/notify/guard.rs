@@ -60,7 +60,7 @@ const V4: [(Ipv4Net, Reach); 18] = [
     (v4(0, 0, 0, 0, 0), Reach::Public),
 ];
 
-/// The same for IPv6, of which 2000::/3 alone is public.
+/// The same for IPv6, of which `2000::/3` alone is public.
 const V6: [(Ipv6Net, Reach); 12] = [
     (v6([0, 0, 0, 0, 0, 0, 0, 1], 128), Reach::Internal),
     (v6([0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0], 32), Reach::Never), // metadata service of AWS

@@ -14,6 +14,7 @@ mod directory;
 mod doctor;
 mod emulator;
 mod gateways;
+mod gone;
 mod estimates;
 mod formats;
 mod format_peers;
