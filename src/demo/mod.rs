@@ -4,7 +4,6 @@
 //! Two weeks of history lie in the emulator and cross AMQP to the service; then the live part is
 //! sent by Microsoft's own producer on the emulator's faster clock, with the attack in it.
 
-pub mod chart;
 mod feed;
 mod networks;
 mod verdict;

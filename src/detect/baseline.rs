@@ -1,6 +1,7 @@
 //! The seasonal baseline: what each hour of the week usually brings, at the level of the last days.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use super::series::{LEARN_LAG_HOURS, SLOTS_PER_HOUR, Series, Slot, Values};
 use crate::action::Feedback;
@@ -44,6 +45,19 @@ impl Cache {
             self.profile_of(series, each);
         }
         self.usual = usual(series, hour);
+    }
+
+    /// Computes what [`Cache::slot`] needs for all of `hours`, for people: no score reads that far back.
+    pub fn look_back(&mut self, series: &Series, hours: Range<i64>) {
+        for hour in hours.clone() {
+            if !self.level.contains_key(&hour) && enough(series, hour) {
+                let level = self.level_of(series, hour);
+                self.level.insert(hour, level);
+            }
+        }
+        for hour in hours.start - 1..=hours.end {
+            self.profile_of(series, hour);
+        }
     }
 
     /// What is expected of `slot`; `None` where nothing is.

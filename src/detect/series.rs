@@ -65,6 +65,28 @@ pub enum Signal {
     Calls = 2,
 }
 
+impl Signal {
+    /// Every signal, in the order of [`Values`].
+    pub const ALL: [Self; 3] = [Self::Tokens, Self::Cost, Self::Calls];
+
+    /// The unit it is measured in.
+    #[must_use]
+    pub const fn unit(self) -> &'static str {
+        match self {
+            Self::Tokens => "tokens",
+            Self::Cost => "USD",
+            Self::Calls => "calls",
+        }
+    }
+
+    /// The signal of a unit such as `tokens in 5 min`.
+    #[must_use]
+    pub fn of_unit(unit: &str) -> Option<Self> {
+        let of = |signal: &Self| unit.split(' ').next() == Some(signal.unit());
+        Self::ALL.into_iter().find(of)
+    }
+}
+
 /// The three signals of an amount, in the order of [`Signal`].
 pub type Values = [f64; 3];
 
@@ -222,6 +244,13 @@ impl Series {
     pub fn prepare(&mut self, slot: Slot) {
         let mut cache = std::mem::take(&mut self.expected);
         cache.prepare(self, slot);
+        self.expected = cache;
+    }
+
+    /// Computes what was expected in all of `hours`, for a chart.
+    pub fn look_back(&mut self, hours: std::ops::Range<i64>) {
+        let mut cache = std::mem::take(&mut self.expected);
+        cache.look_back(self, hours);
         self.expected = cache;
     }
 

@@ -46,7 +46,7 @@ pub struct Account {
     pub(super) delay_ms: Option<i64>,
     bought: Bought,
     told: Vec<(String, Purchase)>,
-    calls: Calls,
+    pub(super) calls: Calls,
     cap: CallerCap,
     hubs: BTreeSet<String>,
 }

@@ -3,6 +3,7 @@
 pub mod account;
 mod actions;
 pub mod bought;
+pub mod context;
 pub mod effects;
 pub mod estate;
 pub mod gateways;

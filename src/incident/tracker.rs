@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 
 use super::life::{self, Refused};
-use super::{Announcement, Entry, Feedback, HISTORY_MAX, Incident, Kind, Severity, short_id};
+use super::{
+    Announcement, Chart, Entry, Feedback, HISTORY_MAX, Incident, Kind, Severity, short_id,
+};
 use crate::action::{Action, Deed};
 use crate::money::NanoUsd;
 use crate::time::ArrivalTime;
@@ -341,6 +343,13 @@ impl Tracker {
         changes
     }
 
+    /// Takes a newer chart of an open incident, to be told with whatever is told next.
+    pub fn redraw(&mut self, cause: &Cause, chart: Option<Chart>) {
+        if let Some(tracked) = self.live.get_mut(cause) {
+            tracked.incident.chart = chart;
+        }
+    }
+
     /// A closed slot without a finding; the incident resolves after `enough` of them in a row.
     pub fn quiet(&mut self, cause: &Cause, enough: u32, at: ArrivalTime) -> Changes {
         let Some(tracked) = self.live.get_mut(cause) else { return Changes::default() };
@@ -522,6 +531,10 @@ fn merge(tracked: &mut Tracked, seen: Incident, score: f64) {
     known.callers = seen.callers;
     known.confidence = known.confidence.max(seen.confidence);
     known.delay_azure_s = known.delay_azure_s.or(seen.delay_azure_s);
+    known.chart = seen.chart;
+    if known.first_call.is_none_or(|known| seen.first_call.is_some_and(|seen| seen < known)) {
+        (known.first_call, known.first_arrival) = (seen.first_call, seen.first_arrival);
+    }
     if score > tracked.score {
         tracked.score = score;
         known.observed = seen.observed;

@@ -2,7 +2,8 @@
 
 use crate::incident::{Announcement, Kind};
 
-use super::facts::{CallerLine, Command, Facts, Limits};
+use super::facts::{Command, Facts, Limits};
+use super::people::CallerLine;
 use super::{clean, number};
 
 /// What every chat says about an incident, in the order in which it is said.
@@ -57,14 +58,14 @@ impl Brief {
             },
         };
         Self {
-            title: format!("{}: {}", facts.badge, facts.headline),
+            title: format!("{}: {}", facts.badge, facts.sentence),
             place,
             numbers: big.chain(seen).collect(),
             callers: with_rest(facts.callers.iter().map(caller), facts.callers_more),
             evidence: with_rest(facts.evidence.into_iter(), facts.evidence_more),
             steps_title: facts.steps_title,
             steps: facts.steps.into_iter().map(step).collect(),
-            unknowns: facts.unknowns.into_iter().map(str::to_owned).collect(),
+            unknowns: facts.unknowns,
             key: clean::untrusted(&told.incident.key, limits.text),
         }
     }

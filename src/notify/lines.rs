@@ -4,7 +4,8 @@ use crate::incident::digest::Gathering;
 use crate::incident::{Announcement, Digest, Severity};
 use crate::money::NanoUsd;
 
-use super::facts::{badge, place, what};
+use super::facts::place;
+use super::story::{badge, what};
 use super::{clean, number};
 
 /// One incident of a digest.

@@ -10,10 +10,10 @@ use lettre::message::{Mailbox, MultiPart};
 
 use crate::incident::{Digest, Kind, Severity};
 
-use super::facts::colour;
 use super::lines::Lines;
 use super::mail::{DATE_MAX_S, fixed, message_id, part};
 use super::settings::Addresses;
+use super::story::colour;
 use super::{RenderError, hex_sha256};
 
 /// Incidents with a line of their own; a line takes less than 1 kB of HTML.

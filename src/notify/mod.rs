@@ -16,11 +16,13 @@ use crate::time::ArrivalTime;
 
 mod alertmanager;
 mod brief;
+pub mod chart;
 mod clean;
 pub mod deliver;
 mod eml;
 mod facts;
 pub mod format;
+mod graph;
 mod guard;
 mod http;
 mod lines;
@@ -30,11 +32,14 @@ mod mail_digest;
 mod number;
 mod pagerduty;
 mod sentinel;
+mod people;
 mod settings;
 mod slack;
 mod smtp;
 mod teams;
+mod story;
 mod text;
+mod timeline;
 mod webhook;
 
 pub use alertmanager::{AlertmanagerSettings, ENDS_AFTER_MS};

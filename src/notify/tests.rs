@@ -5,7 +5,7 @@ use secrecy::SecretString;
 
 use super::listener::Listener;
 use super::sample::{
-    HOSTILE, SECRET, announcement, email, email_settings, eml, hook, hostile, webhook,
+    HOSTILE, SECRET, announcement, email, email_settings, eml, hook, hostile, silence, webhook,
 };
 use super::*;
 use crate::incident::Severity;
@@ -110,7 +110,8 @@ fn both_parts_state_the_same_facts() {
     for part in [message.body_text(0).unwrap(), message.body_html(0).unwrap()] {
         let flat = part.split_whitespace().collect::<Vec<_>>().join(" ");
         for fact in [
-            "Tokens 14× expected",
+            "chat-prod uses 14× the tokens expected at this time, mostly from \
+             198.51.100.0/24 with an API key, a network it had not seen before.",
             "aif-contoso-prod/chat-prod",
             "gpt-5.1",
             "$214.37",
@@ -125,12 +126,21 @@ fn both_parts_state_the_same_facts() {
             "network not recorded",
             "long completions",
             "Replace key 1",
-            "2026-11-24 03:05:00 UTC",
-            "2026-11-24 03:10:41 UTC",
-            "41 s",
+            "aif-contoso-prod/chat-prod",
+            "tokens, 3 h before",
+            "8,902,340",
+            "tokens since 03:05",
+            "Before, without part in the rise",
+            "2026-11-24 UTC",
+            "03:05:07",
+            "first call 03:05:07, hub 03:05:49 (41 s later), alert 03:10:41 (4 min 52 s later)",
+            "This rule cannot know whether the extra calls were wanted",
+            "anomalous",
+            "23:10",
             "94 %",
             "a caller is a /24",
             "TW-C01|aif-contoso-prod/chat-prod|3|9f2c61d0a4",
+            "You have it: no more reminders until it gets worse.",
         ] {
             assert!(flat.contains(fact), "{fact} is missing in {part}");
         }
@@ -200,7 +210,8 @@ fn check_hostile(kind: Kind, text: &str) {
     }
     assert_eq!(message.headers().iter().filter(|h| h.name == HeaderName::Subject).count(), 1);
     assert_eq!((message.text_body_count(), message.html_body_count()), (1, 1), "{text:?}");
-    assert_eq!(message.attachment_count(), 0);
+    // The chart.
+    assert_eq!(message.attachment_count(), 1);
     let (plain, html) = (message.body_text(0).unwrap(), message.body_html(0).unwrap());
     let subject = message.subject().unwrap();
     assert!(subject.chars().all(|c| !c.is_control()), "{subject:?}");
@@ -212,9 +223,11 @@ fn check_hostile(kind: Kind, text: &str) {
         assert_eq!(part.lines().find(markup), None);
     }
     let lower = html.to_lowercase();
-    for mark in ["<script", "<iframe", "<img", "<a ", "<%=", "href"] {
+    for mark in ["<script", "<iframe", "<a ", "<%=", "href"] {
         assert!(!lower.contains(mark), "{mark} in {html}");
     }
+    assert_eq!((lower.matches("<img").count(), lower.matches("src=\"cid:").count()), (1, 1));
+    assert_eq!(lower.matches("</style>").count(), 1);
     assert_eq!(lower.matches("</table>").count(), lower.matches("<table").count());
     assert_eq!(lower.matches("</title>").count(), 1);
     for part in [subject, &html] {
@@ -487,7 +500,7 @@ fn a_loss_nobody_priced_does_not_hide_the_forecast() {
     assert!(subject(&odd).starts_with("[high]"));
 }
 
-impl crate::incident::Incident {
+impl Incident {
     /// Puts every number at the end of its range.
     fn at_edges(&mut self) {
         self.cost_per_day = Some(NanoUsd(i64::MIN));
@@ -514,6 +527,10 @@ fn mails_look_as_they_were_reviewed() {
     let mails = [
         ("open", announcement(Kind::Open)),
         ("escalate", announcement(Kind::Escalate)),
+        ("reopen", announcement(Kind::Reopen)),
+        ("acknowledge", announcement(Kind::Acknowledge)),
+        ("repeat", announcement(Kind::Repeat)),
+        ("silence", silence()),
         ("resolve", announcement(Kind::Resolve)),
         ("test", announcement(Kind::Test)),
         ("unknown-cost", unknown),
@@ -522,7 +539,10 @@ fn mails_look_as_they_were_reviewed() {
     let mut changed = Vec::new();
     assert!(reviewed.join("open.html").exists());
     for (name, announcement) in mails {
-        let (facts, html) = mail::page(&announcement).unwrap();
+        let (facts, html) = mail::page(&announcement, &format!("{name}.png")).unwrap();
+        if let Some(graph) = &facts.graph {
+            std::fs::write(present.join(format!("{name}.png")), graph.png()).unwrap();
+        }
         for (file, text) in
             [(format!("{name}.html"), html), (format!("{name}.txt"), text::part(&facts))]
         {

@@ -8,9 +8,10 @@ use crate::incident::digest::Gathering;
 use crate::incident::{Announcement, CallerShare, Digest, Incident, State};
 use crate::known::About;
 use crate::notify::clean;
-use crate::notify::facts::{Limits, subject};
+use crate::notify::facts::Limits;
 use crate::notify::lines::Lines;
 use crate::notify::settings::Label;
+use crate::notify::story::subject;
 
 /// Labels that are told; an incident has fewer than ten.
 const LABELS_MAX: usize = 20;
