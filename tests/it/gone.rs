@@ -125,6 +125,7 @@ async fn the_others_hear_that_a_receiver_is_gone_and_it_hears_nothing_more() {
         clock: wall_clock(),
         files: Files::default(),
         directory: None,
+        reports: None,
     };
     service.run(&CancellationToken::new(), &mut Unwatched).await.unwrap();
     assert_eq!(listener.deliveries().len(), 1, "it was called again");
