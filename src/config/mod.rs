@@ -4,6 +4,7 @@
 //! reports what it cannot read and goes on. Secrets are named by the file and looked up elsewhere.
 
 mod backend;
+mod body;
 mod hub;
 mod known;
 mod limits;
@@ -36,6 +37,7 @@ use crate::store::StoreSettings;
 pub use notify::{CHANNELS, ChannelKind};
 pub use price::{BookError, PriceSettings, open_book, read_book};
 pub use secret::{SecretRef, look_up, placeholder};
+pub use section::duration_ms;
 use section::{Lookup, Section, Walk};
 
 /// Largest configuration or price book that is read, in bytes.
