@@ -149,7 +149,9 @@ fn ended() -> Chart {
 
 /// Two days in steps of an hour, the last four anomalous.
 fn days() -> Chart {
-    let usual = |n: usize| 5_000_000.0 + 2_400_000.0 * ((n % 24) as f64 / 3.8).sin();
+    let usual = |n: usize| {
+        5_000_000.0 + 2_400_000.0 * (f64::from(u32::try_from(n % 24).unwrap()) / 3.8).sin()
+    };
     let seen = |n: usize| if n < 44 { usual(n) * 0.96 } else { 51_000_000.0 };
     Chart {
         start: EventTime(BEGAN_MS - 44 * HOUR_MS - 5 * MINUTE_MS),
