@@ -114,6 +114,12 @@ impl Files {
         self.known = Arc::new(self.assembled());
     }
 
+    /// True when no file is left to be read.
+    #[must_use]
+    pub fn is_read(&self) -> bool {
+        self.held.iter().all(|file| file.read.is_some() || file.good.is_some())
+    }
+
     /// What is known now.
     #[must_use]
     pub fn known(&self) -> Arc<Known> {

@@ -6,6 +6,7 @@ mod doctor;
 mod emulator;
 mod estimates;
 mod gateways;
+mod budgets;
 mod callers;
 mod check;
 mod coverage;
@@ -14,6 +15,7 @@ mod prices;
 mod purge;
 mod replay;
 mod routes;
+mod report;
 mod run;
 mod silence;
 mod schema;
@@ -63,6 +65,8 @@ enum Command {
     Doctor(doctor::Args),
     Prices(prices::Args),
     Spend(spend::Args),
+    Budgets(budgets::Args),
+    Report(report::Args),
     Purge(purge::Args),
     Schema(schema::Args),
     Simulate(simulate::Args),
@@ -127,6 +131,8 @@ async fn execute(command: Command) -> anyhow::Result<Exit> {
         Command::Doctor(args) => doctor::run(args).await,
         Command::Prices(args) => prices::run(args).await,
         Command::Spend(args) => spend::run(&args).await,
+        Command::Budgets(args) => budgets::run(&args).await,
+        Command::Report(args) => report::run(&args).await,
         Command::Purge(args) => purge::run(&args).await,
         Command::Schema(args) => schema::run(&args),
         Command::Simulate(args) => simulate::run(&args),

@@ -5,12 +5,15 @@
 
 mod backend;
 mod body;
+mod budget;
 mod hub;
 mod known;
 mod limits;
 mod metrics_api;
 mod notify;
+mod owner;
 mod price;
+mod report;
 mod route;
 mod secret;
 mod section;
@@ -30,6 +33,7 @@ use crate::files::Files;
 use crate::notify::Destination;
 use crate::problem::{self, Findings};
 pub use crate::problem::{Problem, Problems};
+use crate::report::settings::ReportSettings;
 use crate::route::Plan;
 use crate::source::event_hubs::HubSettings;
 use crate::source::metrics_api::MetricsSettings;
@@ -67,6 +71,8 @@ pub struct Config {
     pub directory: Option<DirectorySettings>,
     /// What the database may hold, and what stays of callers.
     pub store: StoreSettings,
+    /// The weekly report, where it is to leave by itself.
+    pub report: Option<ReportSettings>,
 }
 
 /// Why there is no configuration.
@@ -110,11 +116,11 @@ impl Config {
     /// # Errors
     /// A price book that has gone or changed since the configuration was checked.
     pub fn env(&self) -> Result<Env, BookError> {
-        Ok(Env {
-            settings: self.engine.clone(),
-            book: self.price.open()?,
-            known: self.files.known(),
-        })
+        let (mut settings, known) = (self.engine.clone(), self.files.known());
+        for budget in &mut settings.budgets {
+            budget.scope.resolve(&known);
+        }
+        Ok(Env { settings, book: self.price.open()?, known })
     }
 }
 
@@ -175,6 +181,8 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
         "hub",
         "metrics_api",
         "backend",
+        "owner",
+        "budget",
         "network",
         "network_list",
         "geo",
@@ -190,6 +198,7 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
         "storm",
         "store",
         "caller",
+        "report",
     ];
     let top = Section::open(tree, 0..0, "the top of the file", KEYS, walk);
     let database = top.path("database", walk).unwrap_or_else(|| walk.folder.join("tokenwatch.db"));
@@ -239,7 +248,32 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
     }
     let plan = route::plan(&top, &destinations, walk);
     let (files, directory) = known::read(&top, &database, walk);
-    Config { database, hubs, metrics, engine, destinations, plan, price, files, directory, store }
+    engine.owners = owner::owners(&top, walk);
+    let known = (files.is_read()).then(|| files.known());
+    let beside = budget::Beside {
+        contract: &price.contract,
+        owners: &engine.owners,
+        known: known.as_deref(),
+    };
+    engine.budgets = budget::budgets(&top, &beside, walk);
+    let section = table(&top, "report", ("[report]", report::REPORT), walk);
+    let report = report::report(section.as_ref(), walk);
+    if let Some((settings, section)) = report.as_ref().zip(section.as_ref()) {
+        report::resolve(settings, section, (&destinations, &price.contract), walk);
+    }
+    Config {
+        database,
+        hubs,
+        metrics,
+        engine,
+        destinations,
+        plan,
+        price,
+        files,
+        directory,
+        store,
+        report,
+    }
 }
 
 /// What must not occur twice.

@@ -7,17 +7,17 @@ use super::series::{LEARN_LAG_HOURS, SLOTS_PER_HOUR, Series, Slot, Values};
 use crate::action::Feedback;
 
 /// Hours in a week.
-const WEEK_HOURS: i64 = 168;
+pub(super) const WEEK_HOURS: i64 = 168;
 /// Learnt hours below which nothing is expected: three days.
-const MIN_LEARNT_HOURS: i64 = 72;
+pub(super) const MIN_LEARNT_HOURS: i64 = 72;
 /// Learnt hours from which the hour of the week is used rather than the hour of the day.
-const WEEKLY_FROM_HOURS: i64 = 8 * 24;
+pub(super) const WEEKLY_FROM_HOURS: i64 = 8 * 24;
 /// Hours the level is taken over.
-const LEVEL_HOURS: i64 = 48;
+pub(super) const LEVEL_HOURS: i64 = 48;
 /// The level follows at most by this factor either way (e^1.6 ≈ 5).
-const LEVEL_CLIP: f64 = 1.6;
+pub(super) const LEVEL_CLIP: f64 = 1.6;
 /// Share of the (logarithmic) level applied; 0.8 scored best on the development series.
-const LEVEL_SHARE: f64 = 0.8;
+pub(super) const LEVEL_SHARE: f64 = 0.8;
 
 /// Expected values by hour, computed once and never again: an expectation that could still change
 /// would let the future into a past score.
@@ -184,7 +184,7 @@ fn usual(series: &Series, hour: i64) -> Values {
 }
 
 /// 0.7 median + 0.3 min(mean, 2 median); the mean where the median is zero; zero of nothing.
-fn robust_centre(values: &mut [f64]) -> f64 {
+pub(super) fn robust_centre(values: &mut [f64]) -> f64 {
     if values.is_empty() {
         return 0.0;
     }
@@ -196,7 +196,7 @@ fn robust_centre(values: &mut [f64]) -> f64 {
 }
 
 /// The middle value, or the mean of the two in the middle.
-fn median(values: &mut [f64]) -> Option<f64> {
+pub(super) fn median(values: &mut [f64]) -> Option<f64> {
     values.sort_unstable_by(f64::total_cmp);
     let (low, high) = (values.len().checked_sub(1)? / 2, values.len() / 2);
     Some(f64::midpoint(*values.get(low)?, *values.get(high)?))

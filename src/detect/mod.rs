@@ -5,11 +5,13 @@
 //! the one that counts. Everything a score reads is closed or learnt before the slot it judges, so
 //! changing the future never changes a past score (a test holds it to that).
 
+pub mod band;
 pub mod baseline;
 pub mod calibration;
 pub mod ceiling;
 pub mod lesson;
 pub mod network;
+pub mod outlook;
 pub mod seasonal;
 pub mod series;
 pub mod silence;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::bought::Purchase;
+use super::budgets::{BudgetEffects, SavedBudgets};
 use super::gateways::GatewayEffects;
 use super::honesty::{Honesty, HonestyEffects};
 use super::shed::Shed;
@@ -32,6 +33,8 @@ pub struct Effects {
     pub coverage: Coverage,
     /// What else the records said about themselves.
     pub honesty: HonestyEffects,
+    /// What budgets have told of.
+    pub budgets: BudgetEffects,
     /// Records of categories nobody decodes.
     pub categories: BTreeMap<String, i64>,
     /// Plain counts: duplicates, repaired bodies.
@@ -156,6 +159,8 @@ pub struct Saved {
     pub accounts: Vec<SavedAccount>,
     /// What is judged when its hour has closed.
     pub honesty: Honesty,
+    /// What was spent on budgets; empty where there are none.
+    pub budgets: SavedBudgets,
     /// Categories counted so far.
     pub categories: Vec<String>,
     /// Rows of gateways, and the first span that is not linked.

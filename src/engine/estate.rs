@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::account::Unpriced;
+use super::budgets;
 use super::effects::Gap;
 use super::honesty::Verdicts;
 use super::shed::{FULL, NEARLY_FULL};
@@ -131,9 +132,9 @@ const QUIET_HOURS: u32 = 24;
 /// The rule about kinds of records that say less than they did; its account is the kind.
 pub const SAYS_LESS_ID: &str = "TW-S09";
 
-/// Identifiers of the rules of the service itself.
+/// Identifiers of the rules that belong to no single account.
 pub fn rule_ids() -> impl Iterator<Item = &'static str> {
-    RULES.iter().map(|rule| rule.id)
+    std::iter::once(budgets::RULE_ID).chain(RULES.iter().map(|rule| rule.id))
 }
 
 /// Incidents that belong to no single account.
@@ -167,6 +168,11 @@ impl Estate {
     /// Does what a person asks of one of its incidents; `None` when it is not one of these.
     pub fn act(&mut self, action: &Action) -> Option<(Changes, Result<String, String>)> {
         self.tracker.act(action)
+    }
+
+    /// Its incidents, for rules that have their own file.
+    pub(super) const fn tracker(&mut self) -> &mut Tracker {
+        &mut self.tracker
     }
 
     /// Takes the news of one step and lets time pass to `now`.
@@ -237,9 +243,6 @@ impl Estate {
         for cause in quiet {
             let now = ArrivalTime((hour + 1) * HOUR_MS);
             changes.extend(self.tracker.quiet(&cause, enough, now));
-            if let Some(tracked) = self.tracker.open(&cause) {
-                changes.incidents.push((cause.clone(), tracked.clone()));
-            }
         }
         changes
     }

@@ -3,6 +3,7 @@
 pub mod account;
 mod actions;
 pub mod bought;
+pub mod budgets;
 pub mod context;
 pub mod effects;
 pub mod estate;
@@ -21,10 +22,12 @@ use crate::event::control::Control;
 use crate::event::gateway::GatewayCall;
 use crate::event::{Arrival, Batch, Event, PartitionKey, Position};
 use crate::known::Known;
+use crate::known::owner::Owners;
 use crate::price::PriceBook;
 use crate::time::{ArrivalTime, HOUR_MS, MINUTE_MS};
 use account::{Account, AccountRow, Moment, Step};
 use bought::Purchase;
+use budgets::{Budget, Budgets};
 use effects::{Effects, Gap, PositionMove, Saved};
 use estate::{Estate, News};
 use gateways::{Gateways, Taken, ToLink};
@@ -50,6 +53,10 @@ pub struct EngineSettings {
     pub reopen_ms: i64,
     /// AI accounts kept apart; records of later ones are counted in the ledger.
     pub max_accounts: usize,
+    /// Budgets, at most [`budgets::MAX_BUDGETS`], with unique names.
+    pub budgets: Vec<Budget>,
+    /// Who owns which deployments.
+    pub owners: Owners,
 }
 
 impl Default for EngineSettings {
@@ -62,6 +69,8 @@ impl Default for EngineSettings {
             backends: BTreeMap::new(),
             reopen_ms: HOUR_MS,
             max_accounts: 5_000,
+            budgets: Vec::new(),
+            owners: Owners::default(),
         }
     }
 }
@@ -101,6 +110,7 @@ pub struct Engine {
     categories: BTreeSet<String>,
     estate: Estate,
     honesty: Honesty,
+    budgets: Budgets,
     gateways: Gateways,
     /// What every hub that windows wait for has passed: until then gateways are linked.
     linked: ArrivalTime,
@@ -165,6 +175,7 @@ impl Engine {
             .into_iter()
             .map(|account| (account.resource.clone(), Account::restore(account, &lineage, &env)));
         let accounts = accounts.collect();
+        let budgets = Budgets::restore(saved.budgets, &accounts, &env);
         let (rows, linked_to) = saved.gateways;
         let gateways = Gateways::restore(&rows, linked_to, env.settings.join.attribution_ms);
         let mut engine = Self {
@@ -176,6 +187,7 @@ impl Engine {
             categories: saved.categories.into_iter().collect(),
             estate,
             honesty: saved.honesty,
+            budgets,
             gateways,
             linked: ArrivalTime(i64::MIN),
             now: ArrivalTime(i64::MIN),
@@ -254,6 +266,7 @@ impl Engine {
         self.step_accounts(rows, &mut effects, &mut news);
         self.act(&batch.actions, &mut effects);
         self.close_hours(&mut effects);
+        self.heed_budgets(&mut effects);
         news.gaps.clone_from(&effects.gaps);
         let told_by_hubs = self.now > ArrivalTime(i64::MIN);
         let now = if told_by_hubs { self.now } else { batch.clock.unwrap_or(self.now) };

@@ -333,6 +333,18 @@ impl Tracker {
         changes
     }
 
+    /// Tells again of an open incident that grew worse in a way its severity does not show.
+    pub fn escalate(&mut self, cause: &Cause, at: ArrivalTime) -> Changes {
+        let mut changes = Changes::default();
+        let Some(tracked) = self.live.get_mut(cause) else { return changes };
+        let (kind, step) = (Kind::Escalate, tracked.escalations);
+        tracked.escalations += 1;
+        let incident = tracked.incident.clone();
+        changes.announcements.push(Announcement { kind, step, at, incident });
+        changes.incidents.push((cause.clone(), tracked.clone()));
+        changes
+    }
+
     /// Adds the excess of a slot that has closed.
     pub fn bank(&mut self, cause: &Cause, usd: f64) -> Changes {
         let mut changes = Changes::default();
@@ -542,6 +554,7 @@ fn merge(tracked: &mut Tracked, seen: Incident, score: f64) {
         known.bound = seen.bound;
         known.unit = seen.unit;
         known.evidence = seen.evidence;
+        known.response = seen.response;
     }
 }
 

@@ -33,6 +33,15 @@ impl Catalogue {
         self.networks.is_empty()
     }
 
+    /// The networks with this name, in order.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Vec<IpNet> {
+        let named = self.networks.iter().filter(|(_, (known, _))| known == name);
+        let mut networks: Vec<IpNet> = named.map(|(network, _)| network).collect();
+        networks.sort_unstable();
+        networks
+    }
+
     /// The longest entry that holds all of `network`, then the names of entries inside it.
     #[must_use]
     pub fn about(&self, network: &IpNet) -> Vec<Named> {

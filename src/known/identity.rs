@@ -127,6 +127,14 @@ impl Names {
         self.names.get(id).map(String::as_str)
     }
 
+    /// The object ids with this name, in any letter case; in no order.
+    #[must_use]
+    pub fn ids_of(&self, name: &str) -> Vec<String> {
+        let wanted = name.to_lowercase();
+        let named = self.names.iter().filter(|(_, known)| known.to_lowercase() == wanted);
+        named.map(|(id, _)| id.clone()).collect()
+    }
+
     /// How many entries were read and skipped.
     #[must_use]
     pub const fn tally(&self) -> &Tally {

@@ -15,6 +15,7 @@ pub mod geo;
 pub mod identity;
 pub mod list;
 pub mod net;
+pub mod owner;
 
 use std::sync::Arc;
 
@@ -93,6 +94,22 @@ impl Known {
             about.listed = self.lists.iter().filter_map(on).take(MAX_LISTED).collect();
         }
         about
+    }
+
+    /// Networks of the catalogue with this name.
+    #[must_use]
+    pub fn networks_named(&self, name: &str) -> Vec<ipnet::IpNet> {
+        self.catalogue.named(name)
+    }
+
+    /// Object ids that have this name, in any letter case, in order.
+    #[must_use]
+    pub fn identities_named(&self, name: &str) -> Vec<String> {
+        let mut ids = self.names.ids_of(name);
+        ids.extend(self.more_names.ids_of(name));
+        ids.sort_unstable();
+        ids.dedup();
+        ids
     }
 
     /// The name of an Entra object id, in lower case.

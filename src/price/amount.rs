@@ -106,11 +106,23 @@ impl Rate {
         (0 < micros && micros <= Self::MOST * MILLION).then_some(Self(micros))
     }
 
+    /// In 10⁻⁶ USD for one unit.
+    #[must_use]
+    pub const fn micros(self) -> i64 {
+        self.0
+    }
+
     /// An amount of 10⁻⁹ of the currency in nano-USD, half to even; `None` beyond the range.
     #[must_use]
     pub fn exchange(self, nano: i128) -> Option<NanoUsd> {
         let exact = nano.checked_mul(i128::from(self.0))?;
         i64::try_from(half_even(exact, i128::from(MILLION))).ok().map(NanoUsd)
+    }
+
+    /// The inverse of [`Rate::exchange`]: an amount in USD as 10⁻⁹ of the currency, half to even.
+    #[must_use]
+    pub fn of_usd(self, amount: NanoUsd) -> i128 {
+        half_even(i128::from(amount.0) * i128::from(MILLION), i128::from(self.0))
     }
 }
 

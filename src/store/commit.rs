@@ -293,6 +293,7 @@ async fn save_rest(
     super::gateway::save(connection, effects).await?;
     save_books(connection, effects).await?;
     honesty::save(connection, effects).await?;
+    super::budgets::save(connection, &effects.budgets).await?;
     Ok(())
 }
 

@@ -13,6 +13,7 @@ use crate::aggregate::rollup::Caller;
 use crate::detect::DETECTORS;
 use crate::detect::series::{KEEP_HOURS, KEEP_SLOTS, SLOT_MIN};
 use crate::engine::bought::{self, Purchase};
+use crate::engine::budgets::SavedBudgets;
 use crate::engine::effects::{AccountClock, Saved, SavedAccount};
 use crate::engine::estate;
 use crate::event::PartitionKey;
@@ -20,7 +21,7 @@ use crate::incident::Severity;
 use crate::incident::tracker::{Cause, Tracked};
 use crate::time::{ArrivalTime, EventTime, Minute};
 
-type Accounts = BTreeMap<u32, SavedAccount>;
+pub(super) type Accounts = BTreeMap<u32, SavedAccount>;
 
 impl Store {
     /// Reads everything the engine needs to go on where the last commit left it.
@@ -63,6 +64,7 @@ async fn load_all(connection: &mut SqliteConnection) -> Result<Saved, sqlx::Erro
         partitions: partitions(connection).await?,
         accounts: accounts.into_values().collect(),
         honesty: honesty::load(connection).await?,
+        budgets: SavedBudgets::default(),
         categories: categories(connection).await?,
         gateways: super::gateway::load(connection).await?,
         incidents: estate,
@@ -94,7 +96,7 @@ async fn categories(connection: &mut SqliteConnection) -> Result<Vec<String>, sq
     rows.iter().map(|row| row.try_get(0)).collect()
 }
 
-async fn accounts(connection: &mut SqliteConnection) -> Result<Accounts, sqlx::Error> {
+pub(super) async fn accounts(connection: &mut SqliteConnection) -> Result<Accounts, sqlx::Error> {
     let mut accounts = Accounts::new();
     let rows = sqlx::query("select id, resource, judged_to, watermark_ms from account order by id")
         .fetch_all(&mut *connection)
@@ -121,7 +123,7 @@ async fn accounts(connection: &mut SqliteConnection) -> Result<Accounts, sqlx::E
     Ok(accounts)
 }
 
-async fn names(
+pub(super) async fn names(
     connection: &mut SqliteConnection,
     accounts: &mut Accounts,
 ) -> Result<(), sqlx::Error> {
@@ -190,20 +192,7 @@ async fn hours(
         .await?
         .try_get(0)?;
     let Some(newest) = newest else { return Ok(()) };
-    let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
-        "select start, series, {} from rollup_hour where caller = -1 and start >= $1",
-        super::sql::SPLIT_COLUMNS
-    )))
-    .bind(newest - KEEP_HOURS * 60)
-    .fetch_all(&mut *connection)
-    .await?;
-    for row in rows {
-        let (account, deployment) = series_parts(row.try_get(1)?);
-        if let Some(account) = accounts.get_mut(&account) {
-            let hour = row.try_get::<i64, _>(0)?.div_euclid(60);
-            account.hours.push((deployment, hour, split_at(&row, 2)?.total()));
-        }
-    }
+    sums_by_hour(connection, accounts, newest - KEEP_HOURS * 60).await?;
     let rows = sqlx::query(
         "select start, series, caller, tokens_in + tokens_out + late_tokens_in + late_tokens_out \
          from rollup_hour where caller <> -1 and start >= $1",
@@ -220,6 +209,29 @@ async fn hours(
         }
     }
     networks(connection, accounts).await
+}
+
+/// Sums by deployment and hour from this minute on.
+pub(super) async fn sums_by_hour(
+    connection: &mut SqliteConnection,
+    accounts: &mut Accounts,
+    from: i64,
+) -> Result<(), sqlx::Error> {
+    let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
+        "select start, series, {} from rollup_hour where caller = -1 and start >= $1",
+        super::sql::SPLIT_COLUMNS
+    )))
+    .bind(from)
+    .fetch_all(&mut *connection)
+    .await?;
+    for row in rows {
+        let (account, deployment) = series_parts(row.try_get(1)?);
+        if let Some(account) = accounts.get_mut(&account) {
+            let hour = row.try_get::<i64, _>(0)?.div_euclid(60);
+            account.hours.push((deployment, hour, split_at(&row, 2)?.total()));
+        }
+    }
+    Ok(())
 }
 
 /// First sight of each network: to the minute within the last two days, to the hour before.

@@ -1,5 +1,6 @@
 //! The database: one writer, one transaction per step, and the only truth about positions.
 
+pub mod budgets;
 pub mod callers;
 pub mod commit;
 pub mod condition;
@@ -15,6 +16,7 @@ pub mod privacy;
 pub mod provisioned;
 pub mod purge;
 pub mod read;
+pub mod report;
 mod retention;
 mod sql;
 

@@ -3,6 +3,7 @@
 
 #[cfg(feature = "sabotage")]
 mod crash;
+mod budgets;
 mod callers;
 mod check;
 mod registry;
@@ -39,12 +40,14 @@ mod purge;
 mod reconnect;
 mod records;
 mod replay;
+mod report;
 mod rest_server;
 mod spend;
 mod tidy;
 mod traps;
 mod trace_variants;
 mod traces;
+mod routes;
 mod run;
 mod retention;
 mod smtp_peer;
