@@ -5,6 +5,7 @@
 
 mod backend;
 mod budget;
+mod body;
 mod hub;
 mod known;
 mod limits;
@@ -40,6 +41,7 @@ use crate::store::StoreSettings;
 pub use notify::{CHANNELS, ChannelKind};
 pub use price::{BookError, PriceSettings, open_book, read_book};
 pub use secret::{SecretRef, look_up, placeholder};
+pub use section::duration_ms;
 use section::{Lookup, Section, Walk};
 
 /// Largest configuration or price book that is read, in bytes.

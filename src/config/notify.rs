@@ -3,12 +3,17 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
+use super::body;
+use super::metrics_api::identity;
+use super::secret::is_placeholder;
 use super::section::{Section, Walk};
 use crate::incident::Severity;
 use crate::notify::{
-    Destination, EmailSettings, EmlSettings, HttpSettings, Problem, Settings, Tls, WebhookSettings,
+    self, AlertmanagerSettings, Destination, EmailSettings, EmlSettings, HttpSettings,
+    PagerDutySettings, Problem, SentinelSettings, Settings, SlackSettings, TeamsSettings, Tls,
+    WebhookSettings,
 };
 
 const EMAIL: &[&str] = &[
@@ -23,8 +28,34 @@ const EMAIL: &[&str] = &[
     "ca_file",
     "min_severity",
 ];
-const WEBHOOK: &[&str] =
-    &["name", "url", "secret", "previous_secret", "ca_file", "allow_internal", "min_severity"];
+const WEBHOOK: &[&str] = &[
+    "name",
+    "url",
+    "secret",
+    "previous_secret",
+    "format",
+    "template",
+    "content_type",
+    "ca_file",
+    "allow_internal",
+    "min_severity",
+];
+const CHAT: &[&str] = &["name", "url", "ca_file", "allow_internal", "min_severity"];
+const PAGERDUTY: &[&str] =
+    &["name", "url", "routing_key", "ca_file", "allow_internal", "min_severity"];
+const ALERTMANAGER: &[&str] =
+    &["name", "url", "token", "ends_after", "ca_file", "allow_internal", "min_severity"];
+const SENTINEL: &[&str] = &[
+    "name",
+    "url",
+    "rule",
+    "stream",
+    "auth",
+    "client_id",
+    "ca_file",
+    "allow_internal",
+    "min_severity",
+];
 const EML: &[&str] = &["name", "folder", "from", "to", "min_severity"];
 
 const TLS: &[(&str, Tls)] =
@@ -63,6 +94,46 @@ pub const CHANNELS: &[ChannelKind] = &[
         keys: WEBHOOK,
         usual: Severity::Low,
         read: webhook,
+    },
+    ChannelKind {
+        word: "slack",
+        tells: "a channel of Slack, by an incoming webhook",
+        header: "[[notify.slack]]",
+        keys: CHAT,
+        usual: Severity::Medium,
+        read: slack,
+    },
+    ChannelKind {
+        word: "teams",
+        tells: "a channel of Microsoft Teams, by the webhook of a workflow",
+        header: "[[notify.teams]]",
+        keys: CHAT,
+        usual: Severity::Medium,
+        read: teams,
+    },
+    ChannelKind {
+        word: "pagerduty",
+        tells: "who is on call, by the Events API v2 of PagerDuty",
+        header: "[[notify.pagerduty]]",
+        keys: PAGERDUTY,
+        usual: Severity::High,
+        read: pagerduty,
+    },
+    ChannelKind {
+        word: "alertmanager",
+        tells: "an Alertmanager, as if its Prometheus had",
+        header: "[[notify.alertmanager]]",
+        keys: ALERTMANAGER,
+        usual: Severity::Low,
+        read: alertmanager,
+    },
+    ChannelKind {
+        word: "sentinel",
+        tells: "a table of Microsoft Sentinel, by the Logs Ingestion API",
+        header: "[[notify.sentinel]]",
+        keys: SENTINEL,
+        usual: Severity::Info,
+        read: sentinel,
     },
     ChannelKind {
         word: "eml",
@@ -119,7 +190,60 @@ fn webhook(section: &Section<'_>, walk: &mut Walk<'_>) -> Arc<dyn Settings> {
         http: http(url.into(), section, walk),
         secret: section.secret("secret", walk).unwrap_or_default(),
         previous_secret: section.secret("previous_secret", walk),
+        body: body::read(section, walk),
     })
+}
+
+fn slack(section: &Section<'_>, walk: &mut Walk<'_>) -> Arc<dyn Settings> {
+    Arc::new(SlackSettings { http: secret_http("TOKENWATCH_SLACK", section, walk) })
+}
+
+fn teams(section: &Section<'_>, walk: &mut Walk<'_>) -> Arc<dyn Settings> {
+    Arc::new(TeamsSettings { http: secret_http("TOKENWATCH_TEAMS", section, walk) })
+}
+
+fn pagerduty(section: &Section<'_>, walk: &mut Walk<'_>) -> Arc<dyn Settings> {
+    section.require("routing_key", "{ env = \"TOKENWATCH_PAGERDUTY\" }", walk);
+    let url = section.text("url", walk).unwrap_or_else(|| notify::PAGERDUTY.to_owned());
+    Arc::new(PagerDutySettings {
+        http: http(url.into(), section, walk),
+        routing_key: section.secret("routing_key", walk).unwrap_or_default(),
+    })
+}
+
+fn alertmanager(section: &Section<'_>, walk: &mut Walk<'_>) -> Arc<dyn Settings> {
+    section.require("url", "\"https://alertmanager.contoso.example\"", walk);
+    let url = section.text("url", walk).unwrap_or_default();
+    Arc::new(AlertmanagerSettings {
+        http: http(url.into(), section, walk),
+        token: section.secret("token", walk),
+        ends_after_ms: section
+            .duration("ends_after", ("5m", "30d"), walk)
+            .unwrap_or(notify::ENDS_AFTER_MS),
+    })
+}
+
+fn sentinel(section: &Section<'_>, walk: &mut Walk<'_>) -> Arc<dyn Settings> {
+    let example = "\"https://NAME-x1y2.westeurope-1.ingest.monitor.azure.com\"";
+    section.require("url", example, walk);
+    section.require("rule", "\"dcr-00000000000000000000000000000000\"", walk);
+    section.require("stream", "\"Custom-Tokenwatch\"", walk);
+    let url = section.text("url", walk).unwrap_or_default();
+    Arc::new(SentinelSettings {
+        http: http(url.into(), section, walk),
+        rule: section.text("rule", walk).unwrap_or_default(),
+        stream: section.text("stream", walk).unwrap_or_default(),
+        identity: identity(section, walk),
+    })
+}
+
+/// How an address is posted to that is a secret itself.
+fn secret_http(variable: &str, section: &Section<'_>, walk: &mut Walk<'_>) -> HttpSettings {
+    section.require("url", &format!("{{ env = \"{variable}\" }}"), walk);
+    let url = section.secret("url", walk).unwrap_or_default();
+    // A secret that was not looked up has the form of another kind of secret.
+    let unknown = is_placeholder(url.expose_secret());
+    http(if unknown { "https://receiver.example/".into() } else { url }, section, walk)
 }
 
 /// How an address is posted to.
@@ -180,6 +304,7 @@ fn key(problem: &Problem, section: &Section<'_>) -> &'static str {
         // The check does not say which of the two; the older one is the likelier leftover.
         Problem::Secret if section.has("previous_secret") => "previous_secret",
         Problem::Secret => "secret",
+        Problem::Setting { field, .. } => field,
         Problem::Folder => "folder",
         Problem::CaFile { .. } => "ca_file",
         Problem::Client { .. } => "name",
@@ -189,7 +314,9 @@ fn key(problem: &Problem, section: &Section<'_>) -> &'static str {
 /// Where a problem stands: its value, but the key of what may hold a secret.
 fn place(problem: &Problem, section: &Section<'_>) -> Range<usize> {
     let key = key(problem, section);
-    if matches!(key, "url" | "secret" | "previous_secret" | "password") {
+    const SECRETS: [&str; 6] =
+        ["url", "secret", "previous_secret", "password", "routing_key", "token"];
+    if SECRETS.contains(&key) {
         return section.key_at(key);
     }
     if let Problem::Address { field: "to", text } | Problem::AllowInternal { text } = problem {
@@ -221,6 +348,7 @@ const fn mend(problem: &Problem) -> &'static str {
             "write networks such as \"10.1.0.0/16\" or \"127.0.0.1/32\"; public ones need no permission"
         }
         Problem::Secret => "make one with: echo whsec_$(openssl rand -base64 32)",
+        Problem::Setting { mend, .. } => mend,
         Problem::Folder => "write folder = \"mails\"",
         Problem::CaFile { .. } => "name a PEM file with certificates",
         Problem::Client { .. } => "check the settings of this destination",

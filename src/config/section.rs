@@ -300,7 +300,8 @@ impl<'t> Section<'t> {
 }
 
 /// Milliseconds of a whole number with a unit; `None` for anything else and for too much.
-pub(super) fn duration_ms(text: &str) -> Option<i64> {
+#[must_use]
+pub fn duration_ms(text: &str) -> Option<i64> {
     let digits = text.find(|c: char| !c.is_ascii_digit())?;
     let (number, unit) = text.split_at_checked(digits)?;
     let unit_ms = match unit.trim() {

@@ -23,7 +23,7 @@ use crate::event::Batch;
 use crate::files::Files;
 use crate::incident::{Announcement, Severity};
 use crate::notify::listener::{Listener, ListenerError};
-use crate::notify::{Destination, EmlSettings, HttpSettings, WebhookSettings, receivers};
+use crate::notify::{Body, Destination, EmlSettings, HttpSettings, WebhookSettings, receivers};
 use crate::pipeline::{Core, PipelineError, Service, Watch, wall_clock};
 use crate::price::PriceBook;
 use crate::problem::Problems;
@@ -306,8 +306,12 @@ fn destinations(mails: &Path, listener: &Listener, secret: SecretString) -> Vec<
         from: "tokenwatch@example.com".to_owned(),
         to: vec!["oncall@example.com".to_owned()],
     };
-    let webhook =
-        WebhookSettings { http: HttpSettings::new(&listener.url()), secret, previous_secret: None };
+    let webhook = WebhookSettings {
+        http: HttpSettings::new(&listener.url()),
+        secret,
+        previous_secret: None,
+        body: Body::default(),
+    };
     vec![
         Destination::new("mail", Severity::Medium, mail),
         Destination::new("webhook", Severity::Medium, webhook),

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use super::Env;
 use super::account::{Account, Moment, closed_before};
 use super::context::{self, People, Span};
-use crate::action::Feedback;
 use crate::detect::series::{Frozen, SLOTS_PER_DAY, Series, Signal, Slot, values};
 use crate::detect::{DETECTORS, Detector, Finding, Judge, Phase, seasonal};
 use crate::incident::tracker::{self, Cause, Changes, Hearing, Sighting, Verdict, Weight};
@@ -69,14 +68,7 @@ fn close_one(account: &mut Account, scene: &Scene<'_>) -> Changes {
             let excess =
                 account.series.get(&scene.deployment).map(|s| excess(s, scene.slot, scene.slot));
             changes.extend(account.tracker.bank(&cause, excess.unwrap_or(0.0)));
-            // A level that was accepted is learnt from, however far outside the band it lies.
-            let accepted = account.tracker.open(&cause).and_then(|t| t.incident.feedback);
-            let accepted = accepted == Some(Feedback::NewNormal);
-            frozen = match frozen {
-                _ if accepted => Frozen::No,
-                _ if detector.profile().about_cost => Frozen::Yes,
-                frozen => frozen,
-            };
+            frozen = if detector.profile().about_cost { Frozen::Yes } else { frozen };
         }
     }
     if let Some(series) = account.series.get_mut(&scene.deployment) {

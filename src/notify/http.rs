@@ -47,6 +47,25 @@ impl HttpSettings {
         Self { url: url.into(), ca_file: None, allow_internal: Vec::new() }
     }
 
+    /// The same for an address that paths are put below.
+    #[must_use]
+    pub fn base_problems(&self) -> Vec<Problem> {
+        let url = self.url.expose_secret();
+        let parts = Problem::Setting {
+            field: "url",
+            reason: "it has a query or a fragment",
+            mend: "write the address alone, as far as the path below it",
+        };
+        self.problems().into_iter().chain(url.contains(['?', '#']).then_some(parts)).collect()
+    }
+
+    /// What is reached the same way at `path` below the address.
+    #[must_use]
+    pub fn below(&self, path: &str) -> Self {
+        let base = self.url.expose_secret().trim_end_matches('/');
+        Self { url: format!("{base}/{path}").into(), ..self.clone() }
+    }
+
     /// What is wrong, found without touching network or disk.
     #[must_use]
     pub fn problems(&self) -> Vec<Problem> {

@@ -10,15 +10,18 @@ use std::pin::Pin;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::incident::{Announcement, Digest, Kind};
+use crate::incident::{Announcement, Digest, Incident, Kind};
 use crate::route::Receiver;
 use crate::time::ArrivalTime;
 
+mod alertmanager;
+mod brief;
 pub mod chart;
 pub mod clean;
 pub mod deliver;
 mod eml;
 mod facts;
+pub mod format;
 mod graph;
 mod guard;
 mod http;
@@ -28,19 +31,28 @@ pub mod listener;
 mod mail;
 mod mail_digest;
 mod number;
-mod payload;
+mod pagerduty;
+mod sentinel;
 mod people;
 mod settings;
+mod slack;
 mod smtp;
+mod teams;
 mod story;
 mod text;
 mod timeline;
 mod webhook;
 
+pub use alertmanager::{AlertmanagerSettings, ENDS_AFTER_MS};
 pub use eml::EmlSettings;
+pub use format::Body;
 pub use http::{Answer, HttpSettings, Poster};
+pub use pagerduty::{PAGERDUTY, PagerDutySettings};
+pub use sentinel::SentinelSettings;
 pub use settings::{Destination, Invalid, Label, Problem, Settings};
+pub use slack::SlackSettings;
 pub use smtp::{EmailSettings, Tls};
+pub use teams::TeamsSettings;
 pub use webhook::WebhookSettings;
 
 /// One row of the outbox: rendered once, then only these bytes are sent.
@@ -227,6 +239,16 @@ pub fn render_digest(
         created: digest.at,
         body,
     })
+}
+
+/// An incident in words, as the text part of a mail says it.
+#[must_use]
+pub fn as_text(incident: &Incident) -> String {
+    let kind = if incident.state.is_live() { Kind::Open } else { Kind::Resolve };
+    let at = incident.resolved_at.unwrap_or(incident.opened_at);
+    let announcement = Announcement { kind, step: 0, at, incident: incident.clone() };
+    let [limits, ..] = &facts::LIMITS;
+    text::part(&facts::Facts::new(&announcement, limits))
 }
 
 /// Destinations as routing sees them.

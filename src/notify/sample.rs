@@ -7,7 +7,7 @@ use crate::known::{About, Class, Extent, Kind as Whose, Listed, Named};
 use crate::money::NanoUsd;
 use crate::time::{ArrivalTime, EventTime, HOUR_MS, MINUTE_MS};
 
-use super::{Destination, EmailSettings, EmlSettings, HttpSettings, Tls, WebhookSettings};
+use super::{Body, Destination, EmailSettings, EmlSettings, HttpSettings, Tls, WebhookSettings};
 
 /// 2026-11-24T03:05:00Z.
 const BEGAN_MS: i64 = 1_795_489_500_000;
@@ -335,7 +335,12 @@ pub(super) fn email(name: &str) -> Destination {
 }
 
 pub(super) fn hook(url: &str) -> WebhookSettings {
-    WebhookSettings { http: HttpSettings::new(url), secret: SECRET.into(), previous_secret: None }
+    WebhookSettings {
+        http: HttpSettings::new(url),
+        secret: SECRET.into(),
+        previous_secret: None,
+        body: Body::default(),
+    }
 }
 
 pub(super) fn webhook(name: &str, url: &str) -> Destination {

@@ -134,6 +134,16 @@ pub enum Problem {
     /// No folder.
     #[error("folder: empty")]
     Folder,
+    /// A setting of one channel alone.
+    #[error("{field}: {reason}")]
+    Setting {
+        /// Its key.
+        field: &'static str,
+        /// What is wrong.
+        reason: &'static str,
+        /// What to do about it.
+        mend: &'static str,
+    },
     /// Certificates cannot be used.
     #[error("ca_file: {reason}")]
     CaFile {

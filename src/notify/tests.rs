@@ -195,7 +195,7 @@ const HEADERS: &[&str] = &[
 ];
 
 /// Characters that must not reach a reader: see [`clean`].
-fn is_dangerous(c: char) -> bool {
+pub(super) fn is_dangerous(c: char) -> bool {
     (c.is_control() && !matches!(c, '\n' | '\r'))
         || matches!(c, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}')
         || matches!(c, '\u{FEFF}' | '\u{AD}' | '\u{61C}' | '\u{E0000}'..='\u{E0FFF}')
@@ -266,7 +266,7 @@ fn webhook_bodies_hold_hostile_names_and_stay_small() {
         assert!(value["data"]["observed"].is_null());
         let account = value["data"]["account"].as_str().unwrap();
         assert!(!account.chars().any(is_dangerous), "{account:?}");
-        assert!(body.len() <= payload::BODY_MAX + 7 * text.len(), "{}", body.len());
+        assert!(body.len() <= format::BODY_MAX + 7 * text.len(), "{}", body.len());
     }
 }
 
@@ -298,9 +298,10 @@ fn webhook_bodies_have_the_promised_fields() {
     names.sort_unstable();
     assert_eq!(
         names.join(" "),
-        "account bound callers confidence cost_nano_usd cost_per_day_nano_usd delay_azure_s \
-         deployment evidence expected first_window idempotency_key key last_window model observed \
-         opened_at resolved_at resource_id response rule rule_name severity state unit"
+        "account bound callers callers_before children confidence cost_nano_usd \
+         cost_per_day_nano_usd delay_azure_s deployment evidence expected feedback first_arrival \
+         first_call first_window history idempotency_key key labels last_window model observed \
+         opened_at parent resolved_at resource_id response rule rule_name severity state summary unit"
     );
 }
 
@@ -499,7 +500,7 @@ fn a_loss_nobody_priced_does_not_hide_the_forecast() {
     assert!(subject(&odd).starts_with("[high]"));
 }
 
-impl crate::incident::Incident {
+impl Incident {
     /// Puts every number at the end of its range.
     fn at_edges(&mut self) {
         self.cost_per_day = Some(NanoUsd(i64::MIN));

@@ -12,7 +12,7 @@ use crate::incident::{Announcement, Digest, Kind};
 
 use super::http::{HttpSettings, Poster};
 use super::settings::{Label, Problem, Settings};
-use super::{Channel, Notification, RenderError, SendError, Sending, payload};
+use super::{Body, Channel, Notification, RenderError, SendError, Sending};
 
 /// Fewest bytes of a secret (Standard Webhooks asks for 24 to 64).
 const SECRET_MIN: usize = 24;
@@ -26,6 +26,8 @@ pub struct WebhookSettings {
     pub secret: SecretString,
     /// The secret before this one, while receivers change over; requests then carry both signatures.
     pub previous_secret: Option<SecretString>,
+    /// What the bodies look like.
+    pub body: Body,
 }
 
 impl Settings for WebhookSettings {
@@ -55,11 +57,11 @@ impl Settings for WebhookSettings {
     }
 
     fn body(&self, told: &Announcement, label: Label<'_>) -> Result<Vec<u8>, RenderError> {
-        payload::body(told, label.key)
+        self.body.incident(told, label)
     }
 
     fn digest(&self, digest: &Digest, label: Label<'_>) -> Result<Vec<u8>, RenderError> {
-        payload::digest(digest, label.key)
+        self.body.digest(digest, label)
     }
 
     fn connect(&self) -> Result<Box<dyn Channel>, Problem> {
@@ -75,6 +77,7 @@ fn is_secret(secret: &SecretString) -> bool {
 /// Posts stored bodies to one address.
 struct WebhookChannel {
     poster: Poster,
+    content_type: HeaderValue,
     /// The current secret, then the one before it.
     signers: Vec<Webhook>,
 }
@@ -90,7 +93,10 @@ impl WebhookChannel {
         let signers = secrets
             .map(|secret| Webhook::new(secret.expose_secret()).map_err(|_| Problem::Secret))
             .collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { poster: Poster::new(&settings.http)?, signers })
+        let content_type = HeaderValue::from_str(settings.body.content_type());
+        let content_type =
+            content_type.map_err(|_| Problem::Client { reason: "no type of a body".to_owned() })?;
+        Ok(Self { poster: Poster::new(&settings.http)?, content_type, signers })
     }
 
     fn signature(&self, notification: &Notification, now_s: i64) -> Result<String, SendError> {
@@ -107,7 +113,7 @@ impl WebhookChannel {
             (HEADER_WEBHOOK_SIGNATURE, self.signature(notification, now_s)?),
         ];
         let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(CONTENT_TYPE, self.content_type.clone());
         for (name, value) in signed {
             let value = HeaderValue::from_str(&value);
             let value = value.map_err(|_| SendError::give_up(format!("{name} is no header")))?;

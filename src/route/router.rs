@@ -219,6 +219,10 @@ impl Router {
                 match known {
                     Some(place) => {
                         self.silences.remove(place);
+                        // What it held back need not wait for the next look.
+                        for group in self.groups.values_mut() {
+                            group.due_ms = group.due_ms.map(|due| due.min(now_ms));
+                        }
                         routing.ended.push((*silence, now_ms));
                         Ok(format!("silence {silence} is over"))
                     }

@@ -8,7 +8,9 @@ use std::thread::JoinHandle;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use tokenwatch::incident::{Kind, Severity};
-use tokenwatch::notify::{Destination, HttpSettings, Notification, SendError, WebhookSettings};
+use tokenwatch::notify::{
+    Body, Destination, HttpSettings, Notification, SendError, WebhookSettings,
+};
 use tokenwatch::time::ArrivalTime;
 
 /// Serves one request on loopback and ends with its body; `None` when no handshake succeeded.
@@ -65,6 +67,7 @@ async fn a_private_authority_is_trusted_only_when_it_is_named() {
             },
             secret: "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".into(),
             previous_secret: None,
+            body: Body::default(),
         };
         let channel = Destination::new("hook", Severity::Info, settings).connect().unwrap();
         let notification = Notification {
