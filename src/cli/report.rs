@@ -13,9 +13,9 @@ use crate::notify::Destination;
 use crate::pipeline::reports::{Maker, Wanted};
 use crate::pipeline::wall_clock;
 use crate::price::PriceBook;
-use crate::report::period::Week;
 use crate::report::amount::Currency;
 use crate::report::facts::Facts;
+use crate::report::period::Week;
 use crate::report::render::picture::Picture;
 use crate::report::render::{self, focus, html, table, text};
 use crate::report::settings::ReportSettings;
@@ -100,6 +100,10 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Exit> {
         }
     };
     if args.send || args.resend {
+        if week.until_minute().start().0 > now_ms {
+            tracing::error!("{} is not over", week.name);
+            return Ok(Exit::Usage);
+        }
         return send(args, &maker, (&mut reader, &week), now_ms).await;
     }
     let whole = maker.facts(&mut reader, &week).await?;
@@ -115,7 +119,8 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Exit> {
     };
     match &args.out {
         Some(path) => {
-            std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+            std::fs::write(path, text)
+                .with_context(|| format!("cannot write {}", path.display()))?;
         }
         None => print(&text)?,
     }
@@ -231,7 +236,9 @@ async fn line(
     (reader, zone): (&mut Reader, &Zone),
 ) -> anyhow::Result<String> {
     let state = match reader.letter(&told.outbox_key).await? {
-        Some((state, Some(at))) if state == "sent" => format!("delivered {}", zone.local(second(at))),
+        Some((state, Some(at))) if state == "sent" => {
+            format!("delivered {}", zone.local(second(at)))
+        }
         Some((state, _)) if state == "dead" => "given up: the destination refuses it".to_owned(),
         Some(_) => "waits for the service to deliver it".to_owned(),
         None => "delivered, and purged since".to_owned(),

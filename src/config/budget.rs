@@ -30,7 +30,8 @@ pub(super) const KEYS: &[&str] = &[
     "callers",
 ];
 
-const PERIODS: &[(&str, Step)] = &[("day", Step::Day), ("week", Step::Week), ("month", Step::Month)];
+const PERIODS: &[(&str, Step)] =
+    &[("day", Step::Day), ("week", Step::Week), ("month", Step::Month)];
 /// Percents that are told of where nobody says, as Azure's own budgets suggest.
 const THRESHOLDS: [u32; 3] = [50, 80, 100];
 /// Most thresholds of one budget: each is a message.
@@ -144,7 +145,8 @@ fn thresholds(section: &Section<'_>, walk: &mut Walk<'_>) -> Vec<u32> {
     let mut thresholds = Vec::new();
     for item in list.iter() {
         let whole = item.get_ref().as_integer();
-        let percent = whole.and_then(|whole| i64::from_str_radix(whole.as_str(), whole.radix()).ok());
+        let percent =
+            whole.and_then(|whole| i64::from_str_radix(whole.as_str(), whole.radix()).ok());
         let percent = percent.filter(|percent| (1..=MAX_PERCENT).contains(percent));
         match percent.and_then(|percent| u32::try_from(percent).ok()) {
             Some(percent) => thresholds.push(percent),
@@ -176,7 +178,10 @@ fn scope(section: &Section<'_>, beside: &Beside<'_>, walk: &mut Walk<'_>) -> Sco
     let scope = Scope {
         subscriptions: owner::lower(section, "subscriptions", walk),
         accounts: owner::lower(section, "accounts", walk),
-        deployments: owner::lower(section, "deployments", walk).into_iter().map(deployment).collect(),
+        deployments: owner::lower(section, "deployments", walk)
+            .into_iter()
+            .map(deployment)
+            .collect(),
         models: owner::lower(section, "models", walk),
         owners,
         callers: callers(section, beside.known, walk),
@@ -189,11 +194,7 @@ fn scope(section: &Section<'_>, beside: &Beside<'_>, walk: &mut Walk<'_>) -> Sco
     scope
 }
 
-fn callers(
-    section: &Section<'_>,
-    known: Option<&Known>,
-    walk: &mut Walk<'_>,
-) -> Vec<CallerIs> {
+fn callers(section: &Section<'_>, known: Option<&Known>, walk: &mut Walk<'_>) -> Vec<CallerIs> {
     let mut callers = Vec::new();
     for text in section.texts("callers", walk).unwrap_or_default() {
         let at = section.value_at("callers");
@@ -264,7 +265,10 @@ mod tests {
         let config = good(BUDGET);
         let [budget] = config.engine.budgets.as_slice() else { panic!("{:?}", config.engine) };
         assert_eq!((budget.amount, budget.currency.as_str()), (5_000_000_000, "USD"));
-        assert_eq!((budget.thresholds.as_slice(), budget.forecast), (&[50, 80, 100][..], Some(100)));
+        assert_eq!(
+            (budget.thresholds.as_slice(), budget.forecast),
+            (&[50, 80, 100][..], Some(100))
+        );
         assert_eq!((budget.page, budget.scope.text().as_str()), (true, "everything"));
         let config = good(
             "[[owner]]\nname = \"pay\"\nmail = \"Pay <p@x.example>\"\naccounts = [\"AIF\"]\n\
@@ -309,7 +313,12 @@ mod tests {
         ] {
             bad(BUDGET, line, column, part);
         }
-        bad(&format!("{BUDGET}callers = [\"203.0.113.0/24\"]\n"), "models = [\"m\"]", 1, "together");
+        bad(
+            &format!("{BUDGET}callers = [\"203.0.113.0/24\"]\n"),
+            "models = [\"m\"]",
+            1,
+            "together",
+        );
         bad("[[budget]]\nname = \"b\"\namount = 1\n", "period = \"year\"", 10, "\"month\"");
         let owner = "[[owner]]\nname = \"o\"\n";
         bad(owner, "deployments = [\"chat\"]", 15, "write \"ACCOUNT/chat\"");
@@ -326,7 +335,9 @@ mod tests {
         );
         let env = good(&text).env().unwrap();
         let scope = &env.settings.budgets.first().unwrap().scope;
-        assert!(scope.holds_caller("203.0.113.0/24", "") && scope.holds_caller("198.51.101.0/24", ""));
+        assert!(
+            scope.holds_caller("203.0.113.0/24", "") && scope.holds_caller("198.51.101.0/24", "")
+        );
         assert!(!scope.holds_caller("192.0.2.0/24", "") && !scope.holds_caller("", ""));
     }
 }

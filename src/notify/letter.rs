@@ -6,9 +6,9 @@ use lettre::Message;
 use lettre::message::header::{ContentType, HeaderName};
 use lettre::message::{Attachment, Mailbox, MultiPart};
 
+use super::RenderError;
 use super::mail::{fixed, message_id, part};
 use super::settings::{Addresses, Destination};
-use super::RenderError;
 use crate::time::ArrivalTime;
 
 /// Last second a `Date` header can name (9999-12-31T23:59:59Z).
@@ -68,7 +68,8 @@ impl Letter {
         ];
         if let Some(address) = &self.unsubscribe {
             let click = "List-Unsubscribe=One-Click".to_owned();
-            headers.push((HeaderName::new_from_ascii_str("List-Unsubscribe"), format!("<{address}>")));
+            headers
+                .push((HeaderName::new_from_ascii_str("List-Unsubscribe"), format!("<{address}>")));
             headers.push((HeaderName::new_from_ascii_str("List-Unsubscribe-Post"), click));
         }
         for (name, value) in headers {

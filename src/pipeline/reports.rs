@@ -18,8 +18,8 @@ use crate::report::period::Week;
 use crate::report::render::mail::{MailError, rendered};
 use crate::report::settings::ReportSettings;
 use crate::report::{Terms, WEEKLY, build};
-use crate::store::report::{Edition, Telling, Told};
 use crate::store::read::Reader;
+use crate::store::report::{Edition, Telling, Told};
 use crate::store::{Store, StoreError};
 use crate::time::{DAY_MS, EventTime, HOUR_MS, MINUTE_MS};
 
@@ -94,7 +94,9 @@ impl Maker {
             return Ok(Vec::new());
         }
         let mut tellings = Vec::new();
-        for (scope, destinations) in self.settings.scopes(&self.env.settings.owners, &self.destinations) {
+        for (scope, destinations) in
+            self.settings.scopes(&self.env.settings.owners, &self.destinations)
+        {
             tellings.extend(self.of_scope(&facts, (&scope, &destinations), Wanted::Due, now_ms)?);
         }
         Ok(tellings)
@@ -149,10 +151,8 @@ impl Maker {
             .collect();
         let mut tellings = Vec::new();
         for edition in [Edition::First, Edition::Correction] {
-            let waiting: Vec<&&Destination> = destinations
-                .iter()
-                .filter(|to| waits(&told, &to.name, wanted, edition))
-                .collect();
+            let waiting: Vec<&&Destination> =
+                destinations.iter().filter(|to| waits(&told, &to.name, wanted, edition)).collect();
             if waiting.is_empty() {
                 continue;
             }
@@ -175,7 +175,8 @@ impl Maker {
         let terms = self.terms(facts, scope, edition);
         let report = build(facts, &terms)?;
         let unsubscribe = self.settings.unsubscribe.as_deref();
-        let rendered = || rendered((&report, facts), (&terms.currency, edition), unsubscribe, now_ms);
+        let rendered =
+            || rendered((&report, facts), (&terms.currency, edition), unsubscribe, now_ms);
         if edition == Edition::Correction {
             let looked_at = told.iter().any(|told| told.edition == Edition::Correction);
             let is_open = report.quality.partial.iter().any(|lack| lack.is_passing);
@@ -319,4 +320,3 @@ pub(super) async fn save(store: &mut Store, made: &[Telling]) -> Result<(), Stor
     }
     Ok(())
 }
-

@@ -283,9 +283,10 @@ impl Facts {
         part.cheaper.retain(|cheaper| key(&cheaper.key));
         part.quality.compared.retain(|account, _| holds(account, ""));
         let mine = |account: &str, deployment: &str| {
-            part.skus.keys().chain(part.calls.keys()).any(|(resource, name)| {
-                short(resource) == account && name == deployment
-            })
+            part.skus
+                .keys()
+                .chain(part.calls.keys())
+                .any(|(resource, name)| short(resource) == account && name == deployment)
         };
         part.budgets.retain(|budget| budget.owners.contains(&owner.name));
         part.quality.ledger = std::mem::take(&mut part.quality.ledger)

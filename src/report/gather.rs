@@ -227,17 +227,15 @@ async fn quality(
         let (sum, hours, complete) = compared.entry(hour.account).or_default();
         *sum = sum.plus(hour.compared);
         *hours += 1;
-        *complete +=
-            i64::from(matches!(completeness, Completeness::Complete | Completeness::More));
+        *complete += i64::from(matches!(completeness, Completeness::Complete | Completeness::More));
     }
     let mut kinds: BTreeMap<String, crate::aggregate::delay::Histogram> = BTreeMap::new();
     for delay in reader.delays(week.from_minute().start().0.div_euclid(DAY_MS)).await? {
         kinds.entry(delay.kind).or_default().merge(&delay.to_hub);
     }
     let delays = kinds.into_iter().filter(|(_, counts)| counts.records() > 0);
-    let delays = delays.map(|(kind, counts)| {
-        (kind, counts.quantile(500), counts.quantile(950), counts.records())
-    });
+    let delays = delays
+        .map(|(kind, counts)| (kind, counts.quantile(500), counts.quantile(950), counts.records()));
     let totals = reader.totals().await?;
     Ok(Quality {
         compared,
@@ -270,7 +268,9 @@ fn cheaper(
         let lives = bought.get(&key.place()).unwrap_or(&none);
         let offers = SMALLER.iter().filter_map(|word| {
             let model = format!("{name}{word}");
-            if book.rows(&model).is_empty() && !book.entries.iter().any(|row| row.model.eq_ignore_ascii_case(&model)) {
+            if book.rows(&model).is_empty()
+                && !book.entries.iter().any(|row| row.model.eq_ignore_ascii_case(&model))
+            {
                 return None;
             }
             let rates = book.rates_of(&key.account, lives, &model);

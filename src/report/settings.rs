@@ -106,8 +106,7 @@ impl ReportSettings {
             mails().filter(|mail| names.iter().any(|name| *name == mail.name)).collect()
         };
         let whole: Vec<&Destination> = if self.destinations.is_empty() {
-            let teams: Vec<&str> =
-                self.teams.values().flatten().map(String::as_str).collect();
+            let teams: Vec<&str> = self.teams.values().flatten().map(String::as_str).collect();
             mails().filter(|mail| !teams.contains(&mail.name.as_str())).collect()
         } else {
             named(&self.destinations)

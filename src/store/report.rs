@@ -131,10 +131,7 @@ pub async fn tell_beside(path: &Path, tellings: &[Telling]) -> Result<u32, Store
 }
 
 /// Within a transaction that has begun: the unique key decides which letters are new.
-async fn save(
-    connection: &mut SqliteConnection,
-    tellings: &[Telling],
-) -> Result<u32, sqlx::Error> {
+async fn save(connection: &mut SqliteConnection, tellings: &[Telling]) -> Result<u32, sqlx::Error> {
     let mut new = 0;
     for Telling { told, letter } in tellings {
         let inserted = sqlx::query(
@@ -209,17 +206,13 @@ impl Reader {
     ///
     /// # Errors
     /// What SQLite says.
-    pub async fn letter(
-        &mut self,
-        key: &str,
-    ) -> Result<Option<(String, Option<i64>)>, StoreError> {
+    pub async fn letter(&mut self, key: &str) -> Result<Option<(String, Option<i64>)>, StoreError> {
         let row = sqlx::query("select state, sent_ms from outbox where key = $1")
             .bind(key)
             .fetch_optional(self.connection())
             .await;
-        let read = row.and_then(|row| {
-            row.map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).transpose()
-        });
+        let read =
+            row.and_then(|row| row.map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).transpose());
         read.map_err(|source| self.error(source))
     }
 

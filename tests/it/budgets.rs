@@ -19,7 +19,8 @@ use crate::harness::{self, Folder, digest, idle, members, run, same, step};
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
 const HUB: &str = "[[hub]]\nname = \"a\"\nnamespace = \"n.servicebus.windows.net\"\nhub = \"h\"\n";
-const ACCOUNT: &str = "/subscriptions/s-1/resourcegroups/rg/providers/microsoft.cognitiveservices/accounts/aif";
+const ACCOUNT: &str =
+    "/subscriptions/s-1/resourcegroups/rg/providers/microsoft.cognitiveservices/accounts/aif";
 
 /// Usual traffic of some hours from 2026-10-01T00:00Z on.
 fn quiet(hours: u32, calls_per_hour: f64) -> Options {
@@ -92,7 +93,11 @@ fn every_scope_has_spent_what_the_simulation_truly_cost() {
     let model = first.model.clone();
     let scopes = [
         ("all", String::new(), cost(&truth)),
-        ("account", format!("accounts = [\"{}\"]", first.account), of(&|d| d.account == first.account)),
+        (
+            "account",
+            format!("accounts = [\"{}\"]", first.account),
+            of(&|d| d.account == first.account),
+        ),
         (
             "deployment",
             format!("deployments = [\"{}/{}\"]", first.account, first.deployment.to_uppercase()),
@@ -186,7 +191,8 @@ fn the_projection_and_the_day_it_is_used_up_are_near_the_truth() {
     let (month, seen) = (31 * 24, 14 * 24);
     let (file, _) = harness::capture(quiet(seen, 20.0));
     let file = folder.write("capture.jsonl", &file);
-    let sums: BTreeMap<u32, i64> = (20..=31).map(|day| (day, cost(&truth(day * 24, 20.0)))).collect();
+    let sums: BTreeMap<u32, i64> =
+        (20..=31).map(|day| (day, cost(&truth(day * 24, 20.0)))).collect();
     let all = *sums.get(&31).unwrap();
     assert_eq!(all, cost(&truth(month, 20.0)));
     let amount = *sums.get(&24).unwrap();
@@ -281,7 +287,11 @@ async fn however_batches_are_cut_and_between_restarts_the_same_is_told() {
     let expected = outcome(&arrivals, &env, (5_000, 0)).await;
     for name in ["day/", "week/", "month/", "thief/"] {
         let told = expected.iter().any(|line| line.starts_with(&format!("incident TW-C05|{name}")));
-        assert!(told, "{name}: {:#?}", expected.iter().filter(|l| l.contains("TW-C05")).collect::<Vec<_>>());
+        assert!(
+            told,
+            "{name}: {:#?}",
+            expected.iter().filter(|l| l.contains("TW-C05")).collect::<Vec<_>>()
+        );
     }
     for handing in [(97, 0), (700, 3), (40, 25)] {
         let found = outcome(&arrivals, &env, handing).await;
@@ -411,11 +421,10 @@ async fn a_budget_of_nothing_is_passed_by_anything() {
 
 #[tokio::test]
 async fn a_forecast_without_a_profile_says_so_and_pages_nobody_where_told_not_to() {
-    let env = env(
-        "[[budget]]\nname = \"f\"\namount = \"500\"\ncurrency = \"EUR\"\nperiod = \"week\"\n\
+    let env =
+        env("[[budget]]\nname = \"f\"\namount = \"500\"\ncurrency = \"EUR\"\nperiod = \"week\"\n\
          timezone = \"Europe/Berlin\"\npage = false\n\
-         [[price.exchange]]\ncurrency = \"EUR\"\nusd = \"2\"\nsource = \"s\"\n",
-    );
+         [[price.exchange]]\ncurrency = \"EUR\"\nusd = \"2\"\nsource = \"s\"\n");
     let calls: Vec<Call> = (0..34).map(|hour| call(hour, 10, 10)).collect();
     let (told, found) = announced(&calls, &env).await;
     assert!(kinds(&told, "f/2026-W41").first() == Some(&"open"), "{told:?}");

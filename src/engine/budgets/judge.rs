@@ -59,8 +59,7 @@ impl Mark {
         let spent = standing.reached.iter().map(|(percent, _)| Self::Spent(*percent));
         let forecast = budget.forecast.filter(|percent| standing.foretells(*percent));
         let burns = (0..).zip(standing.burn).zip(BURNS).filter(|((_, burn), (_, limit))| {
-            standing.is_running()
-                && burn.is_some_and(|burn| burn.unusual && burn.times >= *limit)
+            standing.is_running() && burn.is_some_and(|burn| burn.unusual && burn.times >= *limit)
         });
         let burns = burns.map(|((place, _), _)| Self::Burn(place));
         spent.chain(forecast.map(|_| Self::Forecast)).chain(burns).collect()
@@ -154,8 +153,7 @@ impl Engine {
         if news.is_empty() && (due.is_empty() || !is_open) {
             // An early finding may be ahead of the hours that close now.
             if is_open && seen_to <= look.now * HOUR_MS {
-                let changes =
-                    self.estate.tracker().quiet(&cause, QUIET_HOURS, look.moment);
+                let changes = self.estate.tracker().quiet(&cause, QUIET_HOURS, look.moment);
                 let left = self.estate.tracker().open(&cause).cloned();
                 keep(effects, changes);
                 effects.incidents.extend(left.map(|tracked| (cause, tracked)));
@@ -170,7 +168,8 @@ impl Engine {
         let Some(budget) = self.env.settings.budgets.get(look.at) else { return };
         let about = About { budget, standing, due, news: &news, spenders: &spenders };
         let incident: Incident = words::describe(&about, look.verdict, (look.now, look.moment));
-        let score = crate::detect::baseline::as_float(i64::try_from(told + news.len()).unwrap_or(1));
+        let score =
+            crate::detect::baseline::as_float(i64::try_from(told + news.len()).unwrap_or(1));
         let sighting =
             Sighting { incident, score, verdict: look.verdict, hearing: Hearing::Announce };
         let mut changes = self.estate.tracker().found(&cause, sighting);
@@ -233,7 +232,8 @@ mod tests {
 
     #[test]
     fn marks_are_read_as_they_are_written() {
-        for mark in [Mark::Spent(0), Mark::Spent(150), Mark::Forecast, Mark::Burn(0), Mark::Burn(1)] {
+        for mark in [Mark::Spent(0), Mark::Spent(150), Mark::Forecast, Mark::Burn(0), Mark::Burn(1)]
+        {
             assert_eq!(Mark::from_word(&mark.word()), Some(mark));
         }
         assert_eq!(Mark::from_word("burn 99 h"), None);

@@ -299,7 +299,8 @@ mod tests {
         // Allowed are 10 dollars an hour.
         let seen = ledger(&[(29, 20_000)]);
         let nightly = |hour: i64| if (hour - MONDAY) % 24 == 5 { 150.0 } else { 0.0 };
-        let [one, six] = standing(1_680, &seen, 30, Some((&nightly, true))).burn.map(Option::unwrap);
+        let [one, six] =
+            standing(1_680, &seen, 30, Some((&nightly, true))).burn.map(Option::unwrap);
         assert!((one.times - 20.0).abs() < 1e-9 && (six.times - 20.0 / 6.0).abs() < 1e-9);
         assert!(!one.unusual && !six.unusual);
         let quiet = |_: i64| 1.0;
@@ -314,7 +315,8 @@ mod tests {
     fn what_was_late_counts_for_everybody_at_once_or_when_its_hour_has_settled() {
         let mut ledger = Ledger::default();
         ledger.add(10, (1, 2), HourSum { on_time: 3, late: 4, ..HourSum::default() });
-        let cost = |view| ledger.range(0, 20).map(|(hour, sum)| sum.cost(hour, view).0).sum::<i64>();
+        let cost =
+            |view| ledger.range(0, 20).map(|(hour, sum)| sum.cost(hour, view).0).sum::<i64>();
         assert_eq!(cost(View::All), 7);
         assert_eq!(cost(View::Closed(14)), 3);
         assert_eq!(cost(View::Closed(15)), 7);

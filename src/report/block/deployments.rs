@@ -102,7 +102,8 @@ impl Deployments {
             .map(|row| (place_text(&row.account, &row.deployment), row.amounts.cost_nano_usd))
             .collect();
         if let Some(others) = &self.others {
-            let name = format!("{} others", Grouped(i64::try_from(others.deployments).unwrap_or(0)));
+            let name =
+                format!("{} others", Grouped(i64::try_from(others.deployments).unwrap_or(0)));
             lines.push((name, others.amounts.cost_nano_usd));
         }
         let mut shown = rows(lines, self.total.cost_nano_usd, currency);
@@ -121,7 +122,10 @@ impl Deployments {
                 ..Row::default()
             }),
             unarmed: vec![
-                Unarmed { what: "95th percentile of tokens per call", needs: "sketches of calls (detectors of cost)" },
+                Unarmed {
+                    what: "95th percentile of tokens per call",
+                    needs: "sketches of calls (detectors of cost)",
+                },
                 Unarmed { what: "quota headroom", needs: "quotas read from Azure" },
             ],
             ..Section::default()
@@ -136,11 +140,7 @@ impl Deployment {
         if let Some(sku) = &self.sku {
             details.push(sku.clone());
         }
-        details.push(format!(
-            "{} calls, {} failed",
-            count(calls),
-            share(self.errors, calls)
-        ));
+        details.push(format!("{} calls, {} failed", count(calls), share(self.errors, calls)));
         let prompt = tokens_input.saturating_add(tokens_cached);
         details.push(format!(
             "{} in ({} cached), {} out",
@@ -155,7 +155,11 @@ impl Deployment {
         if let Some(before) = self.last_week_nano_usd.filter(|before| *before != cost) {
             details.push(format!("{} in a week", currency.signed(cost.plus(-before))));
         }
-        details.push(self.owner.as_ref().map_or_else(|| "no owner".to_owned(), |owner| format!("owner {owner}")));
+        details.push(
+            self.owner
+                .as_ref()
+                .map_or_else(|| "no owner".to_owned(), |owner| format!("owner {owner}")),
+        );
         details.retain(|detail| !detail.is_empty());
         details
     }

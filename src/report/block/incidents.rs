@@ -113,8 +113,18 @@ impl Incidents {
             0 => Vec::new(),
             more => vec![format!("and {more} more: tokenwatch incidents lists them.")],
         };
-        let unarmed = vec![Unarmed { what: "silenced and inhibited incidents", needs: "counts by the router" }];
-        Section { title: "Anomalies and incidents", lead: vec![lead], rows, notes, unarmed, ..Section::default() }
+        let unarmed = vec![Unarmed {
+            what: "silenced and inhibited incidents",
+            needs: "counts by the router",
+        }];
+        Section {
+            title: "Anomalies and incidents",
+            lead: vec![lead],
+            rows,
+            notes,
+            unarmed,
+            ..Section::default()
+        }
     }
 }
 
@@ -224,6 +234,9 @@ mod tests {
 
     #[test]
     fn a_length_has_two_units() {
-        assert_eq!([0, 61, 60, 2_345].map(|minutes| length(minutes * MINUTE_MS)), ["0 min", "1 h 1 min", "1 h", "39 h 5 min"]);
+        assert_eq!(
+            [0, 61, 60, 2_345].map(|minutes| length(minutes * MINUTE_MS)),
+            ["0 min", "1 h 1 min", "1 h", "39 h 5 min"]
+        );
     }
 }

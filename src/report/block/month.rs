@@ -119,7 +119,9 @@ impl Month {
             self.days_left
         )];
         if !self.is_whole {
-            lead.push("The month began before the first record: its first days are unknown.".to_owned());
+            lead.push(
+                "The month began before the first record: its first days are unknown.".to_owned(),
+            );
         }
         let mut unarmed = Vec::new();
         match self.forecast {
@@ -130,10 +132,8 @@ impl Month {
                 currency.about(forecast.high_nano_usd)
             )),
             Some(_) => {}
-            None => unarmed.push(Unarmed {
-                what: "forecast of the month",
-                needs: "two weeks of whole days",
-            }),
+            None => unarmed
+                .push(Unarmed { what: "forecast of the month", needs: "two weeks of whole days" }),
         }
         if self.budgets.is_empty() {
             unarmed.push(Unarmed {
@@ -165,10 +165,8 @@ impl Budget {
         let part = share(self.spent_nano_usd.0, self.limit_nano_usd.0);
         let per_mille = i128::from(self.spent_nano_usd.0.max(0)) * 1000
             / i128::from(self.limit_nano_usd.0.max(1));
-        let mut details = vec![
-            format!("{part} of {}", currency.show(self.limit_nano_usd)),
-            self.period.clone(),
-        ];
+        let mut details =
+            vec![format!("{part} of {}", currency.show(self.limit_nano_usd)), self.period.clone()];
         details.extend(
             self.projected_nano_usd
                 .map(|projected| format!("about {} at the end", currency.about(projected))),
@@ -245,7 +243,10 @@ mod tests {
         let left: Vec<Date> = (35..42).map(|n| later(date(2026, 10, 19), n).unwrap()).collect();
         let found = forecast(NanoUsd(1_000), &days(35, usual), &left).unwrap();
         assert_eq!(found.expected_nano_usd, NanoUsd(520_000_001_000));
-        assert_eq!((found.low_nano_usd, found.high_nano_usd), (found.expected_nano_usd, found.expected_nano_usd));
+        assert_eq!(
+            (found.low_nano_usd, found.high_nano_usd),
+            (found.expected_nano_usd, found.expected_nano_usd)
+        );
     }
 
     #[test]

@@ -100,7 +100,9 @@ impl Parts {
         let mut parts: Vec<_> = named.iter().zip(shown).collect();
         parts.sort_by_key(|((_, part), _)| std::cmp::Reverse(part.0.saturating_abs()));
         // What is nothing in the unit of the change says nothing.
-        let parts = parts.into_iter().filter(|(_, shown)| shown.contains(['1', '2', '3', '4', '5', '6', '7', '8', '9']));
+        let parts = parts
+            .into_iter()
+            .filter(|(_, shown)| shown.contains(['1', '2', '3', '4', '5', '6', '7', '8', '9']));
         let parts: Vec<_> = parts.map(|((name, _), shown)| format!("{name} {shown}")).collect();
         parts.join(", ")
     }
@@ -124,11 +126,8 @@ impl Movers {
         let total = places.values().fold(Parts::default(), |sum, parts| sum.plus(*parts));
         let mut moved: Vec<(Place, Parts)> = places.into_iter().collect();
         moved.sort_by_key(|(place, parts)| (parts.change_nano_usd, place.clone()));
-        let mover = |(place, parts): (Place, Parts)| Mover {
-            account: place.0,
-            deployment: place.1,
-            parts,
-        };
+        let mover =
+            |(place, parts): (Place, Parts)| Mover { account: place.0, deployment: place.1, parts };
         let downs = moved.iter().take_while(|(_, parts)| parts.change_nano_usd.0 < 0).count();
         let mut rest = moved.split_off(downs.min(MOST));
         let down = moved;
@@ -164,8 +163,7 @@ impl Movers {
         if self.others.change_nano_usd.0 != 0 {
             lines.push(("all others".to_owned(), self.others));
         }
-        let changes: Vec<NanoUsd> =
-            lines.iter().map(|(_, parts)| parts.change_nano_usd).collect();
+        let changes: Vec<NanoUsd> = lines.iter().map(|(_, parts)| parts.change_nano_usd).collect();
         let total = self.total.change_nano_usd;
         let shown = currency.signed_column(&changes, total);
         let rows = lines.into_iter().zip(shown).map(|((name, parts), amount)| Row {
@@ -200,8 +198,7 @@ impl Movers {
         let mut parts = first.parts.named();
         parts.sort_by_key(|(_, part)| std::cmp::Reverse(part.0.saturating_abs()));
         let parts = parts.iter().take(2).filter(|(_, part)| part.0 != 0);
-        let parts: Vec<_> =
-            parts.map(|(name, part)| format!("{name} {}", signed(*part))).collect();
+        let parts: Vec<_> = parts.map(|(name, part)| format!("{name} {}", signed(*part))).collect();
         Some(format!(
             "{}: {} {} ({})",
             signed(total),
@@ -234,12 +231,14 @@ pub fn decomposed(before: Sum, now: Sum) -> Parts {
     let change = i128::from(now.cost().0) - i128::from(before.cost().0);
     let chain = steps(before, now).and_then(|[requests, size, cached, output]| {
         let ends = [i128::from(before.cost().0), requests, size, cached, output];
-        let steps = ends.into_iter().zip(ends.into_iter().skip(1).chain([i128::from(now.cost().0)]));
+        let steps =
+            ends.into_iter().zip(ends.into_iter().skip(1).chain([i128::from(now.cost().0)]));
         steps
             .map(|(from, to)| i64::try_from(to - from).ok().map(NanoUsd))
             .collect::<Option<Vec<NanoUsd>>>()
     });
-    let change = NanoUsd(i64::try_from(change).unwrap_or(if change > 0 { i64::MAX } else { i64::MIN }));
+    let change =
+        NanoUsd(i64::try_from(change).unwrap_or(if change > 0 { i64::MAX } else { i64::MIN }));
     match chain.as_deref() {
         Some(&[requests, size, cached, output, rate]) => Parts {
             change_nano_usd: change,

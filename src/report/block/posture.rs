@@ -17,7 +17,10 @@ impl Posture {
     pub fn new() -> Self {
         Self {
             unarmed: vec![
-                Unarmed { what: "traffic lights of the eight security topics", needs: "detectors of posture" },
+                Unarmed {
+                    what: "traffic lights of the eight security topics",
+                    needs: "detectors of posture",
+                },
                 Unarmed { what: "keys older than policy", needs: "inventory of keys" },
                 Unarmed {
                     what: "new resources, deployments, roles and networks",

@@ -91,7 +91,10 @@ impl Savings {
         unarmed.extend([
             Unarmed { what: "batch-eligible traffic at night", needs: "which calls may wait" },
             Unarmed { what: "data zone against global price", needs: "regions allowed by policy" },
-            Unarmed { what: "caps on generated tokens", needs: "sketches of calls (detectors of cost)" },
+            Unarmed {
+                what: "caps on generated tokens",
+                needs: "sketches of calls (detectors of cost)",
+            },
             Unarmed { what: "idle hosted fine-tunes", needs: "inventory" },
         ]);
         Self { rows, idle: idle(facts), unarmed }
@@ -153,7 +156,8 @@ fn cached(facts: &Facts) -> Vec<Saving> {
     for (key, sum) in &lines {
         let [input, cached, _] = sum.spend.meters;
         let (tokens, cost) = (i128::from(priced(input)), i128::from(input.cost_nano));
-        let (cached_cost, cached_tokens) = rates.get(key.model.as_str()).copied().unwrap_or_default();
+        let (cached_cost, cached_tokens) =
+            rates.get(key.model.as_str()).copied().unwrap_or_default();
         if tokens <= 0 || cached_tokens <= 0 {
             continue;
         }
@@ -161,14 +165,15 @@ fn cached(facts: &Facts) -> Vec<Saving> {
         let saved = half_even(moved * cost, tokens) - half_even(moved * cached_cost, cached_tokens);
         *by_place.entry(key.place()).or_default() += saved.max(0);
     }
-    largest(by_place).map(|((account, deployment), saved)| Saving {
-        what: "20 points more prompt tokens from the cache".to_owned(),
-        place: place_text(&account, &deployment),
-        yearly_nano_usd: yearly(saved),
-        confidence: "medium",
-        assumes: "prompts begin alike (system prompt first, changing parts last)".to_owned(),
-    })
-    .collect()
+    largest(by_place)
+        .map(|((account, deployment), saved)| Saving {
+            what: "20 points more prompt tokens from the cache".to_owned(),
+            place: place_text(&account, &deployment),
+            yearly_nano_usd: yearly(saved),
+            confidence: "medium",
+            assumes: "prompts begin alike (system prompt first, changing parts last)".to_owned(),
+        })
+        .collect()
 }
 
 /// The smaller model of the family, where little is generated.
@@ -186,7 +191,10 @@ fn smaller(facts: &Facts) -> Vec<Saving> {
             place: place_text(&cheaper.key.account, &cheaper.key.deployment),
             yearly_nano_usd: yearly(i128::from(sum.cost().0) - i128::from(cheaper.cost.0)),
             confidence: "low",
-            assumes: format!("all its calls are as well served as by {}", named(&cheaper.key.model)),
+            assumes: format!(
+                "all its calls are as well served as by {}",
+                named(&cheaper.key.model)
+            ),
         });
     }
     found.sort_by_key(|saving| std::cmp::Reverse(saving.yearly_nano_usd));
@@ -198,10 +206,8 @@ fn provisioned(facts: &Facts, offers: &BTreeMap<String, Offer>) -> Vec<Saving> {
     let mut found = Vec::new();
     for (key, hours) in &facts.hours {
         let Some(offer) = offers.get(&key.model) else { continue };
-        let load: Vec<(i64, NanoUsd)> = hours
-            .iter()
-            .map(|(_, spend)| (spend.over_meters(priced), spend.cost()))
-            .collect();
+        let load: Vec<(i64, NanoUsd)> =
+            hours.iter().map(|(_, spend)| (spend.over_meters(priced), spend.cost())).collect();
         let Some(even) = break_even(&load, facts.week.hours(), *offer) else { continue };
         if even.weekly.0 > 0 {
             found.push(Saving {
@@ -209,7 +215,8 @@ fn provisioned(facts: &Facts, offers: &BTreeMap<String, Offer>) -> Vec<Saving> {
                 place: place_text(&key.account, &key.deployment),
                 yearly_nano_usd: yearly(i128::from(even.weekly.0)),
                 confidence: "medium",
-                assumes: "load as in this week, bought by the hour without a reservation".to_owned(),
+                assumes: "load as in this week, bought by the hour without a reservation"
+                    .to_owned(),
             });
         }
     }
@@ -247,9 +254,11 @@ pub fn break_even(load: &[(i64, NanoUsd)], hours: i64, offer: Offer) -> Option<B
     }
     let weekly = replaced - hourly * i128::try_from(hours).ok()?;
     let units = i64::try_from(units).ok()?;
-    i64::try_from(weekly)
-        .ok()
-        .map(|weekly| BreakEven { units, hours_above: above, weekly: NanoUsd(weekly) })
+    i64::try_from(weekly).ok().map(|weekly| BreakEven {
+        units,
+        hours_above: above,
+        weekly: NanoUsd(weekly),
+    })
 }
 
 /// Deployments with calls in the four weeks before and none in this one.

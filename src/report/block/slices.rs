@@ -85,10 +85,12 @@ impl Slices {
     pub fn section(&self, currency: &Currency) -> Section {
         let all = self.total.cost_nano_usd;
         let cut = |slices: &[Slice]| {
-            let lines = slices.iter().map(|slice| (named(&slice.name), slice.amounts.cost_nano_usd));
+            let lines =
+                slices.iter().map(|slice| (named(&slice.name), slice.amounts.cost_nano_usd));
             let mut rows = rows(lines.collect(), all, currency);
             for (row, slice) in rows.iter_mut().zip(slices) {
-                let Amounts { calls, tokens_input, tokens_cached, tokens_output, .. } = slice.amounts;
+                let Amounts { calls, tokens_input, tokens_cached, tokens_output, .. } =
+                    slice.amounts;
                 let tokens =
                     tokens_input.saturating_add(tokens_cached).saturating_add(tokens_output);
                 row.details.push(format!("{} tokens, {} calls", count(tokens), count(calls)));
@@ -97,15 +99,23 @@ impl Slices {
         };
         let mut shown = cut(&self.models);
         let bought = cut(&self.skus);
-        let notes = bought.iter().map(|row| format!("{}: {}", row.name, row.amount)).collect::<Vec<_>>();
+        let notes =
+            bought.iter().map(|row| format!("{}: {}", row.name, row.amount)).collect::<Vec<_>>();
         if shown.is_empty() {
-            shown.push(Row { name: "nothing".to_owned(), amount: currency.show(all), ..Row::default() });
+            shown.push(Row {
+                name: "nothing".to_owned(),
+                amount: currency.show(all),
+                ..Row::default()
+            });
         }
         Section {
             title: "By model",
             rows: shown,
             notes: vec![format!("By how it was bought: {}.", notes.join("; "))],
-            unarmed: vec![Unarmed { what: "by region", needs: "locations of accounts (inventory)" }],
+            unarmed: vec![Unarmed {
+                what: "by region",
+                needs: "locations of accounts (inventory)",
+            }],
             ..Section::default()
         }
     }
@@ -117,8 +127,10 @@ impl Slices {
         let mut shown = rows(lines.collect(), self.callers_total_nano_usd, currency);
         for (row, caller) in shown.iter_mut().zip(&self.callers) {
             let place = [caller.network.clone(), caller.about.clone()];
-            let place = place.into_iter().flatten().map(|text| named(&text)).collect::<Vec<_>>().join(", ");
-            if let (Some(network), true) = (&caller.network, caller.attribution.starts_with("key")) {
+            let place =
+                place.into_iter().flatten().map(|text| named(&text)).collect::<Vec<_>>().join(", ");
+            if let (Some(network), true) = (&caller.network, caller.attribution.starts_with("key"))
+            {
                 row.name = format!("{} from {}", row.name, named(network));
             }
             row.details = vec![

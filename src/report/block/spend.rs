@@ -155,10 +155,9 @@ impl Spend {
     fn notes(&self, currency: &Currency) -> Vec<String> {
         let provisioned = match (self.has_provisioned, self.provisioned_nano_usd) {
             (false, _) => None,
-            (true, Some(cost)) => Some(format!(
-                "Beside it: {} for capacity paid by the hour.",
-                currency.show(cost)
-            )),
+            (true, Some(cost)) => {
+                Some(format!("Beside it: {} for capacity paid by the hour.", currency.show(cost)))
+            }
             (true, None) => Some(
                 "Beside it: capacity paid by the hour whose price is unknown (ptu and \
                  usd_per_ptu_hour in [price])."
@@ -170,9 +169,10 @@ impl Spend {
 }
 
 fn day_line(facts: &Facts, day: &crate::report::facts::Day) -> DayLine {
-    let same = facts.days.iter().find(|other| {
-        day.date.since(other.date).is_ok_and(|span| span.get_days() == 7)
-    });
+    let same = facts
+        .days
+        .iter()
+        .find(|other| day.date.since(other.date).is_ok_and(|span| span.get_days() == 7));
     let is_known = |other: &&crate::report::facts::Day| {
         facts.covered.is_some_and(|covered| covered.from <= other.period.from.start())
     };
@@ -213,7 +213,8 @@ pub fn median(amounts: &mut [NanoUsd]) -> Option<NanoUsd> {
 fn per_million(sum: Sum) -> Option<NanoUsd> {
     let tokens = sum.priced_tokens();
     let nano = i128::from(sum.cost().0).checked_mul(1_000_000)?;
-    (tokens > 0).then(|| half_even(nano, i128::from(tokens)))
+    (tokens > 0)
+        .then(|| half_even(nano, i128::from(tokens)))
         .and_then(|nano| i64::try_from(nano).ok())
         .map(NanoUsd)
 }

@@ -118,8 +118,14 @@ impl Unattributed {
         }
         if self.estimated_tokens > 0 {
             let cost = self.estimated_nano_usd;
-            let cost = cost.map_or_else(|| "unknown".to_owned(), |cost| format!("about {}", currency.show(cost)));
-            let what = format!("{} tokens that metrics count and no log tells", count(self.estimated_tokens));
+            let cost = cost.map_or_else(
+                || "unknown".to_owned(),
+                |cost| format!("about {}", currency.show(cost)),
+            );
+            let what = format!(
+                "{} tokens that metrics count and no log tells",
+                count(self.estimated_tokens)
+            );
             beside("estimated", cost, what);
         }
         rows

@@ -42,19 +42,30 @@ impl Unseen {
         let quality = &facts.quality;
         let mut unseen = Vec::new();
         for (hub, events) in &quality.lost {
-            unseen.push(format!("{} events of hub {hub} that were gone before they were read", Grouped(*events)));
+            unseen.push(format!(
+                "{} events of hub {hub} that were gone before they were read",
+                Grouped(*events)
+            ));
         }
         if quality.quarantined > 0 {
-            unseen.push(format!("{} records that could not be read, since the first", Grouped(quality.quarantined)));
+            unseen.push(format!(
+                "{} records that could not be read, since the first",
+                Grouped(quality.quarantined)
+            ));
         }
         let uncounted: i64 = quality.ledger.iter().map(|(_, _, _, records, _)| *records).sum();
         if uncounted > 0 {
-            unseen.push(format!("{} records that could not be counted (ledger), since the first", Grouped(uncounted)));
+            unseen.push(format!(
+                "{} records that could not be counted (ledger), since the first",
+                Grouped(uncounted)
+            ));
         }
         if quality.compared.is_empty() {
             unseen.push("whether logs are complete: no metrics come".to_owned());
         }
-        unseen.push("single addresses (Azure masks the last octet), and which key was used".to_owned());
+        unseen.push(
+            "single addresses (Azure masks the last octet), and which key was used".to_owned(),
+        );
         unseen.push("the bill: amounts are tokens times price".to_owned());
         let mut actions = Vec::new();
         for incident in incidents.rows.iter().filter(|row| row.state == "open") {

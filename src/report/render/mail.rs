@@ -96,8 +96,8 @@ impl Rendered {
         let key = key(&self.told, self.told.edition, name);
         let mut letter = self.letter.clone();
         letter.key.clone_from(&key);
-        letter.follows =
-            (self.told.edition != Edition::First).then(|| self::key(&self.told, Edition::First, name));
+        letter.follows = (self.told.edition != Edition::First)
+            .then(|| self::key(&self.told, Edition::First, name));
         let Some(body) = letter.message(destination)? else { return Ok(None) };
         let Told { name: report, scope, period, .. } = &self.told;
         let row = OutboxRow {

@@ -65,9 +65,8 @@ impl Picture {
 }
 
 fn column(facts: &Facts, day: &Day) -> Column {
-    let is_known = |day: &&Day| {
-        facts.covered.is_some_and(|covered| covered.from <= day.period.from.start())
-    };
+    let is_known =
+        |day: &&Day| facts.covered.is_some_and(|covered| covered.from <= day.period.from.start());
     let before = facts.days.iter().filter(|other| {
         other.date < facts.week.begins && other.date.weekday() == day.date.weekday()
     });

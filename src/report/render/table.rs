@@ -91,5 +91,9 @@ pub(super) fn write(
 /// A name that somebody else chose, as no spreadsheet takes it for a formula: such a file arrives by
 /// mail and is opened by a double click.
 pub(super) fn harmless(text: &str) -> String {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() }
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        format!("'{text}")
+    } else {
+        text.to_owned()
+    }
 }

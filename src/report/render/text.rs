@@ -50,7 +50,8 @@ pub fn period(report: &Report) -> String {
 }
 
 fn block(section: &Section) -> String {
-    let mut text = format!("\n{}\n{}\n", section.title.to_uppercase(), "-".repeat(section.title.len()));
+    let mut text =
+        format!("\n{}\n{}\n", section.title.to_uppercase(), "-".repeat(section.title.len()));
     for line in &section.lead {
         text.push_str(&wrapped(line, ""));
     }
