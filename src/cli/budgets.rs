@@ -104,7 +104,7 @@ fn to_json(line: &Line<'_>) -> Value {
     let reached = standing.reached.iter();
     let reached = reached.map(|(percent, at)| json!({ "percent": percent, "at": local(*at) }));
     let told = status.told.iter();
-    let told = told.map(|(mark, at)| json!({ "what": mark.word(), "at": at.to_string() }));
+    let told = told.map(|(mark, at)| json!({ "what": mark.word(), "at": local(EventTime(at.0)) }));
     let spent = status.spent.iter().map(|spent| {
         let (account, deployment) = &spent.place;
         json!({ "account": account, "deployment": deployment, "cost_nano_usd": spent.cost.0 })
@@ -116,7 +116,7 @@ fn to_json(line: &Line<'_>) -> Value {
         "period": standing.period.name,
         "from": local(standing.period.from.start()),
         "until": local(standing.period.until.start()),
-        "counted_until": local(EventTime(standing.until_hour * crate::time::HOUR_MS)),
+        "counted_until": local(status.at),
         "rate_usd": standing.purse.rate.to_string(),
         "amount_nano_usd": standing.purse.amount.0,
         "spent_nano_usd": standing.spent.0,
@@ -191,8 +191,8 @@ fn cells(budget: &Budget, status: &Status, is_terminal: bool) -> Vec<String> {
     cells.extend([
         burn.join(", "),
         at_the_end(budget, status),
-        standing.crossing.map_or("-".to_owned(), |at| budget.zone.local(at)),
-        reached(status),
+        standing.crossing.map_or("-".to_owned(), |at| minute(budget, at)),
+        standing.reached.last().map_or("-".to_owned(), |(percent, _)| format!("{percent} %")),
     ]);
     cells
 }
@@ -208,16 +208,13 @@ fn at_the_end(budget: &Budget, status: &Status) -> String {
     format!("{} {}{range}{basis}", purse.text(projection.total), purse.percent(projection.total))
 }
 
-/// Thresholds, each with its hour.
-fn reached(status: &Status) -> String {
-    let told = |percent: u32| {
-        let mark = Mark::Spent(percent);
-        if status.told.iter().any(|(told, _)| *told == mark) { "" } else { " (not told)" }
-    };
-    let reached = status.standing.reached.iter();
-    let reached = reached.map(|(percent, at)| format!("{percent} % {at}{}", told(*percent)));
-    let reached: Vec<String> = reached.collect();
-    if reached.is_empty() { "-".to_owned() } else { reached.join(", ") }
+/// A moment by the budget's clock, to the minute.
+fn minute(budget: &Budget, at: EventTime) -> String {
+    let mut text = budget.zone.local(at);
+    if text.get(16..19).is_some_and(|seconds| seconds.starts_with(':')) {
+        text.replace_range(16..19, "");
+    }
+    text
 }
 
 /// Twenty cells of the amount: spent, still expected, left.
@@ -239,15 +236,20 @@ fn bar(status: &Status) -> String {
 /// What counts to it, over which time, who spent it, and what is not in it.
 fn about(budget: &Budget, status: &Status) -> String {
     let standing = &status.standing;
-    let local = |minute: crate::time::Minute| budget.zone.local(minute.start());
+    let local = |at: crate::time::Minute| minute(budget, at.start());
     let mut text = format!(
         "{}: {}; from {} until before {}, counted until {}\n",
         printable(&budget.name),
         printable(&budget.scope.text()),
         local(standing.period.from),
         local(standing.period.until),
-        budget.zone.local(EventTime(standing.until_hour * crate::time::HOUR_MS)),
+        minute(budget, status.at),
     );
+    for (percent, at) in &standing.reached {
+        let is_told = status.told.iter().any(|(mark, _)| *mark == Mark::Spent(*percent));
+        let told = if is_told { "" } else { ", not told yet" };
+        text.push_str(&format!("  {percent} % spent by {}{told}\n", minute(budget, *at)));
+    }
     let total = status.spent.iter().fold(NanoUsd(0), |sum, spent| sum.plus(spent.cost));
     let shares = status.spent.iter().take(3).map(|spent| {
         let (account, deployment) = &spent.place;
@@ -260,6 +262,7 @@ fn about(budget: &Budget, status: &Status) -> String {
     }
     let other = status.told.iter().filter(|(mark, _)| !matches!(mark, Mark::Spent(_)));
     for (mark, at) in other {
+        let at = minute(budget, EventTime(at.0));
         text.push_str(&format!("  told of the {} at {at}\n", mark.word()));
     }
     for ((hours, limit), burn) in BURNS.into_iter().zip(standing.burn) {

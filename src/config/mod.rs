@@ -4,8 +4,8 @@
 //! reports what it cannot read and goes on. Secrets are named by the file and looked up elsewhere.
 
 mod backend;
-mod budget;
 mod body;
+mod budget;
 mod hub;
 mod known;
 mod limits;

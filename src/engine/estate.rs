@@ -243,9 +243,6 @@ impl Estate {
         for cause in quiet {
             let now = ArrivalTime((hour + 1) * HOUR_MS);
             changes.extend(self.tracker.quiet(&cause, enough, now));
-            if let Some(tracked) = self.tracker.open(&cause) {
-                changes.incidents.push((cause.clone(), tracked.clone()));
-            }
         }
         changes
     }

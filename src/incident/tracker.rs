@@ -554,6 +554,7 @@ fn merge(tracked: &mut Tracked, seen: Incident, score: f64) {
         known.bound = seen.bound;
         known.unit = seen.unit;
         known.evidence = seen.evidence;
+        known.response = seen.response;
     }
 }
 

@@ -33,6 +33,8 @@ const BAND_DAYS: i64 = 120;
 pub struct Status {
     /// The budget's place in the settings.
     pub place: usize,
+    /// Everything before this moment is counted.
+    pub at: EventTime,
     /// Spent, burn, projection and crossing.
     pub standing: Standing,
     /// What each deployment spent, largest first.
@@ -138,8 +140,8 @@ impl Reader {
             let from = standing.period.from.0;
             let told =
                 told.iter().filter(|(name, begin, ..)| *name == budget.name && *begin == from);
-            let told = told.map(|(_, _, mark, at)| (*mark, *at)).collect();
-            Some(Status { place, standing, spent, told, days })
+            let told = told.map(|(_, _, mark, told)| (*mark, *told)).collect();
+            Some(Status { place, at, standing, spent, told, days })
         });
         Ok(statuses.collect())
     }

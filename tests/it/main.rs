@@ -45,6 +45,7 @@ mod tidy;
 mod traps;
 mod trace_variants;
 mod traces;
+mod routes;
 mod run;
 mod retention;
 mod smtp_peer;

@@ -302,17 +302,21 @@ impl Engine {
             return;
         }
         let touched = self.budgets.take(&effects.accounts, &self.accounts, &self.env);
+        self.close_budget_hours(effects);
         for (at, hour) in touched {
             self.look_ahead_of(at, hour, effects);
         }
+    }
+
+    fn close_budget_hours(&mut self, effects: &mut Effects) {
         let slowest = self.hubs.values().map(|hub| hub.waited_for).min();
         let Some(slowest) = slowest.filter(|slowest| slowest.0 > i64::MIN) else { return };
         let now = slowest.0.saturating_sub(self.env.settings.lateness_ms).div_euclid(HOUR_MS);
-        let oldest = self.budgets.books.iter().filter_map(|book| book.ledger.first_hour()).min();
-        let first = self.budgets.closed_hour.or(oldest).unwrap_or(now).max(now - MAX_HOURS);
         if self.budgets.closed_hour.is_some_and(|closed| closed >= now) {
             return;
         }
+        let oldest = self.budgets.books.iter().filter_map(|book| book.ledger.first_hour()).min();
+        let first = self.budgets.closed_hour.or(oldest).unwrap_or(now).max(now - MAX_HOURS);
         for closed in first..now {
             self.judge_budgets(closed + 1, effects);
         }
@@ -328,10 +332,11 @@ impl Engine {
         // What just ends at `at` is over, and nothing of the next hour has begun.
         let now = at.0.saturating_sub(1).div_euclid(HOUR_MS);
         let count = self.env.settings.budgets.len();
-        (0..count).map(|place| self.stands(place, now + 1)).collect()
+        let complete = at.0.div_euclid(HOUR_MS);
+        (0..count).map(|place| self.stands(place, (now + 1, complete))).collect()
     }
 
-    fn stands(&mut self, at: usize, until: i64) -> Option<Stands> {
+    fn stands(&mut self, at: usize, (until, complete): (i64, i64)) -> Option<Stands> {
         let Self { env, budgets, accounts, .. } = self;
         let week = budgets.week(at, until, accounts, env);
         let budget = env.settings.budgets.get(at)?;
@@ -348,7 +353,9 @@ impl Engine {
         let expected: Expected<'_> =
             week.as_ref().map(|week| (&of as &dyn Fn(i64) -> f64, week.learnt));
         let (from, _) = hours_of(&period);
-        let standing = Standing::of(budget, (period, purse), (ledger, View::All), until, expected);
+        let view = (ledger, View::All);
+        let mut standing = Standing::of(budget, (period, purse), view, until, expected);
+        standing.burn = standing.burns(view, complete, expected);
         let name = |(account, deployment): (u32, u32)| {
             let account = accounts.values().find(|known| known.id == account)?;
             let text = account.names.text(deployment).to_owned();

@@ -110,7 +110,7 @@ impl Standing {
             reached,
             first_hour: ledger.first_hour(),
         };
-        standing.burn = standing.burns(ledger, view, expected);
+        standing.burn = standing.burns((ledger, view), until_hour, expected);
         standing.look_ahead(expected);
         standing
     }
@@ -156,18 +156,25 @@ impl Standing {
         enough && self.is_running() && i128::from(projection.total.0) * 100 > whole
     }
 
-    fn burns(&self, ledger: &Ledger, view: View, expected: Expected<'_>) -> [Option<Burn>; 2] {
+    /// How fast money went in the hours before `end_hour`.
+    pub(super) fn burns(
+        &self,
+        (ledger, view): (&Ledger, View),
+        end_hour: i64,
+        expected: Expected<'_>,
+    ) -> [Option<Burn>; 2] {
         let (from, end) = hours_of(&self.period);
         let allowed = self.purse.amount.usd() / as_float((end - from).max(1));
         BURNS.map(|(hours, _)| {
             if allowed <= 0.0 {
                 return None;
             }
-            let start = (self.until_hour - hours).max(from);
-            let parts = ledger.range(start, self.until_hour);
-            let spent: f64 = parts.map(|(hour, part)| part.cost(hour, view).usd()).sum();
+            let start = (end_hour - hours).max(from);
+            let parts = ledger.range(start, end_hour);
+            let spent = parts.fold(NanoUsd(0), |sum, (hour, part)| sum.plus(part.cost(hour, view)));
+            let spent = spent.usd();
             let usual: f64 = match expected {
-                Some((of, true)) => (start..self.until_hour).map(of).sum(),
+                Some((of, true)) => (start..end_hour).map(of).sum(),
                 Some((_, false)) | None => 0.0,
             };
             let times = spent / (allowed * as_float(hours));

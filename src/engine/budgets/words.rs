@@ -50,7 +50,8 @@ pub(super) fn describe(
 ) -> Incident {
     let About { budget, standing, spenders, .. } = about;
     let is_priced = standing.unpriced == 0 && standing.untold == 0;
-    let over = standing.spent.0.saturating_sub(standing.purse.amount.0).max(0);
+    // What may have been spent by now, if every hour had the same.
+    let allowed = standing.purse.amount.usd() * standing.elapsed();
     // An early look knows no projection, and its severity must not depend on one.
     let per_day = standing.at_risk().filter(|_| is_priced && verdict == Verdict::Closing);
     let learnt = standing.projection.is_some_and(|projection| projection.learnt);
@@ -58,16 +59,20 @@ pub(super) fn describe(
         rule: RULE_ID.to_owned(),
         rule_name: RULE_NAME.to_owned(),
         account: budget.name.clone(),
+        owner: match budget.scope.owners.as_slice() {
+            [owner] => Some(owner.clone()),
+            [] | [_, _, ..] => None,
+        },
         severity: severity(about, per_day),
         state: State::Open,
         first_window: standing.period.from.start(),
         last_window: EventTime(now * HOUR_MS),
         opened_at: moment,
         observed: standing.spent.usd(),
-        expected: standing.purse.amount.usd() * standing.elapsed(),
+        expected: allowed,
         bound: standing.purse.amount.usd(),
         unit: format!("USD in {}", standing.period.name),
-        cost: is_priced.then_some(NanoUsd(over)),
+        cost: is_priced.then(|| NanoUsd::from_usd((standing.spent.usd() - allowed).max(0.0))),
         cost_per_day: per_day,
         evidence: evidence(about),
         response: response(budget, spenders),
