@@ -273,20 +273,30 @@ fn eml(section: &Section<'_>, walk: &mut Walk<'_>) -> Arc<dyn Settings> {
 /// Puts what the destination itself finds wrong where it stands in the file.
 fn validate(destination: &Destination, section: &Section<'_>, walk: &mut Walk<'_>) {
     let Err(invalid) = destination.validate() else { return };
-    for problem in invalid.problems {
-        report(&problem, section, walk);
+    // Chosen before any is told: two wrong items of one list are two problems.
+    let mut problems = invalid.problems;
+    problems.retain(|problem| is_news(problem, section, walk));
+    for problem in problems {
+        tell(&problem, section, walk);
     }
 }
 
 /// Puts a problem where it stands in the file.
 pub(super) fn report(problem: &Problem, section: &Section<'_>, walk: &mut Walk<'_>) {
+    if is_news(problem, section, walk) {
+        tell(problem, section, walk);
+    }
+}
+
+/// A missing or unreadable field has been reported and now only looks empty.
+fn is_news(problem: &Problem, section: &Section<'_>, walk: &Walk<'_>) -> bool {
     let key = key(problem, section);
     let at = section.key_at(key);
     let whole = at.start..section.value_at(key).end.max(at.end);
-    // A missing or unreadable field has been reported and now only looks empty.
-    if !section.has(key) || walk.findings.is_reported(&whole) {
-        return;
-    }
+    section.has(key) && !walk.findings.is_reported(&whole)
+}
+
+fn tell(problem: &Problem, section: &Section<'_>, walk: &mut Walk<'_>) {
     let at = place(problem, section);
     walk.findings.report(at, problem.to_string(), mend(problem));
 }

@@ -126,6 +126,7 @@ async fn the_others_hear_that_a_receiver_is_gone_and_it_hears_nothing_more() {
         files: Files::default(),
         directory: None,
         reports: None,
+        heartbeat: None,
     };
     service.run(&CancellationToken::new(), &mut Unwatched).await.unwrap();
     assert_eq!(listener.deliveries().len(), 1, "it was called again");
