@@ -147,6 +147,26 @@ impl Zone {
         Ok(EventTime(begins.as_millisecond()))
     }
 
+    /// Day of the week from Monday (0 to 6) and minute of the day, by the local clock.
+    ///
+    /// # Errors
+    /// A moment beyond the calendar.
+    pub fn week_minute(&self, at: EventTime) -> Result<(usize, u16), DaysError> {
+        let local = self.rules.to_datetime(Timestamp::from_millisecond(at.0)?);
+        let day = usize::try_from(local.weekday().to_monday_zero_offset()).unwrap_or(0);
+        let minute = i16::from(local.hour()) * 60 + i16::from(local.minute());
+        Ok((day, u16::try_from(minute).unwrap_or(0)))
+    }
+
+    /// The moment that a local date and time, such as `2026-12-01T22:00`, means: the first where the
+    /// clock shows it twice, the change itself where never. `None` for anything else.
+    #[must_use]
+    pub fn moment(&self, local: &str) -> Option<EventTime> {
+        let local: jiff::civil::DateTime = local.parse().ok()?;
+        let at = self.rules.to_ambiguous_timestamp(local).compatible().ok()?;
+        Some(EventTime(at.as_millisecond()))
+    }
+
     /// `at` by the local clock, such as `2026-10-25T02:00:00+02:00`.
     #[must_use]
     pub fn local(&self, at: EventTime) -> String {

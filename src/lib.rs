@@ -24,6 +24,7 @@
 //! | [`aggregate`] | rows become calls, once each; calls become sums per minute, deployment, caller |
 //! | [`detect`] | sums against the past; a detector is one entry of [`DETECTORS`](detect::DETECTORS) |
 //! | [`incident`] | findings of one cause become one incident, with evidence, money and a life |
+//! | [`route`] | who hears of an incident, when and in which company; silences |
 //! | [`engine`] | the pure whole: [`Account`](engine::account::Account) is the shard, [`Estate`](engine::estate::Estate) what spans accounts |
 //! | [`store`] | one SQLite file, one writer; the only truth about positions |
 //! | [`notify`] | renders once, signs, sends, retries: mail, webhook, folder of mails |
@@ -34,6 +35,7 @@
 //! | module | what it is for |
 //! |---|---|
 //! | [`event`], [`time`], [`money`], [`severity`] | the words all others use: rows, batches, event and arrival time, nano-USD |
+//! | [`action`] | what people do about incidents and silences, with author and answer |
 //! | [`days`] | local days, weeks and months as ranges of the UTC hours that sums are kept by |
 //! | [`problem`] | what is wrong with a file that a person wrote: where, and how to mend it |
 //! | [`azure`] | who we are to Entra ID, and a modest and patient client of Azure's REST APIs |
@@ -51,8 +53,8 @@
 //! A module imports leftwards only; the edges do not know each other. A test holds them to it.
 //!
 //! ```text
-//! event, time, days, money, severity, problem, failpoint ← decode ← known, price ← aggregate ← detect ← incident
-//!   ← engine ← azure ← source, store, notify, files, simulate, emulator ← telemetry, config, pipeline, demo, cli
+//! event, time, days, money, severity, action, problem, failpoint ← decode ← known, price ← aggregate ← detect ← incident
+//!   ← route ← engine ← azure ← source, store, notify, files, simulate, emulator ← telemetry, config, pipeline, demo, cli
 //! ```
 //!
 //! # What always holds
@@ -79,6 +81,7 @@ pub mod time;
 pub mod days;
 pub mod money;
 pub mod severity;
+pub mod action;
 pub mod problem;
 pub mod failpoint;
 pub mod decode;
@@ -87,6 +90,7 @@ pub mod price;
 pub mod aggregate;
 pub mod detect;
 pub mod incident;
+pub mod route;
 pub mod engine;
 pub mod azure;
 pub mod source;

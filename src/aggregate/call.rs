@@ -142,6 +142,12 @@ impl Merged {
         self.deployment.name == deployment
     }
 
+    /// Number of the caller's network; [`NONE`] while no row has told it.
+    #[must_use]
+    pub const fn network(&self) -> u32 {
+        self.network
+    }
+
     /// Tokens, if any row carries them.
     #[must_use]
     pub const fn tokens(&self) -> Option<Tokens> {

@@ -286,6 +286,30 @@ impl Calls {
         ended
     }
 
+    /// The call that ended first within `span` (both ends in it) among those that `is_one` takes, and
+    /// when the hub took its first row; `None` for that once the call has settled. Looks at every
+    /// call that is remembered.
+    #[must_use]
+    pub fn earliest(
+        &self,
+        span: &RangeInclusive<EventTime>,
+        names: &Names,
+        is_one: impl Fn(&Merged) -> bool,
+    ) -> Option<(EventTime, Option<ArrivalTime>)> {
+        let seen = |(id, call): (&u128, &Call)| {
+            let (merged, taken) = match call {
+                Call::Settled(merged) => (*merged, None),
+                Call::Open(rows) => {
+                    let merged = rows.iter().map(Merged::of).reduce(|a, b| a.with(b, names))?;
+                    (merged, rows.iter().map(|row| row.enqueued).min())
+                }
+            };
+            let is_in = span.contains(&merged.first_end) && is_one(&merged);
+            is_in.then_some((merged.first_end, *id, taken))
+        };
+        self.known.iter().filter_map(seen).min().map(|(ended, _, taken)| (ended, taken))
+    }
+
     /// Calls remembered now.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -1,22 +1,17 @@
 //! One service of Azure over HTTPS: with our token, at a measured pace, and nowhere else.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use azure_core::credentials::{AccessToken, Secret, TokenCredential};
+use azure_core::credentials::Secret;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Response, Url};
-use tokio::sync::Mutex;
-use tokio::time::timeout;
 
-use super::{Clock, Identity, Limit, Pace, RestError};
+use super::{Clock, Identity, Limit, Pace, RestError, Tokens};
 
 /// Largest answer that is read.
 const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 /// Largest part of an error's body that is read.
 const MAX_ERROR_BYTES: usize = 16 * 1024;
-/// A token is renewed this long before it ends, so that none ends on its way.
-const MARGIN_MS: i64 = 5 * crate::time::MINUTE_MS;
 
 /// What is asked, and as whom.
 #[derive(Debug, Clone)]
@@ -35,17 +30,9 @@ pub struct Service {
 pub struct Client {
     http: reqwest::Client,
     service: Service,
-    pace: Pace,
     clock: Clock,
     limit: Limit,
-    held: Mutex<Held>,
-}
-
-/// What proves who we are, as far as we have it.
-#[derive(Default)]
-struct Held {
-    credential: Option<Arc<dyn TokenCredential>>,
-    token: Option<AccessToken>,
+    tokens: Tokens,
 }
 
 impl Client {
@@ -64,7 +51,8 @@ impl Client {
             .build()
             .map_err(RestError::of_transport)?;
         let limit = Limit::new(pace.distance);
-        Ok(Self { http, service, pace, clock, limit, held: Mutex::default() })
+        let tokens = Tokens::new(&service.scope, service.identity.clone(), pace.answer);
+        Ok(Self { http, service, clock, limit, tokens })
     }
 
     /// Posts a JSON body to `path` below the service's address and reads the whole answer. A token
@@ -85,10 +73,11 @@ impl Client {
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        let token = self.token(None).await?;
+        let token = self.tokens.token((self.clock)()).await?;
         let answer = self.send(url.clone(), body.clone(), &token).await;
         let Err(RestError::Unauthorized { .. }) = answer else { return answer };
-        let token = self.token(Some(&token)).await?;
+        self.tokens.forget(&token).await;
+        let token = self.tokens.token((self.clock)()).await?;
         match self.send(url, body, &token).await {
             Err(RestError::Unauthorized { reason }) => Err(RestError::Refused {
                 reason: format!(
@@ -118,41 +107,6 @@ impl Client {
         let body = read(&mut answer, MAX_ERROR_BYTES).await.unwrap_or_default();
         Err(RestError::of_status(status, after, &body, self.service.needs))
     }
-
-    /// A token that is good for some minutes yet, and is not `refused`.
-    async fn token(&self, refused: Option<&Secret>) -> Result<Secret, RestError> {
-        let mut held = self.held.lock().await;
-        if let (Some(refused), Some(token)) = (refused, &held.token)
-            && token.token == *refused
-        {
-            // The credential keeps tokens too, so it goes with the token.
-            *held = Held::default();
-        }
-        if let Some(token) = &held.token
-            && ends_ms(token) > (self.clock)().saturating_add(MARGIN_MS)
-        {
-            return Ok(token.token.clone());
-        }
-        let credential = match &held.credential {
-            Some(credential) => Arc::clone(credential),
-            None => {
-                let made = self.service.identity.credential();
-                let made = made.map_err(|error| RestError::of_identity(&error))?;
-                Arc::clone(held.credential.insert(made))
-            }
-        };
-        let scopes = [self.service.scope.as_str()];
-        let asking = timeout(self.pace.answer, credential.get_token(&scopes, None)).await;
-        let within = self.pace.answer.as_secs();
-        let token = asking
-            .map_err(|_| RestError::Identity(format!("no answer within {within}s")))?
-            .map_err(|error| RestError::of_identity(&error))?;
-        Ok(held.token.insert(token).token.clone())
-    }
-}
-
-fn ends_ms(token: &AccessToken) -> i64 {
-    token.expires_on.unix_timestamp().saturating_mul(1_000)
 }
 
 async fn read(answer: &mut Response, most: usize) -> Result<Vec<u8>, RestError> {
@@ -167,7 +121,7 @@ async fn read(answer: &mut Response, most: usize) -> Result<Vec<u8>, RestError> 
 }
 
 /// How long `Retry-After` asks to wait: seconds, or a date (RFC 9110, section 10.2.3).
-fn retry_after(headers: &HeaderMap, now_ms: i64) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap, now_ms: i64) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));

@@ -4,6 +4,7 @@ mod answer;
 mod client;
 pub mod directory;
 mod pace;
+mod tokens;
 mod trust;
 
 use std::sync::Arc;
@@ -15,9 +16,11 @@ use azure_identity::{
 };
 
 pub use answer::RestError;
+pub(crate) use client::retry_after;
 pub use client::{Client, Service};
 pub use directory::{Directory, DirectorySettings, NamesById};
 pub use pace::{Limit, Pace, Pauses};
+pub use tokens::Tokens;
 pub use trust::distrust;
 
 /// Wall clock in milliseconds since 1970; the pipeline reads it, tests pass their own.

@@ -113,12 +113,8 @@ fn summary(config: &Config) -> String {
         line("names", &format!("of identities from {at}, kept in {}", directory.file.display()));
     }
     for destination in &config.destinations {
-        let kind = match destination {
-            Destination::Email(_) => "email",
-            Destination::Webhook(_) => "webhook",
-            Destination::EmlFolder(_) => "eml",
-        };
-        let (name, least) = (destination.name(), destination.min_severity());
+        let Destination { name, min_severity: least, settings } = destination;
+        let kind = settings.word();
         line("destination", &format!("{name}: {kind}, from severity {least}"));
     }
     if config.destinations.is_empty() {

@@ -12,6 +12,7 @@ use crate::aggregate::names::KEY_TEXT;
 use crate::demo::{self, DemoOptions, Stage, Verdict};
 use crate::incident::{Announcement, CallerShare, Incident, Kind};
 use crate::money::{Grouped, NanoUsd};
+use crate::notify::chart;
 use crate::simulate::{Options, Scenario};
 
 /// Shows the whole job on this machine: an event hub, two weeks of traffic, a stolen key, the alert.
@@ -83,8 +84,8 @@ fn told(verdict: &Verdict) -> String {
             "\ntokens an hour of {}, last 48 hours, against the seasonal curve (MSTL):\n  observed  {}\n  \
              expected  {}\n",
             printable(&day.deployment),
-            demo::chart::bars(&day.observed, scale),
-            demo::chart::bars(&day.expected, scale),
+            chart::bars(&day.observed, scale),
+            chart::bars(&day.expected, scale),
         ));
     }
     text.push_str("\ncompared with the truth of the simulation:\n");

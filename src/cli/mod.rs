@@ -1,6 +1,7 @@
 //! The commands. Standard output is data, standard error is the rest.
 
 mod demo;
+mod desk;
 mod doctor;
 mod emulator;
 mod estimates;
@@ -13,7 +14,10 @@ mod incidents;
 mod prices;
 mod purge;
 mod replay;
+mod routes;
 mod run;
+mod silence;
+mod schema;
 mod simulate;
 mod spend;
 mod test_alert;
@@ -55,11 +59,14 @@ enum Command {
     TestAlert(test_alert::Args),
     Replay(replay::Args),
     Incidents(incidents::Args),
+    Silence(silence::Args),
+    Routes(routes::Args),
     Doctor(doctor::Args),
     Prices(prices::Args),
     Spend(spend::Args),
     Budgets(budgets::Args),
     Purge(purge::Args),
+    Schema(schema::Args),
     Simulate(simulate::Args),
     Emulator(Box<emulator::Args>),
 }
@@ -117,11 +124,14 @@ async fn execute(command: Command) -> anyhow::Result<Exit> {
         Command::TestAlert(args) => test_alert::run(args).await,
         Command::Replay(args) => replay::run(args).await,
         Command::Incidents(args) => incidents::run(args).await,
+        Command::Silence(args) => silence::run(&args).await,
+        Command::Routes(args) => routes::run(&args).await,
         Command::Doctor(args) => doctor::run(args).await,
         Command::Prices(args) => prices::run(args).await,
         Command::Spend(args) => spend::run(&args).await,
         Command::Budgets(args) => budgets::run(&args).await,
         Command::Purge(args) => purge::run(&args).await,
+        Command::Schema(args) => schema::run(&args),
         Command::Simulate(args) => simulate::run(&args),
     }
 }

@@ -71,7 +71,8 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     }
     let ask = |settings| Directory::start(settings, azure::Pace::default(), Arc::clone(&clock));
     let (directory, destinations) = (config.directory.map(ask), config.destinations);
-    let service = Service { core, source, destinations, clock, files, directory };
+    let plan = config.plan;
+    let service = Service { core, source, destinations, plan, clock, files, directory };
     let mut watch = Watcher { capture };
     let source = service.run(&stop, &mut watch).await?;
     source.close().await;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::{Exit, check, print};
 use crate::incident::{Announcement, Incident, Kind, Response};
-use crate::notify::{AnyChannel, deliver, render};
+use crate::notify::{deliver, render};
 use crate::pipeline::wall_clock;
 use crate::time::{ArrivalTime, EventTime};
 
@@ -25,16 +25,16 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     let Some(config) = check::load_or_tell(&args.config)? else { return Ok(Exit::Configuration) };
     let wanted = |name: &str| args.destination.as_deref().is_none_or(|only| only == name);
     let chosen: Vec<_> =
-        config.destinations.into_iter().filter(|destination| wanted(destination.name())).collect();
+        config.destinations.into_iter().filter(|destination| wanted(&destination.name)).collect();
     anyhow::ensure!(!chosen.is_empty(), "no such destination in {}", args.config.display());
     let now_ms = wall_clock()();
     let announcement = announcement(now_ms);
     let mut failed = 0;
     for destination in chosen {
-        let name = destination.name().to_owned();
+        let name = destination.name.clone();
         for notification in render(&announcement, std::slice::from_ref(&destination))? {
-            let channel = AnyChannel::try_from(destination.clone())?;
-            let outcome = deliver::attempt(&channel, &notification, now_ms / 1000).await;
+            let channel = destination.connect()?;
+            let outcome = deliver::attempt(&*channel, &notification, now_ms / 1000).await;
             match outcome.result {
                 Ok(()) => print(&format!("{name}: delivered\n"))?,
                 Err(error) => {

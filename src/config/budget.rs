@@ -233,7 +233,6 @@ fn is_object_id(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::config::{Config, look_up, parse, placeholder};
 
     const HUB: &str =

@@ -5,7 +5,7 @@ use crate::aggregate::join::JoinSettings;
 use crate::detect::DetectSettings;
 use crate::engine::EngineSettings;
 
-pub(super) const ENGINE: &[&str] = &["lateness", "callers_per_hour", "max_accounts"];
+pub(super) const ENGINE: &[&str] = &["lateness", "callers_per_hour", "max_accounts", "reopen"];
 pub(super) const JOIN: &[&str] = &["attribution", "horizon", "max_open", "max_known"];
 pub(super) const DETECT: &[&str] = &[
     "score",
@@ -22,6 +22,9 @@ pub(super) fn engine(section: Option<Section<'_>>, walk: &mut Walk<'_>) -> Engin
     let Some(section) = section else { return settings };
     if let Some(ms) = section.duration("lateness", ("0s", "1h"), walk) {
         settings.lateness_ms = ms;
+    }
+    if let Some(ms) = section.duration("reopen", ("0s", "7d"), walk) {
+        settings.reopen_ms = ms;
     }
     count(&section, "callers_per_hour", 1_000_000, walk, &mut settings.callers_per_hour);
     count(&section, "max_accounts", 100_000, walk, &mut settings.max_accounts);

@@ -4,6 +4,7 @@
 //! reports what it cannot read and goes on. Secrets are named by the file and looked up elsewhere.
 
 mod backend;
+mod body;
 mod budget;
 mod hub;
 mod known;
@@ -12,6 +13,7 @@ mod metrics_api;
 mod notify;
 mod owner;
 mod price;
+mod route;
 mod secret;
 mod section;
 mod store;
@@ -30,11 +32,14 @@ use crate::files::Files;
 use crate::notify::Destination;
 use crate::problem::{self, Findings};
 pub use crate::problem::{Problem, Problems};
+use crate::route::Plan;
 use crate::source::event_hubs::HubSettings;
 use crate::source::metrics_api::MetricsSettings;
 use crate::store::StoreSettings;
+pub use notify::{CHANNELS, ChannelKind};
 pub use price::{BookError, PriceSettings, open_book, read_book};
 pub use secret::{SecretRef, look_up, placeholder};
+pub use section::duration_ms;
 use section::{Lookup, Section, Walk};
 
 /// Largest configuration or price book that is read, in bytes.
@@ -53,6 +58,8 @@ pub struct Config {
     pub engine: EngineSettings,
     /// Where announcements go, with unique names.
     pub destinations: Vec<Destination>,
+    /// Who hears of what, and when.
+    pub plan: Plan,
     /// The price book and the terms beside it.
     pub price: PriceSettings,
     /// Networks with a name, lists of networks, and names of identities; read unless secrets were
@@ -180,10 +187,14 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
         "join",
         "detect",
         "notify",
+        "route",
+        "inhibit",
+        "time",
+        "maintenance",
+        "storm",
         "store",
         "caller",
     ];
-    const NOTIFY: &[&str] = &["email", "webhook", "eml"];
     let top = Section::open(tree, 0..0, "the top of the file", KEYS, walk);
     let database = top.path("database", walk).unwrap_or_else(|| walk.folder.join("tokenwatch.db"));
     let price = price::price(table(&top, "price", ("[price]", price::PRICE), walk), walk);
@@ -219,16 +230,18 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
     let mut store = store::store(table(&top, "store", ("[store]", store::STORE), walk), walk);
     store.callers = store::caller(table(&top, "caller", ("[caller]", store::CALLER), walk), walk);
     let mut destinations = Vec::new();
-    if let Some(notify) = table(&top, "notify", ("[notify]", NOTIFY), walk) {
+    let words: Vec<&str> = CHANNELS.iter().map(|kind| kind.word).collect();
+    if let Some(notify) = table(&top, "notify", ("[notify]", &words), walk) {
         let mut seen = Seen::default();
-        for (key, label, known, read) in KINDS {
-            for section in tables(&notify, key, (label, known), walk) {
-                let destination = read(&section, walk);
-                seen.name(destination.name(), &section, walk);
+        for kind in CHANNELS {
+            for section in tables(&notify, kind.word, (kind.header, kind.keys), walk) {
+                let destination = notify::read(kind, &section, walk);
+                seen.name(&destination.name, &section, walk);
                 destinations.push(destination);
             }
         }
     }
+    let plan = route::plan(&top, &destinations, walk);
     let (files, directory) = known::read(&top, &database, walk);
     engine.owners = owner::owners(&top, walk);
     let known = (files.is_read()).then(|| files.known());
@@ -238,17 +251,8 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
         known: known.as_deref(),
     };
     engine.budgets = budget::budgets(&top, &beside, walk);
-    Config { database, hubs, metrics, engine, destinations, price, files, directory, store }
+    Config { database, hubs, metrics, engine, destinations, plan, price, files, directory, store }
 }
-
-type ReadDestination = fn(&Section<'_>, &mut Walk<'_>) -> Destination;
-
-/// Every kind of destination: key, header, keys of the table, reader.
-const KINDS: &[(&str, &str, &[&str], ReadDestination)] = &[
-    ("email", "[[notify.email]]", notify::EMAIL, notify::email),
-    ("webhook", "[[notify.webhook]]", notify::WEBHOOK, notify::webhook),
-    ("eml", "[[notify.eml]]", notify::EML, notify::eml),
-];
 
 /// What must not occur twice.
 #[derive(Default)]

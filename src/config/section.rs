@@ -7,6 +7,7 @@ use secrecy::SecretString;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::notify::CHANNELS;
 use super::secret::{self, SecretRef};
 use crate::price::read::Fields;
 use crate::problem::Findings;
@@ -45,15 +46,17 @@ const KNOWN: &[(&str, &[&str])] = &[
     ("[engine]", super::limits::ENGINE),
     ("[join]", super::limits::JOIN),
     ("[detect]", super::limits::DETECT),
+    ("[route]", super::route::ROUTE),
+    ("[[inhibit]]", super::route::INHIBIT),
+    ("[[time]]", super::route::TIME),
+    ("[[maintenance]]", super::route::MAINTENANCE),
+    ("[storm]", super::route::STORM),
     ("[store]", super::store::STORE),
     ("[caller]", super::store::CALLER),
     ("[price]", super::price::PRICE),
     ("a deployment", super::price::DEPLOYMENT),
     ("[[price.discount]]", super::price::DISCOUNT),
     ("[[price.exchange]]", super::price::EXCHANGE),
-    ("[[notify.email]]", super::notify::EMAIL),
-    ("[[notify.webhook]]", super::notify::WEBHOOK),
-    ("[[notify.eml]]", super::notify::EML),
 ];
 
 impl<'t> Section<'t> {
@@ -129,6 +132,13 @@ impl<'t> Section<'t> {
             Some(_) => {}
         }
         text.map(str::to_owned)
+    }
+
+    /// The texts of a list, each with its place; nothing is reported.
+    pub(super) fn texts_at(&self, key: &str) -> Vec<(String, Range<usize>)> {
+        let list = self.value(key).and_then(|value| value.get_ref().as_array());
+        let items = list.into_iter().flat_map(|list| list.iter());
+        items.filter_map(|item| Some((item.get_ref().as_str()?.to_owned(), item.span()))).collect()
     }
 
     pub(super) fn texts(&self, key: &str, walk: &mut Walk<'_>) -> Option<Vec<String>> {
@@ -289,7 +299,8 @@ impl<'t> Section<'t> {
 }
 
 /// Milliseconds of a whole number with a unit; `None` for anything else and for too much.
-pub(super) fn duration_ms(text: &str) -> Option<i64> {
+#[must_use]
+pub fn duration_ms(text: &str) -> Option<i64> {
     let digits = text.find(|c: char| !c.is_ascii_digit())?;
     let (number, unit) = text.split_at_checked(digits)?;
     let unit_ms = match unit.trim() {
@@ -308,7 +319,9 @@ fn mend_key(name: &str, label: &str, known: &[&str]) -> String {
     if let Some((_, near)) = near.filter(|(far, near)| *far <= (near.len() / 3).max(1)) {
         return format!("did you mean `{near}`?");
     }
-    let elsewhere = KNOWN.iter().find(|(other, keys)| *other != label && keys.contains(&name));
+    let channels = CHANNELS.iter().map(|kind| (kind.header, kind.keys));
+    let mut tables = KNOWN.iter().copied().chain(channels);
+    let elsewhere = tables.find(|(other, keys)| *other != label && keys.contains(&name));
     if let Some((other, _)) = elsewhere {
         return format!("`{name}` belongs to {other}");
     }

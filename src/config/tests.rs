@@ -1,7 +1,10 @@
 //! Configurations, good and bad.
 
+use std::any::Any;
+
 use super::*;
 use crate::azure::Identity;
+use crate::notify::{self, EmailSettings, EmlSettings};
 use crate::source::event_hubs::{Start, Transport};
 
 const HUB: &str = "[[hub]]\nname = \"a\"\nnamespace = \"n.servicebus.windows.net\"\nhub = \"h\"\n";
@@ -15,6 +18,12 @@ fn secrets(secret: &SecretRef) -> Result<SecretString, String> {
         SecretRef::File(path) if path.ends_with("there.pem") => placeholder(secret),
         SecretRef::File(path) => Err(format!("cannot read {}", path.display())),
     }
+}
+
+#[track_caller]
+fn settings<T: notify::Settings>(destination: &Destination) -> &T {
+    let settings: &dyn Any = &*destination.settings;
+    settings.downcast_ref().unwrap()
 }
 
 #[track_caller]
@@ -77,10 +86,11 @@ fn every_setting_arrives() {
     assert!((config.engine.detect.ceiling_usd_per_hour - 1000.5).abs() < 1e-9);
     let hub = config.hubs.first().unwrap();
     assert_eq!((hub.start, hub.prefetch), (Start::Latest, 16));
-    let Some(Destination::Email(mail)) = config.destinations.first() else { panic!("no mail") };
-    assert_eq!((mail.port, mail.min_severity.word()), (587, "medium"));
+    let [first, _, last] = config.destinations.as_slice() else { panic!("not three") };
+    let mail: &EmailSettings = settings(first);
+    assert_eq!((mail.port, first.min_severity.word()), (587, "medium"));
     assert_eq!(mail.ca_file.as_deref(), Some(Path::new("conf/there.pem")));
-    let Some(Destination::EmlFolder(eml)) = config.destinations.last() else { panic!("no eml") };
+    let eml: &EmlSettings = settings(last);
     assert_eq!(eml.folder, Path::new("conf/f"));
 }
 

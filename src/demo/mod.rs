@@ -4,7 +4,6 @@
 //! Two weeks of history lie in the emulator and cross AMQP to the service; then the live part is
 //! sent by Microsoft's own producer on the emulator's faster clock, with the attack in it.
 
-pub mod chart;
 mod feed;
 mod networks;
 mod verdict;
@@ -24,10 +23,11 @@ use crate::event::Batch;
 use crate::files::Files;
 use crate::incident::{Announcement, Severity};
 use crate::notify::listener::{Listener, ListenerError};
-use crate::notify::{Destination, EmlSettings, WebhookSettings};
+use crate::notify::{Body, Destination, EmlSettings, HttpSettings, WebhookSettings, receivers};
 use crate::pipeline::{Core, PipelineError, Service, Watch, wall_clock};
 use crate::price::PriceBook;
 use crate::problem::Problems;
+use crate::route::Plan;
 use crate::simulate::{Options, Simulation, Truth};
 use crate::source::event_hubs::{Auth, EventHubs, HubSettings, Pace, Start, Transport};
 use crate::store::{Store, StoreError};
@@ -294,26 +294,26 @@ impl Parts {
         let source = EventHubs::start(vec![hub], &HashMap::new(), core.store.epoch, pace);
         let destinations = self.destinations.clone();
         let files = self.files.clone();
-        Ok(Service { core, source, destinations, clock: wall_clock(), files, directory: None })
+        let plan = Plan::everybody(receivers(&destinations));
+        let (clock, directory) = (wall_clock(), None);
+        Ok(Service { core, source, destinations, plan, clock, files, directory })
     }
 }
 
 fn destinations(mails: &Path, listener: &Listener, secret: SecretString) -> Vec<Destination> {
+    let mail = EmlSettings {
+        folder: mails.to_owned(),
+        from: "tokenwatch@example.com".to_owned(),
+        to: vec!["oncall@example.com".to_owned()],
+    };
+    let webhook = WebhookSettings {
+        http: HttpSettings::new(&listener.url()),
+        secret,
+        previous_secret: None,
+        body: Body::default(),
+    };
     vec![
-        Destination::EmlFolder(EmlSettings {
-            name: "mail".to_owned(),
-            min_severity: Severity::Medium,
-            folder: mails.to_owned(),
-            from: "tokenwatch@example.com".to_owned(),
-            to: vec!["oncall@example.com".to_owned()],
-        }),
-        Destination::Webhook(WebhookSettings {
-            name: "webhook".to_owned(),
-            min_severity: Severity::Medium,
-            url: listener.url(),
-            secret,
-            previous_secret: None,
-            ca_file: None,
-        }),
+        Destination::new("mail", Severity::Medium, mail),
+        Destination::new("webhook", Severity::Medium, webhook),
     ]
 }

@@ -1,8 +1,10 @@
 //! The seasonal baseline: what each hour of the week usually brings, at the level of the last days.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use super::series::{LEARN_LAG_HOURS, SLOTS_PER_HOUR, Series, Slot, Values};
+use crate::action::Feedback;
 
 /// Hours in a week.
 pub(super) const WEEK_HOURS: i64 = 168;
@@ -43,6 +45,19 @@ impl Cache {
             self.profile_of(series, each);
         }
         self.usual = usual(series, hour);
+    }
+
+    /// Computes what [`Cache::slot`] needs for all of `hours`, for people: no score reads that far back.
+    pub fn look_back(&mut self, series: &Series, hours: Range<i64>) {
+        for hour in hours.clone() {
+            if !self.level.contains_key(&hour) && enough(series, hour) {
+                let level = self.level_of(series, hour);
+                self.level.insert(hour, level);
+            }
+        }
+        for hour in hours.start - 1..=hours.end {
+            self.profile_of(series, hour);
+        }
     }
 
     /// What is expected of `slot`; `None` where nothing is.
@@ -90,7 +105,7 @@ impl Cache {
         for step in 1..=back {
             let centre = hour - step * period;
             let near = (centre - 1..=centre + 1).filter(|each| learnt.contains(each));
-            pool.extend(near.map(|each| series.hour(each)));
+            pool.extend(near.filter_map(|each| series.heeded(each, hour)));
         }
         let values = std::array::from_fn(|signal| {
             let mut column: Vec<f64> =
@@ -101,12 +116,27 @@ impl Cache {
         values
     }
 
+    /// Usual values of `each` as an expectation for `hour` would have them: at the levels that have
+    /// been accepted in between.
+    fn at_levels(&mut self, series: &Series, (each, hour): (i64, i64)) -> Values {
+        let between = series.lessons.iter().filter(|lesson| {
+            lesson.feedback == Feedback::NewNormal && (each + 1..=hour).contains(&lesson.known_from)
+        });
+        between.fold(self.profile_of(series, each), |values, lesson| {
+            std::array::from_fn(|signal| {
+                let of = |values: &Values| values.get(signal).copied().unwrap_or(0.0);
+                of(&values) * of(&lesson.level)
+            })
+        })
+    }
+
     /// Logarithm of how far the last two learnt days lie from their profile.
     fn level_of(&mut self, series: &Series, hour: i64) -> Values {
         let end = hour - LEARN_LAG_HOURS + 1;
         let start = (end - LEVEL_HOURS).max(series.first_hour.unwrap_or(end) + 24);
+        let heeded = (start..end).filter_map(|each| Some((each, series.heeded(each, hour)?)));
         let pairs: Vec<(Values, Values)> =
-            (start..end).map(|each| (series.hour(each), self.profile_of(series, each))).collect();
+            heeded.map(|(each, seen)| (seen, self.at_levels(series, (each, hour)))).collect();
         let usual = usual(series, hour);
         std::array::from_fn(|signal| {
             let of = |values: &Values| values.get(signal).copied().unwrap_or(0.0);
@@ -132,10 +162,15 @@ fn usual(series: &Series, hour: i64) -> Values {
     let daily: Vec<Values> = (0..days)
         .map(|day| {
             let end = learnt.end - day * 24;
-            (end - 24..end).map(|each| series.hour(each)).fold([0.0; 3], |sum, values| {
+            let heeded: Vec<Values> =
+                (end - 24..end).filter_map(|each| series.heeded(each, hour)).collect();
+            let hours = i64::try_from(heeded.len()).unwrap_or(24).max(1);
+            // Hours left out count as the mean of the others; a whole day is not touched.
+            let whole = 24.0 / as_float(hours);
+            heeded.iter().fold([0.0; 3], |sum, values| {
                 std::array::from_fn(|signal| {
                     let of = |values: &Values| values.get(signal).copied().unwrap_or(0.0);
-                    of(&sum) + of(&values) / 24.0
+                    of(&sum) + of(values) / 24.0 * whole
                 })
             })
         })

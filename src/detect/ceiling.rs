@@ -1,6 +1,6 @@
 //! TW-C04: a cost per hour that is never normal. A baseline can be taught, a ceiling cannot.
 
-use super::series::{SLOTS_PER_HOUR, Series, Slot, values};
+use super::series::{SLOTS_PER_HOUR, Series, Signal, Slot, values};
 use super::{Detector, EARLY_MARGIN, Finding, Judge, Phase, Profile};
 use crate::money::NanoUsd;
 use crate::severity::Severity;
@@ -34,6 +34,7 @@ impl Detector for Ceiling {
         let expected =
             series.expected_trailing(slot, SLOTS_PER_HOUR).map_or(0.0, |[_, usd, _]| usd);
         Some(Finding {
+            signal: Some(Signal::Cost),
             observed,
             expected,
             bound: ceiling,

@@ -9,6 +9,7 @@ pub mod band;
 pub mod baseline;
 pub mod calibration;
 pub mod ceiling;
+pub mod lesson;
 pub mod network;
 pub mod outlook;
 pub mod seasonal;
@@ -17,7 +18,7 @@ pub mod silence;
 pub mod usage;
 
 use crate::severity::Severity;
-use series::{Series, Slot};
+use series::{Series, Signal, Slot};
 
 /// Thresholds a user may change; the defaults hold where nothing is said.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,6 +63,8 @@ pub enum Phase {
 /// What a detector found in one slot.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finding {
+    /// What a chart of it shows of the whole deployment; `None` where that would mislead.
+    pub signal: Option<Signal>,
     /// What was seen, in `unit`.
     pub observed: f64,
     /// What was expected, in `unit`.

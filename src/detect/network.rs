@@ -47,6 +47,7 @@ impl Detector for NewNetwork {
         }
         let worth = judge.settings.new_network_usd;
         (networks > 0 && new_usd >= worth).then(|| Finding {
+            signal: None,
             observed: new_usd,
             expected: 0.0,
             bound: worth,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::baseline;
 use super::calibration::Calibration;
+use super::lesson::{self, Lesson};
 use crate::aggregate::rollup::{Amount, Caller, Split};
 use crate::time::Minute;
 
@@ -64,6 +65,28 @@ pub enum Signal {
     Calls = 2,
 }
 
+impl Signal {
+    /// Every signal, in the order of [`Values`].
+    pub const ALL: [Self; 3] = [Self::Tokens, Self::Cost, Self::Calls];
+
+    /// The unit it is measured in.
+    #[must_use]
+    pub const fn unit(self) -> &'static str {
+        match self {
+            Self::Tokens => "tokens",
+            Self::Cost => "USD",
+            Self::Calls => "calls",
+        }
+    }
+
+    /// The signal of a unit such as `tokens in 5 min`.
+    #[must_use]
+    pub fn of_unit(unit: &str) -> Option<Self> {
+        let of = |signal: &Self| unit.split(' ').next() == Some(signal.unit());
+        Self::ALL.into_iter().find(of)
+    }
+}
+
 /// The three signals of an amount, in the order of [`Signal`].
 pub type Values = [f64; 3];
 
@@ -92,6 +115,8 @@ pub struct Series {
     pub calibration: Calibration,
     /// Expected calls missed in a row until the newest closed slot, and the longest such run.
     pub quiet: Quiet,
+    /// What people said about spans, oldest first.
+    pub lessons: Vec<Lesson>,
     expected: baseline::Cache,
 }
 
@@ -200,6 +225,13 @@ impl Series {
         self.hours.get(&hour).copied().map_or([0.0; 3], values)
     }
 
+    /// What one hour counts for in an expectation for the hour `by`; `None` where people said that it
+    /// is not to be learnt.
+    #[must_use]
+    pub fn heeded(&self, hour: i64, by: i64) -> Option<Values> {
+        lesson::heeded(&self.lessons, hour, self.hour(hour), by)
+    }
+
     /// Learnt hours before the one that holds `slot`, oldest first.
     #[must_use]
     pub fn learnt(&self, slot: Slot) -> std::ops::Range<i64> {
@@ -212,6 +244,13 @@ impl Series {
     pub fn prepare(&mut self, slot: Slot) {
         let mut cache = std::mem::take(&mut self.expected);
         cache.prepare(self, slot);
+        self.expected = cache;
+    }
+
+    /// Computes what was expected in all of `hours`, for a chart.
+    pub fn look_back(&mut self, hours: std::ops::Range<i64>) {
+        let mut cache = std::mem::take(&mut self.expected);
+        cache.look_back(self, hours);
         self.expected = cache;
     }
 

@@ -1,6 +1,6 @@
 //! TW-P12: a deployment that is always busy has gone silent: an outage, or logging switched off.
 
-use super::series::{Series, Slot};
+use super::series::{Series, Signal, Slot};
 use super::{Detector, Finding, Judge, Phase, Profile};
 use crate::severity::Severity;
 
@@ -37,6 +37,7 @@ impl Detector for Silence {
         let slots = series.quiet.slots.saturating_add(1);
         let bound = judge.settings.silence_min_calls.max(LONGEST_FACTOR * series.quiet.longest);
         (missed >= bound && slots >= MIN_SLOTS).then(|| Finding {
+            signal: Some(Signal::Calls),
             observed: 0.0,
             expected: missed,
             bound,

@@ -81,6 +81,24 @@ fn floor(series: &Series, signal: usize, count: i64) -> f64 {
     USUAL_SHARE * usual * as_float(count) + unit
 }
 
+/// Upper end of the band around `expected`, for a signal and a window.
+fn upper_end(series: &Series, (signal, window): (usize, usize), expected: f64, score: f64) -> f64 {
+    let count = WINDOWS.get(window).copied().unwrap_or(1);
+    let floor = floor(series, signal, count);
+    let ratio = series.calibration.bound(signal, window, score, SPREAD_FLOOR).exp();
+    ((expected + floor) * ratio - floor).max(expected)
+}
+
+/// Upper end of the band of the `count` slots that end with `slot`; `None` where nothing was
+/// expected, for windows that are not judged and for calls, which have no band.
+#[must_use]
+pub fn bound(series: &Series, slot: Slot, count: i64, signal: Signal, score: f64) -> Option<f64> {
+    let window = WINDOWS.iter().position(|window| *window == count)?;
+    let signal = Some(signal as usize).filter(|signal| *signal < SIGNALS)?;
+    let expected = *series.expected_trailing(slot, count)?.get(signal)?;
+    Some(upper_end(series, (signal, window), expected, score))
+}
+
 /// Log ratios of a closed slot, for the calibration.
 #[must_use]
 pub fn residuals(series: &Series, slot: Slot) -> Residuals {
@@ -108,10 +126,8 @@ fn is_material(series: &Series, slot: Slot, judge: &Judge<'_>) -> bool {
 
 fn describe(series: &Series, best: &Scored, judge: &Judge<'_>) -> Finding {
     let count = WINDOWS.get(best.window).copied().unwrap_or(1);
-    let bound_log =
-        series.calibration.bound(best.signal, best.window, judge.settings.score, SPREAD_FLOOR);
     let floor = floor(series, best.signal, count);
-    let bound = ((best.expected + floor) * bound_log.exp() - floor).max(best.expected);
+    let bound = upper_end(series, (best.signal, best.window), best.expected, judge.settings.score);
     let (noun, unit) = match best.signal {
         0 => (Signal::Tokens, "tokens"),
         _ => (Signal::Cost, "USD"),
@@ -123,6 +139,7 @@ fn describe(series: &Series, best: &Scored, judge: &Judge<'_>) -> Finding {
     };
     let ratio = best.observed / best.expected.max(floor);
     Finding {
+        signal: Some(noun),
         observed: best.observed,
         expected: best.expected,
         bound,

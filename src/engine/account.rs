@@ -46,7 +46,7 @@ pub struct Account {
     pub(super) delay_ms: Option<i64>,
     bought: Bought,
     told: Vec<(String, Purchase)>,
-    calls: Calls,
+    pub(super) calls: Calls,
     cap: CallerCap,
     hubs: BTreeSet<String>,
 }
@@ -131,7 +131,7 @@ impl Account {
             names: Names::default(),
             series: BTreeMap::new(),
             models: BTreeMap::new(),
-            tracker: Tracker::new(lineage),
+            tracker: Tracker::new(lineage, env.settings.reopen_ms),
             judged_to: None,
             watermark: ArrivalTime(i64::MIN),
             delay_ms: None,
@@ -419,6 +419,8 @@ impl Account {
         for (cause, tracked) in saved.incidents {
             account.tracker.restore(cause, tracked);
         }
+        // What they learn from feedback was saved with it.
+        drop(account.learn_lessons());
         for (deployment, purchase) in saved.purchases {
             let shelf = Shelf::of(&account.resource, &account.names, env);
             account.bought.add(deployment, purchase, shelf);

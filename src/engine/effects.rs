@@ -7,6 +7,7 @@ use super::budgets::{BudgetEffects, SavedBudgets};
 use super::gateways::GatewayEffects;
 use super::honesty::{Honesty, HonestyEffects};
 use super::shed::Shed;
+use crate::action::Answer;
 use crate::aggregate::coverage::Coverage;
 use crate::aggregate::gateway::{GatewayRow, LinkSpan};
 use crate::aggregate::link::Behind;
@@ -14,8 +15,9 @@ use crate::aggregate::names::NameKind;
 use crate::aggregate::repeats::Repeats;
 use crate::aggregate::rollup::{Amount, Caller, Deltas};
 use crate::event::{PartitionKey, Rejected};
-use crate::incident::Announcement;
-use crate::incident::tracker::{Cause, Tracked};
+use crate::incident::tracker::{Cause, Changes, Tracked};
+use crate::incident::{Announcement, Entry, Incident};
+use crate::route::Routing;
 use crate::time::{ArrivalTime, Minute};
 
 /// Everything one step changed. It is saved in one transaction or not at all.
@@ -45,11 +47,30 @@ pub struct Effects {
     pub incidents: Vec<(Cause, Tracked)>,
     /// What destinations are told, in order.
     pub announcements: Vec<Announcement>,
+    /// Moments of incidents' lives for the audit trail, each with the incident's key.
+    pub life: Vec<(String, Entry)>,
+    /// What became of what people asked for.
+    pub answers: Vec<Answer>,
+    /// What routing wants saved.
+    pub routing: Routing,
     /// Callers' rows that may go, because the database is nearly full.
     pub shed: Option<Shed>,
 }
 
 impl Effects {
+    /// Takes over what a tracker changed.
+    pub fn take(&mut self, changes: Changes) {
+        self.incidents.extend(changes.incidents);
+        self.announcements.extend(changes.announcements);
+        self.life.extend(changes.entries);
+    }
+
+    /// Every incident that is new or different, as it stands now: the last of each key counts.
+    pub fn all_incidents(&self) -> impl Iterator<Item = &Incident> {
+        let accounts = self.accounts.values().flat_map(|account| &account.incidents);
+        accounts.chain(&self.incidents).map(|(_, tracked)| &tracked.incident)
+    }
+
     /// True when there is nothing to save.
     #[must_use]
     pub fn is_empty(&self) -> bool {

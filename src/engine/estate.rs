@@ -8,6 +8,7 @@ use super::budgets;
 use super::effects::Gap;
 use super::honesty::Verdicts;
 use super::shed::{FULL, NEARLY_FULL};
+use crate::action::Action;
 use crate::aggregate::coverage::{Fall, Field};
 use crate::aggregate::repeats::Told;
 use crate::detect::baseline::as_float;
@@ -73,7 +74,7 @@ const UNPRICED: Rule = Rule {
     resolves_after_ms: DAY_MS,
 };
 const UNDELIVERABLE: Rule = Rule {
-    id: UNDELIVERABLE_ID,
+    id: crate::incident::UNDELIVERABLE,
     name: "Notification undeliverable",
     severity: Severity::High,
     resolves_after_ms: HOUR_MS,
@@ -128,10 +129,6 @@ const NEVER_BY_AGE: i64 = i64::MAX;
 /// Hours without copies after which a stream is no longer doubled.
 const QUIET_HOURS: u32 = 24;
 
-/// The rule about destinations that refuse for good; its account is the destination, which need not
-/// be told.
-pub const UNDELIVERABLE_ID: &str = "TW-S05";
-
 /// The rule about kinds of records that say less than they did; its account is the kind.
 pub const SAYS_LESS_ID: &str = "TW-S09";
 
@@ -160,7 +157,7 @@ impl Estate {
     /// An estate for a database with this lineage.
     #[must_use]
     pub fn new(lineage: &str) -> Self {
-        Self { tracker: Tracker::new(lineage) }
+        Self { tracker: Tracker::new(lineage, 0) }
     }
 
     /// Puts back a saved incident.
@@ -171,6 +168,11 @@ impl Estate {
     /// Its incidents, for rules that have their own file.
     pub(super) const fn tracker(&mut self) -> &mut Tracker {
         &mut self.tracker
+    }
+
+    /// Does what a person asks of one of its incidents; `None` when it is not one of these.
+    pub fn act(&mut self, action: &Action) -> Option<(Changes, Result<String, String>)> {
+        self.tracker.act(action)
     }
 
     /// Takes the news of one step and lets time pass to `now`.

@@ -207,8 +207,7 @@ impl Engine {
             let changes = self
                 .estate
                 .hear(verdict, &|number| of_number(number).map(|account| account.resource.clone()));
-            effects.incidents.extend(changes.incidents);
-            effects.announcements.extend(changes.announcements);
+            effects.take(changes);
         }
     }
 }

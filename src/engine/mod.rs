@@ -1,8 +1,10 @@
 //! The pure whole: a batch goes in, everything to save and to tell comes out.
 
 pub mod account;
+mod actions;
 pub mod bought;
 pub mod budgets;
+pub mod context;
 pub mod effects;
 pub mod estate;
 pub mod gateways;
@@ -22,7 +24,7 @@ use crate::event::{Arrival, Batch, Event, PartitionKey, Position};
 use crate::known::Known;
 use crate::known::owner::Owners;
 use crate::price::PriceBook;
-use crate::time::{ArrivalTime, MINUTE_MS};
+use crate::time::{ArrivalTime, HOUR_MS, MINUTE_MS};
 use account::{Account, AccountRow, Moment, Step};
 use bought::Purchase;
 use budgets::{Budget, Budgets};
@@ -46,6 +48,9 @@ pub struct EngineSettings {
     /// Accounts by the names gateways know them under (lower case): the first part of the backend's
     /// host, or the backend's name in the gateway. Others are found by the account's own name.
     pub backends: BTreeMap<String, String>,
+    /// A cause that is seen again within this many milliseconds of event time after the last
+    /// anomalous window of its incident opens that incident again.
+    pub reopen_ms: i64,
     /// AI accounts kept apart; records of later ones are counted in the ledger.
     pub max_accounts: usize,
     /// Budgets, at most [`budgets::MAX_BUDGETS`], with unique names.
@@ -62,6 +67,7 @@ impl Default for EngineSettings {
             detect: DetectSettings::default(),
             callers_per_hour: 500,
             backends: BTreeMap::new(),
+            reopen_ms: HOUR_MS,
             max_accounts: 5_000,
             budgets: Vec::new(),
             owners: Owners::default(),
@@ -258,6 +264,7 @@ impl Engine {
         news.lists.clone_from(&batch.lists);
         self.move_watermarks();
         self.step_accounts(rows, &mut effects, &mut news);
+        self.act(&batch.actions, &mut effects);
         self.close_hours(&mut effects);
         self.heed_budgets(&mut effects);
         news.gaps.clone_from(&effects.gaps);
@@ -266,8 +273,7 @@ impl Engine {
         news.storage = batch.storage;
         effects.shed = batch.storage.and_then(|storage| Shed::of(&storage, now));
         let changes = self.estate.apply(&news, now);
-        effects.incidents.extend(changes.incidents);
-        effects.announcements.extend(changes.announcements);
+        effects.take(changes);
         if !effects.is_empty() || self.partitions.values().any(|p| p.next != p.saved_next) {
             effects.positions = self.take_positions();
         }
@@ -490,7 +496,7 @@ impl Engine {
             for (model, unpriced) in outcome.unpriced {
                 news.unpriced.insert((account.name().to_owned(), model), unpriced);
             }
-            effects.announcements.extend(outcome.changes.announcements);
+            effects.take(outcome.changes);
             let created = effects.accounts.remove(&account.id);
             let mut saved = outcome.effects;
             if let Some(created) = created {

@@ -1,24 +1,19 @@
 //! Closing slots, looking ahead into open ones, and turning findings into incidents.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::Env;
 use super::account::{Account, Moment, closed_before};
-use crate::aggregate::names::{KEY_TEXT, NONE, OTHER};
-use crate::aggregate::rollup::{Amount, Caller};
-use crate::detect::series::{Frozen, SLOTS_PER_DAY, SLOTS_PER_HOUR, Series, Signal, Slot, values};
-use crate::detect::{DETECTORS, Detector, Finding, Judge, Phase, network, seasonal};
+use super::context::{self, People, Span};
+use crate::detect::series::{Frozen, SLOTS_PER_DAY, Series, Signal, Slot, values};
+use crate::detect::{DETECTORS, Detector, Finding, Judge, Phase, seasonal};
 use crate::incident::tracker::{self, Cause, Changes, Hearing, Sighting, Verdict, Weight};
-use crate::incident::{CallerShare, Incident, State, respond};
+use crate::incident::{Chart, Incident, State, respond};
 use crate::money::NanoUsd;
 use crate::time::{ArrivalTime, MINUTE_MS};
 
 /// A jump of the watermark over more than this is not judged slot by slot.
 const MAX_CATCH_UP_DAYS: i64 = 60;
-/// Callers named in an incident.
-const MAX_CALLERS: usize = 10;
-/// Share of the excess below which a caller is not named.
-const CULPRIT_SHARE: f64 = 0.05;
 
 /// One deployment at one slot.
 struct Scene<'a> {
@@ -45,6 +40,7 @@ pub(super) fn close(account: &mut Account, moment: Moment, env: &Env) -> Changes
             let scene = Scene { deployment: *deployment, slot, phase: Phase::Closed, moment, env };
             changes.extend(close_one(account, &scene));
         }
+        changes.incidents.extend(account.learn_lessons());
     }
     account.judged_to = Some(end);
     changes
@@ -63,6 +59,7 @@ fn close_one(account: &mut Account, scene: &Scene<'_>) -> Changes {
                 changes.extend(report(account, *detector, &finding, scene));
             }
             None => {
+                redraw(account, &cause, scene);
                 let enough = detector.profile().quiet_slots;
                 changes.extend(account.tracker.quiet(&cause, enough, scene.moment.now));
             }
@@ -70,7 +67,7 @@ fn close_one(account: &mut Account, scene: &Scene<'_>) -> Changes {
         if account.tracker.open(&cause).is_some() {
             let excess =
                 account.series.get(&scene.deployment).map(|s| excess(s, scene.slot, scene.slot));
-            account.tracker.bank(&cause, excess.unwrap_or(0.0));
+            changes.extend(account.tracker.bank(&cause, excess.unwrap_or(0.0)));
             frozen = if detector.profile().about_cost { Frozen::Yes } else { frozen };
         }
     }
@@ -78,6 +75,20 @@ fn close_one(account: &mut Account, scene: &Scene<'_>) -> Changes {
         series.learn(scene.slot, frozen);
     }
     changes
+}
+
+/// Brings the chart of an open incident that found nothing new in this slot up to date: the mail that
+/// says it is over shows how it ended.
+fn redraw(account: &mut Account, cause: &Cause, scene: &Scene<'_>) {
+    let Some(tracked) = account.tracker.open(cause) else { return };
+    let Incident { first_window, last_window, chart: known, .. } = &tracked.incident;
+    let Some(signal) = known.as_ref().and_then(|chart| Signal::of_unit(&chart.unit)) else {
+        return;
+    };
+    let [first, end] = [first_window, last_window].map(|time| Slot::of(time.minute()));
+    let span = Span { first, newest: Slot(end.0 - 1) };
+    let chart = chart(account, Some(signal), scene, span);
+    account.tracker.redraw(cause, chart);
 }
 
 /// Judges open slots that just grew: an upper bound once passed stays passed.
@@ -134,7 +145,12 @@ fn report(
         // Already told; the close of the slot brings the numbers up to date.
         return Changes::default();
     }
-    let Some(seen) = describe(account, detector, finding, scene) else { return Changes::default() };
+    let Some(mut seen) = describe(account, detector, finding, scene) else {
+        return Changes::default();
+    };
+    let first = known_first(account, &cause).unwrap_or(scene.slot);
+    let span = Span { first, newest: scene.slot };
+    seen.chart = chart(account, finding.signal, scene, span);
     let verdict = match scene.phase {
         Phase::Open => Verdict::Early,
         Phase::Closed => Verdict::Closing,
@@ -147,10 +163,13 @@ fn report(
     let hearing = if parent.is_some() { Hearing::Inhibited } else { Hearing::Announce };
     let sighting = Sighting { incident: seen, score: finding.score, verdict, hearing };
     let mut changes = Changes::default();
-    if let Some(parent) = parent.filter(|_| verdict == Verdict::Closing) {
-        changes.extend(account.tracker.confirm(&parent, &sighting));
+    if let Some(parent) = parent.as_ref().filter(|_| verdict == Verdict::Closing) {
+        changes.extend(account.tracker.confirm(parent, &sighting));
     }
     changes.extend(account.tracker.found(&cause, sighting));
+    if let Some(parent) = parent {
+        changes.extend(account.tracker.link(&parent, &cause));
+    }
     changes
 }
 
@@ -164,7 +183,7 @@ fn describe(
     let series = account.series.get(&scene.deployment)?;
     let cause = cause_of(account, detector, scene.deployment);
     let tracked = account.tracker.open(&cause);
-    let first = tracked.map_or(scene.slot, |t| Slot::of(t.incident.first_window.minute()));
+    let first = known_first(account, &cause).unwrap_or(scene.slot);
     let newest = series.newest_slot().unwrap_or(scene.slot).max(scene.slot);
     let priced = series.trailing(newest, newest.0 - first.0 + 1).unpriced == 0;
     let so_far = tracked.map_or(0.0, |t| t.banked_usd) + excess(series, scene.slot, newest);
@@ -177,6 +196,14 @@ fn describe(
         about_cost: profile.about_cost,
         per_day,
         confidence: finding.confidence,
+    };
+    let span = Span { first, newest };
+    let people = People { account, series, span, env: scene.env };
+    let callers = people.culprits();
+    let network = callers.first().map(|caller| caller.network.as_str()).filter(|n| !n.is_empty());
+    let (first_call, first_arrival) = match first == scene.slot {
+        true => context::first_call(account, scene.deployment, first, network),
+        false => (None, None),
     };
     let mut evidence = finding.evidence.clone();
     if tracked.is_none() && profile.about_cost {
@@ -201,7 +228,10 @@ fn describe(
         unit: finding.unit.clone(),
         cost: (priced && profile.about_cost).then(|| NanoUsd::from_usd(so_far)),
         cost_per_day: per_day,
-        callers: culprits(account, series, (first, newest), scene.env),
+        callers_before: if tracked.is_none() { people.before() } else { Vec::new() },
+        callers,
+        first_call,
+        first_arrival,
         evidence,
         response: if profile.about_cost || profile.id == "TW-I01" {
             respond::stop_spending(&account.resource, &deployment)
@@ -213,6 +243,23 @@ fn describe(
         delay_azure_s: account.delay_ms.map(|ms| ms.div_euclid(1000)),
         ..Incident::default()
     })
+}
+
+/// First anomalous slot of the open incident of `cause`.
+fn known_first(account: &Account, cause: &Cause) -> Option<Slot> {
+    let tracked = account.tracker.open(cause)?;
+    Some(Slot::of(tracked.incident.first_window.minute()))
+}
+
+/// What an incident's chart shows of `span` at this moment.
+fn chart(
+    account: &mut Account,
+    signal: Option<Signal>,
+    scene: &Scene<'_>,
+    span: Span,
+) -> Option<Chart> {
+    let series = account.series.get_mut(&scene.deployment)?;
+    Some(context::chart(series, signal?, scene.slot, span, &scene.env.settings.detect))
 }
 
 /// USD above what was expected in the slots `from..=to`, never negative.
@@ -238,69 +285,4 @@ fn forecast(series: &Series, slot: Slot, per_day: Option<NanoUsd>) -> Option<Str
         ),
         None => format!("these 24 hours were forecast to cost {usual}"),
     })
-}
-
-/// Numbers of network and identity; `None` for all callers without a row of their own.
-type Person = Option<(u32, u32)>;
-
-/// Sums over what was asked for.
-fn by_person(callers: &BTreeMap<Caller, Amount>) -> BTreeMap<Person, Amount> {
-    let mut sums: BTreeMap<Person, Amount> = BTreeMap::new();
-    for (caller, amount) in callers {
-        let person = caller.parts().map(|parts| (parts.network, parts.identity));
-        let sum = sums.entry(person).or_default();
-        *sum = sum.plus(*amount);
-    }
-    sums
-}
-
-/// Who has made successful calls with a key since `first`, as far as attribution windows have passed.
-fn with_keys(account: &Account, series: &Series, first: Slot, env: &Env) -> BTreeSet<Person> {
-    let open = closed_before(account.watermark, env.settings.join.attribution_ms);
-    let settled = series.callers(first, Slot(open.0 - 1));
-    let keyed = settled.into_iter().filter_map(|(caller, amount)| {
-        let parts = caller.parts().filter(|parts| parts.is_key(amount))?;
-        Some(Some((parts.network, parts.identity)))
-    });
-    keyed.collect()
-}
-
-/// The callers that bring the excess: tokens now against the three hours before the incident.
-fn culprits(
-    account: &Account,
-    series: &Series,
-    (first, newest): (Slot, Slot),
-    env: &Env,
-) -> Vec<CallerShare> {
-    let before = by_person(&series.callers(Slot(first.0 - 3 * SLOTS_PER_HOUR), Slot(first.0 - 1)));
-    let now = by_person(&series.callers(first, newest));
-    let spans = [newest.0 - first.0 + 1, 3 * SLOTS_PER_HOUR].map(crate::detect::baseline::as_float);
-    let [now_slots, before_slots] = spans;
-    let tokens = |amount: &Amount| values(*amount)[0];
-    let mut ranked: Vec<(f64, Person, Amount)> = now
-        .iter()
-        .map(|(caller, amount)| {
-            let usual = before.get(caller).map_or(0.0, tokens) / before_slots * now_slots;
-            (tokens(amount) - usual, *caller, *amount)
-        })
-        .filter(|(excess, _, _)| *excess > 0.0)
-        .collect();
-    ranked.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-    let all: f64 = ranked.iter().map(|(excess, _, _)| excess).sum();
-    ranked.retain(|(excess, _, _)| *excess >= CULPRIT_SHARE * all);
-    let keyed = with_keys(account, series, first, env);
-    let shares = ranked.into_iter().take(MAX_CALLERS).map(|(_, person, amount)| {
-        let (network, identity) = person.unwrap_or((OTHER, NONE));
-        let [text, object] = [network, identity].map(|number| account.names.text(number));
-        CallerShare {
-            network: text.to_owned(),
-            identity: if keyed.contains(&person) { KEY_TEXT } else { object }.to_owned(),
-            tokens: amount.tokens(),
-            cost: (amount.unpriced == 0).then_some(NanoUsd(amount.cost_nano)),
-            new: person.is_some() && network::is_new(series, network, first),
-            about: env.known.about(text),
-            name: env.known.name_of(object).map(str::to_owned),
-        }
-    });
-    shares.collect()
 }

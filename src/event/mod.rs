@@ -9,6 +9,7 @@ pub mod gateway;
 pub mod operation;
 pub mod signal;
 
+use crate::action::Action;
 use crate::time::{ArrivalTime, EventTime};
 use control::{Control, KeyRead};
 use gateway::{GatewayCall, TokenMeter};
@@ -351,6 +352,8 @@ pub struct Batch {
     pub lists: Option<Vec<ListTrouble>>,
     /// Our own clock, for the one case that no hub has ever told the time.
     pub clock: Option<ArrivalTime>,
+    /// What people have asked for since the last batch.
+    pub actions: Vec<Action>,
     /// How full the database is, measured every so often where it has a limit.
     pub storage: Option<Storage>,
 }

@@ -21,4 +21,6 @@ pub struct Chart {
     pub upper: Vec<Option<f64>>,
     /// First anomalous step.
     pub from: usize,
+    /// First step after the anomalous ones.
+    pub until: usize,
 }

@@ -2,13 +2,17 @@
 
 pub mod chart;
 pub mod digest;
+pub mod life;
 pub mod respond;
 pub mod tracker;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
+pub use crate::action::Feedback;
+use crate::detect::lesson::Lesson;
 pub use chart::Chart;
 pub use digest::Digest;
 
@@ -58,33 +62,6 @@ pub struct Entry {
     pub author: String,
     /// What happened, such as `opened`, `severity rose to high` or `acknowledged: looking at it`.
     pub what: String,
-}
-
-/// What a person said about an incident. Detectors read it; precision is counted from it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Feedback {
-    /// Lawful and passing, such as a load test: not to be learnt, not to be told again while it lasts.
-    Expected,
-    /// Lawful and here to stay: the level is accepted and learnt at once.
-    NewNormal,
-    /// Not lawful: never to be learnt.
-    Abuse,
-}
-
-impl Feedback {
-    /// Every verdict.
-    pub const ALL: [Self; 3] = [Self::Expected, Self::NewNormal, Self::Abuse];
-
-    /// The word used in commands, output and storage.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Expected => "expected",
-            Self::NewNormal => "new-normal",
-            Self::Abuse => "abuse",
-        }
-    }
 }
 
 /// One caller's part in an incident.
@@ -180,6 +157,12 @@ pub struct Incident {
     /// What people said about it; the last word holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub feedback: Option<Feedback>,
+    /// What the baseline makes of the feedback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lesson: Option<Lesson>,
+    /// How often it has come back soon after it was over.
+    #[serde(default)]
+    pub returns: u32,
     /// Key of the incident that tells this one's story.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<String>,
@@ -188,10 +171,20 @@ pub struct Incident {
     pub children: Vec<String>,
 }
 
+/// The rule about destinations that refuse for good; its account is the destination, which need not
+/// be told.
+pub const UNDELIVERABLE: &str = "TW-S05";
+
 /// Moments kept in an incident itself.
 pub const HISTORY_MAX: usize = 20;
 
 impl Incident {
+    /// Eight hexadecimal digits that stand for the key where people type.
+    #[must_use]
+    pub fn id(&self) -> String {
+        short_id(&self.key)
+    }
+
     /// What routes, silences and inhibitions match on. What is unknown is absent.
     ///
     /// `rule`, `rule_name`, `severity`, `account`, and where known `deployment`, `model`,
@@ -216,6 +209,13 @@ impl Incident {
         ];
         known.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
     }
+}
+
+/// Eight hexadecimal digits that stand for an incident's key: the beginning of its SHA-256.
+#[must_use]
+pub fn short_id(key: &str) -> String {
+    let digest = Sha256::digest(key.as_bytes());
+    digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// One step of the answer to an incident.

@@ -16,7 +16,7 @@ const MARKS_MAX: usize = 2;
 /// direction of text become `�`; characters of no width disappear.
 pub(super) fn line(text: &str, max: usize) -> String {
     let spaced = text.chars().map(|c| if is_break(c) { ' ' } else { c });
-    bounded(visible(spaced), max)
+    bounded(visible(spaced, max), max)
 }
 
 /// Like [`line`], and whatever looks like a link, a host name or a tag is written so that nothing
@@ -32,7 +32,7 @@ pub(super) fn untrusted(text: &str, max: usize) -> String {
 /// character, line breaks among them, becomes `�`, which no shell takes for the end of a command.
 pub(super) fn command(text: &str, max: usize) -> Option<String> {
     let joined = text.trim().replace("\\\r\n", " ").replace("\\\n", " ");
-    let shown: String = visible(joined.chars()).into_iter().collect();
+    let shown: String = visible(joined.chars(), max).into_iter().collect();
     (shown.chars().count() <= max).then_some(shown)
 }
 
@@ -119,10 +119,14 @@ fn bounded(mut chars: Vec<char>, max: usize) -> String {
     chars.into_iter().collect()
 }
 
-fn visible(chars: impl Iterator<Item = char>) -> Vec<char> {
+/// The characters that may be shown, as far as the first that is one too many.
+fn visible(chars: impl Iterator<Item = char>, max: usize) -> Vec<char> {
     let mut out = Vec::new();
     let mut marks = 0;
     for c in chars {
+        if out.len() > max {
+            break;
+        }
         if is_mark(c) {
             marks += 1;
             if marks > MARKS_MAX {

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::time::{DAY_MS, MINUTE_MS};
+use crate::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 
-use super::{AnyChannel, Channel as _, Notification, SendError};
+use super::{Channel, Notification, SendError};
 
 /// Longest time one attempt takes, connection and answer included.
 pub const SEND_MAX: Duration = Duration::from_secs(10);
@@ -14,6 +14,8 @@ pub const SEND_MAX: Duration = Duration::from_secs(10);
 pub const AGE_MAX_MS: i64 = 3 * DAY_MS;
 /// Attempts after which a permanent failure is final.
 pub const GIVE_UP_ATTEMPTS: u32 = 5;
+/// Longest time a receiver may ask to be left alone; whoever asks for more is asked again then.
+pub const ASKED_MAX_MS: i64 = HOUR_MS;
 /// Pause after the first failure, before jitter.
 const PAUSE_MIN_MS: i64 = 1_000;
 /// Longest pause, jitter included.
@@ -44,12 +46,14 @@ pub struct Outcome {
 ///
 /// Pauses double from 1 s to 5 min. Jitter takes up to half of a pause away; it is drawn from
 /// `key` and `attempt`, so that notifications that failed together do not come back together, and
-/// the same notification always waits the same.
+/// the same notification always waits the same. A receiver that asked to be left alone is, for up
+/// to [`ASKED_MAX_MS`].
 #[must_use]
 pub fn next(attempt: u32, age_ms: i64, error: &SendError, key: &str) -> Next {
     let dead = match error {
         SendError::Retry { .. } => age_ms >= AGE_MAX_MS,
         SendError::GiveUp { .. } => attempt >= GIVE_UP_ATTEMPTS,
+        SendError::Gone { .. } => true,
     };
     if dead {
         return Next::Dead;
@@ -58,7 +62,8 @@ pub fn next(attempt: u32, age_ms: i64, error: &SendError, key: &str) -> Next {
     let pause_ms = (PAUSE_MIN_MS << doublings).min(PAUSE_MAX_MS);
     // The first pause is not shortened: less than a second helps nobody who just failed.
     let half_ms = if doublings == 0 { 0 } else { pause_ms / 2 };
-    Next::Again { delay_ms: pause_ms - jitter(key, attempt, half_ms) }
+    let asked_ms = error.after_ms().unwrap_or(0).min(ASKED_MAX_MS);
+    Next::Again { delay_ms: asked_ms.max(pause_ms - jitter(key, attempt, half_ms)) }
 }
 
 /// A number from 0 to `max`, evenly drawn from the hash of `key` and `attempt`.
@@ -70,8 +75,8 @@ fn jitter(key: &str, attempt: u32, max: i64) -> i64 {
 
 /// Sends once, within [`SEND_MAX`].
 ///
-/// Not cancel safe in effect: see [`super::Channel::send`]. `now_s` is seconds since 1970.
-pub async fn attempt(channel: &AnyChannel, notification: &Notification, now_s: i64) -> Outcome {
+/// Not cancel safe in effect: see [`Channel::send`]. `now_s` is seconds since 1970.
+pub async fn attempt(channel: &dyn Channel, notification: &Notification, now_s: i64) -> Outcome {
     let sent = tokio::time::timeout(SEND_MAX, channel.send(notification, now_s)).await;
     let late = || SendError::retry(format!("no answer within {} s", SEND_MAX.as_secs()));
     let result = sent.unwrap_or_else(|_elapsed| Err(late()));
@@ -83,7 +88,7 @@ mod tests {
     use super::*;
 
     fn retry() -> SendError {
-        SendError::Retry { reason: "x".to_owned() }
+        SendError::Retry { reason: "x".to_owned(), after_ms: None }
     }
 
     fn give_up() -> SendError {
@@ -123,6 +128,22 @@ mod tests {
         check(900, AGE_MAX_MS, &retry(), None);
         check(4, AGE_MAX_MS * 2, &give_up(), Some((4_000, 8_000)));
         check(5, 0, &give_up(), None);
+    }
+
+    #[test]
+    fn a_receiver_that_asks_for_time_gets_it_up_to_an_hour() {
+        let asked = |after_ms| SendError::Retry { reason: String::new(), after_ms: Some(after_ms) };
+        check(1, 0, &asked(90_000), Some((90_000, 90_000)));
+        check(10, 0, &asked(90_000), Some((150_000, 300_000)));
+        check(1, 0, &asked(0), Some((1_000, 1_000)));
+        check(1, 0, &asked(-5), Some((1_000, 1_000)));
+        check(1, 0, &asked(i64::MAX), Some((HOUR_MS, HOUR_MS)));
+        check(1, AGE_MAX_MS, &asked(90_000), None);
+    }
+
+    #[test]
+    fn a_receiver_that_is_gone_is_not_tried_again() {
+        check(1, 0, &SendError::Gone { reason: String::new() }, None);
     }
 
     #[test]

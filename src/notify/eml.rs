@@ -1,41 +1,92 @@
 //! Mails as files, for the demo, for tests, and where a folder is watched by something else.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::fs;
 use tokio::io::AsyncWriteExt as _;
 
-use super::settings::EmlSettings;
-use super::{Channel, Notification, SendError};
+use crate::incident::{Announcement, Digest, Kind};
+
+use super::settings::{Addresses, Label, Problem, Settings};
+use super::{Channel, Notification, RenderError, SendError, Sending, mail, mail_digest};
 
 /// Tells temporary files of this process apart.
 static WRITES: AtomicU64 = AtomicU64::new(0);
 
-/// Writes each message as `<key>.eml`, whole or not at all; writing it again changes nothing.
-#[derive(Debug)]
-pub struct EmlChannel {
-    settings: EmlSettings,
+/// A folder that keeps each mail as `<key>.eml`.
+#[derive(Debug, Clone)]
+pub struct EmlSettings {
+    /// Folder; made when missing.
+    pub folder: PathBuf,
+    /// Sender.
+    pub from: String,
+    /// Recipients, at least one.
+    pub to: Vec<String>,
 }
 
-impl EmlChannel {
-    /// A sink for `settings.folder`, which is made at the first message.
-    #[must_use]
-    pub const fn new(settings: EmlSettings) -> Self {
-        Self { settings }
+impl EmlSettings {
+    fn addresses<'a>(&'a self, label: Label<'a>) -> Addresses<'a> {
+        Addresses { destination: label.destination, from: &self.from, to: &self.to }
     }
 }
 
-impl Channel for EmlChannel {
-    async fn send(&self, notification: &Notification, _now_s: i64) -> Result<(), SendError> {
-        let key = &notification.key;
-        // The key becomes a file name: nothing but the digits of a hash may pass.
-        if key.len() != 64 || !key.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(SendError::give_up("key is not a hash"));
+impl Settings for EmlSettings {
+    fn word(&self) -> &'static str {
+        "eml"
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        let mut problems = self.addresses(Label { destination: "", key: "" }).problems();
+        if self.folder.as_os_str().is_empty() {
+            problems.push(Problem::Folder);
         }
-        let written = write(&self.settings.folder, key, &notification.body).await;
-        written.map_err(|error| SendError::retry(error.to_string()))
+        problems
+    }
+
+    fn hears(&self, kind: Kind) -> bool {
+        match kind {
+            Kind::Open
+            | Kind::Escalate
+            | Kind::Reopen
+            | Kind::Acknowledge
+            | Kind::Repeat
+            | Kind::Resolve
+            | Kind::Test => true,
+        }
+    }
+
+    fn body(&self, told: &Announcement, label: Label<'_>) -> Result<Vec<u8>, RenderError> {
+        mail::message(told, label.key, self.addresses(label))
+    }
+
+    fn digest(&self, digest: &Digest, label: Label<'_>) -> Result<Vec<u8>, RenderError> {
+        mail_digest::message(digest, label.key, self.addresses(label))
+    }
+
+    fn connect(&self) -> Result<Box<dyn Channel>, Problem> {
+        Ok(Box::new(EmlChannel { settings: self.clone() }))
+    }
+}
+
+/// Writes each message as `<key>.eml`, whole or not at all; writing it again changes nothing.
+#[derive(Debug)]
+struct EmlChannel {
+    settings: EmlSettings,
+}
+
+impl Channel for EmlChannel {
+    fn send<'a>(&'a self, notification: &'a Notification, _now_s: i64) -> Sending<'a> {
+        Box::pin(async move {
+            let key = &notification.key;
+            // The key becomes a file name: nothing but the digits of a hash may pass.
+            if key.len() != 64 || !key.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+                return Err(SendError::give_up("key is not a hash"));
+            }
+            let written = write(&self.settings.folder, key, &notification.body).await;
+            written.map_err(|error| SendError::retry(error.to_string()))
+        })
     }
 }
 

@@ -1,11 +1,13 @@
 //! What a mail says about an incident: cleaned, formatted and bounded once, for both of its parts.
 
-use crate::aggregate::names::KEY_TEXT;
-use crate::incident::{Announcement, CallerShare, Incident, Kind, Severity, State};
-use crate::known::Extent;
-use crate::money::{Grouped, NanoUsd};
+use crate::detect::DETECTORS;
+use crate::incident::respond::quoted;
+use crate::incident::{Announcement, Feedback, Incident, Kind, Response, State};
 
-use super::{clean, number};
+use super::graph::Graph;
+use super::people::{self, CallerLine};
+use super::timeline::{self, Moment};
+use super::{clean, number, story};
 
 /// Longest piece of text from outside, in characters.
 pub(super) const TEXT_MAX: usize = 200;
@@ -16,21 +18,24 @@ pub(super) struct Limits {
     pub(super) callers: usize,
     pub(super) evidence: usize,
     pub(super) responses: usize,
+    pub(super) moments: usize,
     pub(super) text: usize,
     pub(super) command: usize,
 }
 
 /// Tried in turn until the result fits: ordinary incidents fit the first, hostile ones the last.
 pub(super) const LIMITS: [Limits; 3] = [
-    Limits { callers: 10, evidence: 12, responses: 8, text: TEXT_MAX, command: 1_000 },
-    Limits { callers: 6, evidence: 6, responses: 5, text: 120, command: 600 },
-    Limits { callers: 3, evidence: 3, responses: 3, text: 80, command: 300 },
+    Limits { callers: 10, evidence: 12, responses: 8, moments: 12, text: TEXT_MAX, command: 1_000 },
+    Limits { callers: 6, evidence: 6, responses: 5, moments: 8, text: 120, command: 600 },
+    Limits { callers: 3, evidence: 3, responses: 3, moments: 4, text: 80, command: 300 },
 ];
 
 /// The contents of a mail, ready to be laid out.
 #[derive(Debug)]
 pub(super) struct Facts {
     pub(super) subject: String,
+    /// One plain sentence: what happens. The first line of both parts.
+    pub(super) sentence: String,
     /// Kind or severity in capitals.
     pub(super) badge: String,
     /// Colour of the band behind it.
@@ -41,8 +46,6 @@ pub(super) struct Facts {
     pub(super) model: Option<String>,
     /// Since when, or from when to when (event time).
     pub(super) when: String,
-    /// One sentence: what happened.
-    pub(super) headline: String,
     /// The two numbers a reader wants first, each with its label.
     pub(super) big: [Big; 2],
     /// Set when this is only a test of the channel.
@@ -51,18 +54,35 @@ pub(super) struct Facts {
     pub(super) observed: String,
     pub(super) expected: String,
     pub(super) band: String,
-    /// Lengths of the bars of observed and expected, 1 to 100.
+    /// `None` where nothing has been kept that could be drawn.
+    pub(super) graph: Option<Graph>,
+    /// Lengths of the bars of observed and expected, 1 to 100, where there is no chart.
     pub(super) bars: (i64, i64),
+    /// Head of the column of tokens before the incident; `None` where those are not known.
+    pub(super) before: Option<&'static str>,
+    /// Head of the column of tokens since it began.
+    pub(super) since: String,
     pub(super) callers: Vec<CallerLine>,
     pub(super) callers_more: usize,
+    /// Said before the callers of before who brought nothing of the rise.
+    pub(super) others_title: &'static str,
+    pub(super) others_before: Vec<String>,
     pub(super) evidence: Vec<String>,
     pub(super) evidence_more: usize,
     pub(super) steps_title: &'static str,
     pub(super) steps: Vec<Step>,
     pub(super) steps_more: usize,
+    /// Date of the first moment.
+    pub(super) day: String,
+    pub(super) moments: Vec<Moment>,
+    /// How long it took from the call to this alert, as far as measured.
+    pub(super) delay: String,
+    pub(super) unknowns: Vec<String>,
+    pub(super) answers_title: &'static str,
+    /// Commands that tell the program what its reader knows.
+    pub(super) answers: Vec<Step>,
     /// Name and value of what stands at the foot.
     pub(super) foot: Vec<(&'static str, String)>,
-    pub(super) unknowns: Vec<&'static str>,
 }
 
 /// A number in large type.
@@ -72,20 +92,6 @@ pub(super) struct Big {
     pub(super) value: String,
     /// What is not known is set in smaller type.
     pub(super) known: bool,
-}
-
-/// One row of the table of callers.
-#[derive(Debug)]
-pub(super) struct CallerLine {
-    pub(super) network: String,
-    pub(super) identity: String,
-    pub(super) tokens: String,
-    pub(super) cost: String,
-    pub(super) new: bool,
-    /// Said beside the network when it, or a part of it, is the operator's own.
-    pub(super) yours: Option<&'static str>,
-    /// What is known about the network; empty when nothing is.
-    pub(super) about: String,
 }
 
 /// One step of the answer.
@@ -112,87 +118,54 @@ impl Facts {
         let text = |text: &str| clean::untrusted(text, limits.text);
         let kind = announcement.kind;
         let shown = incident.callers.iter().take(limits.callers);
+        let (day, moments) = timeline::moments(announcement, limits);
         Self {
             // ASCII text in a header is sent as it is: `=?` would begin an encoded word, which the
             // reader's program decodes, line breaks and all.
-            subject: subject(announcement).replace("=?", "= ?"),
-            badge: badge(kind, incident.severity),
-            colour: colour(kind, incident.severity),
+            subject: story::subject(announcement).replace("=?", "= ?"),
+            sentence: story::sentence(announcement),
+            badge: story::badge(kind, incident.severity),
+            colour: story::colour(kind, incident.severity),
             rule: text(&incident.rule_name),
             place: place(incident, limits.text / 2),
             model: incident.model.as_deref().map(text),
             when: when(incident),
-            headline: headline(announcement),
-            big: big(kind, incident),
+            big: story::big(kind, incident),
             test: kind == Kind::Test,
             unit: text(&incident.unit),
             observed: number::quantity(incident.observed),
             expected: number::quantity(incident.expected),
             band: band(incident),
+            graph: incident.chart.as_ref().and_then(Graph::new),
             bars: bars(incident),
-            callers: shown.map(|share| caller(share, limits)).collect(),
+            before: people::is_compared(incident).then_some("tokens, 3 h before"),
+            since: format!("tokens since {}", number::clock(incident.first_window.0)),
+            callers: shown.map(|share| people::line(share, incident, limits)).collect(),
             callers_more: incident.callers.len().saturating_sub(limits.callers),
+            others_title: match incident.callers.is_empty() {
+                true => "In the 3 h before",
+                false => "Before, without part in the rise",
+            },
+            others_before: people::others(incident, limits),
             evidence: incident.evidence.iter().take(limits.evidence).map(|e| text(e)).collect(),
             evidence_more: incident.evidence.len().saturating_sub(limits.evidence),
-            steps_title: steps_title(kind),
-            steps: steps(incident, limits),
+            steps_title: story::steps_title(kind),
+            steps: incident
+                .response
+                .iter()
+                .take(limits.responses)
+                .map(|r| step(r, limits))
+                .collect(),
             steps_more: incident.response.len().saturating_sub(limits.responses),
-            foot: foot(announcement, limits),
+            day,
+            moments,
+            delay: timeline::delay(incident),
             unknowns: unknowns(incident),
+            answers_title: story::answers_title(kind),
+            answers: answers(announcement).iter().map(|r| step(r, limits)).collect(),
+            foot: foot(incident, limits),
         }
     }
-}
-
-/// Subject of the mail; short enough to be read on a telephone's lock screen.
-fn subject(announcement: &Announcement) -> String {
-    let incident = &announcement.incident;
-    let place = place(incident, 60);
-    let so_far = incident.cost.map(number::dollars);
-    match announcement.kind {
-        Kind::Test => format!("[test] {place}: this channel works, nothing is wrong"),
-        Kind::Resolve => {
-            let total = so_far.map_or_else(
-                || "cost unknown".to_owned(),
-                |total| format!("{total} above expected in total"),
-            );
-            format!("[resolved] {place}: over after {}, {total}", lasted(incident))
-        }
-        Kind::Open | Kind::Escalate | Kind::Reopen | Kind::Acknowledge | Kind::Repeat => {
-            let rise = match announcement.kind {
-                Kind::Escalate => "now ",
-                Kind::Reopen => "again ",
-                Kind::Acknowledge => "taken: ",
-                Kind::Repeat => "still ",
-                Kind::Open | Kind::Resolve | Kind::Test => "",
-            };
-            let severity = incident.severity.word();
-            let mut subject = format!("[{rise}{severity}] {place}: {}", what(incident));
-            match so_far {
-                Some(so_far) => subject.push_str(&format!(", {so_far} so far")),
-                None => subject.push_str(", cost unknown"),
-            }
-            if let Some(per_day) = incident.cost_per_day {
-                subject.push_str(&format!(", ≈ {} a day", number::about(per_day)));
-            }
-            subject
-        }
-    }
-}
-
-/// `tokens 14× expected`, or the nearest to it that can be said.
-fn what(incident: &Incident) -> String {
-    let unit = clean::untrusted(&incident.unit, 40);
-    let thing = match unit.split_once(" in ").map_or(unit.as_str(), |(thing, _)| thing) {
-        "USD" => "spend",
-        thing => thing,
-    };
-    if let Some(ratio) = number::ratio(incident.observed, incident.expected) {
-        return format!("{thing} {ratio} expected");
-    }
-    if incident.observed > 0.0 && incident.observed.is_finite() && incident.expected == 0.0 {
-        return format!("{} {unit}, none expected", number::quantity(incident.observed));
-    }
-    clean::untrusted(&incident.rule_name, 60)
 }
 
 fn when(incident: &Incident) -> String {
@@ -205,68 +178,18 @@ fn when(incident: &Incident) -> String {
     }
 }
 
-fn headline(announcement: &Announcement) -> String {
-    let incident = &announcement.incident;
-    let what = what(incident);
-    match announcement.kind {
-        Kind::Test => "This is a test: nothing is wrong.".to_owned(),
-        Kind::Open => capitalised(&what),
-        Kind::Escalate => format!("Worse: {what}"),
-        Kind::Reopen => format!("Again: {what}"),
-        Kind::Acknowledge => format!("Somebody has taken it: {what}"),
-        Kind::Repeat => format!("Still going on: {what}"),
-        Kind::Resolve => format!("Over after {}", lasted(incident)),
-    }
-}
-
-fn big(kind: Kind, incident: &Incident) -> [Big; 2] {
-    let cost = |label, cost: Option<NanoUsd>| Big {
-        label,
-        value: number::money(cost),
-        known: cost.is_some(),
-    };
-    if kind == Kind::Resolve {
-        let lasted = Big { label: "lasted", value: lasted(incident), known: true };
-        return [cost("spent above expected, in total", incident.cost), lasted];
-    }
-    let mut per_day = cost("a day, if it goes on like this", incident.cost_per_day);
-    if let Some(amount) = incident.cost_per_day {
-        per_day.value = format!("≈ {}", number::about(amount));
-    }
-    [cost("spent above expected, so far", incident.cost), per_day]
-}
-
-fn badge(kind: Kind, severity: Severity) -> String {
-    let severity = severity.word().to_uppercase();
-    match kind {
-        Kind::Open => severity,
-        Kind::Escalate => format!("NOW {severity}"),
-        Kind::Reopen => format!("AGAIN {severity}"),
-        Kind::Acknowledge => format!("TAKEN {severity}"),
-        Kind::Repeat => format!("STILL {severity}"),
-        Kind::Resolve => "RESOLVED".to_owned(),
-        Kind::Test => "TEST".to_owned(),
-    }
-}
-
-/// Band colours; white text on each has a contrast of at least 4.5 : 1 (WCAG 2.2, 1.4.3).
-const fn colour(kind: Kind, severity: Severity) -> &'static str {
-    match (kind, severity) {
-        (Kind::Resolve, _) => "#1a6b3c",
-        (Kind::Test, _) => "#475569",
-        (_, Severity::Critical) => "#8b0f1a",
-        (_, Severity::High) => "#b3261e",
-        (_, Severity::Medium) => "#a34a00",
-        (_, Severity::Low | Severity::Info) => "#1f5fa8",
-    }
-}
-
-fn place(incident: &Incident, max: usize) -> String {
+/// Account, and deployment when there is one, each at most `max` characters.
+pub(super) fn place(incident: &Incident, max: usize) -> String {
     let account = clean::untrusted(&incident.account, max);
     match &incident.deployment {
         Some(deployment) => format!("{account}/{}", clean::untrusted(deployment, max)),
         None => account,
     }
+}
+
+/// How long the anomaly lasted, in event time.
+pub(super) fn lasted(incident: &Incident) -> String {
+    number::duration(incident.last_window.0.saturating_sub(incident.first_window.0))
 }
 
 fn band(incident: &Incident) -> String {
@@ -287,99 +210,94 @@ fn bars(incident: &Incident) -> (i64, i64) {
     (length(incident.observed), length(incident.expected))
 }
 
-fn caller(caller: &CallerShare, limits: &Limits) -> CallerLine {
-    let or = |text: &str, absent: &str| {
-        let shown = clean::untrusted(text, 64);
-        if shown.trim().is_empty() { absent.to_owned() } else { shown }
-    };
-    let identity = match (caller.identity.as_str(), caller.network.is_empty()) {
-        (KEY_TEXT, _) => "API key (no identity)".to_owned(),
-        (_, true) => or(&caller.identity, "identity not told yet"),
-        (_, false) => or(&caller.identity, "no identity yet: perhaps an API key"),
-    };
-    let name = caller.name.as_deref().map(|name| clean::untrusted(name, 64));
-    CallerLine {
-        network: or(&caller.network, "network not recorded"),
-        identity: name.map_or(identity.clone(), |name| format!("{name} ({identity})")),
-        tokens: Grouped(caller.tokens).to_string(),
-        cost: caller.cost.map_or_else(|| "unknown".to_owned(), |cost| cost.to_string()),
-        new: caller.new,
-        yours: caller.about.yours().map(|extent| match extent {
-            Extent::Whole => "YOURS",
-            Extent::Part { .. } => "PARTLY YOURS",
-        }),
-        about: clean::untrusted(&caller.about.to_string(), limits.text),
-    }
-}
-
-const fn steps_title(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Open | Kind::Escalate | Kind::Reopen | Kind::Acknowledge | Kind::Repeat => {
-            "What to do"
-        }
-        Kind::Resolve => "If not done yet",
-        Kind::Test => "What it would say to do",
-    }
-}
-
-fn steps(incident: &Incident, limits: &Limits) -> Vec<Step> {
-    let step = |response: &crate::incident::Response| Step {
+fn step(response: &Response, limits: &Limits) -> Step {
+    Step {
         what: clean::untrusted(&response.what, limits.text),
         command: match clean::command(&response.command, limits.command) {
             Some(command) if command.is_empty() => Command::Absent,
             Some(command) => Command::Shown(clean::pieces(&command)),
             None => Command::LeftOut,
         },
-    };
-    incident.response.iter().take(limits.responses).map(step).collect()
+    }
 }
 
-fn foot(announcement: &Announcement, limits: &Limits) -> Vec<(&'static str, String)> {
+/// How the reader tells the program what became of it.
+fn answers(announcement: &Announcement) -> Vec<Response> {
     let incident = &announcement.incident;
+    let key = incident.id();
+    let answer = |what: &str, command: String| Response { what: what.to_owned(), command };
+    let judge = |feedback: Feedback| {
+        format!("tokenwatch incidents feedback {key} {} --by YOU", feedback.word())
+    };
+    let verdicts = [
+        answer("It was abuse: never learnt as normal.", judge(Feedback::Abuse)),
+        answer("It was lawful and passing, such as a load test.", judge(Feedback::Expected)),
+        answer("It was lawful and is here to stay: learnt at once.", judge(Feedback::NewNormal)),
+    ];
+    let mut answers = Vec::new();
+    match announcement.kind {
+        Kind::Test => return answers,
+        Kind::Open | Kind::Escalate | Kind::Reopen | Kind::Repeat => answers.push(answer(
+            "You have it: no more reminders until it gets worse.",
+            format!("tokenwatch incidents ack {key} --by YOU"),
+        )),
+        Kind::Acknowledge | Kind::Resolve => {}
+    }
+    answers.extend(verdicts);
+    if announcement.kind != Kind::Resolve {
+        let place = |name: &str, value: &str| quoted(&format!("{name}={value}"));
+        let mut matchers = place("account", &incident.account);
+        if let Some(deployment) = &incident.deployment {
+            matchers = format!("{matchers} {}", place("deployment", deployment));
+        }
+        answers.push(answer(
+            "Work is going on there: nothing about it is told for two hours.",
+            format!("tokenwatch silence add {matchers} --for 2h --by YOU --reason WHY"),
+        ));
+    }
+    answers
+}
+
+fn foot(incident: &Incident, limits: &Limits) -> Vec<(&'static str, String)> {
     let mut foot = vec![
         ("Rule", clean::untrusted(&incident.rule, limits.text)),
         ("Certainty", format!("{} %", number::percent(incident.confidence))),
-        ("Calls began", format!("{} (event time)", number::moment(incident.first_window.0))),
-        ("Last seen until", format!("{} (event time)", number::moment(incident.last_window.0))),
-        ("Opened", format!("{} (arrival at the hub)", number::moment(incident.opened_at.0))),
     ];
-    if let Some(resolved_at) = incident.resolved_at {
-        let resolved = format!("{} (arrival at the hub)", number::moment(resolved_at.0));
-        foot.push(("Resolved", resolved));
+    if let Some(feedback) = incident.feedback {
+        foot.push(("Feedback", feedback.word().replace('-', " ")));
     }
-    if let Some(delay_s) = incident.delay_azure_s {
-        let delay = number::duration(delay_s.saturating_mul(1000));
-        foot.push(("Azure's delay", format!("{delay} from the call to the hub")));
+    if let Some(parent) = &incident.parent {
+        foot.push(("Part of", clean::untrusted(parent, limits.text)));
     }
     if let Some(resource) = &incident.resource_id {
         foot.push(("Resource", clean::resource_id(resource, limits.text * 2)));
     }
-    foot.push(("Incident", clean::untrusted(&incident.key, limits.text)));
+    let key = clean::untrusted(&incident.key, limits.text);
+    foot.push(("Incident", format!("{} ({key})", incident.id())));
     foot
 }
 
-fn unknowns(incident: &Incident) -> Vec<&'static str> {
-    let mut unknowns = vec![
-        "Azure masks the last octet: a caller is a /24, never one address.",
-        "Money is an estimate, tokens times price: not yet the bill.",
-    ];
+fn unknowns(incident: &Incident) -> Vec<String> {
+    let mut unknowns = Vec::new();
+    let profile = DETECTORS.iter().map(|d| d.profile()).find(|p| p.id == incident.rule);
+    if let Some(profile) = profile {
+        unknowns.push(format!("This rule cannot know {}.", profile.cannot_know));
+    }
+    let mut say = |text: &str| unknowns.push(text.to_owned());
+    if !incident.callers.is_empty() {
+        say("Azure masks the last octet: a caller is a /24, never one address.");
+    }
     if incident.callers.iter().any(|caller| caller.identity.is_empty()) {
-        unknowns.push("A call with an API key has no identity: the key may be anybody's.");
+        say("A call with an API key has no identity: the key may be anybody's.");
     }
     if incident.callers.iter().any(|caller| !caller.about.is_empty()) {
-        unknowns
-            .push("What is said about a network comes from your own lists, as old as they are.");
+        say("What is said about a network comes from your own lists, as old as they are.");
+    }
+    if incident.cost.is_some() {
+        say("Money is an estimate, tokens times price: not yet the bill.");
+    }
+    if incident.first_call.is_some() && incident.first_arrival.is_none() {
+        say("When the hub took the record of the first call is no longer known.");
     }
     unknowns
-}
-
-/// How long the anomaly lasted, in event time.
-fn lasted(incident: &Incident) -> String {
-    number::duration(incident.last_window.0.saturating_sub(incident.first_window.0))
-}
-
-fn capitalised(text: &str) -> String {
-    let mut chars = text.chars();
-    let first = chars.next().map(|c| c.to_uppercase().collect::<String>()).unwrap_or_default();
-    first + chars.as_str()
 }

@@ -1,11 +1,11 @@
-//! A mail as the complete message that is stored and sent: headers, text part, HTML part.
+//! A mail as the complete message that is stored and sent: headers, text part, HTML part, chart.
 
 use std::time::{Duration, UNIX_EPOCH};
 
 use askama::Template;
 use lettre::Message;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
-use lettre::message::{Mailbox, MessageBuilder, MultiPart, SinglePart};
+use lettre::message::{Attachment, Mailbox, MessageBuilder, MultiPart, SinglePart};
 
 use crate::incident::{Announcement, Kind, Severity};
 
@@ -16,12 +16,14 @@ use super::{RenderError, idempotency_key, text};
 /// Most bytes of the HTML part; some mail programs cut messages at 102 kB.
 pub(super) const HTML_MAX: usize = 60_000;
 /// Last second a `Date` header can name (9999-12-31T23:59:59Z).
-const DATE_MAX_S: i64 = 253_402_300_799;
+pub(super) const DATE_MAX_S: i64 = 253_402_300_799;
 
 #[derive(Template)]
 #[template(path = "notify/templates/mail.html")]
 struct Page<'a> {
     facts: &'a Facts,
+    /// `Content-ID` of the chart.
+    cid: &'a str,
 }
 
 /// The message about `announcement` with `key` in its `Message-ID`.
@@ -30,12 +32,21 @@ pub(super) fn message(
     key: &str,
     addresses: Addresses<'_>,
 ) -> Result<Vec<u8>, RenderError> {
-    let (facts, html) = page(announcement)?;
-    let parts = MultiPart::alternative()
-        // At most 70 characters (RFC 2046, 5.1.1), 64 of them the key.
+    let cid = format!("chart.{key}@tokenwatch");
+    let (facts, html) = page(announcement, &cid)?;
+    // Boundaries have at most 70 characters (RFC 2046, 5.1.1), 64 of them the key.
+    let alternative = MultiPart::alternative()
         .boundary(format!("tw-{key}"))
-        .singlepart(part(ContentType::TEXT_PLAIN, text::part(&facts)))
-        .singlepart(part(ContentType::TEXT_HTML, html));
+        .singlepart(part(ContentType::TEXT_PLAIN, text::part(&facts)));
+    let html = part(ContentType::TEXT_HTML, html);
+    let parts = match &facts.graph {
+        Some(graph) => {
+            let picture = Attachment::new_inline(cid).body(graph.png(), png_type());
+            let related = MultiPart::related().boundary(format!("tr-{key}"));
+            alternative.multipart(related.singlepart(html).singlepart(picture))
+        }
+        None => alternative.singlepart(html),
+    };
     let message =
         headers(announcement, key, addresses)?.subject(facts.subject).multipart(parts).map_err(
             |source| RenderError::Message { destination: addresses.destination.to_owned(), source },
@@ -44,21 +55,25 @@ pub(super) fn message(
 }
 
 /// The richest page that fits into [`HTML_MAX`], and what stands on it.
-pub(super) fn page(announcement: &Announcement) -> Result<(Facts, String), RenderError> {
+pub(super) fn page(announcement: &Announcement, cid: &str) -> Result<(Facts, String), RenderError> {
     let [first, second, last] = &LIMITS;
     for limits in [first, second] {
-        let (facts, html) = page_at(announcement, limits)?;
+        let (facts, html) = page_at(announcement, limits, cid)?;
         // A line break is two bytes in a mail.
         if html.len() + html.matches('\n').count() <= HTML_MAX {
             return Ok((facts, html));
         }
     }
-    page_at(announcement, last)
+    page_at(announcement, last, cid)
 }
 
-fn page_at(announcement: &Announcement, limits: &Limits) -> Result<(Facts, String), RenderError> {
+fn page_at(
+    announcement: &Announcement,
+    limits: &Limits,
+    cid: &str,
+) -> Result<(Facts, String), RenderError> {
     let facts = Facts::new(announcement, limits);
-    let html = Page { facts: &facts }.render()?;
+    let html = Page { facts: &facts, cid }.render()?;
     Ok((facts, html))
 }
 
@@ -98,14 +113,18 @@ fn headers(
     Ok(builder)
 }
 
-fn fixed(name: HeaderName, value: &str) -> HeaderValue {
+pub(super) fn fixed(name: HeaderName, value: &str) -> HeaderValue {
     HeaderValue::new(name, value.to_owned())
 }
 
-fn message_id(key: &str) -> String {
+pub(super) fn message_id(key: &str) -> String {
     format!("<{key}@tokenwatch>")
 }
 
-fn part(kind: ContentType, body: String) -> SinglePart {
+pub(super) fn part(kind: ContentType, body: String) -> SinglePart {
     SinglePart::builder().header(kind).body(body)
+}
+
+fn png_type() -> ContentType {
+    ContentType::parse("image/png").unwrap_or(ContentType::TEXT_PLAIN)
 }

@@ -5,32 +5,54 @@
 //! [`Channel`] sends them, [`deliver::attempt`] bounds the time, [`deliver::next`] decides what
 //! follows a failure. Receivers drop repetitions by [`Notification::key`].
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
+use std::pin::Pin;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::incident::{Announcement, Kind};
+use crate::incident::{Announcement, Digest, Incident, Kind};
+use crate::route::Receiver;
 use crate::time::ArrivalTime;
 
+mod alertmanager;
+mod brief;
+pub mod chart;
 mod clean;
 pub mod deliver;
 mod eml;
 mod facts;
+pub mod format;
+mod graph;
+mod guard;
+mod http;
+mod lines;
 pub mod listener;
 mod mail;
+mod mail_digest;
 mod number;
-mod payload;
+mod pagerduty;
+mod sentinel;
+mod people;
 mod settings;
+mod slack;
 mod smtp;
+mod teams;
+mod story;
 mod text;
+mod timeline;
 mod webhook;
 
-pub use eml::EmlChannel;
-pub use settings::{
-    Destination, EmailSettings, EmlSettings, Invalid, Problem, Tls, WebhookSettings,
-};
-pub use smtp::SmtpChannel;
-pub use webhook::WebhookChannel;
+pub use alertmanager::{AlertmanagerSettings, ENDS_AFTER_MS};
+pub use eml::EmlSettings;
+pub use format::Body;
+pub use http::{Answer, HttpSettings, Poster};
+pub use pagerduty::{PAGERDUTY, PagerDutySettings};
+pub use sentinel::SentinelSettings;
+pub use settings::{Destination, Invalid, Label, Problem, Settings};
+pub use slack::SlackSettings;
+pub use smtp::{EmailSettings, Tls};
+pub use teams::TeamsSettings;
+pub use webhook::WebhookSettings;
 
 /// One row of the outbox: rendered once, then only these bytes are sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +106,8 @@ pub enum SendError {
     Retry {
         /// What happened, at most 200 characters, without the address of a webhook.
         reason: String,
+        /// How long the receiver asks to be left alone, at most [`deliver::ASKED_MAX_MS`].
+        after_ms: Option<i64>,
     },
     /// No attempt is likely to succeed: other 4xx and 3xx of HTTP, 5xx of SMTP.
     #[error("permanent failure: {reason}")]
@@ -91,20 +115,49 @@ pub enum SendError {
         /// What happened, at most 200 characters, without the address of a webhook.
         reason: String,
     },
+    /// The receiver wants nothing any more: 410 of HTTP. Nothing more is sent to it until the next
+    /// start, and what was to be sent is a dead letter at once.
+    #[error("the receiver is gone for good: {reason}")]
+    Gone {
+        /// What happened, at most 200 characters, without the address of a webhook.
+        reason: String,
+    },
 }
 
 impl SendError {
     fn retry(reason: impl AsRef<str>) -> Self {
-        Self::Retry { reason: clean::line(reason.as_ref(), facts::TEXT_MAX) }
+        Self::Retry { reason: clean::line(reason.as_ref(), facts::TEXT_MAX), after_ms: None }
+    }
+
+    /// Worth another attempt, but not within `after_ms`.
+    fn after(reason: impl AsRef<str>, after_ms: i64) -> Self {
+        let reason = clean::line(reason.as_ref(), facts::TEXT_MAX);
+        Self::Retry { reason, after_ms: Some(after_ms.clamp(0, deliver::ASKED_MAX_MS)) }
     }
 
     fn give_up(reason: impl AsRef<str>) -> Self {
         Self::GiveUp { reason: clean::line(reason.as_ref(), facts::TEXT_MAX) }
     }
+
+    fn gone(reason: impl AsRef<str>) -> Self {
+        Self::Gone { reason: clean::line(reason.as_ref(), facts::TEXT_MAX) }
+    }
+
+    /// How long the receiver asks to be left alone.
+    #[must_use]
+    pub const fn after_ms(&self) -> Option<i64> {
+        match self {
+            Self::Retry { after_ms, .. } => *after_ms,
+            Self::GiveUp { .. } | Self::Gone { .. } => None,
+        }
+    }
 }
 
-/// A way to one destination.
-pub trait Channel: Send + Sync {
+/// An attempt in progress.
+pub type Sending<'a> = Pin<Box<dyn Future<Output = Result<(), SendError>> + Send + 'a>>;
+
+/// A way to one destination, ready to send.
+pub trait Channel: fmt::Debug + Send + Sync {
     /// Hands `notification` over; `now_s` (seconds since 1970) is the time a signature carries.
     ///
     /// Not cancel safe in effect: dropped half-way, the receiver may or may not have taken it, so
@@ -113,48 +166,7 @@ pub trait Channel: Send + Sync {
     /// # Errors
     ///
     /// [`SendError`] says whether another attempt makes sense.
-    fn send(
-        &self,
-        notification: &Notification,
-        now_s: i64,
-    ) -> impl Future<Output = Result<(), SendError>> + Send;
-}
-
-/// Any of the channels, ready to send; built once per destination.
-#[derive(Debug)]
-pub enum AnyChannel {
-    /// Mail over SMTP.
-    Smtp(SmtpChannel),
-    /// Signed HTTP.
-    Webhook(WebhookChannel),
-    /// Files in a folder.
-    Eml(EmlChannel),
-}
-
-impl TryFrom<Destination> for AnyChannel {
-    type Error = Invalid;
-
-    /// Checks the settings, reads the certificates they name and builds the client.
-    fn try_from(destination: Destination) -> Result<Self, Invalid> {
-        destination.validate()?;
-        let name = destination.name().to_owned();
-        let built = match destination {
-            Destination::Email(settings) => SmtpChannel::new(settings).map(Self::Smtp),
-            Destination::Webhook(settings) => WebhookChannel::new(&settings).map(Self::Webhook),
-            Destination::EmlFolder(settings) => Ok(Self::Eml(EmlChannel::new(settings))),
-        };
-        built.map_err(|problem| Invalid { destination: name, problems: vec![problem] })
-    }
-}
-
-impl Channel for AnyChannel {
-    async fn send(&self, notification: &Notification, now_s: i64) -> Result<(), SendError> {
-        match self {
-            Self::Smtp(channel) => channel.send(notification, now_s).await,
-            Self::Webhook(channel) => channel.send(notification, now_s).await,
-            Self::Eml(channel) => channel.send(notification, now_s).await,
-        }
-    }
+    fn send<'a>(&'a self, notification: &'a Notification, now_s: i64) -> Sending<'a>;
 }
 
 /// SHA-256 of `incident key|kind|step|destination` in hexadecimal.
@@ -169,8 +181,8 @@ pub fn idempotency_key(incident_key: &str, kind: Kind, step: u32, destination: &
 /// Renders for every destination that is to hear of it, in their order.
 ///
 /// A destination hears of incidents whose highest severity so far reaches its `min_severity`;
-/// severity never falls, so the end of an incident goes wherever its beginning went. A
-/// [`Kind::Test`] goes everywhere. Pure: the same announcement gives the same bytes.
+/// severity never falls, so the end of an incident goes wherever its beginning went. What a
+/// receiver can do nothing with ([`Settings::hears`]) is left out. A [`Kind::Test`] goes everywhere. Pure: the same announcement gives the same bytes.
 ///
 /// # Errors
 ///
@@ -182,27 +194,70 @@ pub fn render(
     let incident = &announcement.incident;
     let mut notifications = Vec::new();
     for destination in destinations {
-        let hears = incident.severity >= destination.min_severity();
+        let hears = incident.severity >= destination.min_severity
+            && destination.settings.hears(announcement.kind);
         if !hears && announcement.kind != Kind::Test {
             continue;
         }
-        let name = destination.name();
+        let name = &destination.name;
         let key = idempotency_key(&incident.key, announcement.kind, announcement.step, name);
-        let body = match destination {
-            Destination::Email(to) => mail::message(announcement, &key, to.addresses())?,
-            Destination::EmlFolder(to) => mail::message(announcement, &key, to.addresses())?,
-            Destination::Webhook(_) => payload::body(announcement, &key)?,
-        };
+        let label = Label { destination: name, key: &key };
+        let body = destination.settings.body(announcement, label)?;
         notifications.push(Notification {
             key,
             incident_key: incident.key.clone(),
-            destination: name.to_owned(),
+            destination: name.clone(),
             kind: announcement.kind,
             created: announcement.at,
             body,
         });
     }
     Ok(notifications)
+}
+
+/// Renders several incidents as one message for one destination, which is to hear of it.
+///
+/// Its `incident_key` is the group, so that messages of one group keep their order. Pure.
+///
+/// # Errors
+///
+/// [`RenderError`], which validated destinations do not meet.
+pub fn render_digest(
+    digest: &Digest,
+    destination: &Destination,
+) -> Result<Notification, RenderError> {
+    let name = &destination.name;
+    let key = hex_sha256(&format!("{}|digest|{name}", digest.key));
+    let label = Label { destination: name, key: &key };
+    let body = destination.settings.digest(digest, label)?;
+    Ok(Notification {
+        key,
+        incident_key: digest.group.clone(),
+        destination: name.clone(),
+        kind: if digest.is_over() { Kind::Resolve } else { Kind::Open },
+        created: digest.at,
+        body,
+    })
+}
+
+/// An incident in words, as the text part of a mail says it.
+#[must_use]
+pub fn as_text(incident: &Incident) -> String {
+    let kind = if incident.state.is_live() { Kind::Open } else { Kind::Resolve };
+    let at = incident.resolved_at.unwrap_or(incident.opened_at);
+    let announcement = Announcement { kind, step: 0, at, incident: incident.clone() };
+    let [limits, ..] = &facts::LIMITS;
+    text::part(&facts::Facts::new(&announcement, limits))
+}
+
+/// Destinations as routing sees them.
+#[must_use]
+pub fn receivers(destinations: &[Destination]) -> Vec<Receiver> {
+    let receiver = |destination: &Destination| Receiver {
+        name: destination.name.clone(),
+        min_severity: destination.min_severity,
+    };
+    destinations.iter().map(receiver).collect()
 }
 
 fn hex_sha256(text: &str) -> String {

@@ -19,6 +19,37 @@ pub(super) fn quantity(value: f64) -> String {
     if short == "-0" { "0".to_owned() } else { short.to_owned() }
 }
 
+/// A number for the edge of a chart: `1.5M`, `250k`, `12`, to three digits.
+pub(super) fn short(value: f64) -> String {
+    let scaled = [(1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")];
+    let scale = scaled.into_iter().find(|(least, _)| value.abs() >= *least * 0.9995);
+    let (value, suffix) = scale.map_or((value, ""), |(unit, suffix)| (value / unit, suffix));
+    let shown = if value.abs() >= 100.0 {
+        value.round()
+    } else if value.abs() >= 10.0 {
+        (value * 10.0).round() / 10.0
+    } else {
+        value
+    };
+    let digits =
+        if suffix.is_empty() && shown.abs() < 0.1 { significant(shown) } else { quantity(shown) };
+    format!("{digits}{suffix}")
+}
+
+/// Two digits that say something, however small.
+fn significant(value: f64) -> String {
+    let places = (1..12).find(|places| value.abs() >= 10_f64.powi(-*places)).unwrap_or(0);
+    let places = usize::try_from(places + 1).unwrap_or(0);
+    let text = format!("{value:.places$}");
+    let short = text.trim_end_matches('0').trim_end_matches('.');
+    if short.is_empty() { "0".to_owned() } else { short.to_owned() }
+}
+
+/// A count to three digits: `4.4M`.
+pub(super) fn compact(count: i64) -> String {
+    short(crate::detect::baseline::as_float(count))
+}
+
 /// How many times `expected` was seen: `14×`, `3.2×`, or for less than expected `12 % of`.
 /// `None` when nothing was expected, or the numbers are none.
 pub(super) fn ratio(observed: f64, expected: f64) -> Option<String> {
@@ -75,6 +106,32 @@ pub(super) fn minute(at_ms: i64) -> String {
     whole.rsplit_once(':').map_or_else(String::new, |(minute, _)| format!("{minute} UTC"))
 }
 
+/// `2026-11-24` from milliseconds since 1970.
+pub(super) fn date(at_ms: i64) -> String {
+    let whole = moment(at_ms);
+    whole.split(' ').next().unwrap_or_default().to_owned()
+}
+
+/// `03:05:12` (UTC) from milliseconds since 1970.
+pub(super) fn clock_s(at_ms: i64) -> String {
+    let whole = moment(at_ms);
+    whole.split(' ').nth(1).unwrap_or_default().to_owned()
+}
+
+/// `03:05` (UTC) from milliseconds since 1970.
+pub(super) fn clock(at_ms: i64) -> String {
+    let clock = clock_s(at_ms);
+    clock.rsplit_once(':').map_or_else(String::new, |(minute, _)| minute.to_owned())
+}
+
+/// `11-24 03:05` (UTC) from milliseconds since 1970.
+pub(super) fn day_clock(at_ms: i64) -> String {
+    let date = date(at_ms);
+    let day = date.rsplitn(3, '-').take(2).collect::<Vec<_>>();
+    let day = day.into_iter().rev().collect::<Vec<_>>().join("-");
+    format!("{day} {}", clock(at_ms))
+}
+
 /// A length of time in its two largest units: `2 h 10 min`; a negative one reads as `0 s`.
 pub(super) fn duration(ms: i64) -> String {
     let ms = ms.max(0);
@@ -128,6 +185,21 @@ mod tests {
     }
 
     #[test]
+    fn edges_of_charts_are_short() {
+        let check = |value: f64, text: &str| assert_eq!(short(value), text);
+        check(5_000_000.0, "5M");
+        check(2_500_000.0, "2.5M");
+        check(160_000.0, "160k");
+        check(999_999.0, "1M");
+        check(600.0, "600");
+        check(0.6, "0.6");
+        check(0.008, "0.008");
+        check(0.0004, "0.0004");
+        check(0.0, "0");
+        assert_eq!(compact(4_402_118), "4.4M");
+    }
+
+    #[test]
     fn ratios_need_something_expected() {
         let check = |observed: f64, expected: f64, text: Option<&str>| {
             assert_eq!(ratio(observed, expected).as_deref(), text);
@@ -158,6 +230,12 @@ mod tests {
     fn times_read_well() {
         assert_eq!(moment(1_795_489_512_345), "2026-11-24 03:05:12 UTC");
         assert_eq!(minute(1_795_489_512_345), "2026-11-24 03:05 UTC");
+        assert_eq!(date(1_795_489_512_345), "2026-11-24");
+        assert_eq!(
+            (clock(1_795_489_512_345), clock_s(1_795_489_512_345)),
+            ("03:05".to_owned(), "03:05:12".to_owned())
+        );
+        assert_eq!(day_clock(1_795_489_512_345), "11-24 03:05");
         let check = |ms: i64, text: &str| assert_eq!(duration(ms), text);
         check(-5, "0 s");
         check(41_000, "41 s");

@@ -1,11 +1,13 @@
 //! Announcements and destinations the tests of this folder share.
 
-use crate::incident::{Announcement, CallerShare, Incident, Kind, Response, Severity, State};
+use crate::incident::{
+    Announcement, CallerShare, Chart, Entry, Feedback, Incident, Kind, Response, Severity, State,
+};
 use crate::known::{About, Class, Extent, Kind as Whose, Listed, Named};
 use crate::money::NanoUsd;
 use crate::time::{ArrivalTime, EventTime, HOUR_MS, MINUTE_MS};
 
-use super::{Destination, EmailSettings, EmlSettings, Tls, WebhookSettings};
+use super::{Body, Destination, EmailSettings, EmlSettings, HttpSettings, Tls, WebhookSettings};
 
 /// 2026-11-24T03:05:00Z.
 const BEGAN_MS: i64 = 1_795_489_500_000;
@@ -13,7 +15,31 @@ const BEGAN_MS: i64 = 1_795_489_500_000;
 /// A stolen key at work, as the detectors would report it.
 pub(super) fn announcement(kind: Kind) -> Announcement {
     let mut incident = incident();
+    let mut lived = |minutes: i64, author: &str, what: &str| {
+        let at = ArrivalTime(BEGAN_MS + minutes * MINUTE_MS + 12_000);
+        let entry = Entry { at, author: author.to_owned(), what: what.to_owned() };
+        incident.history.push(entry);
+        at
+    };
+    let mut at = incident.opened_at;
+    match kind {
+        Kind::Open | Kind::Test => {}
+        Kind::Escalate => at = lived(26, "", "severity rose to critical"),
+        Kind::Acknowledge => at = lived(31, "Mara Weiss", "acknowledged: looking at it"),
+        Kind::Repeat => at = ArrivalTime(BEGAN_MS + 4 * HOUR_MS),
+        Kind::Resolve | Kind::Reopen => {
+            at = lived(31, "Mara Weiss", "acknowledged: looking at it");
+        }
+    }
+    if kind == Kind::Reopen {
+        at = lived(170, "", "back");
+    }
+    if kind == Kind::Repeat {
+        incident.last_window = EventTime(at.0);
+        incident.chart = Some(days());
+    }
     if kind == Kind::Resolve {
+        incident.chart = Some(ended());
         incident.state = State::Resolved;
         incident.last_window = EventTime(BEGAN_MS + 2 * HOUR_MS + 10 * MINUTE_MS);
         incident.resolved_at = Some(ArrivalTime(BEGAN_MS + 3 * HOUR_MS + 41_250));
@@ -21,7 +47,10 @@ pub(super) fn announcement(kind: Kind) -> Announcement {
     if kind == Kind::Escalate {
         incident.severity = Severity::Critical;
     }
-    let at = incident.resolved_at.unwrap_or(incident.opened_at);
+    if kind == Kind::Acknowledge {
+        incident.state = State::Acknowledged;
+    }
+    let at = incident.resolved_at.unwrap_or(at);
     Announcement { kind, step: 0, at, incident }
 }
 
@@ -70,8 +99,98 @@ fn incident() -> Incident {
         response: responses(),
         confidence: 0.94,
         delay_azure_s: Some(41),
+        first_call: Some(EventTime(BEGAN_MS + 7_300)),
+        first_arrival: Some(ArrivalTime(BEGAN_MS + 49_120)),
+        chart: Some(night()),
+        callers_before: vec![
+            caller("203.0.113.0/24", "7b0d2c1e-94a1-4b6e-8a53-0c2f7d5e1a90", 8_902_340, false),
+            caller("203.0.113.0/24", "key", 402_118, false),
+        ],
         ..Incident::default()
     }
+}
+
+/// Four hours in steps of five minutes; `seen` are the last ones, `marked` how many of them.
+fn chart(seen: &[f64], marked: usize) -> Chart {
+    let before = (0..48 - seen.len()).map(|n| {
+        let noise = [0.0, 31_000.0, -22_000.0, 57_000.0, -48_000.0, 12_000.0, -9_000.0];
+        usual(n) + noise.get(n * 5 % noise.len()).copied().unwrap_or_default()
+    });
+    let from = 48 - seen.len();
+    Chart {
+        start: EventTime(BEGAN_MS - 4 * HOUR_MS + 5 * MINUTE_MS),
+        step_ms: 5 * MINUTE_MS,
+        unit: "tokens in 5 min".to_owned(),
+        observed: before.chain(seen.iter().copied()).collect(),
+        expected: (0..48).map(|n| Some(usual(n))).collect(),
+        upper: (0..48).map(|n| Some(usual(n) * 1.79)).collect(),
+        from,
+        until: from + marked,
+    }
+}
+
+fn usual(step: usize) -> f64 {
+    let falls = [520_000.0, 505_000.0, 470_000.0, 450_000.0, 420_000.0, 390_000.0, 360_000.0];
+    falls.get(step / 7).copied().unwrap_or(341_200.0)
+}
+
+/// The first anomalous step, still growing.
+fn night() -> Chart {
+    chart(&[4_812_330.0], 1)
+}
+
+/// How it went on, and ended.
+fn ended() -> Chart {
+    let high = (0..26).map(|n| [4_812_330.0, 3_912_000.0, 5_320_000.0][n % 3]);
+    let seen: Vec<f64> = high.chain((0..12).map(|n| usual(n + 36) * 0.97)).collect();
+    let start = EventTime(BEGAN_MS - 50 * MINUTE_MS);
+    Chart { start, ..chart(&seen, 26) }
+}
+
+/// Two days in steps of an hour, the last four anomalous.
+fn days() -> Chart {
+    let usual = |n: usize| 5_000_000.0 + 2_400_000.0 * ((n % 24) as f64 / 3.8).sin();
+    let seen = |n: usize| if n < 44 { usual(n) * 0.96 } else { 51_000_000.0 };
+    Chart {
+        start: EventTime(BEGAN_MS - 44 * HOUR_MS - 5 * MINUTE_MS),
+        step_ms: HOUR_MS,
+        unit: "tokens in 1 h".to_owned(),
+        observed: (0..48).map(seen).collect(),
+        expected: (0..48).map(|n| Some(usual(n))).collect(),
+        upper: (0..48).map(|n| Some(usual(n) * 1.6)).collect(),
+        from: 44,
+        until: 48,
+    }
+}
+
+/// A deployment that has gone quiet, as the detector of silence would report it.
+pub(super) fn silence() -> Announcement {
+    let mut announcement = announcement(Kind::Open);
+    let incident = &mut announcement.incident;
+    let calls: Vec<f64> = (0..48).map(|n| [9.0, 6.0, 7.0, 8.0, 5.0][n % 5]).collect();
+    let chart = Chart {
+        unit: "calls in 5 min".to_owned(),
+        observed: calls.iter().enumerate().map(|(n, c)| if n < 41 { *c } else { 0.0 }).collect(),
+        expected: vec![Some(7.0); 48],
+        upper: vec![None; 48],
+        from: 41,
+        ..night()
+    };
+    incident.rule = "TW-P12".to_owned();
+    incident.rule_name = "Log silence".to_owned();
+    incident.severity = Severity::Medium;
+    incident.unit = "calls in 35 min".to_owned();
+    (incident.observed, incident.expected, incident.bound) = (0.0, 49.0, 30.0);
+    (incident.cost, incident.cost_per_day) = (None, None);
+    (incident.first_call, incident.first_arrival) = (None, None);
+    incident.callers.clear();
+    incident.callers_before.truncate(1);
+    incident.evidence.truncate(0);
+    incident.evidence.push("no call for 35 minutes in which about 49 were expected".to_owned());
+    incident.response =
+        crate::incident::respond::look_for_silence(incident.resource_id.as_deref().unwrap());
+    incident.chart = Some(chart);
+    announcement
 }
 
 /// A rented server, with one Tor exit beside it.
@@ -172,6 +291,22 @@ pub(super) fn hostile(kind: Kind, text: &str) -> Announcement {
     incident.callers = vec![share; 30];
     incident.evidence = vec![own(); 300];
     incident.response = vec![Response { what: own(), command: own() }; 40];
+    let entry = Entry { at: ArrivalTime(i64::MAX), author: own(), what: own() };
+    incident.history = vec![entry; 300];
+    incident.callers_before = vec![CallerShare { name: None, ..incident.callers[0].clone() }; 40];
+    incident.callers_before[0].network = format!("{text}2");
+    incident.parent = Some(own());
+    incident.feedback = Some(Feedback::NewNormal);
+    incident.chart = Some(Chart {
+        start: EventTime(i64::MAX),
+        step_ms: i64::MAX,
+        unit: own(),
+        observed: [1.0, f64::NAN, f64::MAX, -1.0].repeat(500),
+        expected: [None, Some(f64::INFINITY)].repeat(1_000),
+        upper: vec![Some(f64::MIN); 3],
+        from: text.len(),
+        until: usize::MAX,
+    });
     incident.observed = f64::NAN;
     incident.expected = f64::INFINITY;
     incident.bound = f64::NEG_INFINITY;
@@ -182,10 +317,8 @@ pub(super) fn hostile(kind: Kind, text: &str) -> Announcement {
 /// Key of the secret below: 32 zero bytes.
 pub(super) const SECRET: &str = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
-pub(super) fn email(name: &str) -> Destination {
-    Destination::Email(EmailSettings {
-        name: name.to_owned(),
-        min_severity: Severity::Medium,
+pub(super) fn email_settings() -> EmailSettings {
+    EmailSettings {
         from: "tokenwatch <alerts@contoso.example>".to_owned(),
         to: vec!["On call <oncall@contoso.example>".to_owned(), "b@contoso.example".to_owned()],
         host: "mail.contoso.example".to_owned(),
@@ -194,26 +327,31 @@ pub(super) fn email(name: &str) -> Destination {
         username: None,
         password: None,
         ca_file: None,
-    })
-}
-
-pub(super) fn webhook(name: &str, url: &str) -> WebhookSettings {
-    WebhookSettings {
-        name: name.to_owned(),
-        min_severity: Severity::Medium,
-        url: url.to_owned(),
-        secret: SECRET.into(),
-        previous_secret: None,
-        ca_file: None,
     }
 }
 
+pub(super) fn email(name: &str) -> Destination {
+    Destination::new(name, Severity::Medium, email_settings())
+}
+
+pub(super) fn hook(url: &str) -> WebhookSettings {
+    WebhookSettings {
+        http: HttpSettings::new(url),
+        secret: SECRET.into(),
+        previous_secret: None,
+        body: Body::default(),
+    }
+}
+
+pub(super) fn webhook(name: &str, url: &str) -> Destination {
+    Destination::new(name, Severity::Medium, hook(url))
+}
+
 pub(super) fn eml(name: &str, folder: &std::path::Path) -> Destination {
-    Destination::EmlFolder(EmlSettings {
-        name: name.to_owned(),
-        min_severity: Severity::Medium,
+    let settings = EmlSettings {
         folder: folder.to_owned(),
         from: "tokenwatch@contoso.example".to_owned(),
         to: vec!["oncall@contoso.example".to_owned()],
-    })
+    };
+    Destination::new(name, Severity::Medium, settings)
 }

@@ -1,19 +1,105 @@
 //! Mail over SMTP, a connection for each message.
 
+use std::path::PathBuf;
+
 use lettre::address::Envelope;
 use lettre::message::Mailbox;
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, Tls as ClientTls, TlsParameters};
 use lettre::{AsyncSmtpTransport, AsyncTransport as _, Tokio1Executor};
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::incident::{Announcement, Digest, Kind};
 
 use super::deliver::SEND_MAX;
-use super::settings::{EmailSettings, Problem, Tls};
-use super::{Channel, Notification, SendError};
+use super::guard::is_loopback;
+use super::settings::{Addresses, Label, Problem, Settings};
+use super::{Channel, Notification, RenderError, SendError, Sending, mail, mail_digest};
+
+/// A mail server and who is written to.
+#[derive(Debug, Clone)]
+pub struct EmailSettings {
+    /// Sender, such as `tokenwatch <alerts@contoso.example>`.
+    pub from: String,
+    /// Recipients, at least one.
+    pub to: Vec<String>,
+    /// Mail server.
+    pub host: String,
+    /// Its port; 465 is usual for [`Tls::Implicit`], 587 for [`Tls::StartTls`].
+    pub port: u16,
+    /// How the connection is encrypted.
+    pub tls: Tls,
+    /// Account at the server; `None` sends without logging in.
+    pub username: Option<String>,
+    /// Its password.
+    pub password: Option<SecretString>,
+    /// PEM file with certificates trusted beside those of the system.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// How a connection to a mail server is encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tls {
+    /// From the first byte.
+    Implicit,
+    /// By `STARTTLS`, and never without.
+    StartTls,
+    /// Not at all; loopback only.
+    None,
+}
+
+impl EmailSettings {
+    fn addresses<'a>(&'a self, label: Label<'a>) -> Addresses<'a> {
+        Addresses { destination: label.destination, from: &self.from, to: &self.to }
+    }
+}
+
+impl Settings for EmailSettings {
+    fn word(&self) -> &'static str {
+        "email"
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        let mut problems = self.addresses(Label { destination: "", key: "" }).problems();
+        if self.host.is_empty() || self.host.chars().any(|c| c.is_whitespace() || c.is_control()) {
+            problems.push(Problem::Host);
+        } else if self.tls == Tls::None && !is_loopback(&self.host) {
+            problems.push(Problem::PlainMail { host: self.host.clone() });
+        }
+        if self.username.is_some() != self.password.is_some() {
+            problems.push(Problem::HalfLogin);
+        }
+        problems
+    }
+
+    fn hears(&self, kind: Kind) -> bool {
+        match kind {
+            Kind::Open
+            | Kind::Escalate
+            | Kind::Reopen
+            | Kind::Acknowledge
+            | Kind::Repeat
+            | Kind::Resolve
+            | Kind::Test => true,
+        }
+    }
+
+    fn body(&self, told: &Announcement, label: Label<'_>) -> Result<Vec<u8>, RenderError> {
+        mail::message(told, label.key, self.addresses(label))
+    }
+
+    fn digest(&self, digest: &Digest, label: Label<'_>) -> Result<Vec<u8>, RenderError> {
+        mail_digest::message(digest, label.key, self.addresses(label))
+    }
+
+    fn connect(&self) -> Result<Box<dyn Channel>, Problem> {
+        Ok(Box::new(SmtpChannel::new(self)?))
+    }
+}
 
 /// Sends stored messages to one list of recipients.
 #[derive(Debug)]
-pub struct SmtpChannel {
+struct SmtpChannel {
     transport: AsyncSmtpTransport<Tokio1Executor>,
     envelope: Envelope,
 }
@@ -24,31 +110,33 @@ impl SmtpChannel {
     /// # Errors
     ///
     /// The certificates cannot be read, or an address is none.
-    pub fn new(settings: EmailSettings) -> Result<Self, Problem> {
-        let envelope = envelope(&settings)?;
-        let tls = tls(&settings)?;
+    fn new(settings: &EmailSettings) -> Result<Self, Problem> {
+        let envelope = envelope(settings)?;
+        let tls = tls(settings)?;
         let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&settings.host)
             .port(settings.port)
             .timeout(Some(SEND_MAX))
             .tls(tls);
-        if let (Some(username), Some(password)) = (settings.username, settings.password) {
+        if let (Some(username), Some(password)) = (&settings.username, &settings.password) {
             let password = password.expose_secret().to_owned();
-            builder = builder.credentials(Credentials::new(username, password));
+            builder = builder.credentials(Credentials::new(username.clone(), password));
         }
         Ok(Self { transport: builder.build(), envelope })
     }
 }
 
 impl Channel for SmtpChannel {
-    async fn send(&self, notification: &Notification, _now_s: i64) -> Result<(), SendError> {
-        let sent = self.transport.send_raw(&self.envelope, &notification.body).await;
-        sent.map(drop).map_err(|error| {
-            // Only the server's own "no" is final; everything else may be gone in a minute.
-            if error.is_permanent() {
-                SendError::give_up(error.to_string())
-            } else {
-                SendError::retry(error.to_string())
-            }
+    fn send<'a>(&'a self, notification: &'a Notification, _now_s: i64) -> Sending<'a> {
+        Box::pin(async move {
+            let sent = self.transport.send_raw(&self.envelope, &notification.body).await;
+            sent.map(drop).map_err(|error| {
+                // Only the server's own "no" is final; everything else may be gone in a minute.
+                if error.is_permanent() {
+                    SendError::give_up(error.to_string())
+                } else {
+                    SendError::retry(error.to_string())
+                }
+            })
         })
     }
 }

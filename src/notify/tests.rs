@@ -4,7 +4,9 @@ use mail_parser::{HeaderName, Message, MessageParser, MimeHeaders as _};
 use secrecy::SecretString;
 
 use super::listener::Listener;
-use super::sample::{HOSTILE, SECRET, announcement, email, eml, hostile, webhook};
+use super::sample::{
+    HOSTILE, SECRET, announcement, email, email_settings, eml, hook, hostile, silence, webhook,
+};
 use super::*;
 use crate::incident::Severity;
 use crate::money::NanoUsd;
@@ -45,7 +47,7 @@ fn keys_tell_announcements_apart_and_stay_the_same() {
 
 #[test]
 fn the_same_announcement_gives_the_same_bytes() {
-    let to = [email("mail"), Destination::Webhook(webhook("hook", "https://x.example/"))];
+    let to = [email("mail"), webhook("hook", "https://x.example/")];
     for kind in Kind::ALL {
         let first = render(&announcement(kind), &to).unwrap();
         assert_eq!(first, render(&announcement(kind), &to).unwrap());
@@ -108,7 +110,8 @@ fn both_parts_state_the_same_facts() {
     for part in [message.body_text(0).unwrap(), message.body_html(0).unwrap()] {
         let flat = part.split_whitespace().collect::<Vec<_>>().join(" ");
         for fact in [
-            "Tokens 14× expected",
+            "chat-prod uses 14× the tokens expected at this time, mostly from \
+             198.51.100.0/24 with an API key, a network it had not seen before.",
             "aif-contoso-prod/chat-prod",
             "gpt-5.1",
             "$214.37",
@@ -123,12 +126,21 @@ fn both_parts_state_the_same_facts() {
             "network not recorded",
             "long completions",
             "Replace key 1",
-            "2026-11-24 03:05:00 UTC",
-            "2026-11-24 03:10:41 UTC",
-            "41 s",
+            "aif-contoso-prod/chat-prod",
+            "tokens, 3 h before",
+            "8,902,340",
+            "tokens since 03:05",
+            "Before, without part in the rise",
+            "2026-11-24 UTC",
+            "03:05:07",
+            "first call 03:05:07, hub 03:05:49 (41 s later), alert 03:10:41 (4 min 52 s later)",
+            "This rule cannot know whether the extra calls were wanted",
+            "anomalous",
+            "23:10",
             "94 %",
             "a caller is a /24",
             "TW-C01|aif-contoso-prod/chat-prod|3|9f2c61d0a4",
+            "You have it: no more reminders until it gets worse.",
         ] {
             assert!(flat.contains(fact), "{fact} is missing in {part}");
         }
@@ -183,7 +195,7 @@ const HEADERS: &[&str] = &[
 ];
 
 /// Characters that must not reach a reader: see [`clean`].
-fn is_dangerous(c: char) -> bool {
+pub(super) fn is_dangerous(c: char) -> bool {
     (c.is_control() && !matches!(c, '\n' | '\r'))
         || matches!(c, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}')
         || matches!(c, '\u{FEFF}' | '\u{AD}' | '\u{61C}' | '\u{E0000}'..='\u{E0FFF}')
@@ -198,7 +210,8 @@ fn check_hostile(kind: Kind, text: &str) {
     }
     assert_eq!(message.headers().iter().filter(|h| h.name == HeaderName::Subject).count(), 1);
     assert_eq!((message.text_body_count(), message.html_body_count()), (1, 1), "{text:?}");
-    assert_eq!(message.attachment_count(), 0);
+    // The chart.
+    assert_eq!(message.attachment_count(), 1);
     let (plain, html) = (message.body_text(0).unwrap(), message.body_html(0).unwrap());
     let subject = message.subject().unwrap();
     assert!(subject.chars().all(|c| !c.is_control()), "{subject:?}");
@@ -210,9 +223,11 @@ fn check_hostile(kind: Kind, text: &str) {
         assert_eq!(part.lines().find(markup), None);
     }
     let lower = html.to_lowercase();
-    for mark in ["<script", "<iframe", "<img", "<a ", "<%=", "href"] {
+    for mark in ["<script", "<iframe", "<a ", "<%=", "href"] {
         assert!(!lower.contains(mark), "{mark} in {html}");
     }
+    assert_eq!((lower.matches("<img").count(), lower.matches("src=\"cid:").count()), (1, 1));
+    assert_eq!(lower.matches("</style>").count(), 1);
     assert_eq!(lower.matches("</table>").count(), lower.matches("<table").count());
     assert_eq!(lower.matches("</title>").count(), 1);
     for part in [subject, &html] {
@@ -243,7 +258,7 @@ fn hostile_names_change_nothing_but_the_text() {
 
 #[test]
 fn webhook_bodies_hold_hostile_names_and_stay_small() {
-    let to = [Destination::Webhook(webhook("hook", "https://x.example/"))];
+    let to = [webhook("hook", "https://x.example/")];
     for text in HOSTILE.iter().map(|text| text.repeat(100)).chain([HOSTILE.concat()]) {
         let body = &render(&hostile(Kind::Open, &text), &to).unwrap()[0].body;
         let value: serde_json::Value = serde_json::from_slice(body).unwrap();
@@ -251,13 +266,13 @@ fn webhook_bodies_hold_hostile_names_and_stay_small() {
         assert!(value["data"]["observed"].is_null());
         let account = value["data"]["account"].as_str().unwrap();
         assert!(!account.chars().any(is_dangerous), "{account:?}");
-        assert!(body.len() <= payload::BODY_MAX + 7 * text.len(), "{}", body.len());
+        assert!(body.len() <= format::BODY_MAX + 7 * text.len(), "{}", body.len());
     }
 }
 
 #[test]
 fn webhook_bodies_have_the_promised_fields() {
-    let to = [Destination::Webhook(webhook("hook", "https://x.example/"))];
+    let to = [webhook("hook", "https://x.example/")];
     let sent = render(&announcement(Kind::Resolve), &to).unwrap().remove(0);
     let value: serde_json::Value = serde_json::from_slice(&sent.body).unwrap();
     assert_eq!(value["type"], "incident.resolve");
@@ -283,9 +298,10 @@ fn webhook_bodies_have_the_promised_fields() {
     names.sort_unstable();
     assert_eq!(
         names.join(" "),
-        "account bound callers confidence cost_nano_usd cost_per_day_nano_usd delay_azure_s \
-         deployment evidence expected first_window idempotency_key key last_window model observed \
-         opened_at resolved_at resource_id response rule rule_name severity state unit"
+        "account bound callers callers_before children confidence cost_nano_usd \
+         cost_per_day_nano_usd delay_azure_s deployment evidence expected feedback first_arrival \
+         first_call first_window history idempotency_key key labels last_window model observed \
+         opened_at parent resolved_at resource_id response rule rule_name severity state summary unit"
     );
 }
 
@@ -297,10 +313,10 @@ async fn listen(secret: &str) -> Listener {
 async fn deliver_to(reply: u16, trusted: &str) -> (deliver::Outcome, listener::Delivery) {
     let mut listener = listen(trusted).await;
     listener.reply_with(reply);
-    let to = Destination::Webhook(webhook("hook", &listener.url()));
+    let to = webhook("hook", &listener.url());
     let sent = render(&announcement(Kind::Open), std::slice::from_ref(&to)).unwrap().remove(0);
-    let channel = AnyChannel::try_from(to).unwrap();
-    let outcome = deliver::attempt(&channel, &sent, NOW_S).await;
+    let channel = to.connect().unwrap();
+    let outcome = deliver::attempt(&*channel, &sent, NOW_S).await;
     assert_eq!(outcome.key, sent.key);
     let delivery = listener.next_delivery().await.unwrap();
     assert_eq!(listener.deliveries(), std::slice::from_ref(&delivery));
@@ -331,12 +347,11 @@ async fn answers_decide_whether_to_try_again() {
     for (status, again) in
         [(408, true), (409, true), (425, true), (429, true), (500, true), (503, true)]
             .into_iter()
-            .chain([(302, false), (308, false), (400, false), (404, false), (410, false)])
+            .chain([(302, false), (308, false), (400, false), (404, false), (413, false)])
     {
         let (outcome, _) = deliver_to(status, SECRET).await;
         let reason = format!("answered {status}");
-        let expected =
-            if again { SendError::Retry { reason } } else { SendError::GiveUp { reason } };
+        let expected = if again { SendError::retry(reason) } else { SendError::give_up(reason) };
         assert_eq!(outcome.result, Err(expected));
     }
 }
@@ -346,11 +361,11 @@ async fn both_secrets_are_accepted_during_a_change() {
     let other = "whsec_AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
     for trusted in [SECRET, other] {
         let listener = listen(trusted).await;
-        let mut settings = webhook("hook", &listener.url());
+        let mut settings = hook(&listener.url());
         settings.previous_secret = Some(other.into());
-        let to = [Destination::Webhook(settings)];
+        let to = [Destination::new("hook", Severity::Low, settings)];
         let sent = render(&announcement(Kind::Open), &to).unwrap().remove(0);
-        let channel = AnyChannel::try_from(to[0].clone()).unwrap();
+        let channel = to[0].connect().unwrap();
         assert_eq!(channel.send(&sent, NOW_S).await, Ok(()));
         listener.stop().await;
     }
@@ -359,11 +374,11 @@ async fn both_secrets_are_accepted_during_a_change() {
 #[tokio::test]
 async fn a_receiver_that_is_away_is_tried_again() {
     let listener = listen(SECRET).await;
-    let to = Destination::Webhook(webhook("hook", &format!("{}?sig=hidden", listener.url())));
+    let to = webhook("hook", &format!("{}?sig=hidden", listener.url()));
     listener.stop().await;
     let sent = render(&announcement(Kind::Open), std::slice::from_ref(&to)).unwrap().remove(0);
-    let channel = AnyChannel::try_from(to).unwrap();
-    let Err(SendError::Retry { reason }) = channel.send(&sent, NOW_S).await else {
+    let channel = to.connect().unwrap();
+    let Err(SendError::Retry { reason, .. }) = channel.send(&sent, NOW_S).await else {
         panic!("was taken");
     };
     assert!(!reason.contains("hidden"), "{reason}");
@@ -383,9 +398,9 @@ async fn the_folder_keeps_each_mail_once() {
     let folder = folder.path().join("made/when/needed");
     let to = eml("folder", &folder);
     let sent = render(&announcement(Kind::Open), std::slice::from_ref(&to)).unwrap().remove(0);
-    let channel = AnyChannel::try_from(to).unwrap();
+    let channel = to.connect().unwrap();
     for _ in 0..3 {
-        assert_eq!(deliver::attempt(&channel, &sent, NOW_S).await.result, Ok(()));
+        assert_eq!(deliver::attempt(&*channel, &sent, NOW_S).await.result, Ok(()));
     }
     let files: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|f| f.unwrap().path()).collect();
     assert_eq!(files, [folder.join(format!("{}.eml", sent.key))]);
@@ -400,7 +415,7 @@ async fn the_folder_keeps_each_mail_once() {
 
 #[track_caller]
 fn check_url(url: &str, problem: Option<&Problem>) {
-    let invalid = Destination::Webhook(webhook("hook", url)).validate().err();
+    let invalid = webhook("hook", url).validate().err();
     assert_eq!(
         invalid.as_ref().map(|invalid| invalid.problems.as_slice()),
         problem.map(std::slice::from_ref),
@@ -416,9 +431,15 @@ fn webhooks_go_encrypted_to_places_where_receivers_live() {
         "http://[::1]/",
         "http://localhost/",
         "http://0x7f.1/",
-        "https://10.1.2.3/",
+        "https://1.1.1.1/",
     ] {
         check_url(url, None);
+    }
+    for (url, host) in [("https://10.1.2.3/", "10.1.2.3"), ("https://[fd12::1]/", "[fd12::1]")] {
+        check_url(url, Some(&Problem::InternalHost { host: host.to_owned() }));
+        let mut allowed = hook(url);
+        allowed.http.allow_internal = vec!["10.1.0.0/16".to_owned(), "fd12::/32".to_owned()];
+        assert_eq!(Destination::new("hook", Severity::Low, allowed).validate(), Ok(()));
     }
     for url in ["http://contoso.example/", "http://10.1.2.3/", "http://localhost.evil.example/"] {
         check_url(url, Some(&Problem::PlainHttp));
@@ -437,6 +458,8 @@ fn webhooks_go_encrypted_to_places_where_receivers_live() {
         ("https://[fd00:ec2::254]/", "[fd00:ec2::254]"),
         ("https://168.63.129.16/", "168.63.129.16"),
         ("https://0.0.0.0/", "0.0.0.0"),
+        ("https://203.0.113.7/", "203.0.113.7"),
+        ("https://[64:ff9b::a00:1]/", "[64:ff9b::a00:1]"),
         ("https://metadata.google.internal./", "metadata.google.internal."),
     ] {
         check_url(url, Some(&Problem::ForbiddenHost { host: host.to_owned() }));
@@ -445,26 +468,27 @@ fn webhooks_go_encrypted_to_places_where_receivers_live() {
 
 #[test]
 fn every_wrong_setting_of_a_destination_is_named() {
-    let Destination::Email(mut settings) = email("mail") else { unreachable!() };
-    settings.name = "a|b".to_owned();
+    let check = |name: &str, settings: &EmailSettings| {
+        Destination::new(name, Severity::Low, settings.clone()).validate()
+    };
+    let mut settings = email_settings();
     settings.from = "nobody".to_owned();
     settings.to = vec!["x@y.example\r\nBcc: z@y.example".to_owned()];
     settings.tls = Tls::None;
     settings.username = Some("me".to_owned());
-    let invalid = Destination::Email(settings.clone()).validate().unwrap_err();
+    let invalid = check("a|b", &settings).unwrap_err();
     assert_eq!(invalid.problems.len(), 5, "{invalid}");
     assert!(invalid.problems.contains(&Problem::PlainMail { host: settings.host.clone() }));
     for host in ["localhost", "127.0.0.1", "::1", "127.9.9.9"] {
         let mut plain = settings.clone();
-        (plain.name, plain.from, plain.to) =
-            ("mail".to_owned(), "a@b.example".to_owned(), vec!["c@d.example".to_owned()]);
+        (plain.from, plain.to) = ("a@b.example".to_owned(), vec!["c@d.example".to_owned()]);
         (plain.host, plain.username) = (host.to_owned(), None);
-        assert_eq!(Destination::Email(plain).validate(), Ok(()));
+        assert_eq!(check("mail", &plain), Ok(()));
     }
-    let mut hook = webhook("hook", "https://contoso.example/?sig=hidden");
+    let mut hook = hook("https://contoso.example/?sig=hidden");
     assert!(!format!("{hook:?}").contains("hidden"));
     hook.secret = "whsec_AAAA".into();
-    let invalid = Destination::Webhook(hook).validate().unwrap_err();
+    let invalid = Destination::new("hook", Severity::Low, hook).validate().unwrap_err();
     assert_eq!(invalid.problems, [Problem::Secret]);
 }
 
@@ -476,7 +500,7 @@ fn a_loss_nobody_priced_does_not_hide_the_forecast() {
     assert!(subject(&odd).starts_with("[high]"));
 }
 
-impl crate::incident::Incident {
+impl Incident {
     /// Puts every number at the end of its range.
     fn at_edges(&mut self) {
         self.cost_per_day = Some(NanoUsd(i64::MIN));
@@ -503,6 +527,10 @@ fn mails_look_as_they_were_reviewed() {
     let mails = [
         ("open", announcement(Kind::Open)),
         ("escalate", announcement(Kind::Escalate)),
+        ("reopen", announcement(Kind::Reopen)),
+        ("acknowledge", announcement(Kind::Acknowledge)),
+        ("repeat", announcement(Kind::Repeat)),
+        ("silence", silence()),
         ("resolve", announcement(Kind::Resolve)),
         ("test", announcement(Kind::Test)),
         ("unknown-cost", unknown),
@@ -511,7 +539,10 @@ fn mails_look_as_they_were_reviewed() {
     let mut changed = Vec::new();
     assert!(reviewed.join("open.html").exists());
     for (name, announcement) in mails {
-        let (facts, html) = mail::page(&announcement).unwrap();
+        let (facts, html) = mail::page(&announcement, &format!("{name}.png")).unwrap();
+        if let Some(graph) = &facts.graph {
+            std::fs::write(present.join(format!("{name}.png")), graph.png()).unwrap();
+        }
         for (file, text) in
             [(format!("{name}.html"), html), (format!("{name}.txt"), text::part(&facts))]
         {

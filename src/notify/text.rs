@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::facts::{Command, Facts};
+use super::facts::{Command, Facts, Step};
+use super::graph::Graph;
 
 /// Widest line, commands excepted (RFC 5322, 2.1.1 asks for 78 at most).
 pub(super) const WIDTH: usize = 76;
@@ -10,65 +11,106 @@ pub(super) const WIDTH: usize = 76;
 /// Lays the facts out. Commands stand on lines of their own, indented by four, never broken.
 pub(super) fn part(facts: &Facts) -> String {
     let mut out = String::new();
+    paragraph(&mut out, "", &facts.sentence);
+    out.push('\n');
     paragraph(&mut out, "", &format!("{} · {}", facts.badge, facts.rule));
     paragraph(&mut out, "", &facts.place);
     if let Some(model) = &facts.model {
         paragraph(&mut out, "", &format!("model {model}"));
     }
     paragraph(&mut out, "", &facts.when);
+    if facts.test {
+        paragraph(&mut out, "", TEST);
+    }
     out.push('\n');
-    paragraph(&mut out, "", &facts.headline);
     for big in &facts.big {
         paragraph(&mut out, "  ", &format!("{}: {}", big.label, big.value));
     }
-    heading(&mut out, "What was seen");
-    paragraph(&mut out, "  observed  ", &format!("{} {}", facts.observed, facts.unit));
+    heading(&mut out, "Expected and seen");
+    if let Some(graph) = &facts.graph {
+        chart(&mut out, graph);
+    }
+    paragraph(&mut out, "  seen      ", &format!("{} {}", facts.observed, facts.unit));
     paragraph(&mut out, "  expected  ", &facts.expected);
     paragraph(&mut out, "  normal    ", &facts.band);
     callers(&mut out, facts);
-    if !facts.evidence.is_empty() {
-        heading(&mut out, "Why");
-        for sentence in &facts.evidence {
-            paragraph(&mut out, "- ", sentence);
-        }
-        more(&mut out, facts.evidence_more);
+    steps(&mut out, facts.steps_title, &facts.steps);
+    more(&mut out, facts.steps_more);
+    list(&mut out, "Why", &facts.evidence);
+    more(&mut out, facts.evidence_more);
+    heading(&mut out, &format!("Time line, {} UTC", facts.day));
+    for moment in &facts.moments {
+        paragraph(&mut out, &format!("  {}  ", moment.at), &moment.what);
     }
-    steps(&mut out, facts);
+    if !facts.delay.is_empty() {
+        paragraph(&mut out, "  ", &format!("Delay: {}", facts.delay));
+    }
+    list(&mut out, "What we do not know", &facts.unknowns);
+    steps(&mut out, facts.answers_title, &facts.answers);
     heading(&mut out, "About this message");
     for (name, value) in &facts.foot {
         paragraph(&mut out, "  ", &format!("{name}: {value}"));
     }
-    out.push('\n');
-    for unknown in &facts.unknowns {
-        paragraph(&mut out, "", unknown);
-    }
     out
 }
 
+/// Said where the incident is none.
+pub(super) const TEST: &str = "Somebody asked whether this channel works. It does. The incident \
+    below is a sample: do not act on it.";
+
+fn chart(out: &mut String, graph: &Graph) {
+    for line in graph.lines(WIDTH - 2) {
+        out.push_str("  ");
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    let line = if graph.has_line { ", ─ expected" } else { "" };
+    let band = if graph.has_band { ", ┄ upper end of normal" } else { "" };
+    let marked = graph.marked.as_ref().map(|m| format!("; anomalous {m}")).unwrap_or_default();
+    paragraph(out, "  ", &format!("{}: █ seen{line}{band}{marked} (UTC)", graph.unit));
+    out.push('\n');
+}
+
 fn callers(out: &mut String, facts: &Facts) {
-    if facts.callers.is_empty() {
+    if facts.callers.is_empty() && facts.others_before.is_empty() {
         return;
     }
     heading(out, "Who");
     for caller in &facts.callers {
         let new = if caller.new { " NEW" } else { "" };
         let yours = caller.yours.map(|yours| format!(" {yours}")).unwrap_or_default();
-        let place = format!("{}{new}{yours}", caller.network);
-        paragraph(out, "- ", &format!("{place}: {} tokens, cost {}", caller.tokens, caller.cost));
+        paragraph(out, "- ", &format!("{}{new}{yours}", caller.network));
         paragraph(out, "  ", &caller.identity);
         if !caller.about.is_empty() {
             paragraph(out, "  ", &caller.about);
         }
+        let before = facts.before.map(|head| format!("{head}: {}; ", caller.before));
+        let since = format!("{}: {}; cost {}", facts.since, caller.tokens, caller.cost);
+        paragraph(out, "  ", &format!("{}{since}", before.unwrap_or_default()));
     }
     more(out, facts.callers_more);
+    if !facts.others_before.is_empty() {
+        let others = facts.others_before.join(", ");
+        paragraph(out, "  ", &format!("{}: {others}", facts.others_title));
+    }
 }
 
-fn steps(out: &mut String, facts: &Facts) {
-    if facts.steps.is_empty() {
+fn list(out: &mut String, title: &str, sentences: &[String]) {
+    if sentences.is_empty() {
         return;
     }
-    heading(out, facts.steps_title);
-    for (index, step) in facts.steps.iter().enumerate() {
+    heading(out, title);
+    for sentence in sentences {
+        paragraph(out, "- ", sentence);
+    }
+}
+
+fn steps(out: &mut String, title: &str, steps: &[Step]) {
+    if steps.is_empty() {
+        return;
+    }
+    heading(out, title);
+    for (index, step) in steps.iter().enumerate() {
         paragraph(out, &format!("{}. ", index + 1), &step.what);
         match &step.command {
             Command::Absent => {}
@@ -80,7 +122,6 @@ fn steps(out: &mut String, facts: &Facts) {
             }
         }
     }
-    more(out, facts.steps_more);
 }
 
 fn more(out: &mut String, count: usize) {

@@ -10,7 +10,7 @@ use super::Clock;
 use crate::failpoint;
 use crate::incident::Kind;
 use crate::notify::deliver::{self, Next, Outcome};
-use crate::notify::{AnyChannel, Destination, Invalid, Notification, SendError};
+use crate::notify::{Channel, Destination, Invalid, Notification, SendError};
 use crate::store::outbox::{Mark, Pending};
 use crate::store::{Store, StoreError};
 
@@ -42,9 +42,9 @@ impl Couriers {
         let tasks = TaskTracker::new();
         let mut desks = BTreeMap::new();
         for destination in destinations {
-            let channel = AnyChannel::try_from(destination.clone())?;
+            let channel = destination.connect()?;
             let (desk, letters) = mpsc::channel(IN_HAND as usize * 2);
-            desks.insert(destination.name().to_owned(), desk);
+            desks.insert(destination.name.clone(), desk);
             tasks.spawn(carry(channel, letters, tell.clone(), clock.clone()));
         }
         Ok(Self { desks, delivered, in_hand: HashSet::new(), tasks, given_up: Vec::new() })
@@ -154,7 +154,7 @@ fn after_failure(pending: &Pending, error: &SendError, now_ms: i64) -> Mark {
 
 /// Sends letters one after the other, so that no resolve overtakes its open.
 async fn carry(
-    channel: AnyChannel,
+    channel: Box<dyn Channel>,
     mut letters: mpsc::Receiver<Pending>,
     tell: mpsc::UnboundedSender<Delivered>,
     clock: Clock,
@@ -169,7 +169,7 @@ async fn carry(
             created: row.created,
             body: row.body.clone(),
         };
-        let outcome = deliver::attempt(&channel, &notification, clock() / 1000).await;
+        let outcome = deliver::attempt(&*channel, &notification, clock() / 1000).await;
         if tell.send(Delivered { pending, outcome }).is_err() {
             return;
         }

@@ -4,22 +4,23 @@
 pub mod courier;
 mod informed;
 mod lookout;
+mod teller;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::azure::Directory;
 use crate::engine::effects::Effects;
-use crate::engine::estate::UNDELIVERABLE_ID;
 use crate::engine::{Engine, Env};
 use crate::event::{Batch, PartitionKey, Position, TroubleKind};
 use crate::files::Files;
-use crate::incident::Announcement;
 use crate::known::Known;
 use crate::notify::{self, Destination};
+use crate::route::Plan;
 use crate::source::{Source, SourceError};
 use crate::store::commit::OutboxRow;
 use crate::store::{Store, StoreError};
@@ -27,6 +28,7 @@ use crate::time::ArrivalTime;
 use courier::Couriers;
 use informed::Informed;
 use lookout::Lookout;
+use teller::Teller;
 
 /// Why the pipeline stopped before it was told to.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +44,8 @@ pub enum PipelineError {
     Destination(#[from] notify::Invalid),
 }
 
+/// How often actions and waiting notifications are looked after.
+const TICK: Duration = Duration::from_secs(1);
 /// Pauses before each new attempt at a failed transaction.
 const RETRY_AFTER: [Duration; 5] = [
     Duration::from_millis(50),
@@ -80,7 +84,8 @@ impl Core {
         self.engine.know(known);
     }
 
-    /// One step: apply, render, save. `render` turns announcements into outbox rows.
+    /// One step: apply, tell, save. `tell` turns announcements into outbox rows, and notes in the effects
+    /// what it must remember.
     ///
     /// A failed transaction is tried again with the same effects on a new connection; after the
     /// last attempt the process must end, and the next start resumes from the database.
@@ -90,13 +95,13 @@ impl Core {
     pub async fn step(
         &mut self,
         batch: &Batch,
-        render: &(dyn Fn(&Effects) -> Vec<OutboxRow> + Send + Sync),
+        tell: &mut (dyn FnMut(&mut Effects) -> Vec<OutboxRow> + Send),
     ) -> Result<Effects, StoreError> {
-        let effects = self.engine.apply(batch);
-        if effects.is_empty() {
+        let mut effects = self.engine.apply(batch);
+        let rows = tell(&mut effects);
+        if effects.is_empty() && rows.is_empty() {
             return Ok(effects);
         }
-        let rows = render(&effects);
         self.save(&effects, &rows).await?;
         // What the database has forgotten is told before the next batch can refer to it.
         self.engine.forget(&self.store.take_forgotten());
@@ -138,7 +143,7 @@ pub async fn drain<S: Source>(
         };
         let Some(mut batch) = batch else { return Ok(()) };
         batch.storage = core.store.measured().await?;
-        let effects = core.step(&batch, &|_| Vec::new()).await?;
+        let effects = core.step(&batch, &mut |_| Vec::new()).await?;
         after(source, &effects);
     }
 }
@@ -155,32 +160,6 @@ pub fn wall_clock() -> Clock {
     Arc::new(move || now().map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX)))
 }
 
-/// Announcements as rows of the outbox, rendered once for every destination.
-#[must_use]
-pub fn rendered(announcements: &[Announcement], destinations: &[Destination]) -> Vec<OutboxRow> {
-    let mut rows = Vec::new();
-    for announcement in announcements {
-        // That a destination refuses everything is told to all others.
-        let incident = &announcement.incident;
-        let deaf = |name: &str| incident.rule == UNDELIVERABLE_ID && incident.account == name;
-        let told: Vec<_> = destinations.iter().filter(|d| !deaf(d.name())).cloned().collect();
-        match notify::render(announcement, &told) {
-            Ok(notifications) => rows.extend(notifications.into_iter().map(|n| OutboxRow {
-                key: n.key,
-                incident_key: n.incident_key,
-                destination: n.destination,
-                kind: n.kind.word().to_owned(),
-                created: n.created,
-                body: n.body,
-            })),
-            Err(error) => {
-                tracing::error!(incident = announcement.incident.key, %error, "cannot render");
-            }
-        }
-    }
-    rows
-}
-
 /// The always-on service: one source, one core, one courier per destination.
 pub struct Service<S> {
     /// Engine and store.
@@ -189,6 +168,8 @@ pub struct Service<S> {
     pub source: S,
     /// Where announcements go.
     pub destinations: Vec<Destination>,
+    /// Who hears of what.
+    pub plan: Plan,
     /// Wall clock.
     pub clock: Clock,
     /// Lists of networks and names of identities.
@@ -212,8 +193,11 @@ impl<S: Source> Service<S> {
         let files = std::mem::take(&mut self.files);
         self.core.know(files.known());
         let mut informed = Informed::new(self.directory.take(), files.known());
-        let mut lookout = Lookout::start(files, Arc::clone(&self.clock));
-        let ended = self.follow(stop, watch, (&mut couriers, &mut lookout, &mut informed)).await;
+        let lookout = Lookout::start(files, Arc::clone(&self.clock));
+        let state = self.core.store.load_routes((self.clock)()).await?;
+        let teller = Teller::restore(self.plan.clone(), state, self.destinations.clone());
+        let mut desk = Desk { teller, lookout };
+        let ended = self.follow(stop, watch, (&mut couriers, &mut desk, &mut informed)).await;
         informed.close().await;
         couriers.finish(&mut self.core.store, &self.clock).await;
         self.core.store.close().await?;
@@ -224,9 +208,11 @@ impl<S: Source> Service<S> {
         &mut self,
         stop: &CancellationToken,
         watch: &mut (dyn Watch + Send),
-        (couriers, lookout, informed): (&mut Couriers, &mut Lookout, &mut Informed),
+        (couriers, desk, informed): (&mut Couriers, &mut Desk, &mut Informed),
     ) -> Result<(), PipelineError> {
         couriers.dispatch(&mut self.core.store, &self.clock).await?;
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let batch = tokio::select! {
                 biased;
@@ -237,12 +223,20 @@ impl<S: Source> Service<S> {
                     continue;
                 }
                 batch = self.source.next_batch() => batch?, // cancel safe: see `Source`
+                // What people ask for and what waits for its time does not wait for records.
+                _ = tick.tick() => {
+                    let actions = self.core.store.pending_actions().await?;
+                    if actions.is_empty() && !desk.teller.is_due((self.clock)()) {
+                        continue;
+                    }
+                    Some(Batch { actions, ..Batch::default() })
+                }
             };
             let Some(mut batch) = batch else { return Ok(()) };
             batch.undeliverable = std::mem::take(&mut couriers.given_up);
             batch.clock = Some(ArrivalTime((self.clock)()));
             let mut files = None;
-            if let Some(look) = lookout.latest() {
+            if let Some(look) = desk.lookout.latest() {
                 files = look.known;
                 batch.lists = Some(look.troubles);
             }
@@ -255,14 +249,21 @@ impl<S: Source> Service<S> {
                 self.core.store.check_owner().await?;
             }
             watch.arrived(&batch);
-            let destinations = &self.destinations;
-            let render = |effects: &Effects| rendered(&effects.announcements, destinations);
-            let effects = self.core.step(&batch, &render).await?;
+            let now_ms = (self.clock)();
+            let mut tell =
+                |effects: &mut Effects| desk.teller.tell(effects, &batch.actions, now_ms);
+            let effects = self.core.step(&batch, &mut tell).await?;
             informed.ask(&effects);
             watch.saved(&effects);
             couriers.dispatch(&mut self.core.store, &self.clock).await?;
         }
     }
+}
+
+/// What the loop asks in every round.
+struct Desk {
+    teller: Teller,
+    lookout: Lookout,
 }
 
 /// Somebody who looks on: the demo, a capture, tests.
@@ -291,6 +292,7 @@ mod tests {
     use crate::incident::Severity;
     use crate::notify::EmlSettings;
     use crate::price::PriceBook;
+    use crate::route;
 
     #[test]
     fn a_partition_nothing_was_read_from_is_remembered() {
@@ -340,15 +342,17 @@ mod tests {
         let batch = Batch { undeliverable: vec!["siem".to_owned()], ..Batch::default() };
         let effects = engine.apply(&batch);
         let destinations = ["siem", "oncall"].map(|name| {
-            Destination::EmlFolder(EmlSettings {
-                name: name.to_owned(),
-                min_severity: Severity::Low,
+            let settings = EmlSettings {
                 folder: "mails".into(),
                 from: "a@example.com".to_owned(),
                 to: vec!["b@example.com".to_owned()],
-            })
+            };
+            Destination::new(name, Severity::Low, settings)
         });
-        let rows = rendered(&effects.announcements, &destinations);
+        let mut effects = effects;
+        let plan = Plan::everybody(notify::receivers(&destinations));
+        let mut teller = Teller::restore(plan, route::State::default(), destinations.to_vec());
+        let rows = teller.tell(&mut effects, &[], 0);
         let told: Vec<&str> = rows.iter().map(|row| row.destination.as_str()).collect();
         assert_eq!(told, ["oncall"]);
         assert!(rows[0].incident_key.starts_with("TW-S05|siem|1|"), "{}", rows[0].incident_key);

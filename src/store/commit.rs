@@ -289,6 +289,7 @@ async fn save_rest(
         .execute(&mut *connection)
         .await?;
     }
+    super::life::save(connection, effects).await?;
     super::gateway::save(connection, effects).await?;
     save_books(connection, effects).await?;
     honesty::save(connection, effects).await?;
@@ -456,13 +457,13 @@ async fn save_incident(
         serde_json::to_string(incident).map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
     sqlx::query(
         "insert into incident (key, rule, scope, account, n, state, closing_severity, announced, \
-         escalations, quiet, score, banked_usd, first_window_ms, opened_at_ms, body) \
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) \
+         escalations, quiet, score, banked_usd, first_window_ms, opened_at_ms, body, announced_usd) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) \
          on conflict (key) do update set state = excluded.state, \
          closing_severity = excluded.closing_severity, announced = excluded.announced, \
          escalations = excluded.escalations, quiet = excluded.quiet, score = excluded.score, \
          banked_usd = excluded.banked_usd, first_window_ms = excluded.first_window_ms, \
-         body = excluded.body",
+         body = excluded.body, announced_usd = excluded.announced_usd",
     )
     .bind(&incident.key)
     .bind(cause.rule)
@@ -479,6 +480,7 @@ async fn save_incident(
     .bind(incident.first_window.0)
     .bind(incident.opened_at.0)
     .bind(body)
+    .bind(tracked.announced_usd)
     .execute(&mut *connection)
     .await?;
     Ok(())

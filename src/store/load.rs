@@ -48,7 +48,7 @@ async fn load_all(connection: &mut SqliteConnection) -> Result<Saved, sqlx::Erro
     let mut estate = Vec::new();
     for row in sqlx::query(
         "select account, rule, scope, n, closing_severity, announced, escalations, quiet, score, \
-         banked_usd, body from incident order by n",
+         banked_usd, body, announced_usd from incident order by n",
     )
     .fetch_all(&mut *connection)
     .await?
@@ -301,6 +301,7 @@ fn incident(row: &SqliteRow) -> Result<Option<(Cause, Tracked)>, sqlx::Error> {
         n: row.try_get(3)?,
         closing_severity: severity(row.try_get(4)?),
         announced: severity(row.try_get(5)?).unwrap_or_default(),
+        announced_usd: row.try_get(11)?,
         escalations: row.try_get(6)?,
         quiet: row.try_get(7)?,
         score: row.try_get(8)?,

@@ -8,6 +8,7 @@ mod digest;
 pub mod estimates;
 pub mod gateway;
 pub mod honesty;
+pub mod life;
 pub mod load;
 pub mod outbox;
 mod owner;

@@ -124,7 +124,7 @@ impl Store {
     }
 
     /// Takes the connection back after success and throws it away after an error.
-    fn keep<T>(
+    pub(super) fn keep<T>(
         &mut self,
         connection: sqlx::sqlite::SqliteConnection,
         result: Result<T, sqlx::Error>,

@@ -53,6 +53,10 @@ const UNSETTLED_MS: i64 = 2 * DAY_MS;
 /// The grains of the rollups.
 const ROLLUPS: [&str; 3] = ["rollup_minute", "rollup_five", "rollup_hour"];
 
+/// Lives of incidents that are no more.
+const ORPHANS: &str = "delete from incident_event where not exists \
+    (select 1 from incident where incident.key = incident_event.incident)";
+
 impl Purge {
     /// Takes the database for itself and removes what is selected, without deciding yet.
     ///
@@ -226,6 +230,13 @@ impl Purge {
             exists (select 1 from incident later where later.rule = incident.rule \
             and later.scope = incident.scope and later.n > incident.n)";
         self.delete("incidents", resolved, &[ms], None).await?;
+        self.delete("lives of incidents", ORPHANS, &[], None).await?;
+        for statement in [
+            "delete from action where state <> 'pending' and at_ms < $1",
+            "delete from silence where until_ms < $1",
+        ] {
+            self.delete("actions and silences", statement, &[ms], None).await?;
+        }
         let day = ms.div_euclid(DAY_MS);
         for (statement, before) in [
             ("delete from coverage where day < $1", day),
@@ -258,6 +269,20 @@ impl Purge {
         self.delete("notifications", &outbox, &[], Some(short)).await?;
         let incidents = format!("delete from incident where {theirs}");
         self.delete("incidents", &incidents, &[], Some(short)).await?;
+        self.delete("lives of incidents", ORPHANS, &[], None).await?;
+        for (what, statement) in [
+            ("actions and silences", "delete from action where instr(lower(deed), $1) > 0"),
+            ("actions and silences", "delete from silence where instr(lower(matchers), $1) > 0"),
+            ("groups of routes", "delete from route_group where instr(lower(body), $1) > 0"),
+            // Digests and reports tell of many accounts.
+            (
+                "notifications",
+                "delete from outbox where state <> 'pending' and $1 <> '' and not exists \
+                 (select 1 from incident where incident.key = outbox.incident_key)",
+            ),
+        ] {
+            self.delete(what, statement, &[], Some(short)).await?;
+        }
         let waiting = "delete from gateway_row where instr(lower(body), $1) > 0";
         self.delete("records of gateways not linked yet", waiting, &[], Some(short)).await
     }
@@ -366,6 +391,19 @@ impl Purge {
         let samples = "delete from quarantine where instr(lower(sample), $1) > 0";
         self.delete("samples", samples, &[], Some(text)).await?;
         self.unname(text).await?;
+        for (what, statement) in [
+            ("groups of routes", "delete from route_group where instr(lower(body), $1) > 0"),
+            (
+                "lives of incidents",
+                "update incident_event set what = '(purged)' where instr(lower(what), $1) > 0",
+            ),
+            (
+                "actions and silences",
+                "update action set reason = '(purged)' where instr(lower(reason), $1) > 0",
+            ),
+        ] {
+            self.delete(what, statement, &[], Some(text)).await?;
+        }
         // Both are written in lower case everywhere, so a plain replacement finds all of them.
         let incidents = "update incident set body = replace(body, $1, '(purged)') \
             where instr(body, $1) > 0";
@@ -382,7 +420,8 @@ impl Purge {
             let (key, body): (String, String) = (row.try_get(0)?, row.try_get(1)?);
             let read = serde_json::from_str(&body);
             let mut incident: Incident = read.map_err(|e| sqlx::Error::Decode(Box::new(e)))?;
-            let callers = incident.callers.iter_mut();
+            let Incident { callers, callers_before, .. } = &mut incident;
+            let callers = callers.iter_mut().chain(callers_before);
             for caller in callers.filter(|c| c.network == text || c.identity == text) {
                 caller.name = None;
                 caller.about = About::default();

@@ -14,6 +14,7 @@ use tokenwatch::event::{Arrival, Batch};
 use tokenwatch::files::Files;
 use tokenwatch::incident::Incident;
 use tokenwatch::pipeline::{Service, Watch, wall_clock};
+use tokenwatch::route::Plan;
 use tokenwatch::source::{Source, SourceError};
 use tokenwatch::time::{ArrivalTime, DAY_MS, MINUTE_MS};
 use tokio::time::{Instant, sleep, timeout};
@@ -310,6 +311,7 @@ async fn an_alert_names_its_callers() {
             core,
             source,
             destinations: Vec::new(),
+            plan: Plan::everybody(Vec::new()),
             clock: wall_clock(),
             files: Files::default(),
             directory: Some(world.start()),

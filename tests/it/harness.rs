@@ -135,7 +135,7 @@ pub(crate) async fn open(path: &str) -> Core {
 
 /// One step without notifications.
 pub(crate) async fn step(core: &mut Core, batch: &Batch) -> Effects {
-    core.step(batch, &|_| Vec::new()).await.unwrap()
+    core.step(batch, &mut |_| Vec::new()).await.unwrap()
 }
 
 /// What the first batch says: these partitions are read from now on.

@@ -16,7 +16,7 @@ use crate::harness::{Folder, capture, run, short};
 const GOOD: &str = "203.0.113.0/24\n";
 
 /// Ends its process when the test does.
-struct Running(Child);
+pub(crate) struct Running(pub(crate) Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -35,7 +35,7 @@ async fn told(database: &Path) -> Option<Vec<Incident>> {
 }
 
 /// Waits until the incidents about lists are in these states.
-async fn until(database: &Path, states: &[State]) -> Vec<Incident> {
+pub(crate) async fn until(database: &Path, states: &[State]) -> Vec<Incident> {
     let waiting = async {
         loop {
             let incidents = told(database).await;
@@ -48,11 +48,20 @@ async fn until(database: &Path, states: &[State]) -> Vec<Incident> {
             sleep(Duration::from_millis(50)).await;
         }
     };
-    timeout(Duration::from_secs(60), waiting).await.unwrap()
+    match timeout(Duration::from_secs(60), waiting).await {
+        Ok(incidents) => incidents,
+        Err(_) => panic_with(&told(database).await),
+    }
+}
+
+#[track_caller]
+fn panic_with(told: &Option<Vec<Incident>>) -> Vec<Incident> {
+    assert!(told.is_none(), "{told:#?}");
+    Vec::new()
 }
 
 /// A hub with something to read, and the service that reads it with a list beside it.
-async fn start(folder: &Folder, list: &str) -> (Emulator, Running) {
+pub(crate) async fn start(folder: &Folder, list: &str, more: &str) -> (Emulator, Running) {
     let simulation = Simulation::new(Options {
         scenario: Scenario::Quiet,
         seed: 8,
@@ -76,23 +85,29 @@ async fn start(folder: &Folder, list: &str) -> (Emulator, Running) {
          auth = \"connection-string\"\nconnection_string = {{ file = \"secret\" }}\n\
          custom_endpoint = \"{}\"\n\
          [[network_list]]\nname = \"exits\"\npath = \"list\"\nformat = \"netset\"\nclass = \"tor\"\n\
-         max_age = \"7d\"\n",
+         max_age = \"7d\"\n{more}",
         emulator.endpoint()
     );
-    let config = folder.write("tokenwatch.toml", config.as_bytes());
+    folder.write("tokenwatch.toml", config.as_bytes());
+    (emulator, serve(folder))
+}
+
+/// The service on the configuration in a folder.
+pub(crate) fn serve(folder: &Folder) -> Running {
+    let config = folder.path("tokenwatch.toml");
     let child = Command::new(env!("CARGO_BIN_EXE_tokenwatch"))
         .args(["run", "--hub-time-scale", "0", "--flush-ms", "20", "--config", &config])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    (emulator, Running(child))
+    Running(child)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broken_list_is_told_and_over_when_it_is_mended() {
     let folder = Folder::new();
-    let (_emulator, mut running) = start(&folder, GOOD).await;
+    let (_emulator, mut running) = start(&folder, GOOD, "").await;
     let database = folder.path("live.db");
     let database = Path::new(&database);
     // A list that is broken at the start is a wrong configuration: first it must be running.

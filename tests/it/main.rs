@@ -25,6 +25,8 @@ mod hour;
 mod hub_tls;
 mod hub_peers;
 mod interleaving;
+mod feedback;
+mod life;
 mod metrics_api;
 mod metrics_run;
 mod monitor;

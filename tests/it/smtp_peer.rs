@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tokenwatch::incident::{Announcement, Incident, Kind, Severity, State};
 use tokenwatch::money::NanoUsd;
 use tokenwatch::notify::{
-    AnyChannel, Destination, EmailSettings, Notification, SendError, Tls, deliver, render,
+    Destination, EmailSettings, Notification, SendError, Tls, deliver, render,
 };
 use tokenwatch::time::{ArrivalTime, EventTime};
 
@@ -69,8 +69,6 @@ impl Peer {
     /// Settings that reach this server and trust its authority.
     fn settings(&self, tls: Tls) -> EmailSettings {
         EmailSettings {
-            name: "mail".to_owned(),
-            min_severity: Severity::Info,
             from: "tokenwatch <alerts@contoso.example>".to_owned(),
             to: vec!["Nachtwächter <oncall@contoso.example>".to_owned(), "b@x.example".to_owned()],
             host: "localhost".to_owned(),
@@ -157,10 +155,10 @@ fn announcement() -> Announcement {
 
 /// Renders for `settings` and tries once.
 async fn send(settings: EmailSettings) -> (Notification, Result<(), SendError>) {
-    let to = Destination::Email(settings);
+    let to = Destination::new("mail", Severity::Info, settings);
     let sent = render(&announcement(), std::slice::from_ref(&to)).unwrap().remove(0);
-    let channel = AnyChannel::try_from(to).unwrap();
-    let outcome = deliver::attempt(&channel, &sent, 0).await;
+    let channel = to.connect().unwrap();
+    let outcome = deliver::attempt(&*channel, &sent, 0).await;
     (sent, outcome.result)
 }
 
@@ -201,7 +199,7 @@ async fn a_server_with_a_stranger_s_certificate_gets_nothing() {
         for ca_file in [None, Some(peer.path("other-ca.pem"))] {
             let settings = EmailSettings { ca_file, ..peer.settings(tls) };
             let (_, result) = send(settings).await;
-            let Err(SendError::Retry { reason }) = result else { panic!("{result:?}") };
+            let Err(SendError::Retry { reason, .. }) = result else { panic!("{result:?}") };
             assert!(reason.to_lowercase().contains("certificate"), "{reason}");
         }
         assert_eq!(peer.count(), 0);
@@ -224,7 +222,7 @@ async fn a_busy_server_is_tried_again_and_takes_the_same_bytes() {
     };
     for _ in 0..2 {
         let (_, result) = send(peer.settings(Tls::Implicit)).await;
-        let Err(SendError::Retry { reason }) = result else { panic!("{result:?}") };
+        let Err(SendError::Retry { reason, .. }) = result else { panic!("{result:?}") };
         assert!(reason.contains("451"), "{reason}");
     }
     let (sent, result) = send(peer.settings(Tls::Implicit)).await;

@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 
 /// Modules of the library, each with its layer. A module may import from lower layers and from
 /// itself; two modules of one layer do not know each other unless listed with layers of their own.
-const LAYERS: [(&str, u8); 26] = [
+const LAYERS: [(&str, u8); 28] = [
     ("event", 0),
     ("time", 0),
     ("days", 0),
     ("money", 0),
     ("severity", 0),
+    ("action", 0),
     ("problem", 0),
     ("failpoint", 0),
     ("decode", 1),
@@ -18,22 +19,23 @@ const LAYERS: [(&str, u8); 26] = [
     ("aggregate", 3),
     ("detect", 4),
     ("incident", 5),
-    ("engine", 6),
-    ("azure", 6),
+    ("route", 6),
+    ("engine", 7),
+    ("azure", 7),
     ("source", EDGE),
     ("store", EDGE),
     ("notify", EDGE),
     ("files", EDGE),
     ("simulate", EDGE),
     ("emulator", EDGE),
-    ("telemetry", 8),
-    ("config", 9),
-    ("pipeline", 10),
-    ("demo", 11),
-    ("cli", 12),
+    ("telemetry", 9),
+    ("config", 10),
+    ("pipeline", 11),
+    ("demo", 12),
+    ("cli", 13),
 ];
 /// The layer of the edges.
-const EDGE: u8 = 7;
+const EDGE: u8 = 8;
 /// Most lines of a file.
 const MAX_LINES: usize = 600;
 

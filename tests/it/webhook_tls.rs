@@ -9,7 +9,7 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use tokenwatch::incident::{Kind, Severity};
 use tokenwatch::notify::{
-    AnyChannel, Channel as _, Destination, Notification, SendError, WebhookSettings,
+    Body, Destination, HttpSettings, Notification, SendError, WebhookSettings,
 };
 use tokenwatch::time::ArrivalTime;
 
@@ -61,14 +61,15 @@ async fn a_private_authority_is_trusted_only_when_it_is_named() {
         let ca_file = folder.path().join("ca.pem");
         std::fs::write(&ca_file, pem).unwrap();
         let settings = WebhookSettings {
-            name: "hook".to_owned(),
-            min_severity: Severity::Info,
-            url: format!("https://localhost:{port}/"),
+            http: HttpSettings {
+                ca_file: named.then_some(ca_file),
+                ..HttpSettings::new(&format!("https://localhost:{port}/"))
+            },
             secret: "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".into(),
             previous_secret: None,
-            ca_file: named.then_some(ca_file),
+            body: Body::default(),
         };
-        let channel = AnyChannel::try_from(Destination::Webhook(settings)).unwrap();
+        let channel = Destination::new("hook", Severity::Info, settings).connect().unwrap();
         let notification = Notification {
             key: "0".repeat(64),
             incident_key: "x".to_owned(),
@@ -83,7 +84,7 @@ async fn a_private_authority_is_trusted_only_when_it_is_named() {
         if named {
             assert_eq!((result, body.as_deref()), (Ok(()), Some(b"{}".as_slice())));
         } else {
-            let Err(SendError::Retry { reason }) = result else { panic!("{result:?}") };
+            let Err(SendError::Retry { reason, .. }) = result else { panic!("{result:?}") };
             assert!(reason.contains("certificate"), "{reason}");
             assert_eq!(body, None);
         }

@@ -9,6 +9,7 @@ use tokenwatch::engine::{EngineSettings, Env};
 use tokenwatch::files::Files;
 use tokenwatch::pipeline::{Core, PipelineError, Service, Unwatched, wall_clock};
 use tokenwatch::price::PriceBook;
+use tokenwatch::route::Plan;
 use tokenwatch::simulate::{HubEvent, Options, Scenario, Simulation, Truth};
 use tokenwatch::source::event_hubs::{Auth, EventHubs, HubSettings, Pace, Start, Transport};
 use tokenwatch::store::Store;
@@ -128,6 +129,7 @@ impl World {
                 core,
                 source,
                 destinations: Vec::new(),
+                plan: Plan::everybody(Vec::new()),
                 clock: wall_clock(),
                 files: Files::default(),
                 directory: None,

@@ -1,0 +1,106 @@
+//! When what happened, from the first call to this message.
+
+use crate::incident::{Announcement, Incident, Kind};
+
+use super::facts::Limits;
+use super::{clean, number};
+
+/// One line of the time line.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Moment {
+    /// Time of day, with the date where it is not that of the first moment.
+    pub(super) at: String,
+    pub(super) what: String,
+}
+
+/// Date of the first moment, and the moments in order; where there are too many, those of the
+/// incident's life that follow the first are left out.
+pub(super) fn moments(announcement: &Announcement, limits: &Limits) -> (String, Vec<Moment>) {
+    let moments = all(announcement, limits.moments);
+    let day = number::date(moments.first().map_or(announcement.at.0, |(at, _)| *at));
+    let excess = moments.len().saturating_sub(limits.moments);
+    let kept = moments.into_iter().enumerate().filter(|(at, _)| *at == 0 || *at > excess);
+    let shown = kept.map(|(_, (at, what))| {
+        let date = number::date(at);
+        let clock = number::clock_s(at);
+        Moment { at: if date == day { clock } else { format!("{date} {clock}") }, what }
+    });
+    (day.clone(), shown.collect())
+}
+
+/// Every moment, with the newest `newest` of the incident's life.
+fn all(announcement: &Announcement, newest: usize) -> Vec<(i64, String)> {
+    let Announcement { incident, at, kind, .. } = announcement;
+    let mut moments = Vec::new();
+    match (incident.first_call, incident.first_arrival) {
+        (Some(call), taken) => {
+            moments.push((call.0, "the first call of it ended".to_owned()));
+            moments.extend(taken.map(|at| (at.0, "the hub took its record".to_owned())));
+        }
+        (None, _) => {
+            let began = incident.first_window.0;
+            moments.push((began, "the first anomalous five minutes began".to_owned()));
+        }
+    }
+    let written = match kind {
+        Kind::Test => "this test was decided on",
+        Kind::Open
+        | Kind::Escalate
+        | Kind::Reopen
+        | Kind::Acknowledge
+        | Kind::Repeat
+        | Kind::Resolve => "this message was decided on",
+    };
+    let is_told = |what: &str| incident.history.iter().any(|entry| entry.what.starts_with(what));
+    if !is_told("opened") {
+        moments.push((incident.opened_at.0, "opened".to_owned()));
+    }
+    let older = incident.history.len().saturating_sub(newest);
+    for entry in incident.history.iter().skip(older) {
+        let what = clean::untrusted(&entry.what, 120);
+        let author = clean::untrusted(&entry.author, 60);
+        let by = if author.trim().is_empty() { String::new() } else { format!(" (by {author})") };
+        moments.push((entry.at.0, format!("{what}{by}")));
+    }
+    if let Some(over) = incident.resolved_at.filter(|_| !is_told("resolved") && !is_told("over")) {
+        moments.push((over.0, "over".to_owned()));
+    }
+    // Of equal times the order above is that of cause and effect.
+    moments.sort_by_key(|(at, _)| *at);
+    match moments.last_mut() {
+        Some((last, what)) if *last == at.0 => what.push_str(&format!("; {written}")),
+        Some(_) | None => moments.push((at.0, written.to_owned())),
+    }
+    moments
+}
+
+/// From the call to the alert, as far as it was measured.
+pub(super) fn delay(incident: &Incident) -> String {
+    let opened = incident.opened_at.0;
+    let later = |from: i64, to: i64| {
+        let ms = to.saturating_sub(from);
+        if ms < 0 { String::new() } else { format!(" ({} later)", number::duration(ms)) }
+    };
+    let hub = incident.first_arrival.map(|at| at.0);
+    match (incident.first_call.map(|at| at.0), hub, incident.delay_azure_s) {
+        (Some(call), Some(hub), _) => format!(
+            "first call {}, hub {}{}, alert {}{}",
+            number::clock_s(call),
+            number::clock_s(hub),
+            later(call, hub),
+            number::clock_s(opened),
+            later(hub, opened),
+        ),
+        (Some(call), None, _) => format!(
+            "first call {}, alert {}{}",
+            number::clock_s(call),
+            number::clock_s(opened),
+            later(call, opened)
+        ),
+        (None, _, Some(azure_s)) => {
+            let azure = number::duration(azure_s.saturating_mul(1000));
+            format!("Azure took {azure} from the newest call to the hub")
+        }
+        (None, _, None) => String::new(),
+    }
+}
