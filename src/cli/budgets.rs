@@ -21,14 +21,12 @@ use crate::time::EventTime;
 ///
 /// Exit code 4 when one is used up or will be.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  tokenwatch budgets --config tokenwatch.toml\n  \
+#[command(after_help = "Examples:\n  tokenwatch budgets --config tokenwatch.toml\n  \
     tokenwatch budgets --config tokenwatch.toml --db copy.db --budget payments\n  \
     tokenwatch budgets --config tokenwatch.toml --format json | jq '.[] | .projected_nano_usd'\n\n\
     `at the end` is what is spent and what each deployment's own profile expects of the rest; behind\n\
     it stands the 80 % range of a second forecast from daily sums. `burn` is how many times faster\n\
-    than allowed the last hour and the last six went. A threshold is reached at the end of an hour."
-)]
+    than allowed the last hour and the last six went. A threshold is reached at the end of an hour.")]
 pub(super) struct Args {
     /// The configuration with the budgets; its secrets are not looked up.
     #[arg(long, env = "TOKENWATCH_CONFIG", value_name = "FILE")]
@@ -63,7 +61,10 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Exit> {
     let lines: Vec<Line<'_>> = budgets
         .iter()
         .enumerate()
-        .map(|(place, budget)| Line { budget, status: statuses.get(place).and_then(Option::as_ref) })
+        .map(|(place, budget)| Line {
+            budget,
+            status: statuses.get(place).and_then(Option::as_ref),
+        })
         .collect();
     match args.format {
         Format::Json => {
@@ -267,10 +268,16 @@ fn about(budget: &Budget, status: &Status) -> String {
     for ((hours, limit), burn) in BURNS.into_iter().zip(standing.burn) {
         let Some(burn) = burn.filter(|burn| burn.times >= limit) else { continue };
         let usual = if burn.unusual { "" } else { ", which is its rhythm" };
-        text.push_str(&format!("  the last {hours} h went {:.1} times as fast as allowed{usual}\n", burn.times));
+        text.push_str(&format!(
+            "  the last {hours} h went {:.1} times as fast as allowed{usual}\n",
+            burn.times
+        ));
     }
     if standing.unpriced > 0 {
-        text.push_str(&format!("  not in it: {} tokens without a price\n", Grouped(standing.unpriced)));
+        text.push_str(&format!(
+            "  not in it: {} tokens without a price\n",
+            Grouped(standing.unpriced)
+        ));
     }
     if standing.untold > 0 {
         let calls = Grouped(standing.untold);

@@ -30,7 +30,8 @@ pub(super) const KEYS: &[&str] = &[
     "callers",
 ];
 
-const PERIODS: &[(&str, Step)] = &[("day", Step::Day), ("week", Step::Week), ("month", Step::Month)];
+const PERIODS: &[(&str, Step)] =
+    &[("day", Step::Day), ("week", Step::Week), ("month", Step::Month)];
 /// Percents that are told of where nobody says, as Azure's own budgets suggest.
 const THRESHOLDS: [u32; 3] = [50, 80, 100];
 /// Most thresholds of one budget: each is a message.
@@ -46,6 +47,8 @@ pub(super) struct Beside<'a> {
     pub(super) owners: &'a Owners,
     /// Names of networks and identities; `None` where files are not read.
     pub(super) known: Option<&'a Known>,
+    /// Days that callers are kept as they are; `None` for as long as their sums.
+    pub(super) keep_days: Option<i64>,
 }
 
 /// Reads every budget.
@@ -54,6 +57,7 @@ pub(super) fn budgets(top: &Section<'_>, beside: &Beside<'_>, walk: &mut Walk<'_
     let mut budgets = Vec::new();
     for section in tables(top, "budget", ("[[budget]]", KEYS), walk) {
         let budget = budget(&section, beside, walk);
+        kept(&budget, &section, beside.keep_days, walk);
         seen.name(&budget.name, &section, walk);
         budgets.push(budget);
     }
@@ -144,7 +148,8 @@ fn thresholds(section: &Section<'_>, walk: &mut Walk<'_>) -> Vec<u32> {
     let mut thresholds = Vec::new();
     for item in list.iter() {
         let whole = item.get_ref().as_integer();
-        let percent = whole.and_then(|whole| i64::from_str_radix(whole.as_str(), whole.radix()).ok());
+        let percent =
+            whole.and_then(|whole| i64::from_str_radix(whole.as_str(), whole.radix()).ok());
         let percent = percent.filter(|percent| (1..=MAX_PERCENT).contains(percent));
         match percent.and_then(|percent| u32::try_from(percent).ok()) {
             Some(percent) => thresholds.push(percent),
@@ -176,7 +181,10 @@ fn scope(section: &Section<'_>, beside: &Beside<'_>, walk: &mut Walk<'_>) -> Sco
     let scope = Scope {
         subscriptions: owner::lower(section, "subscriptions", walk),
         accounts: owner::lower(section, "accounts", walk),
-        deployments: owner::lower(section, "deployments", walk).into_iter().map(deployment).collect(),
+        deployments: owner::lower(section, "deployments", walk)
+            .into_iter()
+            .map(deployment)
+            .collect(),
         models: owner::lower(section, "models", walk),
         owners,
         callers: callers(section, beside.known, walk),
@@ -189,11 +197,22 @@ fn scope(section: &Section<'_>, beside: &Beside<'_>, walk: &mut Walk<'_>) -> Sco
     scope
 }
 
-fn callers(
-    section: &Section<'_>,
-    known: Option<&Known>,
-    walk: &mut Walk<'_>,
-) -> Vec<CallerIs> {
+/// After a restart sums of callers are read back, as far as they still say who it was.
+fn kept(budget: &Budget, section: &Section<'_>, keep_days: Option<i64>, walk: &mut Walk<'_>) {
+    // A day more for the zone, and one for late rows.
+    let needed = 2 + match budget.step {
+        Step::Hour | Step::Day => 1,
+        Step::Week => 7,
+        Step::Month => 31,
+    };
+    if !budget.scope.callers.is_empty() && keep_days.is_some_and(|kept| kept < needed) {
+        let message = "`callers` are reduced before the period is over";
+        let mend = format!("write [caller] keep_days = {needed} or more, or a shorter period");
+        walk.findings.report(section.key_at("callers"), message, mend);
+    }
+}
+
+fn callers(section: &Section<'_>, known: Option<&Known>, walk: &mut Walk<'_>) -> Vec<CallerIs> {
     let mut callers = Vec::new();
     for text in section.texts("callers", walk).unwrap_or_default() {
         let at = section.value_at("callers");
@@ -263,7 +282,10 @@ mod tests {
         let config = good(BUDGET);
         let [budget] = config.engine.budgets.as_slice() else { panic!("{:?}", config.engine) };
         assert_eq!((budget.amount, budget.currency.as_str()), (5_000_000_000, "USD"));
-        assert_eq!((budget.thresholds.as_slice(), budget.forecast), (&[50, 80, 100][..], Some(100)));
+        assert_eq!(
+            (budget.thresholds.as_slice(), budget.forecast),
+            (&[50, 80, 100][..], Some(100))
+        );
         assert_eq!((budget.page, budget.scope.text().as_str()), (true, "everything"));
         let config = good(
             "[[owner]]\nname = \"pay\"\nmail = \"Pay <p@x.example>\"\naccounts = [\"AIF\"]\n\
@@ -308,13 +330,27 @@ mod tests {
         ] {
             bad(BUDGET, line, column, part);
         }
-        bad(&format!("{BUDGET}callers = [\"203.0.113.0/24\"]\n"), "models = [\"m\"]", 1, "together");
+        bad(
+            &format!("{BUDGET}callers = [\"203.0.113.0/24\"]\n"),
+            "models = [\"m\"]",
+            1,
+            "together",
+        );
         bad("[[budget]]\nname = \"b\"\namount = 1\n", "period = \"year\"", 10, "\"month\"");
         let owner = "[[owner]]\nname = \"o\"\n";
         bad(owner, "deployments = [\"chat\"]", 15, "write \"ACCOUNT/chat\"");
         bad(&format!("{owner}accounts = [\"a\"]\n"), "mail = \"x\"", 8, "not an address");
         let two = format!("{owner}accounts = [\"a\"]\n[[owner]]\nname = \"p\"\n");
         bad(&two, "accounts = [\"A\"]", 12, "owned by \"o\" already");
+    }
+
+    #[test]
+    fn callers_must_be_kept_for_as_long_as_their_budget_counts() {
+        let reduced = "[caller]\nprivacy = \"prefix\"\nkeep_days = 30\n";
+        let text = format!("{reduced}{BUDGET}").replace("\"day\"", "\"month\"");
+        bad(&text, "callers = [\"203.0.113.0/24\"]", 1, "keep_days = 33 or more");
+        good(&format!("{reduced}{BUDGET}callers = [\"203.0.113.0/24\"]\n"));
+        good(&format!("{text}accounts = [\"a\"]\n"));
     }
 
     #[test]
@@ -325,7 +361,9 @@ mod tests {
         );
         let env = good(&text).env().unwrap();
         let scope = &env.settings.budgets.first().unwrap().scope;
-        assert!(scope.holds_caller("203.0.113.0/24", "") && scope.holds_caller("198.51.101.0/24", ""));
+        assert!(
+            scope.holds_caller("203.0.113.0/24", "") && scope.holds_caller("198.51.101.0/24", "")
+        );
         assert!(!scope.holds_caller("192.0.2.0/24", "") && !scope.holds_caller("", ""));
     }
 }

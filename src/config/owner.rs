@@ -80,7 +80,9 @@ fn mail(section: &Section<'_>, walk: &mut Walk<'_>) -> Option<String> {
 fn deployments(section: &Section<'_>, walk: &mut Walk<'_>) -> Vec<(String, String)> {
     let mut pairs = Vec::new();
     for text in lower(section, "deployments", walk) {
-        match text.rsplit_once('/').filter(|(account, name)| !account.is_empty() && !name.is_empty())
+        match text
+            .rsplit_once('/')
+            .filter(|(account, name)| !account.is_empty() && !name.is_empty())
         {
             Some((account, name)) => pairs.push((account.to_owned(), name.to_owned())),
             None => {

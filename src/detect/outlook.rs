@@ -4,8 +4,8 @@
 use std::ops::Range;
 
 use super::baseline::{
-    LEVEL_CLIP, LEVEL_HOURS, LEVEL_SHARE, MIN_LEARNT_HOURS, WEEK_HOURS, WEEKLY_FROM_HOURS, as_float,
-    median, robust_centre,
+    LEVEL_CLIP, LEVEL_HOURS, LEVEL_SHARE, MIN_LEARNT_HOURS, WEEK_HOURS, WEEKLY_FROM_HOURS,
+    as_float, median, robust_centre,
 };
 use super::series::{KEEP_HOURS, LEARN_LAG_HOURS, Series, Signal};
 
@@ -52,7 +52,8 @@ impl Outlook {
     /// From what a deployment has cost, in USD.
     #[must_use]
     pub fn of_cost(series: &Series, hour: i64) -> Option<Self> {
-        let value = |hour: i64| series.hour(hour).get(Signal::Cost as usize).copied().unwrap_or(0.0);
+        let value =
+            |hour: i64| series.hour(hour).get(Signal::Cost as usize).copied().unwrap_or(0.0);
         Self::of(&History { hour: &value, first: series.first_hour? }, hour)
     }
 
@@ -166,8 +167,11 @@ mod tests {
     fn it_expects_what_a_slot_is_judged_by() {
         let mut series = Series::default();
         for hour in 0..20 * 24 {
-            let on_time =
-                Amount { cost_nano: NanoUsd::from_usd(rhythm(hour)).0, calls: 1, ..Amount::default() };
+            let on_time = Amount {
+                cost_nano: NanoUsd::from_usd(rhythm(hour)).0,
+                calls: 1,
+                ..Amount::default()
+            };
             let split = Split { on_time, late: Amount::default() };
             series.add(Slot(hour * SLOTS_PER_HOUR).start(), Caller::TOTAL, split);
         }

@@ -101,7 +101,9 @@ mod tests {
         let full = format!("{id}/d");
         let owners = Owners(vec![owner("o", [&[], &[id], &[&full]])]);
         assert!(owners.of(id, "d").is_some() && owners.of(id, "e").is_some());
-        assert!(owners.of("/subscriptions/s/resourcegroups/h/providers/x/accounts/a", "d").is_none());
+        assert!(
+            owners.of("/subscriptions/s/resourcegroups/h/providers/x/accounts/a", "d").is_none()
+        );
         assert!(!is_account(id, "") && is_account(id, "a"));
     }
 }

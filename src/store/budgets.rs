@@ -13,7 +13,9 @@ use crate::detect::band::band;
 use crate::detect::series::KEEP_HOURS;
 use crate::engine::budgets::judge::Mark;
 use crate::engine::budgets::ledger::HourSum;
-use crate::engine::budgets::{Budget, BudgetEffects, Grain, SavedBudgets, Spender, Spent, Standing};
+use crate::engine::budgets::{
+    Budget, BudgetEffects, Grain, SavedBudgets, Spender, Spent, Standing,
+};
 use crate::engine::effects::Saved;
 use crate::engine::{Engine, EngineSettings, Env};
 use crate::money::NanoUsd;
@@ -136,7 +138,8 @@ impl Reader {
             let (standing, spent, days) = found?;
             let budget = env.settings.budgets.get(place)?;
             let from = standing.period.from.0;
-            let told = told.iter().filter(|(name, begin, ..)| *name == budget.name && *begin == from);
+            let told =
+                told.iter().filter(|(name, begin, ..)| *name == budget.name && *begin == from);
             let told = told.map(|(_, _, mark, told)| (*mark, *told)).collect();
             Some(Status { place, at, standing, spent, told, days })
         });

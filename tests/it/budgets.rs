@@ -19,7 +19,8 @@ use crate::harness::{self, Folder, digest, idle, members, run, same, step};
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
 const HUB: &str = "[[hub]]\nname = \"a\"\nnamespace = \"n.servicebus.windows.net\"\nhub = \"h\"\n";
-const ACCOUNT: &str = "/subscriptions/s-1/resourcegroups/rg/providers/microsoft.cognitiveservices/accounts/aif";
+const ACCOUNT: &str =
+    "/subscriptions/s-1/resourcegroups/rg/providers/microsoft.cognitiveservices/accounts/aif";
 
 /// Usual traffic of some hours from 2026-10-01T00:00Z on.
 fn quiet(hours: u32, calls_per_hour: f64) -> Options {
@@ -92,7 +93,11 @@ fn every_scope_has_spent_what_the_simulation_truly_cost() {
     let model = first.model.clone();
     let scopes = [
         ("all", String::new(), cost(&truth)),
-        ("account", format!("accounts = [\"{}\"]", first.account), of(&|d| d.account == first.account)),
+        (
+            "account",
+            format!("accounts = [\"{}\"]", first.account),
+            of(&|d| d.account == first.account),
+        ),
         (
             "deployment",
             format!("deployments = [\"{}/{}\"]", first.account, first.deployment.to_uppercase()),
@@ -283,7 +288,11 @@ async fn however_batches_are_cut_and_between_restarts_the_same_is_told() {
     let expected = outcome(&arrivals, &env, (5_000, 0)).await;
     for name in ["day/", "week/", "month/", "thief/"] {
         let told = expected.iter().any(|line| line.starts_with(&format!("incident TW-C05|{name}")));
-        assert!(told, "{name}: {:#?}", expected.iter().filter(|l| l.contains("TW-C05")).collect::<Vec<_>>());
+        assert!(
+            told,
+            "{name}: {:#?}",
+            expected.iter().filter(|l| l.contains("TW-C05")).collect::<Vec<_>>()
+        );
     }
     for handing in [(700, 3), (97, 30)] {
         let found = outcome(&arrivals, &env, handing).await;
@@ -334,8 +343,10 @@ async fn what_comes_late_burns_no_hour_that_has_closed_whatever_the_batch() {
         same(&format!("{handing:?}"), &expected, &outcome(&arrivals, &env, handing).await);
     }
     // They count to what is spent all the same.
-    let env = self::env("[[budget]]\nname = \"m\"\namount = 38\nperiod = \"month\"\nforecast = 0\n\
-                         thresholds = [100]\n");
+    let env = self::env(
+        "[[budget]]\nname = \"m\"\namount = 38\nperiod = \"month\"\nforecast = 0\n\
+                         thresholds = [100]\n",
+    );
     let (told, _) = announced(&calls, &env).await;
     assert_eq!(kinds(&told, "m/2026-10").first(), Some(&"open"), "{told:?}");
 }
@@ -433,11 +444,10 @@ async fn a_budget_of_nothing_is_passed_by_anything() {
 
 #[tokio::test]
 async fn a_forecast_without_a_profile_says_so_and_pages_nobody_where_told_not_to() {
-    let env = env(
-        "[[budget]]\nname = \"f\"\namount = \"500\"\ncurrency = \"EUR\"\nperiod = \"week\"\n\
+    let env =
+        env("[[budget]]\nname = \"f\"\namount = \"500\"\ncurrency = \"EUR\"\nperiod = \"week\"\n\
          timezone = \"Europe/Berlin\"\npage = false\n\
-         [[price.exchange]]\ncurrency = \"EUR\"\nusd = \"2\"\nsource = \"s\"\n",
-    );
+         [[price.exchange]]\ncurrency = \"EUR\"\nusd = \"2\"\nsource = \"s\"\n");
     let calls: Vec<Call> = (0..34).map(|hour| call(hour, 10, 10)).collect();
     let (told, found) = announced(&calls, &env).await;
     assert!(kinds(&told, "f/2026-W41").first() == Some(&"open"), "{told:?}");
@@ -471,7 +481,10 @@ async fn a_deployment_that_stands_out_is_named_with_the_commands_that_stop_it() 
     let incident = found.first().unwrap();
     let commands: Vec<&str> = incident.response.iter().map(|step| step.command.as_str()).collect();
     assert_eq!(commands.first(), Some(&"tokenwatch budgets --config FILE --budget m"));
-    assert!(commands.iter().any(|c| c.contains("deployment delete") && c.contains("chat")), "{commands:?}");
+    assert!(
+        commands.iter().any(|c| c.contains("deployment delete") && c.contains("chat")),
+        "{commands:?}"
+    );
     assert!(incident.evidence.iter().any(|said| said == "largest: aif/chat 100 %"), "{incident:?}");
 }
 
@@ -520,4 +533,36 @@ async fn an_empty_database_knows_nothing_of_its_budgets() {
     assert!(table.contains("nothing was read yet"), "{table}");
     let unknown = run(&["budgets", "--config", &config, "--db", &db, "--budget", "x"]);
     assert_eq!(unknown.code, Some(2), "{}", unknown.err);
+}
+
+#[test]
+fn beside_the_projection_stands_a_range_that_holds_the_truth() {
+    let folder = Folder::new();
+    let config = folder.write(
+        "t.toml",
+        format!("{HUB}[[budget]]\nname = \"m\"\namount = 900\nperiod = \"month\"\n").as_bytes(),
+    );
+    // Fifty days from Monday 5 October on: nine dollars on workdays, two at weekends.
+    let dollars = |day: i64| if day % 7 < 5 { 3 } else { 1 };
+    let hours = |day: i64| if day % 7 < 5 { [8, 12, 16].as_slice() } else { [8, 20].as_slice() };
+    let calls: Vec<Call> = (0..50)
+        .flat_map(|day| hours(day).iter().map(move |hour| call(day * 24 + hour, 5, dollars(day))))
+        .collect();
+    let lines = arrivals(&calls, "gpt-4o").into_iter();
+    let lines: String =
+        lines.map(|event| format!("{}\n", String::from_utf8(event.body).unwrap())).collect();
+    let (file, db) = (folder.write("c.jsonl", lines.as_bytes()), folder.path("t.db"));
+    replay(&config, &file, &db);
+    let (found, _) = budgets(&config, &db);
+    let line = found.get("m").unwrap();
+    // November is days 27 to 56: 21 workdays of nine dollars and nine days of two.
+    let truth =
+        (27..57).map(|day| dollars(day) * i64::try_from(hours(day).len()).unwrap()).sum::<i64>();
+    let range = line.get("range_80_nano_usd").and_then(Value::as_array).unwrap();
+    let [low, high] = range.as_slice() else { panic!("{line}") };
+    let near = |value: &Value| value.as_i64().unwrap() / 10_000_000 - truth * 100;
+    assert!(near(low) <= 0 && near(high) >= 0, "{truth}: {line}");
+    assert!((near(high) - near(low)) < truth * 20, "{truth}: {line}");
+    let projected = number(line, "projected_nano_usd") / 10_000_000 - truth * 100;
+    assert!(projected.abs() < truth * 10, "{truth}: {line}");
 }

@@ -59,8 +59,7 @@ impl Mark {
         let spent = standing.reached.iter().map(|(percent, _)| Self::Spent(*percent));
         let forecast = budget.forecast.filter(|percent| standing.foretells(*percent));
         let burns = (0..).zip(standing.burn).zip(BURNS).filter(|((_, burn), (_, limit))| {
-            standing.is_running()
-                && burn.is_some_and(|burn| burn.unusual && burn.times >= *limit)
+            standing.is_running() && burn.is_some_and(|burn| burn.unusual && burn.times >= *limit)
         });
         let burns = burns.map(|((place, _), _)| Self::Burn(place));
         spent.chain(forecast.map(|_| Self::Forecast)).chain(burns).collect()
@@ -162,11 +161,14 @@ impl Engine {
             book.told.insert((from, *mark), look.moment);
             effects.budgets.marks.push((budget.name.clone(), from, *mark, look.moment));
         }
-        let spenders = self.spenders(look, standing);
+        // Only news change what is said.
+        let spenders =
+            if news.is_empty() { Spenders::default() } else { self.spenders(look, standing) };
         let Some(budget) = self.env.settings.budgets.get(look.at) else { return };
         let about = About { budget, standing, due, news: &news, spenders: &spenders };
         let incident: Incident = words::describe(&about, look.verdict, (look.now, look.moment));
-        let score = crate::detect::baseline::as_float(i64::try_from(told + news.len()).unwrap_or(1));
+        let score =
+            crate::detect::baseline::as_float(i64::try_from(told + news.len()).unwrap_or(1));
         // Each thing is told once: between them only that it became more severe.
         let worse = announced.is_none_or(|announced| incident.severity > announced);
         let hearing =
@@ -229,7 +231,8 @@ mod tests {
 
     #[test]
     fn marks_are_read_as_they_are_written() {
-        for mark in [Mark::Spent(0), Mark::Spent(150), Mark::Forecast, Mark::Burn(0), Mark::Burn(1)] {
+        for mark in [Mark::Spent(0), Mark::Spent(150), Mark::Forecast, Mark::Burn(0), Mark::Burn(1)]
+        {
             assert_eq!(Mark::from_word(&mark.word()), Some(mark));
         }
         assert_eq!(Mark::from_word("burn 99 h"), None);

@@ -21,8 +21,8 @@ use crate::time::{ArrivalTime, EventTime, HOUR_MS};
 use judge::Mark;
 use ledger::{HourSum, Ledger, SETTLE_HOURS, View};
 pub use scope::{Budget, CallerIs, Grain, Purse, Scope};
-pub use standing::{Projection, Standing};
 use standing::{Expected, hours_of};
+pub use standing::{Projection, Standing};
 
 /// The rule.
 pub const RULE_ID: &str = "TW-C05";
@@ -216,10 +216,12 @@ impl Budgets {
                 (Grain::Model, Spender::Model(_, model)) => {
                     scope.holds_model(account.names.text(model))
                 }
-                (Grain::Caller, Spender::Caller(_, caller)) => caller.parts().is_some_and(|parts| {
-                    let text = |number| account.names.text(number);
-                    scope.holds_caller(text(parts.network), text(parts.identity))
-                }),
+                (Grain::Caller, Spender::Caller(_, caller)) => {
+                    caller.parts().is_some_and(|parts| {
+                        let text = |number| account.names.text(number);
+                        scope.holds_caller(text(parts.network), text(parts.identity))
+                    })
+                }
                 (Grain::Deployment | Grain::Model | Grain::Caller, _) => false,
             }
         };

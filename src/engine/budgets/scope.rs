@@ -99,8 +99,9 @@ impl Scope {
     /// True when a deployment of the account with this resource id counts, as far as its place says.
     #[must_use]
     pub fn holds(&self, resource: &str, deployment: &str, owners: &Owners) -> bool {
-        let subscription =
-            || subscription_of(resource).is_some_and(|id| self.subscriptions.iter().any(|s| s == id));
+        let subscription = || {
+            subscription_of(resource).is_some_and(|id| self.subscriptions.iter().any(|s| s == id))
+        };
         let account = || self.accounts.iter().any(|name| is_account(resource, name));
         let named = |(account, name): &(Option<String>, String)| {
             name == deployment && account.as_ref().is_none_or(|name| is_account(resource, name))
@@ -166,7 +167,8 @@ impl Scope {
             ("caller", self.callers.iter().map(caller).collect()),
         ];
         let said = parts.iter().filter(|(_, names)| !names.is_empty());
-        let said: Vec<_> = said.map(|(what, names)| format!("{what} {}", names.join(" or "))).collect();
+        let said: Vec<_> =
+            said.map(|(what, names)| format!("{what} {}", names.join(" or "))).collect();
         if said.is_empty() { "everything".to_owned() } else { said.join(", ") }
     }
 }
@@ -334,11 +336,16 @@ mod tests {
     #[test]
     fn all_conditions_must_hold() {
         let resource = "/subscriptions/s-1/resourcegroups/rg/providers/x/accounts/aif";
-        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let owned =
+            |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         let holds = |scope: &Scope| scope.holds(resource, "chat", &Owners::default());
         let everything = Scope::default();
-        assert!(holds(&everything) && holds(&Scope { accounts: owned(&["x", "aif"]), ..Scope::default() }));
-        let both = Scope { subscriptions: owned(&["s-1"]), accounts: owned(&["x"]), ..Scope::default() };
+        assert!(
+            holds(&everything)
+                && holds(&Scope { accounts: owned(&["x", "aif"]), ..Scope::default() })
+        );
+        let both =
+            Scope { subscriptions: owned(&["s-1"]), accounts: owned(&["x"]), ..Scope::default() };
         assert!(!holds(&both));
         let deployments = |account: Option<&str>| Scope {
             deployments: vec![(account.map(str::to_owned), "chat".to_owned())],

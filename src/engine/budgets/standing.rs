@@ -7,9 +7,9 @@ use crate::detect::baseline::as_float;
 use crate::money::NanoUsd;
 use crate::time::{EventTime, Minute};
 
-/// The two windows in hours in which a burn is measured, each with the multiple of the allowed rate
-/// from which it is told of: at these the budget of a month is used up within 2 and 5 days (Google SRE
-/// Workbook, chapter 5).
+/// Windows in hours, each with the multiple of the allowed rate from which a burn is told of.
+///
+/// At these the budget of a month is used up within 2 and 5 days (Google SRE Workbook, chapter 5).
 pub const BURNS: [(i64, f64); 2] = [(1, 14.4), (6, 6.0)];
 /// A burn that is less than this multiple of what was expected of its hours is the usual rhythm.
 const UNUSUAL: f64 = 2.0;
@@ -306,7 +306,8 @@ mod tests {
         // Allowed are 10 dollars an hour.
         let seen = ledger(&[(29, 20_000)]);
         let nightly = |hour: i64| if (hour - MONDAY) % 24 == 5 { 150.0 } else { 0.0 };
-        let [one, six] = standing(1_680, &seen, 30, Some((&nightly, true))).burn.map(Option::unwrap);
+        let [one, six] =
+            standing(1_680, &seen, 30, Some((&nightly, true))).burn.map(Option::unwrap);
         assert!((one.times - 20.0).abs() < 1e-9 && (six.times - 20.0 / 6.0).abs() < 1e-9);
         assert!(!one.unusual && !six.unusual);
         let quiet = |_: i64| 1.0;
@@ -321,7 +322,8 @@ mod tests {
     fn what_was_late_counts_for_everybody_at_once_or_when_its_hour_has_settled() {
         let mut ledger = Ledger::default();
         ledger.add(10, (1, 2), HourSum { on_time: 3, late: 4, ..HourSum::default() });
-        let cost = |view| ledger.range(0, 20).map(|(hour, sum)| sum.cost(hour, view).0).sum::<i64>();
+        let cost =
+            |view| ledger.range(0, 20).map(|(hour, sum)| sum.cost(hour, view).0).sum::<i64>();
         assert_eq!(cost(View::All), 7);
         assert_eq!(cost(View::Closed(14)), 3);
         assert_eq!(cost(View::Closed(15)), 7);

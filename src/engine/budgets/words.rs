@@ -133,7 +133,9 @@ fn evidence(about: &About<'_>) -> Vec<String> {
     }
     if standing.untold > 0 {
         let calls = Grouped(standing.untold);
-        said.push(format!("of {calls} calls no record told the tokens: what they cost comes on top"));
+        said.push(format!(
+            "of {calls} calls no record told the tokens: what they cost comes on top"
+        ));
     }
     said
 }
@@ -173,9 +175,10 @@ const fn period_word(step: Step) -> &'static str {
 
 fn largest(about: &About<'_>) -> Option<String> {
     let Spenders { named, total } = about.spenders;
-    let shares = named.iter().take(3).map(|spender| {
-        format!("{} {} %", place(spender), percent(spender.cost, *total))
-    });
+    let shares = named
+        .iter()
+        .take(3)
+        .map(|spender| format!("{} {} %", place(spender), percent(spender.cost, *total)));
     let shares: Vec<String> = shares.collect();
     (!shares.is_empty()).then(|| format!("largest: {}", shares.join(", ")))
 }
@@ -199,11 +202,15 @@ fn response(budget: &Budget, spenders: &Spenders) -> Vec<Response> {
             "Shows how budget {} stands and who spends it, as of now.",
             respond::quoted(&budget.name)
         ),
-        command: format!("tokenwatch budgets --config FILE --budget {}", respond::quoted(&budget.name)),
+        command: format!(
+            "tokenwatch budgets --config FILE --budget {}",
+            respond::quoted(&budget.name)
+        ),
     }];
-    let culprit = spenders.named.first().filter(|first| {
-        first.stands_out && percent(first.cost, spenders.total) >= CULPRIT_PERCENT
-    });
+    let culprit = spenders
+        .named
+        .first()
+        .filter(|first| first.stands_out && percent(first.cost, spenders.total) >= CULPRIT_PERCENT);
     if let Some(culprit) = culprit {
         steps.extend(respond::stop_spending(&culprit.resource, &culprit.deployment));
     }
