@@ -113,6 +113,11 @@ fn whatever_a_caller_writes_bodies_stay_clean_and_small() {
                 check_clean(format, &serde_json::from_slice(&bytes).unwrap());
             }
         }
+        let native = body(format("native"), &hostile(Kind::Open, &text));
+        assert_eq!(
+            (&native["data"]["key"], &native["data"]["observed"]),
+            (&json!(text), &Value::Null)
+        );
     }
     for text in [HOSTILE.concat(), long("<b>"), String::new()] {
         let digest = digest_of(vec![hostile(Kind::Open, &text); 45]);
@@ -216,6 +221,39 @@ fn native_bodies_are_as_the_schema_says() {
         digest.gathering = Gathering::Group;
         check_schema(&schemas, &digest_body(native, &digest));
     }
+}
+
+#[test]
+fn native_bodies_have_the_promised_fields() {
+    let value = body(format("native"), &announcement(Kind::Resolve));
+    assert_eq!(value["type"], "incident.resolve");
+    assert_eq!(value["timestamp"], "2026-11-24T06:05:41.250Z");
+    let data = &value["data"];
+    assert_eq!(data["idempotency_key"], LABEL.key);
+    assert_eq!(data["severity"], "high");
+    assert_eq!(data["state"], "resolved");
+    assert_eq!(data["first_window"], "2026-11-24T03:05:00Z");
+    assert_eq!(data["resolved_at"], "2026-11-24T06:05:41.250Z");
+    assert_eq!(data["cost_nano_usd"], 214_370_000_000_i64);
+    assert_eq!(data["callers"][0]["network"], "198.51.100.0/24");
+    assert_eq!(data["callers"][2]["cost_nano_usd"], Value::Null);
+    assert_eq!(data["callers"][0]["about"]["asn"], 64_500);
+    assert_eq!(data["callers"][0]["about"]["listed"][1]["extent"], "whole");
+    assert_eq!(data["callers"][1]["about"]["named"][0]["kind"], "own");
+    assert_eq!(data["callers"][1]["name"], "Build pipeline");
+    let unknown: Vec<&str> =
+        data["callers"][2].as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(unknown, ["cost_nano_usd", "identity", "network", "new", "tokens"]);
+    assert_eq!(data["response"][2]["command"], "");
+    let mut names: Vec<&str> = data.as_object().unwrap().keys().map(String::as_str).collect();
+    names.sort_unstable();
+    assert_eq!(
+        names.join(" "),
+        "account bound callers callers_before children confidence cost_nano_usd \
+         cost_per_day_nano_usd delay_azure_s deployment evidence expected feedback first_arrival \
+         first_call first_window history idempotency_key key labels last_window model observed \
+         opened_at parent resolved_at resource_id response rule rule_name severity state summary unit"
+    );
 }
 
 #[test]
