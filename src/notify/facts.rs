@@ -245,7 +245,8 @@ fn answers(announcement: &Announcement) -> Vec<Response> {
     }
     answers.extend(verdicts);
     if announcement.kind != Kind::Resolve {
-        let place = |name: &str, value: &str| quoted(&format!("{name}={value}"));
+        let place =
+            |name: &str, value: &str| format!("--match {}", quoted(&format!("{name}={value}")));
         let mut matchers = place("account", &incident.account);
         if let Some(deployment) = &incident.deployment {
             matchers = format!("{matchers} {}", place("deployment", deployment));

@@ -273,6 +273,8 @@ fn hex_sha256(text: &str) -> String {
 }
 
 #[cfg(test)]
+mod mail_tests;
+#[cfg(test)]
 mod sample;
 #[cfg(test)]
 mod tests;
