@@ -12,7 +12,7 @@
 
 use std::fmt;
 
-pub use jiff::civil::Date;
+pub use jiff::civil::{Date, Weekday};
 use jiff::tz::{AmbiguousOffset, TimeZone, TimeZoneDatabase};
 use jiff::{Timestamp, ToSpan as _};
 

@@ -42,6 +42,7 @@
 //! | [`failpoint`] | named places where crash tests stop the process; empty in a release |
 //! | [`simulate`] | Azure's records with exact truth: test oracle and load |
 //! | [`files`] | reads what [`known`] is made of, again when it changes, and keeps the last good copy |
+//! | [`report`] | the weekly spend report: rows gathered, blocks computed, rendered for people and programs |
 //! | [`emulator`] | an event hub on loopback that Microsoft's clients accept, and that misbehaves on request |
 //! | [`config`] | one TOML file, checked as a whole before anything starts |
 //! | [`demo`] | the whole job on this machine: emulator, simulated fleet, service, alert, verdict |
@@ -54,7 +55,7 @@
 //!
 //! ```text
 //! event, time, days, money, severity, action, problem, failpoint ← decode ← known, price ← aggregate ← detect ← incident
-//!   ← route ← engine ← azure ← source, store, notify, files, simulate, emulator ← telemetry, config, pipeline, demo, cli
+//!   ← route ← engine ← azure ← source, store, notify, files, simulate, emulator ← report, telemetry, config, pipeline, demo, cli
 //! ```
 //!
 //! # What always holds
@@ -99,6 +100,7 @@ pub mod notify;
 pub mod files;
 pub mod simulate;
 pub mod emulator;
+pub mod report;
 pub mod config;
 pub mod telemetry;
 pub mod pipeline;

@@ -15,6 +15,7 @@ mod prices;
 mod purge;
 mod replay;
 mod routes;
+mod report;
 mod run;
 mod silence;
 mod schema;
@@ -65,6 +66,7 @@ enum Command {
     Prices(prices::Args),
     Spend(spend::Args),
     Budgets(budgets::Args),
+    Report(report::Args),
     Purge(purge::Args),
     Schema(schema::Args),
     Simulate(simulate::Args),
@@ -130,6 +132,7 @@ async fn execute(command: Command) -> anyhow::Result<Exit> {
         Command::Prices(args) => prices::run(args).await,
         Command::Spend(args) => spend::run(&args).await,
         Command::Budgets(args) => budgets::run(&args).await,
+        Command::Report(args) => report::run(&args).await,
         Command::Purge(args) => purge::run(&args).await,
         Command::Schema(args) => schema::run(&args),
         Command::Simulate(args) => simulate::run(&args),

@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use super::Exit;
 use super::check;
 use super::replay::stop_on_interrupt;
+use super::report;
 use crate::azure::{self, Directory};
 use crate::engine::effects::Effects;
 use crate::event::{Arrival, Batch};
@@ -61,6 +62,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
         database = %config.database.display(),
         "running"
     );
+    let reports = report::scheduled(&config)?;
     let (known, clock) = (core.positions(), wall_clock());
     let hubs = EventHubs::start(config.hubs, &known, core.store.epoch, pace);
     let metrics = MetricsApi::start(config.metrics, &known, azure::Pace::default(), &clock);
@@ -72,7 +74,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     let ask = |settings| Directory::start(settings, azure::Pace::default(), Arc::clone(&clock));
     let (directory, destinations) = (config.directory.map(ask), config.destinations);
     let plan = config.plan;
-    let service = Service { core, source, destinations, plan, clock, files, directory };
+    let service = Service { core, source, destinations, plan, clock, files, directory, reports };
     let mut watch = Watcher { capture };
     let source = service.run(&stop, &mut watch).await?;
     source.close().await;

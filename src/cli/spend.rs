@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::check::load_without_secrets;
-use super::estimates::{self, Guess};
 use super::prices::{Form, table, to_csv};
 use super::replay::{basis_text, cost_text, printable};
 use super::{Exit, print};
@@ -16,6 +15,7 @@ use crate::money::{Grouped, NanoUsd};
 use crate::price::PriceBook;
 use crate::price::reconcile::Covered;
 use crate::price::spend::Spend;
+use crate::report::guess::{self, Guess};
 use crate::store::read::Reader;
 use crate::time::EventTime;
 
@@ -339,7 +339,7 @@ async fn lines(
         let line = lines.entry(per.key(&hour.account, &hour.deployment, &hour.model)).or_default();
         line.spend = line.spend.plus(hour.spend);
     }
-    for (hour, guess) in estimates::between(reader, (period.from, period.until), book).await? {
+    for (hour, guess) in guess::between(reader, (period.from, period.until), book).await? {
         let line = lines.entry(per.key(&hour.account, &hour.deployment, &hour.model)).or_default();
         line.guess = line.guess.plus(guess);
     }

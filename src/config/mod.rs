@@ -13,6 +13,7 @@ mod metrics_api;
 mod notify;
 mod owner;
 mod price;
+mod report;
 mod route;
 mod secret;
 mod section;
@@ -32,11 +33,11 @@ use crate::files::Files;
 use crate::notify::Destination;
 use crate::problem::{self, Findings};
 pub use crate::problem::{Problem, Problems};
+use crate::report::settings::ReportSettings;
 use crate::route::Plan;
 use crate::source::event_hubs::HubSettings;
 use crate::source::metrics_api::MetricsSettings;
 use crate::store::StoreSettings;
-use crate::store::privacy::Privacy;
 pub use notify::{CHANNELS, ChannelKind};
 pub use price::{BookError, PriceSettings, open_book, read_book};
 pub use secret::{SecretRef, look_up, placeholder};
@@ -70,6 +71,8 @@ pub struct Config {
     pub directory: Option<DirectorySettings>,
     /// What the database may hold, and what stays of callers.
     pub store: StoreSettings,
+    /// The weekly report, where it is to leave by itself.
+    pub report: Option<ReportSettings>,
 }
 
 /// Why there is no configuration.
@@ -171,31 +174,34 @@ pub fn parse(text: &str, file: &str, secrets: Lookup<'_>) -> Result<Config, Prob
     if walk.findings.is_empty() { Ok(config) } else { Err(walk.findings.finish()) }
 }
 
+/// Keys of the top of the file.
+const KEYS: &[&str] = &[
+    "database",
+    "price",
+    "hub",
+    "metrics_api",
+    "backend",
+    "owner",
+    "budget",
+    "network",
+    "network_list",
+    "geo",
+    "identities",
+    "engine",
+    "join",
+    "detect",
+    "notify",
+    "route",
+    "inhibit",
+    "time",
+    "maintenance",
+    "storm",
+    "store",
+    "caller",
+    "report",
+];
+
 fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
-    const KEYS: &[&str] = &[
-        "database",
-        "price",
-        "hub",
-        "metrics_api",
-        "backend",
-        "owner",
-        "budget",
-        "network",
-        "network_list",
-        "geo",
-        "identities",
-        "engine",
-        "join",
-        "detect",
-        "notify",
-        "route",
-        "inhibit",
-        "time",
-        "maintenance",
-        "storm",
-        "store",
-        "caller",
-    ];
     let top = Section::open(tree, 0..0, "the top of the file", KEYS, walk);
     let database = top.path("database", walk).unwrap_or_else(|| walk.folder.join("tokenwatch.db"));
     let price = price::price(table(&top, "price", ("[price]", price::PRICE), walk), walk);
@@ -245,18 +251,26 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
     let plan = route::plan(&top, &destinations, walk);
     let (files, directory) = known::read(&top, &database, walk);
     engine.owners = owner::owners(&top, walk);
-    let known = (files.is_read()).then(|| files.known());
-    let beside = budget::Beside {
-        contract: &price.contract,
-        owners: &engine.owners,
-        known: known.as_deref(),
-        keep_days: match store.callers.privacy {
-            Privacy::Full => None,
-            Privacy::Prefix | Privacy::Hmac(_) => Some(store.callers.keep_days),
-        },
-    };
+    let beside = budget::Beside::new(&price, &engine.owners, &files, &store);
     engine.budgets = budget::budgets(&top, &beside, walk);
-    Config { database, hubs, metrics, engine, destinations, plan, price, files, directory, store }
+    let section = table(&top, "report", ("[report]", report::REPORT), walk);
+    let report = report::report(section.as_ref(), walk);
+    if let Some((settings, section)) = report.as_ref().zip(section.as_ref()) {
+        report::resolve(settings, section, (&destinations, &price.contract), walk);
+    }
+    Config {
+        database,
+        hubs,
+        metrics,
+        engine,
+        destinations,
+        plan,
+        price,
+        files,
+        directory,
+        store,
+        report,
+    }
 }
 
 /// What must not occur twice.

@@ -295,8 +295,8 @@ impl Parts {
         let destinations = self.destinations.clone();
         let files = self.files.clone();
         let plan = Plan::everybody(receivers(&destinations));
-        let (clock, directory) = (wall_clock(), None);
-        Ok(Service { core, source, destinations, plan, clock, files, directory })
+        let (clock, directory, reports) = (wall_clock(), None, None);
+        Ok(Service { core, source, destinations, plan, clock, files, directory, reports })
     }
 }
 

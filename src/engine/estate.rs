@@ -165,14 +165,14 @@ impl Estate {
         self.tracker.restore(cause, tracked);
     }
 
-    /// Its incidents, for rules that have their own file.
-    pub(super) const fn tracker(&mut self) -> &mut Tracker {
-        &mut self.tracker
-    }
-
     /// Does what a person asks of one of its incidents; `None` when it is not one of these.
     pub fn act(&mut self, action: &Action) -> Option<(Changes, Result<String, String>)> {
         self.tracker.act(action)
+    }
+
+    /// Its incidents, for rules that have their own file.
+    pub(super) const fn tracker(&mut self) -> &mut Tracker {
+        &mut self.tracker
     }
 
     /// Takes the news of one step and lets time pass to `now`.
@@ -243,9 +243,6 @@ impl Estate {
         for cause in quiet {
             let now = ArrivalTime((hour + 1) * HOUR_MS);
             changes.extend(self.tracker.quiet(&cause, enough, now));
-            if let Some(tracked) = self.tracker.open(&cause) {
-                changes.incidents.push((cause.clone(), tracked.clone()));
-            }
         }
         changes
     }

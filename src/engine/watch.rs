@@ -215,6 +215,7 @@ fn describe(
         rule_name: profile.name.to_owned(),
         account: account.name().to_owned(),
         resource_id: Some(account.resource.clone()),
+        owner: scene.env.settings.owners.of(&account.resource, &deployment).map(|o| o.name.clone()),
         model: model.map(|model| model.split('@').next().unwrap_or_default().to_owned()),
         severity: tracker::severity(weight),
         state: State::Open,

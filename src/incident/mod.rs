@@ -104,6 +104,9 @@ pub struct Incident {
     pub resource_id: Option<String>,
     /// Model the deployment serves, when known.
     pub model: Option<String>,
+    /// Who answers for the deployment, by the configuration; `None` when nobody is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
     /// Highest severity so far.
     pub severity: Severity,
     /// Open or resolved.
@@ -188,7 +191,7 @@ impl Incident {
     /// What routes, silences and inhibitions match on. What is unknown is absent.
     ///
     /// `rule`, `rule_name`, `severity`, `account`, and where known `deployment`, `model`,
-    /// `subscription`, `resource_group`.
+    /// `subscription`, `resource_group`, `owner`.
     #[must_use]
     pub fn labels(&self) -> BTreeMap<&'static str, String> {
         let segment = |name: &str| {
@@ -206,6 +209,7 @@ impl Incident {
             ("model", self.model.clone()),
             ("subscription", segment("subscriptions")),
             ("resource_group", segment("resourcegroups")),
+            ("owner", self.owner.clone()),
         ];
         known.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
     }

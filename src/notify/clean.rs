@@ -14,14 +14,14 @@ const MARKS_MAX: usize = 2;
 ///
 /// Line breaks and tabs become spaces; other control characters and anything that changes the
 /// direction of text become `�`; characters of no width disappear.
-pub(super) fn line(text: &str, max: usize) -> String {
+pub fn line(text: &str, max: usize) -> String {
     let spaced = text.chars().map(|c| if is_break(c) { ' ' } else { c });
     bounded(visible(spaced, max), max)
 }
 
 /// Like [`line`], and whatever looks like a link, a host name or a tag is written so that nothing
 /// makes it clickable or markup: `https[://]evil[.]example`.
-pub(super) fn untrusted(text: &str, max: usize) -> String {
+pub fn untrusted(text: &str, max: usize) -> String {
     bounded(defang(&line(text, max)).chars().collect(), max)
 }
 

@@ -37,6 +37,10 @@ impl Settings for EmlSettings {
         "eml"
     }
 
+    fn mail(&self) -> Option<(&str, &[String])> {
+        Some((&self.from, &self.to))
+    }
+
     fn problems(&self) -> Vec<Problem> {
         let mut problems = self.addresses(Label { destination: "", key: "" }).problems();
         if self.folder.as_os_str().is_empty() {

@@ -61,6 +61,12 @@ pub trait Settings: fmt::Debug + Send + Sync + Any {
     /// [`RenderError`], which settings without problems do not meet.
     fn digest(&self, digest: &Digest, label: Label<'_>) -> Result<Vec<u8>, RenderError>;
 
+    /// Sender and recipients of a channel whose messages are mails: it takes letters that are no
+    /// incident, too. `None` for every other.
+    fn mail(&self) -> Option<(&str, &[String])> {
+        None
+    }
+
     /// Reads the certificates that the settings name and builds the client, without connecting.
     ///
     /// # Errors
@@ -186,6 +192,18 @@ impl Destination {
     #[must_use]
     pub fn new(name: &str, min_severity: Severity, settings: impl Settings) -> Self {
         Self { name: name.to_owned(), min_severity, settings: Arc::new(settings) }
+    }
+
+    /// Whom it writes mails to; `None` where it sends something else.
+    #[must_use]
+    pub fn mailboxes(&self) -> Option<&[String]> {
+        self.settings.mail().map(|(_, to)| to)
+    }
+
+    /// Its name, sender and recipients; `None` where it takes no mails.
+    pub(super) fn addresses(&self) -> Option<Addresses<'_>> {
+        let (from, to) = self.settings.mail()?;
+        Some(Addresses { destination: &self.name, from, to })
     }
 
     /// Checks the settings without touching network or disk.

@@ -59,6 +59,10 @@ impl Settings for EmailSettings {
         "email"
     }
 
+    fn mail(&self) -> Option<(&str, &[String])> {
+        Some((&self.from, &self.to))
+    }
+
     fn problems(&self) -> Vec<Problem> {
         let mut problems = self.addresses(Label { destination: "", key: "" }).problems();
         if self.host.is_empty() || self.host.chars().any(|c| c.is_whitespace() || c.is_control()) {

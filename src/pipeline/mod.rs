@@ -4,6 +4,7 @@
 pub mod courier;
 mod informed;
 mod lookout;
+pub mod reports;
 mod teller;
 
 use std::collections::HashMap;
@@ -28,6 +29,7 @@ use crate::time::ArrivalTime;
 use courier::Couriers;
 use informed::Informed;
 use lookout::Lookout;
+use reports::{Maker, Reports};
 use teller::Teller;
 
 /// Why the pipeline stopped before it was told to.
@@ -176,6 +178,8 @@ pub struct Service<S> {
     pub files: Files,
     /// The directory, where it is asked for names of identities.
     pub directory: Option<Directory>,
+    /// What makes the weekly report, where it is to leave by itself.
+    pub reports: Option<Maker>,
 }
 
 impl<S: Source> Service<S> {
@@ -196,8 +200,10 @@ impl<S: Source> Service<S> {
         let lookout = Lookout::start(files, Arc::clone(&self.clock));
         let state = self.core.store.load_routes((self.clock)()).await?;
         let teller = Teller::restore(self.plan.clone(), state, self.destinations.clone());
-        let mut desk = Desk { teller, lookout };
+        let reports = Reports::start(self.reports.take(), &self.clock);
+        let mut desk = Desk { teller, lookout, reports };
         let ended = self.follow(stop, watch, (&mut couriers, &mut desk, &mut informed)).await;
+        desk.reports.close().await;
         informed.close().await;
         couriers.finish(&mut self.core.store, &self.clock).await;
         self.core.store.close().await?;
@@ -219,6 +225,11 @@ impl<S: Source> Service<S> {
                 () = stop.cancelled() => return Ok(()),
                 delivered = couriers.delivered() => {
                     couriers.settle(delivered, &mut self.core.store, &self.clock).await?;
+                    couriers.dispatch(&mut self.core.store, &self.clock).await?;
+                    continue;
+                }
+                made = desk.reports.made() => {
+                    reports::save(&mut self.core.store, &made).await?;
                     couriers.dispatch(&mut self.core.store, &self.clock).await?;
                     continue;
                 }
@@ -264,6 +275,7 @@ impl<S: Source> Service<S> {
 struct Desk {
     teller: Teller,
     lookout: Lookout,
+    reports: Reports,
 }
 
 /// Somebody who looks on: the demo, a capture, tests.

@@ -106,6 +106,12 @@ impl Rate {
         (0 < micros && micros <= Self::MOST * MILLION).then_some(Self(micros))
     }
 
+    /// In 10⁻⁶ USD for one unit.
+    #[must_use]
+    pub const fn micros(self) -> i64 {
+        self.0
+    }
+
     /// An amount of 10⁻⁹ of the currency in nano-USD, half to even; `None` beyond the range.
     #[must_use]
     pub fn exchange(self, nano: i128) -> Option<NanoUsd> {

@@ -136,7 +136,8 @@ pub struct Router {
 
 impl Router {
     /// The router as the database left it. Groups that cannot be read or whose route or receiver is
-    /// gone are dropped: their incidents are told anew where they are routed now.
+    /// gone are dropped. Incidents that then go on in no group are told where they are routed now; who
+    /// was told before recognises the key.
     #[must_use]
     pub fn restore(plan: Plan, state: State) -> Self {
         let live = state.incidents.into_iter().map(|incident| (incident.key.clone(), incident));
@@ -148,14 +149,16 @@ impl Router {
         let groups = groups.collect();
         // What was saved was checked before.
         let silences = state.silences.into_iter().filter_map(|s| Armed::new(s).ok()).collect();
-        Self {
-            groups,
-            silences,
-            live: live.collect(),
-            plan,
-            sent: BTreeMap::new(),
-            summed: BTreeMap::new(),
+        let (sent, summed) = (BTreeMap::new(), BTreeMap::new());
+        let mut router = Self { groups, silences, live: live.collect(), plan, sent, summed };
+        let lost = router.live.values().filter(|incident| {
+            !router.groups.values().any(|group| group.members.contains_key(&incident.key))
+        });
+        for incident in lost.cloned().collect::<Vec<_>>() {
+            let at = incident.opened_at;
+            router.admit(&Announcement { kind: Kind::Open, step: 0, at, incident }, 0);
         }
+        router
     }
 
     /// Takes what is new and lets time pass to `now_ms`.
@@ -406,11 +409,11 @@ impl Router {
         let (dear, cheap): (Vec<_>, Vec<_>) = groups.into_iter().partition(is_dear);
         let stormy = cheap.len() > free.saturating_sub(dear.len());
         for group in dear {
-            self.tell(receiver, Gathering::Group, group, now_ms, messages);
+            self.tell((receiver, Gathering::Group), group, now_ms, messages);
         }
         if !stormy {
             for group in cheap {
-                self.tell(receiver, Gathering::Group, group, now_ms, messages);
+                self.tell((receiver, Gathering::Group), group, now_ms, messages);
             }
             return;
         }
@@ -418,7 +421,7 @@ impl Router {
         if ready_ms <= now_ms {
             self.summed.insert(receiver.to_owned(), now_ms);
             let all = cheap.into_iter().flatten().collect();
-            self.tell(receiver, Gathering::Storm, all, now_ms, messages);
+            self.tell((receiver, Gathering::Storm), all, now_ms, messages);
             return;
         }
         for leaving in cheap.into_iter().flatten() {
@@ -430,8 +433,7 @@ impl Router {
 
     fn tell(
         &mut self,
-        receiver: &str,
-        gathering: Gathering,
+        (receiver, gathering): (&str, Gathering),
         mut leaving: Vec<Leaving>,
         now_ms: i64,
         messages: &mut Vec<Message>,

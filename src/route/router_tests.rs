@@ -180,6 +180,17 @@ fn a_restart_at_any_moment_tells_nothing_twice_and_forgets_nothing() {
 }
 
 #[test]
+fn after_a_change_of_plan_what_goes_on_is_told_where_it_is_routed_now() {
+    let mut desk = Desk::new(plan());
+    let seen = incident("R|a|1", Severity::High);
+    desk.tell(Kind::Open, &seen);
+    desk.router.plan = Plan::everybody(vec![receiver("pager", Severity::Low)]);
+    desk.restart();
+    assert_eq!(desk.wait(MINUTE), ["pager open R|a|1"]);
+    assert_eq!(desk.tell(Kind::Resolve, &over(&seen)), ["pager resolve R|a|1"]);
+}
+
+#[test]
 fn a_group_waits_rests_and_lets_what_is_critical_through() {
     let mut plan = plan();
     plan.root.group_by = GroupBy::Labels(vec!["account".to_owned()]);

@@ -16,6 +16,7 @@ pub mod privacy;
 pub mod provisioned;
 pub mod purge;
 pub mod read;
+pub mod report;
 mod retention;
 mod sql;
 

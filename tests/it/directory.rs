@@ -315,6 +315,7 @@ async fn an_alert_names_its_callers() {
             clock: wall_clock(),
             files: Files::default(),
             directory: Some(world.start()),
+                reports: None,
         };
         let mut told = Told::default();
         service.run(&CancellationToken::new(), &mut told).await.unwrap();

@@ -133,6 +133,7 @@ impl World {
                 clock: wall_clock(),
                 files: Files::default(),
                 directory: None,
+                reports: None,
             };
             service.run(&stopped, &mut Unwatched).await?.close().await;
             Ok(())

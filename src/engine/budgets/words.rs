@@ -59,6 +59,10 @@ pub(super) fn describe(
         rule: RULE_ID.to_owned(),
         rule_name: RULE_NAME.to_owned(),
         account: budget.name.clone(),
+        owner: match budget.scope.owners.as_slice() {
+            [owner] => Some(owner.clone()),
+            [] | [_, _, ..] => None,
+        },
         severity: severity(about, per_day),
         state: State::Open,
         first_window: standing.period.from.start(),
