@@ -296,7 +296,17 @@ impl Parts {
         let files = self.files.clone();
         let plan = Plan::everybody(receivers(&destinations));
         let (clock, directory, reports) = (wall_clock(), None, None);
-        Ok(Service { core, source, destinations, plan, clock, files, directory, reports })
+        Ok(Service {
+            core,
+            source,
+            destinations,
+            plan,
+            heartbeat: None,
+            clock,
+            files,
+            directory,
+            reports,
+        })
     }
 }
 

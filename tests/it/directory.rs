@@ -312,6 +312,7 @@ async fn an_alert_names_its_callers() {
             source,
             destinations: Vec::new(),
             plan: Plan::everybody(Vec::new()),
+            heartbeat: None,
             clock: wall_clock(),
             files: Files::default(),
             directory: Some(world.start()),

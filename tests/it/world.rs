@@ -130,6 +130,7 @@ impl World {
                 source,
                 destinations: Vec::new(),
                 plan: Plan::everybody(Vec::new()),
+                heartbeat: None,
                 clock: wall_clock(),
                 files: Files::default(),
                 directory: None,
