@@ -61,7 +61,8 @@ pub fn top(columns: &[Column]) -> Option<f64> {
     }
     let decade = 10_f64.powf(most.log10().floor());
     let tops = [1.0, 1.2, 1.6, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0];
-    let top = tops.into_iter().map(|step| step * decade).find(|top| *top >= most && top.is_finite());
+    let top =
+        tops.into_iter().map(|step| step * decade).find(|top| *top >= most && top.is_finite());
     Some(top.unwrap_or(most))
 }
 

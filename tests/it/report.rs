@@ -6,7 +6,6 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokenwatch::days::{Weekday, Zone};
 use tokenwatch::event::{Arrival, Batch};
-use tokenwatch::files::Files;
 use tokenwatch::incident::Severity;
 use tokenwatch::notify::{Destination, EmlSettings};
 use tokenwatch::pipeline::reports::{Maker, Wanted};
@@ -19,7 +18,6 @@ use tokenwatch::report::period::Week;
 use tokenwatch::report::render::{focus, table};
 use tokenwatch::report::settings::ReportSettings;
 use tokenwatch::report::{Report, WEEKLY, build};
-use tokenwatch::route::Plan;
 use tokenwatch::simulate::{Options, Scenario, Simulation, Truth};
 use tokenwatch::source::{Source, SourceError};
 use tokenwatch::store::Store;
@@ -471,15 +469,9 @@ async fn serve(maker: Maker, now_ms: i64, until: impl Fn() -> bool) {
     let core = open(maker.database.to_str().unwrap()).await;
     let stop = CancellationToken::new();
     let service = Service {
-        core,
-        source: Silent,
         destinations,
-        plan: Plan::everybody(Vec::new()),
-        heartbeat: None,
-        clock: Arc::new(move || now_ms),
-        files: Files::default(),
-        directory: None,
         reports: Some(maker),
+        ..Service::new(core, Silent, Arc::new(move || now_ms))
     };
     let stopped = stop.clone();
     let mut watch = Unwatched;
