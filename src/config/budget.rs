@@ -1,17 +1,22 @@
 //! `[[budget]]`: how much may be spent in each period, and on what.
 
+use std::sync::Arc;
+
 use toml::de::DeValue;
 
 use super::section::{Section, Walk};
-use super::{Seen, hub, owner, tables};
+use super::{PriceSettings, Seen, hub, owner, tables};
 use crate::days::{Step, Zone};
 use crate::engine::budgets::scope::{CALLER_BITS, is_caller};
 use crate::engine::budgets::{Budget, CallerIs, MAX_BUDGETS, Scope};
+use crate::files::Files;
 use crate::known::owner::Owners;
 use crate::known::{Known, net};
 use crate::price::amount::decimal;
 use crate::price::book::is_currency;
 use crate::price::contract::Contract;
+use crate::store::StoreSettings;
+use crate::store::privacy::Privacy;
 
 pub(super) const KEYS: &[&str] = &[
     "name",
@@ -43,12 +48,28 @@ const PLACES: usize = 9;
 
 /// What budgets may refer to.
 pub(super) struct Beside<'a> {
-    pub(super) contract: &'a Contract,
-    pub(super) owners: &'a Owners,
+    contract: &'a Contract,
+    owners: &'a Owners,
     /// Names of networks and identities; `None` where files are not read.
-    pub(super) known: Option<&'a Known>,
+    known: Option<Arc<Known>>,
     /// Days that callers are kept as they are; `None` for as long as their sums.
-    pub(super) keep_days: Option<i64>,
+    keep_days: Option<i64>,
+}
+
+impl<'a> Beside<'a> {
+    pub(super) fn new(
+        price: &'a PriceSettings,
+        owners: &'a Owners,
+        files: &Files,
+        store: &StoreSettings,
+    ) -> Self {
+        let keep_days = match store.callers.privacy {
+            Privacy::Full => None,
+            Privacy::Prefix | Privacy::Hmac(_) => Some(store.callers.keep_days),
+        };
+        let known = files.is_read().then(|| files.known());
+        Self { contract: &price.contract, owners, known, keep_days }
+    }
 }
 
 /// Reads every budget.
@@ -187,7 +208,7 @@ fn scope(section: &Section<'_>, beside: &Beside<'_>, walk: &mut Walk<'_>) -> Sco
             .collect(),
         models: owner::lower(section, "models", walk),
         owners,
-        callers: callers(section, beside.known, walk),
+        callers: callers(section, beside.known.as_deref(), walk),
     };
     if !scope.callers.is_empty() && !scope.models.is_empty() {
         let message = "`callers` and `models` together cannot be counted";

@@ -39,7 +39,6 @@ use crate::route::Plan;
 use crate::source::event_hubs::HubSettings;
 use crate::source::metrics_api::MetricsSettings;
 use crate::store::StoreSettings;
-use crate::store::privacy::Privacy;
 pub use heartbeat::HeartbeatSettings;
 pub use notify::{CHANNELS, ChannelKind};
 pub use price::{BookError, PriceSettings, open_book, read_book};
@@ -231,16 +230,7 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
     let heartbeat = table(&top, "heartbeat", ("[heartbeat]", heartbeat::KEYS), walk);
     let heartbeat = heartbeat.map(|section| heartbeat::read(&section, walk));
     engine.owners = owner::owners(&top, walk);
-    let known = (files.is_read()).then(|| files.known());
-    let beside = budget::Beside {
-        contract: &price.contract,
-        owners: &engine.owners,
-        known: known.as_deref(),
-        keep_days: match store.callers.privacy {
-            Privacy::Full => None,
-            Privacy::Prefix | Privacy::Hmac(_) => Some(store.callers.keep_days),
-        },
-    };
+    let beside = budget::Beside::new(&price, &engine.owners, &files, &store);
     engine.budgets = budget::budgets(&top, &beside, walk);
     let section = table(&top, "report", ("[report]", report::REPORT), walk);
     let report = report::report(section.as_ref(), walk);
