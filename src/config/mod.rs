@@ -256,11 +256,7 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
         known: known.as_deref(),
     };
     engine.budgets = budget::budgets(&top, &beside, walk);
-    let section = table(&top, "report", ("[report]", report::REPORT), walk);
-    let report = report::report(section.as_ref(), walk);
-    if let Some((settings, section)) = report.as_ref().zip(section.as_ref()) {
-        report::resolve(settings, section, (&destinations, &price.contract), walk);
-    }
+    let report = report::read(&top, (&destinations, &price.contract), walk);
     Config {
         database,
         hubs,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::section::{Section, Walk};
+use super::table;
 use crate::days::{Weekday, Zone};
 use crate::notify::Destination;
 use crate::price::contract::Contract;
@@ -77,11 +78,11 @@ pub(super) fn report(section: Option<&Section<'_>>, walk: &mut Walk<'_>) -> Opti
             "write https://host/path: mail programs send a POST there (RFC 8058)",
         );
     }
-    Some(settings)
+    settings
 }
 
 /// Names that stand elsewhere in the file: destinations and rates of exchange.
-pub(super) fn resolve(
+fn resolve(
     settings: &ReportSettings,
     section: &Section<'_>,
     (destinations, contract): (&[Destination], &Contract),
