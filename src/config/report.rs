@@ -33,9 +33,20 @@ const DAYS: [(&str, Weekday); 7] = [
 const NETWORKS: [(&str, NetworksFor); 3] =
     [("all", NetworksFor::All), ("whole", NetworksFor::Whole), ("nobody", NetworksFor::Nobody)];
 
-/// Reads `[report]`; without it nothing leaves by itself.
-pub(super) fn report(section: Option<&Section<'_>>, walk: &mut Walk<'_>) -> Option<ReportSettings> {
-    let section = section?;
+/// Reads `[report]`, with the names that stand elsewhere in the file; without it nothing leaves by
+/// itself.
+pub(super) fn read(
+    top: &Section<'_>,
+    beside: (&[Destination], &Contract),
+    walk: &mut Walk<'_>,
+) -> Option<ReportSettings> {
+    let section = table(top, "report", ("[report]", REPORT), walk)?;
+    let settings = report(&section, walk);
+    resolve(&settings, &section, beside, walk);
+    Some(settings)
+}
+
+fn report(section: &Section<'_>, walk: &mut Walk<'_>) -> ReportSettings {
     let mut settings = ReportSettings::default();
     if let Some(name) = section.text("timezone", walk) {
         match Zone::named(&name) {

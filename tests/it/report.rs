@@ -80,7 +80,9 @@ pub(crate) async fn feed(db: &str, arrivals: &[Arrival]) {
 }
 
 pub(crate) fn number(value: &Value, path: &str) -> i64 {
-    value.pointer(path).and_then(Value::as_i64).unwrap_or_else(|| panic!("{path}: {value:#}"))
+    let found = value.pointer(path).and_then(Value::as_i64);
+    assert!(found.is_some(), "{path}: {value:#}");
+    found.unwrap()
 }
 
 fn sum(value: &Value, list: &str, path: &str) -> i64 {

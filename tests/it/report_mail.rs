@@ -86,7 +86,7 @@ async fn the_service_sends_it_on_monday_once_across_restarts() {
     let again = maker.of_scope(&facts, ("", &to), Wanted::Again, now_ms).unwrap();
     assert_eq!(again[0].told.edition, Edition::Again(1));
     let body = String::from_utf8_lossy(&again[0].letter.as_ref().unwrap().body).into_owned();
-    assert!(body.contains("In-Reply-To: ") && body.contains("sent again"), "{}", &body[..2_000]);
+    assert!(body.contains("In-Reply-To: ") && body.contains("sent again"), "{}", body.len());
 }
 
 fn check_mail(bytes: &[u8]) {
