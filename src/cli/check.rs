@@ -120,6 +120,9 @@ fn summary(config: &Config) -> String {
     if config.destinations.is_empty() {
         line("destination", "none: incidents are kept, nobody is told");
     }
+    if let Some(heartbeat) = &config.heartbeat {
+        line("heartbeat", &format!("every {} s", heartbeat.every.as_secs()));
+    }
     for file in config.files.in_use() {
         line("file", &format!("{}: {}", file.name, in_use(&file)));
     }

@@ -73,8 +73,9 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     }
     let ask = |settings| Directory::start(settings, azure::Pace::default(), Arc::clone(&clock));
     let (directory, destinations) = (config.directory.map(ask), config.destinations);
-    let plan = config.plan;
-    let service = Service { core, source, destinations, plan, clock, files, directory, reports };
+    let (plan, heartbeat) = (config.plan, config.heartbeat);
+    let service =
+        Service { core, source, destinations, plan, heartbeat, clock, files, directory, reports };
     let mut watch = Watcher { capture };
     let source = service.run(&stop, &mut watch).await?;
     source.close().await;

@@ -16,7 +16,7 @@ pub(super) struct Args {
 /// What there is a schema of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Of {
-    /// Bodies of a webhook with format = "native", and `data` of a CloudEvent.
+    /// Bodies of a webhook with format = "native", and `data` of format = "cloudevents".
     Webhook,
 }
 

@@ -4,6 +4,7 @@
 //! reports what it cannot read and goes on. Secrets are named by the file and looked up elsewhere.
 
 mod backend;
+mod heartbeat;
 mod body;
 mod budget;
 mod hub;
@@ -38,6 +39,8 @@ use crate::route::Plan;
 use crate::source::event_hubs::HubSettings;
 use crate::source::metrics_api::MetricsSettings;
 use crate::store::StoreSettings;
+use crate::store::privacy::Privacy;
+pub use heartbeat::HeartbeatSettings;
 pub use notify::{CHANNELS, ChannelKind};
 pub use price::{BookError, PriceSettings, open_book, read_book};
 pub use secret::{SecretRef, look_up, placeholder};
@@ -62,6 +65,8 @@ pub struct Config {
     pub destinations: Vec<Destination>,
     /// Who hears of what, and when.
     pub plan: Plan,
+    /// Whom to tell each minute that the service is alive.
+    pub heartbeat: Option<HeartbeatSettings>,
     /// The price book and the terms beside it.
     pub price: PriceSettings,
     /// Networks with a name, lists of networks, and names of identities; read unless secrets were
@@ -174,53 +179,39 @@ pub fn parse(text: &str, file: &str, secrets: Lookup<'_>) -> Result<Config, Prob
     if walk.findings.is_empty() { Ok(config) } else { Err(walk.findings.finish()) }
 }
 
+/// Tables and values of the top of the file.
+const KEYS: &[&str] = &[
+    "database",
+    "price",
+    "hub",
+    "metrics_api",
+    "backend",
+    "owner",
+    "budget",
+    "network",
+    "network_list",
+    "geo",
+    "identities",
+    "engine",
+    "join",
+    "detect",
+    "notify",
+    "route",
+    "inhibit",
+    "time",
+    "maintenance",
+    "storm",
+    "heartbeat",
+    "store",
+    "caller",
+    "report",
+];
+
 fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
-    const KEYS: &[&str] = &[
-        "database",
-        "price",
-        "hub",
-        "metrics_api",
-        "backend",
-        "owner",
-        "budget",
-        "network",
-        "network_list",
-        "geo",
-        "identities",
-        "engine",
-        "join",
-        "detect",
-        "notify",
-        "route",
-        "inhibit",
-        "time",
-        "maintenance",
-        "storm",
-        "store",
-        "caller",
-        "report",
-    ];
     let top = Section::open(tree, 0..0, "the top of the file", KEYS, walk);
     let database = top.path("database", walk).unwrap_or_else(|| walk.folder.join("tokenwatch.db"));
     let price = price::price(table(&top, "price", ("[price]", price::PRICE), walk), walk);
-    let mut hubs = Vec::new();
-    let mut seen = Seen::default();
-    for section in tables(&top, "hub", ("[[hub]]", hub::KEYS), walk) {
-        let settings = hub::read(&section, walk);
-        seen.name(&settings.name, &section, walk);
-        seen.reader(&settings, &section, walk);
-        hubs.push(settings);
-    }
-    let mut metrics = Vec::new();
-    for section in tables(&top, "metrics_api", ("[[metrics_api]]", metrics_api::KEYS), walk) {
-        let Some(settings) = metrics_api::read(&section, walk) else { continue };
-        seen.name(&settings.name, &section, walk);
-        metrics.push(settings);
-    }
-    if !top.has("hub") {
-        let mend = "add a table [[hub]] with name, namespace and hub";
-        walk.findings.report(0..0, "no hub to read", mend);
-    }
+    let (hubs, metrics) = sources(&top, walk);
     let mut engine =
         limits::engine(table(&top, "engine", ("[engine]", limits::ENGINE), walk), walk);
     let mut backends = Seen::default();
@@ -234,26 +225,21 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
     engine.detect = limits::detect(table(&top, "detect", ("[detect]", limits::DETECT), walk), walk);
     let mut store = store::store(table(&top, "store", ("[store]", store::STORE), walk), walk);
     store.callers = store::caller(table(&top, "caller", ("[caller]", store::CALLER), walk), walk);
-    let mut destinations = Vec::new();
-    let words: Vec<&str> = CHANNELS.iter().map(|kind| kind.word).collect();
-    if let Some(notify) = table(&top, "notify", ("[notify]", &words), walk) {
-        let mut seen = Seen::default();
-        for kind in CHANNELS {
-            for section in tables(&notify, kind.word, (kind.header, kind.keys), walk) {
-                let destination = notify::read(kind, &section, walk);
-                seen.name(&destination.name, &section, walk);
-                destinations.push(destination);
-            }
-        }
-    }
+    let destinations = destinations(&top, walk);
     let plan = route::plan(&top, &destinations, walk);
     let (files, directory) = known::read(&top, &database, walk);
+    let heartbeat = table(&top, "heartbeat", ("[heartbeat]", heartbeat::KEYS), walk);
+    let heartbeat = heartbeat.map(|section| heartbeat::read(&section, walk));
     engine.owners = owner::owners(&top, walk);
     let known = (files.is_read()).then(|| files.known());
     let beside = budget::Beside {
         contract: &price.contract,
         owners: &engine.owners,
         known: known.as_deref(),
+        keep_days: match store.callers.privacy {
+            Privacy::Full => None,
+            Privacy::Prefix | Privacy::Hmac(_) => Some(store.callers.keep_days),
+        },
     };
     engine.budgets = budget::budgets(&top, &beside, walk);
     let report = report::read(&top, (&destinations, &price.contract), walk);
@@ -264,12 +250,53 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
         engine,
         destinations,
         plan,
+        heartbeat,
         price,
         files,
         directory,
         store,
         report,
     }
+}
+
+/// Where events come from.
+fn sources(top: &Section<'_>, walk: &mut Walk<'_>) -> (Vec<HubSettings>, Vec<MetricsSettings>) {
+    let mut hubs = Vec::new();
+    let mut seen = Seen::default();
+    for section in tables(top, "hub", ("[[hub]]", hub::KEYS), walk) {
+        let settings = hub::read(&section, walk);
+        seen.name(&settings.name, &section, walk);
+        seen.reader(&settings, &section, walk);
+        hubs.push(settings);
+    }
+    let mut metrics = Vec::new();
+    for section in tables(top, "metrics_api", ("[[metrics_api]]", metrics_api::KEYS), walk) {
+        let Some(settings) = metrics_api::read(&section, walk) else { continue };
+        seen.name(&settings.name, &section, walk);
+        metrics.push(settings);
+    }
+    if !top.has("hub") {
+        let mend = "add a table [[hub]] with name, namespace and hub";
+        walk.findings.report(0..0, "no hub to read", mend);
+    }
+    (hubs, metrics)
+}
+
+/// Where announcements go.
+fn destinations(top: &Section<'_>, walk: &mut Walk<'_>) -> Vec<Destination> {
+    let mut destinations = Vec::new();
+    let words: Vec<&str> = CHANNELS.iter().map(|kind| kind.word).collect();
+    if let Some(notify) = table(top, "notify", ("[notify]", &words), walk) {
+        let mut seen = Seen::default();
+        for kind in CHANNELS {
+            for section in tables(&notify, kind.word, (kind.header, kind.keys), walk) {
+                let destination = notify::read(kind, &section, walk);
+                seen.name(&destination.name, &section, walk);
+                destinations.push(destination);
+            }
+        }
+    }
+    destinations
 }
 
 /// What must not occur twice.

@@ -238,7 +238,11 @@ fn sentinel(section: &Section<'_>, walk: &mut Walk<'_>) -> Arc<dyn Settings> {
 }
 
 /// How an address is posted to that is a secret itself.
-fn secret_http(variable: &str, section: &Section<'_>, walk: &mut Walk<'_>) -> HttpSettings {
+pub(super) fn secret_http(
+    variable: &str,
+    section: &Section<'_>,
+    walk: &mut Walk<'_>,
+) -> HttpSettings {
     section.require("url", &format!("{{ env = \"{variable}\" }}"), walk);
     let url = section.secret("url", walk).unwrap_or_default();
     // A secret that was not looked up has the form of another kind of secret.
@@ -269,21 +273,22 @@ fn eml(section: &Section<'_>, walk: &mut Walk<'_>) -> Arc<dyn Settings> {
 /// Puts what the destination itself finds wrong where it stands in the file.
 fn validate(destination: &Destination, section: &Section<'_>, walk: &mut Walk<'_>) {
     let Err(invalid) = destination.validate() else { return };
-    // A missing or unreadable field has been reported and now only looks empty.
-    let known: Vec<Problem> = invalid
-        .problems
-        .into_iter()
-        .filter(|problem| {
-            let key = key(problem, section);
-            let at = section.key_at(key);
-            let whole = at.start..section.value_at(key).end.max(at.end);
-            section.has(key) && !walk.findings.is_reported(&whole)
-        })
-        .collect();
-    for problem in known {
-        let at = place(&problem, section);
-        walk.findings.report(at, problem.to_string(), mend(&problem));
+    for problem in invalid.problems {
+        report(&problem, section, walk);
     }
+}
+
+/// Puts a problem where it stands in the file.
+pub(super) fn report(problem: &Problem, section: &Section<'_>, walk: &mut Walk<'_>) {
+    let key = key(problem, section);
+    let at = section.key_at(key);
+    let whole = at.start..section.value_at(key).end.max(at.end);
+    // A missing or unreadable field has been reported and now only looks empty.
+    if !section.has(key) || walk.findings.is_reported(&whole) {
+        return;
+    }
+    let at = place(problem, section);
+    walk.findings.report(at, problem.to_string(), mend(problem));
 }
 
 /// The key a problem is about.

@@ -53,6 +53,7 @@ const KNOWN: &[(&str, &[&str])] = &[
     ("[storm]", super::route::STORM),
     ("[store]", super::store::STORE),
     ("[caller]", super::store::CALLER),
+    ("[heartbeat]", super::heartbeat::KEYS),
     ("[report]", super::report::REPORT),
     ("[price]", super::price::PRICE),
     ("a deployment", super::price::DEPLOYMENT),

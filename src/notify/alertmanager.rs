@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value, json};
 
 use crate::incident::{Announcement, Digest, Incident, Kind, Severity};
-use crate::time::{ArrivalTime, HOUR_MS, MINUTE_MS};
+use crate::time::{ArrivalTime, DAY_MS, MINUTE_MS};
 
 use super::brief::Brief;
 use super::facts::{LIMITS, Limits};
@@ -17,9 +17,9 @@ use super::http::{HttpSettings, Poster};
 use super::settings::{Label, Problem, Settings};
 use super::{Channel, Notification, RenderError, Sending, clean};
 
-/// How long an alert lasts unless it is told again: two reminders at the usual interval of four
-/// hours, and an hour for one that is late.
-pub const ENDS_AFTER_MS: i64 = 9 * HOUR_MS;
+/// How long an alert lasts unless it is told again: longer than any `repeat_interval` (7 days), for
+/// an alert that ends by itself says that all is well.
+pub const ENDS_AFTER_MS: i64 = 8 * DAY_MS;
 /// How long a test lasts.
 const TEST_MS: i64 = 5 * MINUTE_MS;
 
@@ -144,7 +144,7 @@ fn annotate(told: &Announcement, key: &str, limits: &Limits) -> Value {
         None => step.what.clone(),
     });
     json!({
-        "summary": brief.title,
+        "summary": brief.title(),
         "description": brief.place.join("\n"),
         "numbers": numbers.join("\n"),
         "callers": brief.callers.join("\n"),

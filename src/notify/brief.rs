@@ -9,8 +9,10 @@ use super::{clean, number};
 /// What every chat says about an incident, in the order in which it is said.
 #[derive(Debug)]
 pub(super) struct Brief {
-    /// Severity or kind, then what happens: `HIGH: tokens 14× expected`.
-    pub(super) title: String,
+    /// Kind and severity in capitals, such as `NOW HIGH`.
+    pub(super) badge: String,
+    /// What happens, in one sentence.
+    pub(super) sentence: String,
     /// Where, since when, and with which model; a line each.
     pub(super) place: Vec<String>,
     /// Name and value of what is counted.
@@ -36,6 +38,11 @@ pub(super) struct Step {
 }
 
 impl Brief {
+    /// All in one line: `HIGH: chat-prod uses 14× the tokens expected`.
+    pub(super) fn title(&self) -> String {
+        format!("{}: {}", self.badge, self.sentence)
+    }
+
     pub(super) fn new(told: &Announcement, limits: &Limits) -> Self {
         let facts = Facts::new(told, limits);
         let mut place = vec![facts.place, facts.when];
@@ -58,7 +65,8 @@ impl Brief {
             },
         };
         Self {
-            title: format!("{}: {}", facts.badge, facts.sentence),
+            badge: facts.badge,
+            sentence: facts.sentence,
             place,
             numbers: big.chain(seen).collect(),
             callers: with_rest(facts.callers.iter().map(caller), facts.callers_more),

@@ -60,7 +60,7 @@ const V4: [(Ipv4Net, Reach); 18] = [
     (v4(0, 0, 0, 0, 0), Reach::Public),
 ];
 
-/// The same for IPv6, of which 2000::/3 alone is public.
+/// The same for IPv6, of which `2000::/3` alone is public.
 const V6: [(Ipv6Net, Reach); 12] = [
     (v6([0, 0, 0, 0, 0, 0, 0, 1], 128), Reach::Internal),
     (v6([0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0], 32), Reach::Never), // metadata service of AWS
@@ -166,16 +166,23 @@ impl Guard {
     }
 }
 
-/// Networks of `allow_internal`; each must lie within one internal network.
-pub(super) fn networks(texts: &[String]) -> Result<Vec<IpNet>, Problem> {
+/// Networks of `allow_internal`; each must lie within one internal network, and the first that does
+/// not is the problem.
+fn networks(texts: &[String]) -> Result<Vec<IpNet>, Problem> {
+    texts.iter().map(|text| network(text)).collect()
+}
+
+/// Everything wrong with the networks of `allow_internal`.
+pub(super) fn network_problems(texts: &[String]) -> impl Iterator<Item = Problem> {
+    texts.iter().filter_map(|text| network(text).err())
+}
+
+fn network(text: &str) -> Result<IpNet, Problem> {
     let internal = |network: &IpNet| {
         reach(network.network()) == Reach::Internal && reach(network.broadcast()) == Reach::Internal
     };
-    let parse = |text: &String| {
-        let parsed = net::parse(text).ok().filter(internal);
-        parsed.ok_or_else(|| Problem::AllowInternal { text: text.clone() })
-    };
-    texts.iter().map(parse).collect()
+    let parsed = net::parse(text).ok().filter(internal);
+    parsed.ok_or_else(|| Problem::AllowInternal { text: text.to_owned() })
 }
 
 /// What is wrong with an address that is posted to. Names are not looked up.

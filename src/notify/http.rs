@@ -69,9 +69,8 @@ impl HttpSettings {
     /// What is wrong, found without touching network or disk.
     #[must_use]
     pub fn problems(&self) -> Vec<Problem> {
-        let listed = guard::networks(&self.allow_internal).err();
         let url = guard::url_problem(self.url.expose_secret(), &self.allow_internal);
-        url.into_iter().chain(listed).collect()
+        url.into_iter().chain(guard::network_problems(&self.allow_internal)).collect()
     }
 }
 

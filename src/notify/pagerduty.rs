@@ -65,7 +65,7 @@ impl Settings for PagerDutySettings {
     fn body(&self, told: &Announcement, _label: Label<'_>) -> Result<Vec<u8>, RenderError> {
         let incident = &told.incident;
         let brief = Brief::new(told, &LIMITS[0]);
-        let summary = format!("{} {}", brief.title, place(incident, 60));
+        let summary = format!("{}: {} {}", place(incident, 60), brief.badge, brief.sentence);
         let payload = json!({
             "summary": clean::line(&summary, SUMMARY_MAX),
             "source": place(incident, 120),

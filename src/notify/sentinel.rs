@@ -120,7 +120,7 @@ fn row(told: &Announcement, key: &str, limits: &Limits) -> Value {
         "IdempotencyKey": key,
         "State": incident.state.word(),
         "Severity": incident.severity.word(),
-        "Title": brief.title,
+        "Title": brief.title(),
         "Rule": text(&incident.rule),
         "RuleName": text(&incident.rule_name),
         "Account": text(&incident.account),

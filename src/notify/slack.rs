@@ -60,8 +60,7 @@ impl Settings for SlackSettings {
 
     fn body(&self, told: &Announcement, label: Label<'_>) -> Result<Vec<u8>, RenderError> {
         let brief = Brief::new(told, &LIMITS[0]);
-        let title = format!("{}, {}", brief.title, brief.place.concat());
-        Ok(serde_json::to_vec(&message(&title, blocks(told.kind, &brief, label.key)))?)
+        Ok(serde_json::to_vec(&message(&brief.title(), &blocks(told.kind, &brief, label.key)))?)
     }
 
     fn digest(&self, digest: &Digest, label: Label<'_>) -> Result<Vec<u8>, RenderError> {
@@ -75,7 +74,7 @@ impl Settings for SlackSettings {
             blocks.push(plain(&format!("and {} more", lines.more)));
         }
         blocks.push(foot(&digest.group, label.key));
-        Ok(serde_json::to_vec(&message(&lines.title, blocks))?)
+        Ok(serde_json::to_vec(&message(&lines.title, &blocks))?)
     }
 
     fn connect(&self) -> Result<Box<dyn Channel>, Problem> {
@@ -83,7 +82,7 @@ impl Settings for SlackSettings {
     }
 }
 
-fn message(title: &str, blocks: Vec<Value>) -> Value {
+fn message(title: &str, blocks: &[Value]) -> Value {
     json!({
         "text": escaped(&clean::line(title, FALLBACK_MAX)),
         "blocks": blocks,
@@ -94,7 +93,11 @@ fn message(title: &str, blocks: Vec<Value>) -> Value {
 
 /// At most 2 + 1 + 2 + 2 · 8 + 2 blocks; names stand in plain text, where nothing is markup.
 fn blocks(kind: Kind, brief: &Brief, key: &str) -> Vec<Value> {
-    let mut blocks = vec![header(&brief.title), plain(&brief.place.join("\n"))];
+    // A header is short: the sentence stands below it, whole.
+    let place = brief.place.first().map(String::as_str).unwrap_or_default();
+    let below =
+        brief.place.iter().skip(1).fold(brief.sentence.clone(), |all, line| all + "\n" + line);
+    let mut blocks = vec![header(&format!("{} {place}", brief.badge)), plain(&below)];
     if kind == Kind::Acknowledge {
         // A short reply: everybody has read the rest.
         blocks.push(foot(&brief.key, key));

@@ -95,7 +95,7 @@ fn message(body: &[Value]) -> Value {
 
 fn card(told: &Announcement, limits: &Limits, key: &str) -> Vec<Value> {
     let brief = Brief::new(told, limits);
-    let mut body = vec![band(&brief.title, told.kind, told.incident.severity)];
+    let mut body = vec![band(&brief.title(), told.kind, told.incident.severity)];
     body.extend(brief.place.iter().map(|line| text(line)));
     if told.kind == Kind::Acknowledge {
         // A short reply: everybody has read the rest.
@@ -150,7 +150,8 @@ fn band(title: &str, kind: Kind, severity: Severity) -> Value {
         (_, Severity::Medium) => "warning",
         (_, Severity::Low | Severity::Info) => "accent",
     };
-    let run = json!({ "type": "TextRun", "text": title, "weight": "Bolder", "size": "Large" });
+    let run =
+        json!({ "type": "TextRun", "text": shown(title), "weight": "Bolder", "size": "Large" });
     json!({
         "type": "Container",
         "style": style,
@@ -160,7 +161,12 @@ fn band(title: &str, kind: Kind, severity: Severity) -> Value {
 }
 
 fn run(text: &str) -> Value {
-    json!({ "type": "TextRun", "text": text })
+    json!({ "type": "TextRun", "text": shown(text) })
+}
+
+/// A run without text would be refused.
+fn shown(text: &str) -> &str {
+    if text.trim().is_empty() { "…" } else { text }
 }
 
 fn text(text: &str) -> Value {
@@ -168,17 +174,17 @@ fn text(text: &str) -> Value {
 }
 
 fn heading(text: &str) -> Value {
-    let run = json!({ "type": "TextRun", "text": text, "weight": "Bolder" });
+    let run = json!({ "type": "TextRun", "text": shown(text), "weight": "Bolder" });
     json!({ "type": "RichTextBlock", "inlines": [run], "spacing": "Medium" })
 }
 
 fn subtle(text: &str) -> Value {
-    let run = json!({ "type": "TextRun", "text": text, "isSubtle": true, "size": "Small" });
+    let run = json!({ "type": "TextRun", "text": shown(text), "isSubtle": true, "size": "Small" });
     json!({ "type": "RichTextBlock", "inlines": [run], "spacing": "Small" })
 }
 
 fn command(text: &str) -> Value {
-    let run = json!({ "type": "TextRun", "text": text, "fontType": "Monospace" });
+    let run = json!({ "type": "TextRun", "text": shown(text), "fontType": "Monospace" });
     json!({ "type": "RichTextBlock", "inlines": [run], "spacing": "Small" })
 }
 

@@ -175,3 +175,7 @@ async fn carry(
         }
     }
 }
+
+#[cfg(test)]
+#[path = "courier_tests.rs"]
+mod tests;

@@ -2,6 +2,7 @@
 //! stages, joins them and reads the clock.
 
 pub mod courier;
+mod heartbeat;
 mod informed;
 mod lookout;
 pub mod reports;
@@ -15,6 +16,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::azure::Directory;
+use crate::config::HeartbeatSettings;
 use crate::engine::effects::Effects;
 use crate::engine::{Engine, Env};
 use crate::event::{Batch, PartitionKey, Position, TroubleKind};
@@ -27,6 +29,7 @@ use crate::store::commit::OutboxRow;
 use crate::store::{Store, StoreError};
 use crate::time::ArrivalTime;
 use courier::Couriers;
+use heartbeat::{Heartbeat, Pulse};
 use informed::Informed;
 use lookout::Lookout;
 use reports::{Maker, Reports};
@@ -172,6 +175,8 @@ pub struct Service<S> {
     pub destinations: Vec<Destination>,
     /// Who hears of what.
     pub plan: Plan,
+    /// Whom to tell that the service is alive.
+    pub heartbeat: Option<HeartbeatSettings>,
     /// Wall clock.
     pub clock: Clock,
     /// Lists of networks and names of identities.
@@ -183,6 +188,29 @@ pub struct Service<S> {
 }
 
 impl<S: Source> Service<S> {
+    /// A service that reads, counts and judges, and tells nobody.
+    #[must_use]
+    pub fn new(core: Core, source: S, clock: Clock) -> Self {
+        Self {
+            core,
+            source,
+            destinations: Vec::new(),
+            plan: Plan::everybody(Vec::new()),
+            heartbeat: None,
+            clock,
+            files: Files::default(),
+            directory: None,
+            reports: None,
+        }
+    }
+
+    /// The same that tells these destinations of everything.
+    #[must_use]
+    pub fn telling(self, destinations: Vec<Destination>) -> Self {
+        let plan = Plan::everybody(notify::receivers(&destinations));
+        Self { destinations, plan, ..self }
+    }
+
     /// Runs until `stop` fires or the source ends; then lets letters in hand arrive and closes the
     /// database. `watch` sees every batch before it is applied and its effects once they are saved.
     ///
@@ -200,9 +228,13 @@ impl<S: Source> Service<S> {
         let lookout = Lookout::start(files, Arc::clone(&self.clock));
         let state = self.core.store.load_routes((self.clock)()).await?;
         let teller = Teller::restore(self.plan.clone(), state, self.destinations.clone());
+        let pulse = Pulse::new();
+        let start = |settings| Heartbeat::start(settings, pulse.clone(), Arc::clone(&self.clock));
+        let heartbeat = self.heartbeat.as_ref().map(start).transpose()?;
         let reports = Reports::start(self.reports.take(), &self.clock);
-        let mut desk = Desk { teller, lookout, reports };
+        let mut desk = Desk { teller, lookout, reports, pulse };
         let ended = self.follow(stop, watch, (&mut couriers, &mut desk, &mut informed)).await;
+        drop(heartbeat);
         desk.reports.close().await;
         informed.close().await;
         couriers.finish(&mut self.core.store, &self.clock).await;
@@ -237,6 +269,7 @@ impl<S: Source> Service<S> {
                 // What people ask for and what waits for its time does not wait for records.
                 _ = tick.tick() => {
                     let actions = self.core.store.pending_actions().await?;
+                    desk.pulse.beat();
                     if actions.is_empty() && !desk.teller.is_due((self.clock)()) {
                         continue;
                     }
@@ -264,6 +297,7 @@ impl<S: Source> Service<S> {
             let mut tell =
                 |effects: &mut Effects| desk.teller.tell(effects, &batch.actions, now_ms);
             let effects = self.core.step(&batch, &mut tell).await?;
+            desk.pulse.beat();
             informed.ask(&effects);
             watch.saved(&effects);
             couriers.dispatch(&mut self.core.store, &self.clock).await?;
@@ -276,6 +310,7 @@ struct Desk {
     teller: Teller,
     lookout: Lookout,
     reports: Reports,
+    pulse: Pulse,
 }
 
 /// Somebody who looks on: the demo, a capture, tests.

@@ -51,6 +51,8 @@ fn every_commented_setting_of_the_example_is_known() {
     text = text.replace("book = \"prices.toml\"\n", "");
     // The one form of callers that has a key.
     text = text.replace("privacy = \"full\"", "privacy = \"hmac\"");
+    // The one format of webhooks that has a file.
+    text = text.replace("format = \"native\"", "format = \"template\"");
     let file = write(&text);
     let output = check(&["--config", name(file.path()), "--without-secrets"]);
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));

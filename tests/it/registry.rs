@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use tokenwatch::config::CHANNELS;
 use tokenwatch::decode::DECODERS;
 use tokenwatch::detect::DETECTORS;
 use tokenwatch::emulator::{Entities, HubSpec, NOT_EMULATED, Script};
@@ -78,6 +79,18 @@ fn the_readme_says_of_every_format_of_lists_what_it_is() {
     let rows = table("README.md", "What is known about callers");
     let known = FORMATS.map(|format| vec![format.name.to_owned(), format.expected.to_owned()]);
     assert_eq!(rows, known);
+}
+
+#[test]
+fn readme_and_page_list_every_channel() {
+    let rows = table("README.md", "Channels");
+    let known: Vec<_> =
+        CHANNELS.iter().map(|kind| [kind.word, kind.tells].map(str::to_owned)).collect();
+    assert_eq!(rows, known);
+    let words: Vec<_> = CHANNELS.iter().map(|kind| kind.word).collect();
+    let rows = table("docs/channels.md", "Settings and limits");
+    let listed: Vec<_> = rows.iter().map(|cells| cells[0].as_str()).collect();
+    assert_eq!(listed, words);
 }
 
 #[test]
@@ -159,7 +172,7 @@ fn what_the_emulators_page_shows_is_understood() {
 
 #[test]
 fn links_lead_somewhere() {
-    for file in ["README.md", EMULATOR] {
+    for file in ["README.md", EMULATOR, "docs/channels.md"] {
         let text = page(file);
         let headings = text.lines().filter_map(|line| line.strip_prefix('#'));
         let anchors: Vec<String> = headings

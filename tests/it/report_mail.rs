@@ -5,11 +5,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use tokenwatch::event::Batch;
-use tokenwatch::files::Files;
 use tokenwatch::notify::Destination;
 use tokenwatch::pipeline::reports::{Maker, Wanted};
 use tokenwatch::pipeline::{Service, Unwatched};
-use tokenwatch::route::Plan;
 use tokenwatch::source::{Source, SourceError};
 use tokenwatch::store::read::Reader;
 use tokenwatch::store::report::Edition;
@@ -34,14 +32,9 @@ async fn serve(maker: Maker, now_ms: i64, until: impl Fn() -> bool) {
     let core = open(maker.database.to_str().unwrap()).await;
     let stop = CancellationToken::new();
     let service = Service {
-        core,
-        source: Silent,
         destinations,
-        plan: Plan::everybody(Vec::new()),
-        clock: Arc::new(move || now_ms),
-        files: Files::default(),
-        directory: None,
         reports: Some(maker),
+        ..Service::new(core, Silent, Arc::new(move || now_ms))
     };
     let stopped = stop.clone();
     let mut watch = Unwatched;

@@ -5,7 +5,8 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
@@ -28,6 +29,7 @@ struct Facts {
 /// A mail server, its certificate authority and the folder of what it took.
 struct Peer {
     server: Child,
+    said: BufReader<ChildStdout>,
     port: u16,
     folder: TempDir,
 }
@@ -57,9 +59,10 @@ impl Peer {
             .spawn()
             .unwrap();
         let mut line = String::new();
-        BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let mut said = BufReader::new(server.stdout.take().unwrap());
+        said.read_line(&mut line).unwrap();
         let port = line.trim().parse().unwrap();
-        Some(Self { server, port, folder })
+        Some(Self { server, said, port, folder })
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -229,6 +232,28 @@ async fn a_busy_server_is_tried_again_and_takes_the_same_bytes() {
     assert_eq!((result, peer.count()), (Ok(()), 1));
     let received = std::fs::read(peer.path("0.eml")).unwrap();
     assert!(received.trim_ascii_end() == sent.body.trim_ascii_end());
+}
+
+#[tokio::test]
+async fn a_server_that_falls_silent_is_left_in_time() {
+    let Some(mut peer) = Peer::start(&["--tls", "implicit", "--mode", "hang"]) else { return };
+    let mut attempt = Box::pin(send(peer.settings(Tls::Implicit)));
+    let silent = tokio::task::spawn_blocking(move || {
+        let mut line = String::new();
+        peer.said.read_line(&mut line).unwrap();
+        (peer, line)
+    });
+    let (peer, line) = tokio::select! {
+        ended = &mut attempt => panic!("{:?}", ended.1),
+        silent = silent => silent.unwrap(),
+    };
+    assert_eq!(line, "hangs\n");
+    // The whole message is there, and no answer: time is moved on instead of waited for.
+    tokio::time::pause();
+    tokio::time::advance(deliver::SEND_MAX + Duration::from_millis(1)).await;
+    let (_, result) = attempt.await;
+    assert!(matches!(result, Err(SendError::Retry { .. })), "{result:?}");
+    assert_eq!(peer.count(), 0);
 }
 
 #[tokio::test]

@@ -27,6 +27,9 @@ class Keep:
         if self.mode == "busy" and self.times > 0:
             self.times -= 1
             return "451 4.3.0 try again later"
+        if self.mode == "hang":
+            print("hangs", flush=True)
+            await asyncio.Event().wait()
         if self.mode == "refuse":
             return "550 5.7.1 not wanted here"
         tls = server.transport.get_extra_info("ssl_object")
@@ -88,7 +91,7 @@ def main():
     parser.add_argument("--key", required=True)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--tls", choices=["implicit", "starttls", "none"], required=True)
-    parser.add_argument("--mode", choices=["ok", "busy", "refuse"], default="ok")
+    parser.add_argument("--mode", choices=["ok", "busy", "refuse", "hang"], default="ok")
     parser.add_argument("--times", type=int, default=0, help="refusals before busy takes one")
     parser.add_argument("--login", default="", help="user:password that is asked for")
     asyncio.run(serve(parser.parse_args()))

@@ -1,4 +1,4 @@
-//! CloudEvents 1.0 in structured mode: one JSON object with the attributes beside the data.
+//! `CloudEvents` 1.0 in structured mode: one JSON object with the attributes beside the data.
 
 use serde_json::{Value, json};
 
@@ -39,7 +39,7 @@ fn incident(told: &Told<'_>) -> Written {
         schema: "incident",
         severity: told.core.severity,
     };
-    Ok(event.with(serde_json::to_value(incident_data(told))?))
+    Ok(event.with(&serde_json::to_value(incident_data(told))?))
 }
 
 fn digest(gathered: &Gathered<'_>) -> Written {
@@ -51,11 +51,11 @@ fn digest(gathered: &Gathered<'_>) -> Written {
         schema: "digest",
         severity: gathered.digest.severity().word(),
     };
-    Ok(event.with(serde_json::to_value(digest_data(gathered))?))
+    Ok(event.with(&serde_json::to_value(digest_data(gathered))?))
 }
 
 impl Event<'_> {
-    fn with(&self, data: Value) -> Value {
+    fn with(&self, data: &Value) -> Value {
         json!({
             "specversion": "1.0",
             "id": self.id,

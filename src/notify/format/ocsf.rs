@@ -227,20 +227,41 @@ fn technique(id: &str) -> Value {
     }
 }
 
-fn resource(core: &Core<'_>) -> Value {
-    let kind = match core.deployment {
-        Some(_) => "Microsoft.CognitiveServices/accounts/deployments",
-        None => "Microsoft.CognitiveServices/accounts",
-    };
-    let mut resource = json!({"name": core.place(), "type": kind});
-    if let (Some(uid), Some(fields)) = (core.resource(), resource.as_object_mut()) {
-        set(fields, "uid", json!(uid));
+/// What Azure and people call what it is about; `None` for the service itself.
+fn kind(core: &Core<'_>) -> Option<Kinds> {
+    if core.deployment.is_some() {
+        return Some(Kinds {
+            azure: "Microsoft.CognitiveServices/accounts/deployments",
+            plain: "AI deployment",
+        });
     }
-    resource
+    let account = Kinds { azure: "Microsoft.CognitiveServices/accounts", plain: "AI account" };
+    core.resource_id.is_some().then_some(account)
+}
+
+struct Kinds {
+    azure: &'static str,
+    plain: &'static str,
+}
+
+fn resource(core: &Core<'_>) -> Value {
+    let mut resource = Map::new();
+    set(&mut resource, "name", json!(core.place()));
+    if let Some(kind) = kind(core) {
+        set(&mut resource, "type", json!(kind.azure));
+    }
+    if let Some(uid) = core.resource() {
+        set(&mut resource, "uid", json!(uid));
+    }
+    Value::Object(resource)
 }
 
 fn analysis(core: &Core<'_>) -> Value {
-    let target = if core.deployment.is_some() { "AI deployment" } else { "AI account" };
+    let mut target = Map::new();
+    set(&mut target, "name", json!(core.place()));
+    if let Some(kind) = kind(core) {
+        set(&mut target, "type", json!(kind.plain));
+    }
     let mut pattern = format!("expected, normal to {}", number::quantity(core.bound));
     if core.bound < core.expected {
         pattern = format!("expected, normal from {}", number::quantity(core.bound));
@@ -257,7 +278,7 @@ fn analysis(core: &Core<'_>) -> Value {
     let observed =
         ratio.map_or_else(|| "unexpected".to_owned(), |ratio| format!("{ratio} expected"));
     json!({
-        "analysis_targets": [{"name": core.place(), "type": target}],
+        "analysis_targets": [target],
         "anomalies": [of(core.observed, &observed)],
         "baselines": [of(core.expected, &pattern)],
     })
