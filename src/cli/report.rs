@@ -100,13 +100,17 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Exit> {
         }
     };
     if args.send || args.resend {
-        if week.until_minute().start().0 > now_ms {
-            tracing::error!("{} is not over", week.name);
-            return Ok(Exit::Usage);
-        }
         return send(args, &maker, (&mut reader, &week), now_ms).await;
     }
-    let whole = maker.facts(&mut reader, &week).await?;
+    show(args, &maker, (&mut reader, &week)).await
+}
+
+async fn show(
+    args: &Args,
+    maker: &Maker,
+    (reader, week): (&mut Reader, &Week),
+) -> anyhow::Result<Exit> {
+    let whole = maker.facts(reader, week).await?;
     let facts = maker.part(&whole, &args.scope).context("no such owner")?;
     let terms = maker.terms(&facts, &args.scope, Edition::First);
     let report = build(&facts, &terms)?;
@@ -198,6 +202,10 @@ async fn send(
     (reader, week): (&mut Reader, &Week),
     now_ms: i64,
 ) -> anyhow::Result<Exit> {
+    if week.until_minute().start().0 > now_ms {
+        tracing::error!("{} is not over", week.name);
+        return Ok(Exit::Usage);
+    }
     let facts = maker.facts(reader, week).await?;
     let wanted = if args.resend { Wanted::Again } else { Wanted::Due };
     let scopes = maker.settings.scopes(&maker.env.settings.owners, &maker.destinations);

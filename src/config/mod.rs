@@ -232,11 +232,7 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
     engine.owners = owner::owners(&top, walk);
     let beside = budget::Beside::new(&price, &engine.owners, &files, &store);
     engine.budgets = budget::budgets(&top, &beside, walk);
-    let section = table(&top, "report", ("[report]", report::REPORT), walk);
-    let report = report::report(section.as_ref(), walk);
-    if let Some((settings, section)) = report.as_ref().zip(section.as_ref()) {
-        report::resolve(settings, section, (&destinations, &price.contract), walk);
-    }
+    let report = report::read(&top, (&destinations, &price.contract), walk);
     Config {
         database,
         hubs,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::section::{Section, Walk};
+use super::table;
 use crate::days::{Weekday, Zone};
 use crate::notify::Destination;
 use crate::price::contract::Contract;
@@ -32,9 +33,20 @@ const DAYS: [(&str, Weekday); 7] = [
 const NETWORKS: [(&str, NetworksFor); 3] =
     [("all", NetworksFor::All), ("whole", NetworksFor::Whole), ("nobody", NetworksFor::Nobody)];
 
-/// Reads `[report]`; without it nothing leaves by itself.
-pub(super) fn report(section: Option<&Section<'_>>, walk: &mut Walk<'_>) -> Option<ReportSettings> {
-    let section = section?;
+/// Reads `[report]`, with the names that stand elsewhere in the file; without it nothing leaves by
+/// itself.
+pub(super) fn read(
+    top: &Section<'_>,
+    beside: (&[Destination], &Contract),
+    walk: &mut Walk<'_>,
+) -> Option<ReportSettings> {
+    let section = table(top, "report", ("[report]", REPORT), walk)?;
+    let settings = report(&section, walk);
+    resolve(&settings, &section, beside, walk);
+    Some(settings)
+}
+
+fn report(section: &Section<'_>, walk: &mut Walk<'_>) -> ReportSettings {
     let mut settings = ReportSettings::default();
     if let Some(name) = section.text("timezone", walk) {
         match Zone::named(&name) {
@@ -77,11 +89,11 @@ pub(super) fn report(section: Option<&Section<'_>>, walk: &mut Walk<'_>) -> Opti
             "write https://host/path: mail programs send a POST there (RFC 8058)",
         );
     }
-    Some(settings)
+    settings
 }
 
 /// Names that stand elsewhere in the file: destinations and rates of exchange.
-pub(super) fn resolve(
+fn resolve(
     settings: &ReportSettings,
     section: &Section<'_>,
     (destinations, contract): (&[Destination], &Contract),

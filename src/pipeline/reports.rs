@@ -87,12 +87,12 @@ impl Maker {
         if !self.is_anything_due(&told, &week, now_ms) {
             return Ok(Vec::new());
         }
-        let facts = self.facts(&mut reader, &week).await?;
         // Of a week without one record nobody can tell anything: the service was not there yet.
         let until = week.until_minute().start();
-        if facts.covered.is_none_or(|covered| covered.from >= until) {
+        if reader.covered().await?.is_none_or(|covered| covered.from >= until) {
             return Ok(Vec::new());
         }
+        let facts = self.facts(&mut reader, &week).await?;
         let mut tellings = Vec::new();
         for (scope, destinations) in
             self.settings.scopes(&self.env.settings.owners, &self.destinations)

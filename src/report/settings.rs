@@ -102,9 +102,7 @@ impl ReportSettings {
         destinations: &'a [Destination],
     ) -> Vec<(String, Vec<&'a Destination>)> {
         let mails = || destinations.iter().filter(|destination| takes_mail(destination));
-        let named = |names: &[String]| {
-            mails().filter(|mail| names.iter().any(|name| *name == mail.name)).collect()
-        };
+        let named = |names: &[String]| mails().filter(|mail| names.contains(&mail.name)).collect();
         let whole: Vec<&Destination> = if self.destinations.is_empty() {
             let teams: Vec<&str> = self.teams.values().flatten().map(String::as_str).collect();
             mails().filter(|mail| !teams.contains(&mail.name.as_str())).collect()

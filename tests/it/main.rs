@@ -47,6 +47,7 @@ mod reconnect;
 mod records;
 mod replay;
 mod report;
+mod report_mail;
 mod rest_server;
 mod spend;
 mod tidy;
