@@ -121,10 +121,12 @@ async fn the_others_hear_that_a_receiver_is_gone_and_it_hears_nothing_more() {
         core: open(folder.path().join("t.db").to_str().unwrap()).await,
         source,
         plan: Plan::everybody(receivers(&destinations)),
+        heartbeat: None,
         destinations,
         clock: wall_clock(),
         files: Files::default(),
         directory: None,
+        reports: None,
     };
     service.run(&CancellationToken::new(), &mut Unwatched).await.unwrap();
     assert_eq!(listener.deliveries().len(), 1, "it was called again");
