@@ -100,6 +100,10 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Exit> {
         }
     };
     if args.send || args.resend {
+        if week.until_minute().start().0 > now_ms {
+            tracing::error!("{} is not over", week.name);
+            return Ok(Exit::Usage);
+        }
         return send(args, &maker, (&mut reader, &week), now_ms).await;
     }
     let whole = maker.facts(&mut reader, &week).await?;

@@ -47,6 +47,8 @@ pub(super) struct Beside<'a> {
     pub(super) owners: &'a Owners,
     /// Names of networks and identities; `None` where files are not read.
     pub(super) known: Option<&'a Known>,
+    /// Days that callers are kept as they are; `None` for as long as their sums.
+    pub(super) keep_days: Option<i64>,
 }
 
 /// Reads every budget.
@@ -55,6 +57,7 @@ pub(super) fn budgets(top: &Section<'_>, beside: &Beside<'_>, walk: &mut Walk<'_
     let mut budgets = Vec::new();
     for section in tables(top, "budget", ("[[budget]]", KEYS), walk) {
         let budget = budget(&section, beside, walk);
+        kept(&budget, &section, beside.keep_days, walk);
         seen.name(&budget.name, &section, walk);
         budgets.push(budget);
     }
@@ -194,6 +197,21 @@ fn scope(section: &Section<'_>, beside: &Beside<'_>, walk: &mut Walk<'_>) -> Sco
     scope
 }
 
+/// After a restart sums of callers are read back, as far as they still say who it was.
+fn kept(budget: &Budget, section: &Section<'_>, keep_days: Option<i64>, walk: &mut Walk<'_>) {
+    // A day more for the zone, and one for late rows.
+    let needed = 2 + match budget.step {
+        Step::Hour | Step::Day => 1,
+        Step::Week => 7,
+        Step::Month => 31,
+    };
+    if !budget.scope.callers.is_empty() && keep_days.is_some_and(|kept| kept < needed) {
+        let message = "`callers` are reduced before the period is over";
+        let mend = format!("write [caller] keep_days = {needed} or more, or a shorter period");
+        walk.findings.report(section.key_at("callers"), message, mend);
+    }
+}
+
 fn callers(section: &Section<'_>, known: Option<&Known>, walk: &mut Walk<'_>) -> Vec<CallerIs> {
     let mut callers = Vec::new();
     for text in section.texts("callers", walk).unwrap_or_default() {
@@ -234,7 +252,6 @@ fn is_object_id(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::config::{Config, look_up, parse, placeholder};
 
     const HUB: &str =
@@ -325,6 +342,15 @@ mod tests {
         bad(&format!("{owner}accounts = [\"a\"]\n"), "mail = \"x\"", 8, "not an address");
         let two = format!("{owner}accounts = [\"a\"]\n[[owner]]\nname = \"p\"\n");
         bad(&two, "accounts = [\"A\"]", 12, "owned by \"o\" already");
+    }
+
+    #[test]
+    fn callers_must_be_kept_for_as_long_as_their_budget_counts() {
+        let reduced = "[caller]\nprivacy = \"prefix\"\nkeep_days = 30\n";
+        let text = format!("{reduced}{BUDGET}").replace("\"day\"", "\"month\"");
+        bad(&text, "callers = [\"203.0.113.0/24\"]", 1, "keep_days = 33 or more");
+        good(&format!("{reduced}{BUDGET}callers = [\"203.0.113.0/24\"]\n"));
+        good(&format!("{text}accounts = [\"a\"]\n"));
     }
 
     #[test]

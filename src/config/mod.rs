@@ -39,6 +39,7 @@ use crate::route::Plan;
 use crate::source::event_hubs::HubSettings;
 use crate::source::metrics_api::MetricsSettings;
 use crate::store::StoreSettings;
+use crate::store::privacy::Privacy;
 pub use heartbeat::HeartbeatSettings;
 pub use notify::{CHANNELS, ChannelKind};
 pub use price::{BookError, PriceSettings, open_book, read_book};
@@ -235,6 +236,10 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
         contract: &price.contract,
         owners: &engine.owners,
         known: known.as_deref(),
+        keep_days: match store.callers.privacy {
+            Privacy::Full => None,
+            Privacy::Prefix | Privacy::Hmac(_) => Some(store.callers.keep_days),
+        },
     };
     engine.budgets = budget::budgets(&top, &beside, walk);
     let section = table(&top, "report", ("[report]", report::REPORT), walk);

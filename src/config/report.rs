@@ -155,6 +155,38 @@ fn is_address(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{parse, placeholder};
+
+    const REST: &str = "[[hub]]\nname = \"a\"\nnamespace = \"n.servicebus.windows.net\"\nhub = \"h\"\n\
+        [[notify.eml]]\nname = \"finance\"\nfolder = \"f\"\nfrom = \"a@b.example\"\nto = [\"c@d.example\"]\n";
+
+    #[test]
+    fn without_the_table_nothing_leaves_by_itself() {
+        let config = parse(REST, "t.toml", &placeholder).unwrap();
+        assert_eq!(config.report, None);
+        let config = parse(&format!("{REST}[report]\n"), "t.toml", &placeholder).unwrap();
+        assert_eq!(config.report, Some(ReportSettings::default()));
+        let all = "[report]\ntimezone = \"europe/berlin\"\nweek_start = \"sunday\"\nsend_at = \"06:30\"\n\
+            settle = \"4h\"\ndestinations = [\"finance\"]\nteams = { pay = [\"finance\"] }\n\
+            currency = \"EUR\"\nnetworks = \"nobody\"\nunsubscribe = \"https://x.example/u\"\n\
+            [[price.exchange]]\ncurrency = \"EUR\"\nusd = \"1.08\"\nsource = \"a test\"\n";
+        let report =
+            parse(&format!("{REST}{all}"), "t.toml", &placeholder).unwrap().report.unwrap();
+        assert_eq!((report.zone.name(), report.first), ("Europe/Berlin", Weekday::Sunday));
+        assert_eq!((report.send_at_min, report.settle_ms), (390, 4 * crate::time::HOUR_MS));
+        assert_eq!(report.teams.get("pay").map(Vec::len), Some(1));
+        assert_eq!((report.currency.as_str(), report.networks), ("EUR", NetworksFor::Nobody));
+    }
+
+    #[test]
+    fn everything_wrong_is_told_where_it_stands() {
+        let wrong = "[report]\ntimezone = \"Mars/Olympus\"\nweek_start = \"someday\"\nsend_at = \"7\"\n\
+            settle = \"9d\"\ndestinations = [\"nobody\"]\nteams = { a = [] }\ncurrency = \"EUR\"\n\
+            networks = \"some\"\nunsubscribe = \"http://x\"\ncolour = \"red\"\n";
+        let problems = parse(&format!("{wrong}{REST}"), "t.toml", &placeholder).unwrap_err();
+        let lines: Vec<usize> = problems.0.iter().map(|problem| problem.line).collect();
+        assert_eq!(lines, [2, 3, 4, 5, 6, 7, 8, 9, 10, 11], "{problems}");
+    }
 
     #[test]
     fn a_time_of_day_has_two_digits_each() {

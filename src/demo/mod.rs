@@ -23,11 +23,10 @@ use crate::event::Batch;
 use crate::files::Files;
 use crate::incident::{Announcement, Severity};
 use crate::notify::listener::{Listener, ListenerError};
-use crate::notify::{Body, Destination, EmlSettings, HttpSettings, WebhookSettings, receivers};
+use crate::notify::{Body, Destination, EmlSettings, HttpSettings, WebhookSettings};
 use crate::pipeline::{Core, PipelineError, Service, Watch, wall_clock};
 use crate::price::PriceBook;
 use crate::problem::Problems;
-use crate::route::Plan;
 use crate::simulate::{Options, Simulation, Truth};
 use crate::source::event_hubs::{Auth, EventHubs, HubSettings, Pace, Start, Transport};
 use crate::store::{Store, StoreError};
@@ -294,19 +293,8 @@ impl Parts {
         let source = EventHubs::start(vec![hub], &HashMap::new(), core.store.epoch, pace);
         let destinations = self.destinations.clone();
         let files = self.files.clone();
-        let plan = Plan::everybody(receivers(&destinations));
-        let (clock, directory, reports) = (wall_clock(), None, None);
-        Ok(Service {
-            core,
-            source,
-            destinations,
-            plan,
-            heartbeat: None,
-            clock,
-            files,
-            directory,
-            reports,
-        })
+        let service = Service::new(core, source, wall_clock()).telling(destinations);
+        Ok(Service { files, ..service })
     }
 }
 

@@ -126,7 +126,6 @@ fn is_material(series: &Series, slot: Slot, judge: &Judge<'_>) -> bool {
 
 fn describe(series: &Series, best: &Scored, judge: &Judge<'_>) -> Finding {
     let count = WINDOWS.get(best.window).copied().unwrap_or(1);
-    let floor = floor(series, best.signal, count);
     let bound = upper_end(series, (best.signal, best.window), best.expected, judge.settings.score);
     let (noun, unit) = match best.signal {
         0 => (Signal::Tokens, "tokens"),
@@ -137,7 +136,8 @@ fn describe(series: &Series, best: &Scored, judge: &Judge<'_>) -> Finding {
         60 => "1 h".to_owned(),
         minutes => format!("{minutes} min"),
     };
-    let ratio = best.observed / best.expected.max(floor);
+    let times = best.observed / best.expected;
+    let times = if times.is_finite() { format!(": {times:.1} times") } else { String::new() };
     Finding {
         signal: Some(noun),
         observed: best.observed,
@@ -148,7 +148,7 @@ fn describe(series: &Series, best: &Scored, judge: &Judge<'_>) -> Finding {
         confidence: confidence(best.score),
         evidence: vec![
             format!(
-                "{} in {span} where {} were expected for this hour of the week: {ratio:.1} times",
+                "{} in {span} where {} were expected for this hour of the week{times}",
                 shown(noun, best.observed),
                 shown(noun, best.expected),
             ),

@@ -333,15 +333,19 @@ impl Tracker {
         changes
     }
 
-    /// Tells again of an open incident that grew worse in a way its severity does not show.
-    pub fn escalate(&mut self, cause: &Cause, at: ArrivalTime) -> Changes {
+    /// Tells again of an incident that grew worse in a way that neither its severity nor its cost
+    /// shows; `what` says how.
+    pub fn escalate(&mut self, cause: &Cause, at: ArrivalTime, what: String) -> Changes {
         let mut changes = Changes::default();
         let Some(tracked) = self.live.get_mut(cause) else { return changes };
-        let (kind, step) = (Kind::Escalate, tracked.escalations);
-        tracked.escalations += 1;
-        let incident = tracked.incident.clone();
-        changes.announcements.push(Announcement { kind, step, at, incident });
-        changes.incidents.push((cause.clone(), tracked.clone()));
+        tracked.step(life::Event::Worse, &mut changes, moment(at, what));
+        tracked.announced_usd = tracked.usd();
+        if !is_lawful(&tracked.incident) {
+            let step = tracked.escalations;
+            tracked.escalations += 1;
+            changes.tell(Kind::Escalate, step, at, &tracked.incident);
+        }
+        changes.save(cause, tracked);
         changes
     }
 
@@ -503,13 +507,17 @@ fn returns(past: &Tracked, seen: &Incident, reopen_ms: i64) -> bool {
     reopen_ms > 0 && seen.first_window.0 - past.incident.last_window.0 < reopen_ms
 }
 
+/// Whether people called it lawful.
+const fn is_lawful(incident: &Incident) -> bool {
+    matches!(incident.feedback, Some(Feedback::Expected | Feedback::NewNormal))
+}
+
 /// Says what is new: that it began, got worse, or costs much more than was told.
 fn announce(tracked: &mut Tracked, at: ArrivalTime, changes: &mut Changes) {
     let first = !tracked.is_told();
     let severity = tracked.incident.severity;
     let grown = life::has_grown(tracked.announced_usd, tracked.usd()) && !first;
-    let lawful =
-        matches!(tracked.incident.feedback, Some(Feedback::Expected | Feedback::NewNormal));
+    let lawful = is_lawful(&tracked.incident);
     // What people called lawful speaks again only when it is worth waking somebody.
     let worse = severity > tracked.announced && (!lawful || severity == Severity::Critical);
     if !(first || worse || (grown && !lawful)) {

@@ -61,7 +61,8 @@ pub fn top(columns: &[Column]) -> Option<f64> {
     }
     let decade = 10_f64.powf(most.log10().floor());
     let tops = [1.0, 1.2, 1.6, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0];
-    let top = tops.into_iter().map(|step| step * decade).find(|top| *top >= most);
+    let top =
+        tops.into_iter().map(|step| step * decade).find(|top| *top >= most && top.is_finite());
     Some(top.unwrap_or(most))
 }
 
@@ -331,6 +332,7 @@ mod tests {
         check(4_812_330.0, Some(5_000_000.0));
         check(0.013, Some(0.016));
         check(99.0, Some(100.0));
+        check(f64::MAX, Some(f64::MAX));
         assert_eq!(top(&[]), None);
     }
 

@@ -138,8 +138,8 @@ impl Facts {
             band: band(incident),
             graph: incident.chart.as_ref().and_then(Graph::new),
             bars: bars(incident),
-            before: people::is_compared(incident).then_some("tokens, 3 h before"),
-            since: format!("tokens since {}", number::clock(incident.first_window.0)),
+            before: people::is_compared(incident).then_some("3 h before"),
+            since: format!("since {}", number::clock(incident.first_window.0)),
             callers: shown.map(|share| people::line(share, incident, limits)).collect(),
             callers_more: incident.callers.len().saturating_sub(limits.callers),
             others_title: match incident.callers.is_empty() {

@@ -21,6 +21,9 @@ pub(super) fn quantity(value: f64) -> String {
 
 /// A number for the edge of a chart: `1.5M`, `250k`, `12`, to three digits.
 pub(super) fn short(value: f64) -> String {
+    if value.abs() >= 1e15 {
+        return format!("{value:.1e}");
+    }
     let scaled = [(1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")];
     let scale = scaled.into_iter().find(|(least, _)| value.abs() >= *least * 0.9995);
     let (value, suffix) = scale.map_or((value, ""), |(unit, suffix)| (value / unit, suffix));
@@ -195,6 +198,7 @@ mod tests {
         check(0.6, "0.6");
         check(0.008, "0.008");
         check(0.0004, "0.0004");
+        check(1.26e20, "1.3e20");
         check(0.0, "0");
         assert_eq!(compact(4_402_118), "4.4M");
     }

@@ -130,7 +130,7 @@ fn chart(seen: &[f64], marked: usize) -> Chart {
 }
 
 fn usual(step: usize) -> f64 {
-    let falls = [520_000.0, 505_000.0, 470_000.0, 450_000.0, 420_000.0, 390_000.0, 360_000.0];
+    let falls = [520_000.0, 505_000.0, 470_000.0, 450_000.0, 420_000.0, 390_000.0, 341_200.0];
     falls.get(step / 7).copied().unwrap_or(341_200.0)
 }
 
@@ -149,7 +149,9 @@ fn ended() -> Chart {
 
 /// Two days in steps of an hour, the last four anomalous.
 fn days() -> Chart {
-    let usual = |n: usize| 5_000_000.0 + 2_400_000.0 * ((n % 24) as f64 / 3.8).sin();
+    let usual = |n: usize| {
+        5_000_000.0 + 2_400_000.0 * (f64::from(u32::try_from(n % 24).unwrap()) / 3.8).sin()
+    };
     let seen = |n: usize| if n < 44 { usual(n) * 0.96 } else { 51_000_000.0 };
     Chart {
         start: EventTime(BEGAN_MS - 44 * HOUR_MS - 5 * MINUTE_MS),

@@ -27,10 +27,10 @@ pub(super) fn subject(announcement: &Announcement) -> String {
             return format!("[resolved] {place}: over after {}{total}", lasted(incident));
         }
         Kind::Open => "",
-        Kind::Escalate => "now ",
+        Kind::Escalate if rose(incident) => "now ",
+        Kind::Escalate | Kind::Repeat => "still ",
         Kind::Reopen => "again ",
         Kind::Acknowledge => "taken, ",
-        Kind::Repeat => "still ",
     };
     let severity = incident.severity.word();
     let mut subject = format!("[{lead}{severity}] {place}: {}", what(incident));
@@ -91,7 +91,13 @@ pub(super) fn sentence(announcement: &Announcement) -> String {
     match announcement.kind {
         Kind::Test => "This is a test of the channel: nothing is wrong.".to_owned(),
         Kind::Open => format!("{}.", fact()),
-        Kind::Escalate => format!("It got worse, now {}: {}.", incident.severity.word(), fact()),
+        Kind::Escalate if rose(incident) => {
+            format!("It got worse, now {}: {}.", incident.severity.word(), fact())
+        }
+        Kind::Escalate => match incident.cost {
+            Some(cost) => format!("It has cost {} by now: {}.", number::dollars(cost), fact()),
+            None => format!("It got worse: {}.", fact()),
+        },
         Kind::Reopen => format!("It is back: {}.", fact()),
         Kind::Acknowledge => {
             let who = by(incident, "acknowledged").unwrap_or_else(|| "Somebody".to_owned());
@@ -109,6 +115,11 @@ pub(super) fn sentence(announcement: &Announcement) -> String {
             None => format!("Over after {}: {place} is back to normal.", lasted(incident)),
         },
     }
+}
+
+/// False where it was told again because of its cost alone.
+fn rose(incident: &Incident) -> bool {
+    incident.history.last().is_none_or(|entry| !entry.what.starts_with("cost grew"))
 }
 
 /// Who did what the newest entry of this kind tells; `None` for the service itself.
@@ -191,7 +202,7 @@ pub(super) fn big(kind: Kind, incident: &Incident) -> [Big; 2] {
     [cost("spent above expected, so far", incident.cost), per_day]
 }
 
-/// Kind or severity in capitals.
+/// Kind and severity in capitals, such as `NOW HIGH`.
 pub(super) fn badge(kind: Kind, severity: Severity) -> String {
     let severity = severity.word().to_uppercase();
     match kind {

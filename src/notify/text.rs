@@ -75,7 +75,7 @@ fn callers(out: &mut String, facts: &Facts) {
     if facts.callers.is_empty() && facts.others_before.is_empty() {
         return;
     }
-    heading(out, "Who");
+    heading(out, "Who: tokens before and since");
     for caller in &facts.callers {
         let new = if caller.new { " NEW" } else { "" };
         let yours = caller.yours.map(|yours| format!(" {yours}")).unwrap_or_default();

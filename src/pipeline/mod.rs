@@ -188,6 +188,29 @@ pub struct Service<S> {
 }
 
 impl<S: Source> Service<S> {
+    /// A service that reads, counts and judges, and tells nobody.
+    #[must_use]
+    pub fn new(core: Core, source: S, clock: Clock) -> Self {
+        Self {
+            core,
+            source,
+            destinations: Vec::new(),
+            plan: Plan::everybody(Vec::new()),
+            heartbeat: None,
+            clock,
+            files: Files::default(),
+            directory: None,
+            reports: None,
+        }
+    }
+
+    /// The same that tells these destinations of everything.
+    #[must_use]
+    pub fn telling(self, destinations: Vec<Destination>) -> Self {
+        let plan = Plan::everybody(notify::receivers(&destinations));
+        Self { destinations, plan, ..self }
+    }
+
     /// Runs until `stop` fires or the source ends; then lets letters in hand arrive and closes the
     /// database. `watch` sees every batch before it is applied and its effects once they are saved.
     ///

@@ -48,11 +48,11 @@ impl Currency {
     /// Whole units from ten on, for a headline.
     #[must_use]
     pub fn short(&self, amount: NanoUsd) -> String {
-        let whole = half_even(self.exact(i128::from(amount.0)), self.per_unit(100 * CENT));
-        if whole.abs() < 10 {
+        let exact = self.exact(i128::from(amount.0));
+        if exact.abs() < self.per_unit(1_000 * CENT) {
             return self.show(amount);
         }
-        self.write(whole, 100 * CENT)
+        self.write(half_even(exact, self.per_unit(100 * CENT)), 100 * CENT)
     }
 
     /// To three significant digits with a suffix, for a forecast: `$19.6k`.
@@ -275,6 +275,7 @@ mod tests {
         check(0, "$0.00");
         check(-12_345_678, "-$0.0123");
         assert_eq!(usd.short(NanoUsd(4_812_345_678_901)), "$4,812");
+        assert_eq!(usd.short(NanoUsd(9_530_000_000)), "$9.53");
         assert_eq!(usd.about(NanoUsd(19_640_000_000_000)), "$19.6k");
         assert_eq!(usd.about(NanoUsd(20_000_000_000_000)), "$20k");
         assert_eq!(usd.about(NanoUsd(812_000_000_000)), "$812");

@@ -193,3 +193,6 @@ impl Report {
         ]
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::incident::{Incident, Severity, State, life};
+use crate::incident::{Incident, Kind, Severity, State, life};
 use crate::money::NanoUsd;
 
 /// Why a notification leaves, or that none does.
@@ -12,7 +12,8 @@ pub enum NotifyReason {
     First,
     /// Its severity rose, or its cost doubled.
     Worse,
-    /// Other incidents turned out to be part of it.
+    /// Other incidents turned out to be part of it, or something else that neither severity nor cost
+    /// shows, such as a threshold of a budget.
     NewFindings,
     /// Somebody has taken it.
     Acknowledged,
@@ -69,11 +70,11 @@ impl Told {
     }
 }
 
-/// Why `incident` is to be told now to somebody who was told `told`. `repeat_ms` is the time after
-/// which a receiver is reminded; 0: never. Pure.
+/// Why `incident` is to be told now to somebody who was told `told` and has not heard yet of what the
+/// engine `announced` since. `repeat_ms` is the time after which a receiver is reminded; 0: never. Pure.
 #[must_use]
 pub fn reason(
-    told: Option<&Told>,
+    (told, announced): (Option<&Told>, Option<Kind>),
     incident: &Incident,
     repeat_ms: i64,
     now_ms: i64,
@@ -89,7 +90,7 @@ pub fn reason(
     let waited = now_ms.saturating_sub(told.at_ms);
     if now.severity > told.severity || life::has_grown(told.usd, now.usd) {
         NotifyReason::Worse
-    } else if now.children > told.children {
+    } else if now.children > told.children || announced == Some(Kind::Escalate) {
         NotifyReason::NewFindings
     } else if now.state == State::Acknowledged && told.state == State::Open {
         NotifyReason::Acknowledged
@@ -132,10 +133,13 @@ mod tests {
             (Some(&told), &resolved, 1_500, N::Resolved),
             (Some(&was_over), &resolved, 9_000, N::None),
         ] {
-            assert_eq!(reason(told, incident, 1_000, now_ms), expected, "{incident:?} {now_ms}");
+            let why = reason((told, None), incident, 1_000, now_ms);
+            assert_eq!(why, expected, "{incident:?} {now_ms}");
         }
-        assert_eq!(reason(Some(&told), &open, 0, i64::MAX), N::None, "never reminded");
+        assert_eq!(reason((Some(&told), None), &open, 0, i64::MAX), N::None, "never reminded");
+        let threshold = Some(Kind::Escalate);
+        assert_eq!(reason((Some(&told), threshold), &open, 0, 1_500), N::NewFindings);
         let told_taken = Told { state: State::Acknowledged, ..told };
-        assert_eq!(reason(Some(&told_taken), &taken, 1_000, i64::MAX), N::None);
+        assert_eq!(reason((Some(&told_taken), None), &taken, 1_000, i64::MAX), N::None);
     }
 }

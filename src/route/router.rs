@@ -318,7 +318,7 @@ impl Router {
             let due = group.members.iter().any(|(key, member)| {
                 let incident = self.live.get(key);
                 incident.is_some_and(|incident| {
-                    let why = reason(member.told.as_ref(), incident, repeat_ms, now_ms);
+                    let why = reason((member.told.as_ref(), None), incident, repeat_ms, now_ms);
                     why == NotifyReason::RepeatDue
                 })
             });
@@ -340,7 +340,9 @@ impl Router {
                 over.push(key.clone());
                 continue;
             };
-            let why = reason(member.told.as_ref(), incident, route.repeat_ms, now_ms);
+            let announced = member.pending.map(|(kind, _, _)| kind);
+            let told = (member.told.as_ref(), announced);
+            let why = reason(told, incident, route.repeat_ms, now_ms);
             if why == NotifyReason::None || (why == NotifyReason::First && member.pending.is_none())
             {
                 over.push(key.clone());

@@ -534,3 +534,35 @@ async fn an_empty_database_knows_nothing_of_its_budgets() {
     let unknown = run(&["budgets", "--config", &config, "--db", &db, "--budget", "x"]);
     assert_eq!(unknown.code, Some(2), "{}", unknown.err);
 }
+
+#[test]
+fn beside_the_projection_stands_a_range_that_holds_the_truth() {
+    let folder = Folder::new();
+    let config = folder.write(
+        "t.toml",
+        format!("{HUB}[[budget]]\nname = \"m\"\namount = 900\nperiod = \"month\"\n").as_bytes(),
+    );
+    // Fifty days from Monday 5 October on: nine dollars on workdays, two at weekends.
+    let dollars = |day: i64| if day % 7 < 5 { 3 } else { 1 };
+    let hours = |day: i64| if day % 7 < 5 { [8, 12, 16].as_slice() } else { [8, 20].as_slice() };
+    let calls: Vec<Call> = (0..50)
+        .flat_map(|day| hours(day).iter().map(move |hour| call(day * 24 + hour, 5, dollars(day))))
+        .collect();
+    let lines = arrivals(&calls, "gpt-4o").into_iter();
+    let lines: String =
+        lines.map(|event| format!("{}\n", String::from_utf8(event.body).unwrap())).collect();
+    let (file, db) = (folder.write("c.jsonl", lines.as_bytes()), folder.path("t.db"));
+    replay(&config, &file, &db);
+    let (found, _) = budgets(&config, &db);
+    let line = found.get("m").unwrap();
+    // November is days 27 to 56: 21 workdays of nine dollars and nine days of two.
+    let truth =
+        (27..57).map(|day| dollars(day) * i64::try_from(hours(day).len()).unwrap()).sum::<i64>();
+    let range = line.get("range_80_nano_usd").and_then(Value::as_array).unwrap();
+    let [low, high] = range.as_slice() else { panic!("{line}") };
+    let near = |value: &Value| value.as_i64().unwrap() / 10_000_000 - truth * 100;
+    assert!(near(low) <= 0 && near(high) >= 0, "{truth}: {line}");
+    assert!((near(high) - near(low)) < truth * 20, "{truth}: {line}");
+    let projected = number(line, "projected_nano_usd") / 10_000_000 - truth * 100;
+    assert!(projected.abs() < truth * 10, "{truth}: {line}");
+}

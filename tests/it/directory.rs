@@ -11,10 +11,8 @@ use serde_json::json;
 use tokenwatch::azure::{Directory, DirectorySettings, Identity, Pace};
 use tokenwatch::engine::effects::Effects;
 use tokenwatch::event::{Arrival, Batch};
-use tokenwatch::files::Files;
 use tokenwatch::incident::Incident;
 use tokenwatch::pipeline::{Service, Watch, wall_clock};
-use tokenwatch::route::Plan;
 use tokenwatch::source::{Source, SourceError};
 use tokenwatch::time::{ArrivalTime, DAY_MS, MINUTE_MS};
 use tokio::time::{Instant, sleep, timeout};
@@ -308,15 +306,8 @@ async fn an_alert_names_its_callers() {
         let source = Batches { left, graph: Arc::clone(&world.graph) };
         let core = open(world.folder.path().join("t.db").to_str().unwrap()).await;
         let service = Service {
-            core,
-            source,
-            destinations: Vec::new(),
-            plan: Plan::everybody(Vec::new()),
-            heartbeat: None,
-            clock: wall_clock(),
-            files: Files::default(),
             directory: Some(world.start()),
-                reports: None,
+            ..Service::new(core, source, wall_clock())
         };
         let mut told = Told::default();
         service.run(&CancellationToken::new(), &mut told).await.unwrap();

@@ -8,14 +8,10 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde_json::json;
 use tokenwatch::event::{Arrival, Batch};
-use tokenwatch::files::Files;
 use tokenwatch::incident::Severity;
 use tokenwatch::notify::listener::Listener;
-use tokenwatch::notify::{
-    Body, Destination, EmlSettings, HttpSettings, WebhookSettings, receivers,
-};
+use tokenwatch::notify::{Body, Destination, EmlSettings, HttpSettings, WebhookSettings};
 use tokenwatch::pipeline::{Service, Unwatched, wall_clock};
-use tokenwatch::route::Plan;
 use tokenwatch::source::{Source, SourceError};
 use tokenwatch::time::{ArrivalTime, HOUR_MS, MINUTE_MS};
 use tokio::time::{sleep, timeout};
@@ -117,17 +113,8 @@ async fn the_others_hear_that_a_receiver_is_gone_and_it_hears_nothing_more() {
         folder: mailed.clone(),
         expected: VecDeque::from([None, Some("a/first"), Some("a/second"), Some("TW-S05")]),
     };
-    let service = Service {
-        core: open(folder.path().join("t.db").to_str().unwrap()).await,
-        source,
-        plan: Plan::everybody(receivers(&destinations)),
-        heartbeat: None,
-        destinations,
-        clock: wall_clock(),
-        files: Files::default(),
-        directory: None,
-        reports: None,
-    };
+    let core = open(folder.path().join("t.db").to_str().unwrap()).await;
+    let service = Service::new(core, source, wall_clock()).telling(destinations);
     service.run(&CancellationToken::new(), &mut Unwatched).await.unwrap();
     assert_eq!(listener.deliveries().len(), 1, "it was called again");
     assert!(mails(&mailed, "a/second") >= 1);

@@ -5,10 +5,8 @@ use std::time::Duration;
 
 use tokenwatch::config::{HeartbeatSettings, look_up, parse};
 use tokenwatch::event::Batch;
-use tokenwatch::files::Files;
 use tokenwatch::notify::HttpSettings;
 use tokenwatch::pipeline::{Service, Unwatched, wall_clock};
-use tokenwatch::route::Plan;
 use tokenwatch::source::{Source, SourceError};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -35,20 +33,12 @@ async fn a_service_that_waits_for_records_gives_signs_of_life() {
     };
     let port = serve(None, Arc::new(answer)).await;
     let stop = CancellationToken::new();
-    let service = Service {
-        core: open(&folder.path("t.db")).await,
-        source: Silent,
-        destinations: Vec::new(),
-        plan: Plan::everybody(Vec::new()),
-        heartbeat: Some(HeartbeatSettings {
-            http: HttpSettings::new(&format!("http://127.0.0.1:{port}/ping/secret")),
-            every: Duration::from_millis(20),
-        }),
-        clock: wall_clock(),
-        files: Files::default(),
-        directory: None,
-        reports: None,
-    };
+    let heartbeat = Some(HeartbeatSettings {
+        http: HttpSettings::new(&format!("http://127.0.0.1:{port}/ping/secret")),
+        every: Duration::from_millis(20),
+    });
+    let core = open(&folder.path("t.db")).await;
+    let service = Service { heartbeat, ..Service::new(core, Silent, wall_clock()) };
     let mut watch = Unwatched;
     let (served, ()) = tokio::join!(service.run(&stop, &mut watch), async {
         for _ in 0..3 {

@@ -6,10 +6,8 @@ use std::time::Duration;
 
 use tokenwatch::emulator::{Control, Emulator, EmulatorClock, HubSpec};
 use tokenwatch::engine::{EngineSettings, Env};
-use tokenwatch::files::Files;
 use tokenwatch::pipeline::{Core, PipelineError, Service, Unwatched, wall_clock};
 use tokenwatch::price::PriceBook;
-use tokenwatch::route::Plan;
 use tokenwatch::simulate::{HubEvent, Options, Scenario, Simulation, Truth};
 use tokenwatch::source::event_hubs::{Auth, EventHubs, HubSettings, Pace, Start, Transport};
 use tokenwatch::store::Store;
@@ -125,17 +123,7 @@ impl World {
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let task = tokio::spawn(async move {
-            let service = Service {
-                core,
-                source,
-                destinations: Vec::new(),
-                plan: Plan::everybody(Vec::new()),
-                heartbeat: None,
-                clock: wall_clock(),
-                files: Files::default(),
-                directory: None,
-                reports: None,
-            };
+            let service = Service::new(core, source, wall_clock());
             service.run(&stopped, &mut Unwatched).await?.close().await;
             Ok(())
         });

@@ -8,7 +8,7 @@ use crate::detect::EARLY_MARGIN;
 use crate::engine::Engine;
 use crate::engine::effects::Effects;
 use crate::incident::Incident;
-use crate::incident::tracker::{Cause, Changes, Hearing, Sighting, Verdict};
+use crate::incident::tracker::{Cause, Hearing, Sighting, Verdict};
 use crate::time::{ArrivalTime, HOUR_MS};
 
 /// Closed hours in a row without anything to tell after which an incident is over before its period
@@ -148,15 +148,12 @@ impl Engine {
             due.iter().copied().filter(|mark| !book.told.contains_key(&(from, *mark))).collect();
         let told = book.told.range((from, Mark::FIRST)..(from + 1, Mark::FIRST)).count();
         let known = self.estate.tracker().open(&cause);
+        let (is_open, announced) = (known.is_some(), known.map(|tracked| tracked.announced));
         let seen_to = known.map_or(0, |tracked| tracked.incident.last_window.0);
-        let is_open = known.is_some();
         if news.is_empty() && (due.is_empty() || !is_open) {
             // An early finding may be ahead of the hours that close now.
             if is_open && seen_to <= look.now * HOUR_MS {
-                let changes = self.estate.tracker().quiet(&cause, QUIET_HOURS, look.moment);
-                let left = self.estate.tracker().open(&cause).cloned();
-                keep(effects, changes);
-                effects.incidents.extend(left.map(|tracked| (cause, tracked)));
+                effects.take(self.estate.tracker().quiet(&cause, QUIET_HOURS, look.moment));
             }
             return;
         }
@@ -164,19 +161,27 @@ impl Engine {
             book.told.insert((from, *mark), look.moment);
             effects.budgets.marks.push((budget.name.clone(), from, *mark, look.moment));
         }
-        let spenders = self.spenders(look, standing);
+        // Only news change what is said.
+        let spenders =
+            if news.is_empty() { Spenders::default() } else { self.spenders(look, standing) };
         let Some(budget) = self.env.settings.budgets.get(look.at) else { return };
         let about = About { budget, standing, due, news: &news, spenders: &spenders };
         let incident: Incident = words::describe(&about, look.verdict, (look.now, look.moment));
         let score =
             crate::detect::baseline::as_float(i64::try_from(told + news.len()).unwrap_or(1));
-        let sighting =
-            Sighting { incident, score, verdict: look.verdict, hearing: Hearing::Announce };
+        // Each thing is told once: between them only that it became more severe.
+        let worse = announced.is_none_or(|announced| incident.severity > announced);
+        let hearing =
+            if worse || !news.is_empty() { Hearing::Announce } else { Hearing::Inhibited };
+        let sighting = Sighting { incident, score, verdict: look.verdict, hearing };
         let mut changes = self.estate.tracker().found(&cause, sighting);
         if !news.is_empty() && changes.announcements.is_empty() {
-            changes = self.estate.tracker().escalate(&cause, look.moment);
+            let words: Vec<String> = news.iter().map(|mark| mark.word()).collect();
+            let entries = std::mem::take(&mut changes.entries);
+            changes = self.estate.tracker().escalate(&cause, look.moment, words.join(", "));
+            changes.entries.splice(0..0, entries);
         }
-        keep(effects, changes);
+        effects.take(changes);
     }
 
     /// The largest spenders of a budget in its period, and what the last day of each was.
@@ -215,15 +220,9 @@ impl Engine {
             if tracked.is_some_and(|t| t.incident.last_window.0 > moment.0) {
                 continue;
             }
-            let changes = self.estate.tracker().quiet(&cause, 1, moment);
-            keep(effects, changes);
+            effects.take(self.estate.tracker().quiet(&cause, 1, moment));
         }
     }
-}
-
-fn keep(effects: &mut Effects, changes: Changes) {
-    effects.incidents.extend(changes.incidents);
-    effects.announcements.extend(changes.announcements);
 }
 
 #[cfg(test)]

@@ -7,9 +7,9 @@ use crate::detect::baseline::as_float;
 use crate::money::NanoUsd;
 use crate::time::{EventTime, Minute};
 
-/// The two windows in hours in which a burn is measured, each with the multiple of the allowed rate
-/// from which it is told of: at these the budget of a month is used up within 2 and 5 days (Google SRE
-/// Workbook, chapter 5).
+/// Windows in hours, each with the multiple of the allowed rate from which a burn is told of.
+///
+/// At these the budget of a month is used up within 2 and 5 days (Google SRE Workbook, chapter 5).
 pub const BURNS: [(i64, f64); 2] = [(1, 14.4), (6, 6.0)];
 /// A burn that is less than this multiple of what was expected of its hours is the usual rhythm.
 const UNUSUAL: f64 = 2.0;

@@ -7,13 +7,13 @@
 //! (billing account, list price before a discount, price ids) is empty or as good as the cost.
 
 use super::table::{harmless, write};
-use crate::days::{DaysError, Step};
+use crate::days::{Date, DaysError, Step};
 use crate::known::owner::subscription_of;
 use crate::money::NanoUsd;
 use crate::price::meter::Meter;
 use crate::report::amount::Currency;
 use crate::report::facts::{Day, Facts, Key, priced, short};
-use crate::time::EventTime;
+use crate::time::Minute;
 
 /// Names of the columns: those of FOCUS 1.2 in the order of the alphabet, then our own.
 pub const COLUMNS: [&str; 47] = [
@@ -116,41 +116,43 @@ fn row(
     facts: &Facts,
     (nano, currency): (i128, &str),
 ) -> Result<Vec<String>, DaysError> {
-    let Charge { day, key, meter, tokens, .. } = charge;
-    let (place, month) = (key.place(), Step::Month.begin(day.date)?);
-    let next = Step::Month.after(month)?;
-    let moment = |at: EventTime| at.to_string();
-    let cost = decimal(nano);
-    let (model, version) = key.model.split_once('@').unwrap_or((&key.model, ""));
-    let subscription = subscription_of(&key.account).unwrap_or_default();
-    let kind = match meter {
-        Meter::Cached => "cached prompt tokens",
-        Meter::Output => "generated tokens",
-        _ => "prompt tokens",
-    };
+    let place = charge.key.place();
     let sku = facts.skus.get(&place).cloned().unwrap_or_default();
     let owner = facts.owners.of(&place.0, &place.1).map(|owner| owner.name.clone());
-    let midnight = |day: crate::days::Date| {
+    let mut row = charged(charge, facts, (decimal(nano), currency))?;
+    row.extend(served(charge, &sku));
+    row.push(serde_json::json!({ "owner": owner }).to_string());
+    row.extend(ours(charge, owner.unwrap_or_default(), &facts.book));
+    Ok(row)
+}
+
+/// Amounts and times: the columns to `ListUnitPrice`.
+fn charged(
+    charge: &Charge<'_>,
+    facts: &Facts,
+    (cost, currency): (String, &str),
+) -> Result<Vec<String>, DaysError> {
+    let Charge { day, key, meter, tokens, .. } = charge;
+    let month = Step::Month.begin(day.date)?;
+    let midnight = |day: Date| {
         let at = facts.zone.moment(&format!("{day}T00:00"));
-        at.map(moment).ok_or(DaysError::OutOfRange)
+        at.map(|at| at.to_string()).ok_or(DaysError::OutOfRange)
     };
-    let (month_from, month_until) = (midnight(month)?, midnight(next)?);
-    let day_ends = [day.period.from, day.period.until].map(|minute| moment(minute.start()));
-    let [day_from, day_until] = day_ends;
+    let moment = |minute: Minute| minute.start().to_string();
     let text = |text: &str| text.to_owned();
     Ok(vec![
         cost.clone(),
         text("unknown"),
         String::new(),
         text(currency),
-        month_until,
-        month_from,
+        midnight(Step::Month.after(month)?)?,
+        midnight(month)?,
         text("Usage"),
         String::new(),
-        format!("{} of {}", kind, harmless(&key.model)),
+        format!("{} tokens of {}", meter.word(), harmless(&key.model)),
         text("Usage-Based"),
-        day_until,
-        day_from,
+        moment(day.period.until),
+        moment(day.period.from),
         tokens.to_string(),
         text("Tokens"),
         cost.clone(),
@@ -158,6 +160,15 @@ fn row(
         text("Microsoft"),
         cost,
         String::new(),
+    ])
+}
+
+/// What was sold and to whom: the columns from `PricingQuantity` to `SubAccountName`.
+fn served(charge: &Charge<'_>, sku: &str) -> Vec<String> {
+    let Charge { key, meter, tokens, .. } = charge;
+    let (model, _) = model_of(key);
+    let text = |text: &str| text.to_owned();
+    vec![
         tokens.to_string(),
         text("Tokens"),
         text("Microsoft"),
@@ -169,24 +180,34 @@ fn row(
         text("AI and Machine Learning"),
         text("Azure OpenAI"),
         text("Generative AI"),
-        sku.clone(),
-        format!("{model} {}", meter.word()),
+        text(sku),
+        harmless(&format!("{model} {}", meter.word())),
         serde_json::json!({ "Sku": sku }).to_string(),
         String::new(),
-        text(subscription),
+        text(subscription_of(&key.account).unwrap_or_default()),
         String::new(),
-        serde_json::json!({ "owner": owner }).to_string(),
+    ]
+}
+
+/// Our own columns.
+fn ours(charge: &Charge<'_>, owner: String, book: &str) -> Vec<String> {
+    let (model, version) = model_of(charge.key);
+    vec![
         String::new(),
         String::new(),
-        text("Estimated"),
-        harmless(&key.deployment),
+        "Estimated".to_owned(),
+        harmless(&charge.key.deployment),
         harmless(model),
-        text(version),
-        owner.unwrap_or_default(),
-        facts.book.clone(),
+        version.to_owned(),
+        owner,
+        book.to_owned(),
         String::new(),
-        text(meter.word()),
-    ])
+        charge.meter.word().to_owned(),
+    ]
+}
+
+fn model_of(key: &Key) -> (&str, &str) {
+    key.model.split_once('@').unwrap_or((&key.model, ""))
 }
 
 /// 10⁻⁹ of a currency as a decimal number.
