@@ -112,13 +112,17 @@ fn alertmanager(folder: &Path) -> Option<Peer> {
     Peer::start(&mut command, port, "Listening on")
 }
 
+fn text(value: &Value, pointer: &str) -> String {
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
 /// Severity of every alert that fires, with its incident.
 fn firing(alerts: &Value) -> Vec<(String, String)> {
     let alerts = alerts.as_array().unwrap().iter();
-    let active = alerts.filter(|alert| alert["status"]["state"] == "active");
+    let active = alerts
+        .filter(|alert| alert.pointer("/status/state").is_some_and(|state| state == "active"));
     // What was blank is no label.
-    let label =
-        |alert: &Value, name: &str| alert["labels"][name].as_str().unwrap_or_default().to_owned();
+    let label = |alert: &Value, name: &str| text(alert, &format!("/labels/{name}"));
     let mut firing: Vec<_> =
         active.map(|alert| (label(alert, "severity"), label(alert, "incident"))).collect();
     firing.sort();

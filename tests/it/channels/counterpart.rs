@@ -250,7 +250,9 @@ async fn conversation(stream: TcpStream, shared: &Shared) -> Option<()> {
                 match shared.fault() {
                     Fault::None if shared.take(demands::mail(message)) => "250 2.0.0 kept\r\n",
                     Fault::Busy => "451 4.3.0 later\r\n",
-                    _ => "554 5.7.1 no\r\n",
+                    Fault::None | Fault::Asked | Fault::Refused | Fault::Gone | Fault::Hang => {
+                        "554 5.7.1 no\r\n"
+                    }
                 }
             }
             "QUIT" => "221 bye\r\n",

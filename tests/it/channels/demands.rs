@@ -29,6 +29,11 @@ fn message(request: &Request, key: &str) -> Result<Message, String> {
     Ok(Message { bytes: request.body.as_bytes().to_vec(), key: key.to_owned() })
 }
 
+/// What stands at a JSON pointer; null where nothing does.
+fn at<'a>(value: &'a Value, pointer: &str) -> &'a Value {
+    value.pointer(pointer).unwrap_or(&Value::Null)
+}
+
 /// Everything below `value`, itself included.
 fn walk<'a>(value: &'a Value, into: &mut Vec<&'a Value>) {
     into.push(value);
@@ -80,29 +85,29 @@ pub(crate) fn webhook(request: &Request) -> Result<Message, String> {
 pub(crate) fn slack(request: &Request) -> Result<Message, String> {
     let value = json(request)?;
     ensure(request.path == format!("/{SECRET_PATH}"), "path")?;
-    between(&value["text"], 4_000, "text")?;
-    let fallback = value["text"].as_str().unwrap_or_default();
+    between(at(&value, "/text"), 4_000, "text")?;
+    let fallback = at(&value, "/text").as_str().unwrap_or_default();
     ensure(!fallback.contains(['<', '>']), "markup in the fallback text")?;
-    let blocks = value["blocks"].as_array().ok_or("no blocks")?;
+    let blocks = at(&value, "/blocks").as_array().ok_or("no blocks")?;
     ensure((1..=50).contains(&blocks.len()), &format!("{} blocks", blocks.len()))?;
     for block in blocks {
-        match block["type"].as_str() {
-            Some("header") => between(&block["text"]["text"], 150, "header")?,
+        match at(block, "/type").as_str() {
+            Some("header") => between(at(block, "/text/text"), 150, "header")?,
             Some("section") => {
-                let fields = block["fields"].as_array().map_or(&[][..], Vec::as_slice);
+                let fields = at(block, "/fields").as_array().map_or(&[][..], Vec::as_slice);
                 ensure(fields.len() <= 10, "fields")?;
-                fields.iter().try_for_each(|field| between(&field["text"], 2_000, "field"))?;
+                fields.iter().try_for_each(|field| between(at(field, "/text"), 2_000, "field"))?;
                 if fields.is_empty() {
-                    between(&block["text"]["text"], 3_000, "section")?;
+                    between(at(block, "/text/text"), 3_000, "section")?;
                 }
             }
             Some("context") => {
-                let elements = block["elements"].as_array().ok_or("no elements")?;
+                let elements = at(block, "/elements").as_array().ok_or("no elements")?;
                 ensure((1..=10).contains(&elements.len()), "elements")?;
-                elements.iter().try_for_each(|one| between(&one["text"], 3_000, "context"))?;
+                elements.iter().try_for_each(|one| between(at(one, "/text"), 3_000, "context"))?;
             }
             Some("rich_text") => {
-                let text = &block["elements"][0]["elements"][0]["text"];
+                let text = at(block, "/elements/0/elements/0/text");
                 between(text, 3_000, "preformatted")?;
             }
             other => return Err(format!("block {other:?}")),
@@ -117,17 +122,17 @@ pub(crate) fn teams(request: &Request) -> Result<Message, String> {
     ensure(request.path == format!("/{SECRET_PATH}"), "path")?;
     ensure(request.query.get("sig").is_some_and(|sig| sig == "hidden"), "sig")?;
     ensure(request.body.len() <= 28 * 1_024, &format!("{} bytes", request.body.len()))?;
-    ensure(value["type"] == "message", "type")?;
-    let attachments = value["attachments"].as_array().ok_or("no attachment")?;
+    ensure(at(&value, "/type") == "message", "type")?;
+    let attachments = at(&value, "/attachments").as_array().ok_or("no attachment")?;
     let [card] = attachments.as_slice() else { return Err("not one attachment".to_owned()) };
-    ensure(card["contentType"] == "application/vnd.microsoft.card.adaptive", "contentType")?;
-    let card = &card["content"];
-    ensure(card["type"] == "AdaptiveCard" && card["version"] == "1.4", "card")?;
-    for element in all(&card["body"]).into_iter().filter(|value| value.is_object()) {
+    ensure(at(card, "/contentType") == "application/vnd.microsoft.card.adaptive", "contentType")?;
+    let card = at(card, "/content");
+    ensure(at(card, "/type") == "AdaptiveCard" && at(card, "/version") == "1.4", "card")?;
+    for element in all(at(card, "/body")).into_iter().filter(|value| value.is_object()) {
         let known = ["Container", "RichTextBlock", "TextRun"];
-        let kind = element["type"].as_str().unwrap_or_default();
+        let kind = at(element, "/type").as_str().unwrap_or_default();
         ensure(known.contains(&kind), &format!("element {kind:?}"))?;
-        ensure(kind != "TextRun" || chars(&element["text"]) > 0, "an empty run")?;
+        ensure(kind != "TextRun" || chars(at(element, "/text")) > 0, "an empty run")?;
     }
     message(request, &shown_key(&value))
 }
@@ -137,21 +142,21 @@ pub(crate) fn pagerduty(request: &Request) -> Result<Message, String> {
     let value = json(request)?;
     ensure(request.path == "/v2/enqueue", "path")?;
     ensure(request.body.len() <= 512 * 1_024, "too long")?;
-    ensure(value["routing_key"] == ROUTING_KEY, "routing_key")?;
+    ensure(at(&value, "/routing_key") == ROUTING_KEY, "routing_key")?;
     let actions = ["trigger", "acknowledge", "resolve"];
-    let action = value["event_action"].as_str().unwrap_or_default().to_owned();
+    let action = at(&value, "/event_action").as_str().unwrap_or_default().to_owned();
     ensure(actions.contains(&action.as_str()), "event_action")?;
-    between(&value["dedup_key"], 255, "dedup_key")?;
-    between(&value["payload"]["summary"], 1_024, "summary")?;
-    between(&value["payload"]["source"], 1_024, "source")?;
+    between(at(&value, "/dedup_key"), 255, "dedup_key")?;
+    between(at(&value, "/payload/summary"), 1_024, "summary")?;
+    between(at(&value, "/payload/source"), 1_024, "source")?;
     let severities = ["critical", "error", "warning", "info"];
-    let severity = value["payload"]["severity"].as_str().unwrap_or_default();
+    let severity = at(&value, "/payload/severity").as_str().unwrap_or_default();
     ensure(severities.contains(&severity), "severity")?;
-    let key = format!("{action} {}", value["dedup_key"].as_str().unwrap_or_default());
+    let key = format!("{action} {}", at(&value, "/dedup_key").as_str().unwrap_or_default());
     message(request, &key)
 }
 
-/// Alertmanager's OpenAPI: labels that are not empty, times that follow each other.
+/// Its `OpenAPI` description: labels that are not empty, times that follow each other.
 pub(crate) fn alertmanager(request: &Request) -> Result<Message, String> {
     let value = json(request)?;
     ensure(request.path == "/api/v2/alerts", "path")?;
@@ -159,13 +164,13 @@ pub(crate) fn alertmanager(request: &Request) -> Result<Message, String> {
     ensure(login == Some(&format!("Bearer {BEARER}")), "authorization")?;
     let alerts = value.as_array().filter(|alerts| !alerts.is_empty()).ok_or("no alerts")?;
     for alert in alerts {
-        let labels = alert["labels"].as_object().ok_or("no labels")?;
+        let labels = at(alert, "/labels").as_object().ok_or("no labels")?;
         ensure(labels.contains_key("severity") && labels.contains_key("source"), "labels")?;
         labels.values().try_for_each(|value| between(value, 1_024, "label"))?;
-        let time = |name: &str| alert[name].as_str().unwrap_or_default().to_owned();
-        ensure(!time("startsAt").is_empty() && time("startsAt") <= time("endsAt"), "times")?;
+        let time = |name: &str| at(alert, name).as_str().unwrap_or_default().to_owned();
+        ensure(!time("/startsAt").is_empty() && time("/startsAt") <= time("/endsAt"), "times")?;
     }
-    message(request, value[0]["annotations"]["idempotency_key"].as_str().unwrap_or_default())
+    message(request, at(&value, "/0/annotations/idempotency_key").as_str().unwrap_or_default())
 }
 
 /// Logs Ingestion API: a list of rows with their time, our token, 1 MB.
@@ -178,9 +183,12 @@ pub(crate) fn sentinel(request: &Request) -> Result<Message, String> {
     ensure(request.body.len() <= 1_000_000, "too long")?;
     let rows = value.as_array().filter(|rows| !rows.is_empty()).ok_or("no rows")?;
     for row in rows {
-        ensure(chars(&row["TimeGenerated"]) > 0 && row["IdempotencyKey"].is_string(), "row")?;
+        ensure(
+            chars(at(row, "/TimeGenerated")) > 0 && at(row, "/IdempotencyKey").is_string(),
+            "row",
+        )?;
     }
-    message(request, value[0]["IdempotencyKey"].as_str().unwrap_or_default())
+    message(request, at(&value, "/0/IdempotencyKey").as_str().unwrap_or_default())
 }
 
 /// RFC 5322 and what mail programs show: both parts, lines of at most 998, HTML below 102 kB.
