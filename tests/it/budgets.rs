@@ -8,6 +8,7 @@ use tokenwatch::config;
 use tokenwatch::engine::Env;
 use tokenwatch::event::{Arrival, Batch};
 use tokenwatch::incident::{Incident, State};
+use tokenwatch::money::NanoUsd;
 use tokenwatch::pipeline::Core;
 use tokenwatch::simulate::{Options, Scenario, Simulation, Truth};
 use tokenwatch::store::Store;
@@ -46,17 +47,17 @@ fn cost(truth: &Truth) -> i64 {
 /// `tokenwatch budgets` as JSON, by the name of the budget, and its exit code.
 fn budgets(config: &str, db: &str) -> (BTreeMap<String, Value>, Option<i32>) {
     let ran = run(&["budgets", "--config", config, "--db", db, "--format", "json"]);
-    let list: Vec<Value> = serde_json::from_str(&ran.out).unwrap_or_else(|_| panic!("{}", ran.err));
+    let list: Vec<Value> = serde_json::from_str(&ran.out).map_err(|_| ran.err).unwrap();
     let named = list.into_iter().map(|line| (text(&line, "budget").to_owned(), line));
     (named.collect(), ran.code)
 }
 
 fn text<'a>(value: &'a Value, name: &str) -> &'a str {
-    value.get(name).and_then(Value::as_str).unwrap_or_else(|| panic!("{name} in {value}"))
+    value.get(name).and_then(Value::as_str).ok_or((name, value)).unwrap()
 }
 
 fn number(value: &Value, name: &str) -> i64 {
-    value.get(name).and_then(Value::as_i64).unwrap_or_else(|| panic!("{name} in {value}"))
+    value.get(name).and_then(Value::as_i64).ok_or((name, value)).unwrap()
 }
 
 fn replay(config: &str, file: &str, db: &str) {
@@ -182,7 +183,8 @@ async fn thresholds_are_reached_in_the_hour_of_the_truth_and_told_once() {
     let told: Vec<&str> = told.iter().map(|each| text(each, "what")).collect();
     let mut wanted = vec!["100 %", "25 %", "50 %", "80 %"];
     let mut spent: Vec<&str> = told.iter().copied().filter(|what| what.ends_with('%')).collect();
-    (wanted.sort_unstable(), spent.sort_unstable());
+    wanted.sort_unstable();
+    spent.sort_unstable();
     assert_eq!(spent, wanted);
     let found = incidents(&db).await;
     let [incident] = found.as_slice() else { panic!("{found:?}") };
@@ -215,7 +217,7 @@ fn the_projection_and_the_day_it_is_used_up_are_near_the_truth() {
     let line = lines.get("b").unwrap();
     assert_eq!(line.get("profile_learnt"), Some(&json!(true)));
     let near = |found: i64, wanted: i64, share: f64| {
-        let ratio = found as f64 / wanted as f64;
+        let ratio = NanoUsd(found).usd() / NanoUsd(wanted).usd();
         assert!((ratio - 1.0).abs() < share, "{found} of {wanted}");
     };
     near(number(line, "projected_nano_usd"), all, 0.12);
@@ -238,10 +240,7 @@ fn parsed(text: &str) -> EventTime {
 /// Budgets as the program reads them.
 fn env(budgets: &str) -> Env {
     let text = format!("{HUB}{budgets}");
-    match config::parse(&text, "t.toml", &config::placeholder) {
-        Ok(config) => config.env().unwrap(),
-        Err(problems) => panic!("{problems}"),
-    }
+    config::parse(&text, "t.toml", &config::placeholder).unwrap().env().unwrap()
 }
 
 async fn open(db: &str, env: &Env) -> Core {

@@ -56,7 +56,7 @@ fn find(told: &[Announcement], rule: &str, kind: Kind) -> Incident {
     let is_it = |told: &&Announcement| told.kind == kind && told.incident.rule == rule;
     let found = told.iter().find(is_it);
     let kinds = || told.iter().map(|t| (t.kind, &t.incident.rule)).collect::<Vec<_>>();
-    found.unwrap_or_else(|| panic!("no {kind:?} of {rule} in {:?}", kinds())).incident.clone()
+    found.ok_or_else(kinds).unwrap().incident.clone()
 }
 
 /// Calls of each five minutes of one deployment, as its rows say.
@@ -98,7 +98,7 @@ fn check_chart(chart: &Chart) {
 #[tokio::test]
 async fn a_stolen_key_is_told_with_its_picture_and_its_first_call() {
     let options = options(Scenario::StolenKey);
-    let truth = Simulation::new(options.clone()).truth();
+    let truth = Simulation::new(options).truth();
     let attack = truth.attack.unwrap();
     let arrivals = arrivals(options);
     let told = announced(&arrivals, 40, 0).await;

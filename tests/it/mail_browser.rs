@@ -134,7 +134,7 @@ fn measured(chromium: &OsString, html: &str) -> Vec<[u32; 3]> {
         .unwrap();
     let dom = String::from_utf8_lossy(&ran.stdout);
     let title = dom.split("<title>").nth(1).and_then(|rest| rest.split("</title>").next());
-    let title = title.unwrap_or_else(|| panic!("{}", String::from_utf8_lossy(&ran.stderr)));
+    let title = title.ok_or_else(|| String::from_utf8_lossy(&ran.stderr)).unwrap();
     let numbers = |frame: &str| -> Vec<u32> {
         frame.split(' ').map(|number| number.parse().unwrap()).collect()
     };
