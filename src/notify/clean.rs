@@ -19,7 +19,7 @@ pub fn line(text: &str, max: usize) -> String {
     bounded(visible(spaced, max), max)
 }
 
-/// Like [`line`], and whatever looks like a link, a host name or a tag is written so that nothing
+/// Like [`line()`], and whatever looks like a link, a host name or a tag is written so that nothing
 /// makes it clickable or markup: `https[://]evil[.]example`.
 pub fn untrusted(text: &str, max: usize) -> String {
     bounded(defang(&line(text, max)).chars().collect(), max)
