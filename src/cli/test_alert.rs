@@ -63,5 +63,5 @@ fn announcement(now_ms: i64) -> Announcement {
         confidence: 1.0,
         ..Incident::default()
     };
-    Announcement { kind: Kind::Test, step: 0, at, incident }
+    Announcement { kind: Kind::Test, step: 0, at, written: None, incident }
 }

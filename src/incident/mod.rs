@@ -287,6 +287,9 @@ pub struct Announcement {
     pub step: u32,
     /// Arrival time of the decision; the `Date` of a mail and the `timestamp` of a payload.
     pub at: ArrivalTime,
+    /// When the message was written, by our own clock; `None` where that is not on one time line with
+    /// the hub's, as in a simulation.
+    pub written: Option<ArrivalTime>,
     /// The incident as it stood.
     pub incident: Incident,
 }

@@ -168,7 +168,13 @@ impl Changes {
     }
 
     fn tell(&mut self, kind: Kind, step: u32, at: ArrivalTime, incident: &Incident) {
-        self.announcements.push(Announcement { kind, step, at, incident: incident.clone() });
+        self.announcements.push(Announcement {
+            kind,
+            step,
+            at,
+            written: None,
+            incident: incident.clone(),
+        });
     }
 }
 

@@ -159,7 +159,7 @@ impl Facts {
             steps_more: incident.response.len().saturating_sub(limits.responses),
             day,
             moments,
-            delay: timeline::delay(incident),
+            delay: timeline::delay(announcement),
             unknowns: unknowns(incident),
             answers_title: story::answers_title(kind),
             answers: answers(announcement).iter().map(|r| step(r, limits)).collect(),

@@ -246,7 +246,8 @@ pub fn render_digest(
 pub fn as_text(incident: &Incident) -> String {
     let kind = if incident.state.is_live() { Kind::Open } else { Kind::Resolve };
     let at = incident.resolved_at.unwrap_or(incident.opened_at);
-    let announcement = Announcement { kind, step: 0, at, incident: incident.clone() };
+    let announcement =
+        Announcement { kind, step: 0, at, written: None, incident: incident.clone() };
     let [limits, ..] = &facts::LIMITS;
     text::part(&facts::Facts::new(&announcement, limits))
 }

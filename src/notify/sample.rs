@@ -51,7 +51,7 @@ pub(super) fn announcement(kind: Kind) -> Announcement {
         incident.state = State::Acknowledged;
     }
     let at = incident.resolved_at.unwrap_or(at);
-    Announcement { kind, step: 0, at, incident }
+    Announcement { kind, step: 0, at, written: None, incident }
 }
 
 fn incident() -> Incident {

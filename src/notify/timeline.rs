@@ -1,6 +1,6 @@
 //! When what happened, from the first call to this message.
 
-use crate::incident::{Announcement, Incident, Kind};
+use crate::incident::{Announcement, Kind};
 
 use super::facts::Limits;
 use super::{clean, number};
@@ -30,7 +30,8 @@ pub(super) fn moments(announcement: &Announcement, limits: &Limits) -> (String, 
 
 /// Every moment, with the newest `newest` of the incident's life.
 fn all(announcement: &Announcement, newest: usize) -> Vec<(i64, String)> {
-    let Announcement { incident, at, kind, .. } = announcement;
+    let Announcement { incident, kind, .. } = announcement;
+    let at = announcement.written.unwrap_or(announcement.at);
     let mut moments = Vec::new();
     match (incident.first_call, incident.first_arrival) {
         (Some(call), taken) => {
@@ -42,14 +43,10 @@ fn all(announcement: &Announcement, newest: usize) -> Vec<(i64, String)> {
             moments.push((began, "the first anomalous five minutes began".to_owned()));
         }
     }
-    let written = match kind {
-        Kind::Test => "this test was decided on",
-        Kind::Open
-        | Kind::Escalate
-        | Kind::Reopen
-        | Kind::Acknowledge
-        | Kind::Repeat
-        | Kind::Resolve => "this message was decided on",
+    let written = match (kind, announcement.written) {
+        (_, Some(_)) => "this message was written",
+        (Kind::Test, None) => "this test was decided on",
+        (_, None) => "this message was decided on",
     };
     let is_told = |what: &str| incident.history.iter().any(|entry| entry.what.starts_with(what));
     if !is_told("opened") {
@@ -75,8 +72,11 @@ fn all(announcement: &Announcement, newest: usize) -> Vec<(i64, String)> {
 }
 
 /// From the call to the alert, as far as it was measured.
-pub(super) fn delay(incident: &Incident) -> String {
-    let opened = incident.opened_at.0;
+pub(super) fn delay(announcement: &Announcement) -> String {
+    let incident = &announcement.incident;
+    let begins = matches!(announcement.kind, Kind::Open | Kind::Test);
+    // By our own clock where this message is the alert; else when the incident was opened.
+    let alert = announcement.written.filter(|_| begins).unwrap_or(incident.opened_at).0;
     let later = |from: i64, to: i64| {
         let ms = to.saturating_sub(from);
         if ms < 0 { String::new() } else { format!(" ({} later)", number::duration(ms)) }
@@ -88,19 +88,47 @@ pub(super) fn delay(incident: &Incident) -> String {
             number::clock_s(call),
             number::clock_s(hub),
             later(call, hub),
-            number::clock_s(opened),
-            later(hub, opened),
+            number::clock_s(alert),
+            later(hub, alert),
         ),
         (Some(call), None, _) => format!(
             "first call {}, alert {}{}",
             number::clock_s(call),
-            number::clock_s(opened),
-            later(call, opened)
+            number::clock_s(alert),
+            later(call, alert)
         ),
         (None, _, Some(azure_s)) => {
             let azure = number::duration(azure_s.saturating_mul(1000));
             format!("Azure took {azure} from the newest call to the hub")
         }
         (None, _, None) => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notify::facts::LIMITS;
+    use crate::notify::sample::announcement;
+    use crate::time::ArrivalTime;
+
+    #[test]
+    fn the_delay_ends_where_our_own_clock_wrote_the_message() {
+        let mut told = announcement(Kind::Open);
+        let by_the_hub = delay(&told);
+        assert!(by_the_hub.ends_with("alert 03:10:41 (4 min 52 s later)"), "{by_the_hub}");
+        told.written = Some(ArrivalTime(told.at.0 + 3_000));
+        let measured = delay(&told);
+        assert!(measured.ends_with("alert 03:10:44 (4 min 55 s later)"), "{measured}");
+        let [limits, ..] = &LIMITS;
+        let (_, line) = moments(&told, limits);
+        let last = line.last().unwrap();
+        assert_eq!(
+            (last.at.as_str(), last.what.as_str()),
+            ("03:10:44", "this message was written")
+        );
+        // A reminder is written hours later; the delay is that of the alert.
+        told.kind = Kind::Repeat;
+        assert_eq!(delay(&told), by_the_hub);
     }
 }

@@ -11,10 +11,13 @@ use crate::action::{Action, Answer, Deed};
 use crate::incident::digest::{Digest, Gathering};
 use crate::incident::{Announcement, Incident, Kind, Severity, UNDELIVERABLE};
 use crate::money::NanoUsd;
-use crate::time::{ArrivalTime, EventTime, MINUTE_MS};
+use crate::time::{ArrivalTime, DAY_MS, EventTime, MINUTE_MS};
 
 /// What is held back is looked at again after this long.
 const RECHECK_MS: i64 = 30_000;
+/// Our clock and the hub's are held to be on one time line while they lie less than this apart: the
+/// longest that Event Hubs keeps events without a dedicated tier.
+const ONE_TIME_MS: i64 = 7 * DAY_MS;
 /// Silences that are kept at once.
 const MAX_SILENCES: usize = 1_000;
 
@@ -155,8 +158,8 @@ impl Router {
             !router.groups.values().any(|group| group.members.contains_key(&incident.key))
         });
         for incident in lost.cloned().collect::<Vec<_>>() {
-            let at = incident.opened_at;
-            router.admit(&Announcement { kind: Kind::Open, step: 0, at, incident }, 0);
+            let (kind, at) = (Kind::Open, incident.opened_at);
+            router.admit(&Announcement { kind, step: 0, at, written: None, incident }, 0);
         }
         router
     }
@@ -551,7 +554,10 @@ fn announcement(
         NotifyReason::RepeatDue => (Kind::Repeat, minute),
         NotifyReason::Resolved => (Kind::Resolve, incident.returns),
     };
-    Announcement { kind, step, at, incident: incident.clone() }
+    // A simulation's hub lives in another time.
+    let written = (-MINUTE_MS..ONE_TIME_MS).contains(&(now_ms - at.0));
+    let written = written.then_some(ArrivalTime(now_ms));
+    Announcement { kind, step, at, written, incident: incident.clone() }
 }
 
 fn is_dear(incident: &Incident, usd: f64) -> bool {

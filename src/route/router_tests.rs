@@ -52,6 +52,7 @@ impl Desk {
                 kind: *kind,
                 step: *step,
                 at: ArrivalTime(self.now_ms),
+                written: None,
                 incident: (*incident).clone(),
             })
             .collect();

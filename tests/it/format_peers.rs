@@ -152,12 +152,13 @@ fn announcement(kind: Kind) -> Announcement {
         confidence: 0.94,
         ..Incident::default()
     };
-    Announcement { kind, step: 0, at: incident.opened_at, incident }
+    Announcement { kind, step: 0, at: incident.opened_at, written: None, incident }
 }
 
 fn digest() -> Digest {
     // Nothing is known of the second but that it is there.
     let sparse = Announcement {
+        written: None,
         kind: Kind::Open,
         step: 0,
         at: ArrivalTime(0),

@@ -87,7 +87,7 @@ fn announcement(kind: Kind) -> Announcement {
         ..Incident::default()
     };
     let at = incident.opened_at;
-    Announcement { kind, step: 0, at, incident }
+    Announcement { kind, step: 0, at, written: None, incident }
 }
 
 /// The HTML part of the mail with its picture in it, as a mail program would show it.

@@ -153,7 +153,7 @@ fn announcement() -> Announcement {
         delay_azure_s: Some(41),
         ..Incident::default()
     };
-    Announcement { kind: Kind::Open, step: 0, at: incident.opened_at, incident }
+    Announcement { kind: Kind::Open, step: 0, at: incident.opened_at, written: None, incident }
 }
 
 /// Renders for `settings` and tries once.

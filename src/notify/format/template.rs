@@ -181,7 +181,7 @@ impl Template {
 }
 
 fn announcement(kind: Kind, incident: Incident) -> Announcement {
-    Announcement { kind, step: 0, at: incident.opened_at, incident }
+    Announcement { kind, step: 0, at: incident.opened_at, written: None, incident }
 }
 
 /// An incident with something in every place.

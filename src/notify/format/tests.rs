@@ -36,7 +36,7 @@ fn full(kind: Kind) -> Announcement {
 /// Incidents of which little is known: what comes of a service rule, and of nothing at all.
 fn sparse(kind: Kind) -> Announcement {
     let incident = crate::incident::Incident::default();
-    Announcement { kind, step: 0, at: ArrivalTime(0), incident }
+    Announcement { kind, step: 0, at: ArrivalTime(0), written: None, incident }
 }
 
 fn digest_of(announcements: Vec<Announcement>) -> Digest {

@@ -50,7 +50,7 @@ pub(crate) fn announcement(kind: Kind) -> Announcement {
         confidence: 0.94,
         ..Incident::default()
     };
-    Announcement { kind, step: 0, at: ArrivalTime(BEGAN_MS + 10_000_000), incident }
+    Announcement { kind, step: 0, at: ArrivalTime(BEGAN_MS + 10_000_000), written: None, incident }
 }
 
 /// What would break a protocol, a page or a limit.
