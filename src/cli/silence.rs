@@ -20,7 +20,7 @@ use crate::time::EventTime;
 #[command(
     after_help = "Labels to match: rule, rule_name, severity, account, deployment, model, subscription,\n\
     resource_group, owner; comparisons: = != =~ !~, and >= <= for severity. All must match.\n\n\
-    Examples:\n  tokenwatch silence add --match account=contoso-ai --match severity<=high --for 2h \\\n    \
+    Examples:\n  tokenwatch silence add --match account=contoso-ai --match \"severity<=high\" --for 2h \\\n    \
     --db tokenwatch.db --by ann --reason \"load test\"\n  \
     tokenwatch silence list --db tokenwatch.db\n  \
     tokenwatch silence end 12 --db tokenwatch.db --by ann"

@@ -37,9 +37,10 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Exit> {
         }
         Format::Table => {
             let state = incident.state.word();
-            let title = format!("{} · {state} · {}\n\n", incident.id(), incident.key);
+            let title = format!("{} · {state} · {}", incident.id(), incident.key);
             let lines: String = life.iter().map(line).collect();
-            format!("{}{}\nLife\n----\n{lines}", printable(&title), notify::as_text(incident))
+            let text = notify::as_text(incident);
+            format!("{}\n\n{text}\nLife\n----\n{lines}", printable(&title))
         }
     })?;
     Ok(Exit::Ok)
