@@ -5,7 +5,7 @@ use crate::incident::{Announcement, Digest, Severity};
 use crate::money::NanoUsd;
 
 use super::facts::place;
-use super::story::{badge, what};
+use super::story::{badge, is_about_money, what};
 use super::{clean, number};
 
 /// One incident of a digest.
@@ -16,9 +16,21 @@ pub(super) struct Line {
     /// Account, and deployment when there is one.
     pub(super) place: String,
     pub(super) what: String,
-    /// Spent above expected so far; says so when unknown.
-    pub(super) money: String,
+    /// Spent above expected so far; says so when unknown, and nothing where money is not the matter.
+    pub(super) money: Option<String>,
+    /// What commands take for it.
+    pub(super) id: String,
     pub(super) key: String,
+}
+
+impl Line {
+    /// What happened, and what it costs where money is the matter.
+    pub(super) fn said(&self) -> String {
+        match &self.money {
+            Some(money) => format!("{}, {money}", self.what),
+            None => self.what.clone(),
+        }
+    }
 }
 
 /// A digest as people read it.
@@ -48,7 +60,9 @@ fn line(told: &Announcement) -> Line {
         badge: badge(told.kind, incident.severity),
         place: place(incident, 60),
         what: what(incident),
-        money: incident.cost.map_or_else(|| "cost unknown".to_owned(), number::dollars),
+        money: is_about_money(incident)
+            .then(|| incident.cost.map_or_else(|| "cost unknown".to_owned(), number::dollars)),
+        id: incident.id(),
         key: clean::untrusted(&incident.key, 120),
     }
 }
@@ -62,18 +76,24 @@ fn title(digest: &Digest) -> String {
     });
     let counts: Vec<String> = counts.collect();
     let over = if digest.is_over() { " over" } else { "" };
-    format!("{} incidents{over}: {}; {}", told.len(), counts.join(", "), money(told))
+    format!("{} incidents{over}: {}{}", told.len(), counts.join(", "), money(told))
 }
 
-/// What is known of the sum; an incident of unknown cost makes it a lower bound.
+/// What is known of the sum; an incident of unknown cost makes it a lower bound. Nothing where money is
+/// not the matter.
 fn money(told: &[Announcement]) -> String {
-    let costs: Vec<NanoUsd> = told.iter().filter_map(|told| told.incident.cost).collect();
+    let about_money = told.iter().filter(|told| is_about_money(&told.incident));
+    let costs: Vec<Option<NanoUsd>> = about_money.map(|told| told.incident.cost).collect();
+    let known = || costs.iter().flatten();
     if costs.is_empty() {
-        return "cost unknown".to_owned();
+        return String::new();
     }
-    let sum = number::dollars(costs.iter().fold(NanoUsd(0), |sum, cost| sum.plus(*cost)));
-    let bound = if costs.len() < told.len() { "at least " } else { "" };
-    format!("{bound}{sum} so far")
+    if known().next().is_none() {
+        return "; cost unknown".to_owned();
+    }
+    let sum = number::dollars(known().fold(NanoUsd(0), |sum, cost| sum.plus(*cost)));
+    let bound = if known().count() < costs.len() { "at least " } else { "" };
+    format!("; {bound}{sum} so far")
 }
 
 fn why(digest: &Digest) -> String {

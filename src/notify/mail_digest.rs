@@ -76,8 +76,12 @@ fn text(lines: &Lines) -> String {
         // Writing to a string cannot fail.
         if write!(
             out,
-            "\n{}\n  {}: {}\n  {}\n  {}\n",
-            line.badge, line.place, line.what, line.money, line.key
+            "\n{}\n  {}: {}\n  {} · {}\n",
+            line.badge,
+            line.place,
+            line.said(),
+            line.id,
+            line.key,
         )
         .is_err()
         {
@@ -87,6 +91,6 @@ fn text(lines: &Lines) -> String {
     if lines.more > 0 {
         out.push_str(&format!("\nand {} more\n", lines.more));
     }
-    out.push_str("\nWhat to do about one of them: tokenwatch incidents show KEY\n");
+    out.push_str("\nWhat to do about one of them: tokenwatch incidents show ID\n");
     out
 }

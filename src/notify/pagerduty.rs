@@ -83,7 +83,7 @@ impl Settings for PagerDutySettings {
         let lines = Lines::new(digest, LINES_MAX);
         let kind = if digest.is_over() { Kind::Resolve } else { Kind::Open };
         let incidents = lines.shown.iter().map(|line| {
-            let text = format!("{} {}: {}, {}", line.badge, line.place, line.what, line.money);
+            let text = format!("{} {}: {}", line.badge, line.place, line.said());
             json!({ "incident": line.key, "what": text })
         });
         let payload = json!({

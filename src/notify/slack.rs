@@ -67,7 +67,7 @@ impl Settings for SlackSettings {
         let lines = Lines::new(digest, LINES_MAX);
         let mut blocks = vec![header(&lines.title), plain(&lines.why)];
         for line in &lines.shown {
-            let text = format!("{} {}\n{}, {}", line.badge, line.place, line.what, line.money);
+            let text = format!("{} {}\n{}", line.badge, line.place, line.said());
             blocks.push(plain(&format!("{text}\n{}", line.key)));
         }
         if lines.more > 0 {

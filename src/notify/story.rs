@@ -45,14 +45,18 @@ pub(super) fn subject(announcement: &Announcement) -> String {
     subject
 }
 
-/// False where money is not what was found: of a silence no cost is unknown, there is none.
-fn is_about_money(incident: &Incident) -> bool {
+/// False where money is not what was found: of a silence, or of a hub that cannot be read, no cost is
+/// unknown, there is none.
+pub(super) fn is_about_money(incident: &Incident) -> bool {
     let profile = DETECTORS.iter().map(|d| d.profile()).find(|p| p.id == incident.rule);
-    incident.cost.is_some() || profile.is_none_or(|profile| profile.about_cost)
+    incident.cost.is_some() || profile.is_some_and(|profile| profile.about_cost)
 }
 
 /// `tokens 14× expected`, or the nearest to it that can be said.
 pub(super) fn what(incident: &Incident) -> String {
+    if is_of_the_service(incident) {
+        return clean::untrusted(&incident.rule_name, 60);
+    }
     let unit = clean::untrusted(&incident.unit, 40);
     let thing = match unit.split_once(" in ").map_or(unit.as_str(), |(thing, _)| thing) {
         "USD" => "spend",
@@ -68,6 +72,11 @@ pub(super) fn what(incident: &Incident) -> String {
         return format!("{} {unit}, none expected", number::quantity(incident.observed));
     }
     clean::untrusted(&incident.rule_name, 60)
+}
+
+/// Rules about hubs, lists and the service itself: what they count says less than their name.
+fn is_of_the_service(incident: &Incident) -> bool {
+    incident.rule.starts_with("TW-S")
 }
 
 /// How long no call came, where that is what was found.

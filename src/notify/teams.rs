@@ -131,7 +131,7 @@ fn digest_card(digest: &Digest, most: usize, key: &str) -> Vec<Value> {
     let mut body = vec![band(&lines.title, kind, digest.severity()), text(&lines.why)];
     for line in &lines.shown {
         body.push(heading(&format!("{} {}", line.badge, line.place)));
-        body.push(text(&format!("{}, {}", line.what, line.money)));
+        body.push(text(&line.said()));
         body.push(subtle(&line.key));
     }
     if lines.more > 0 {
