@@ -46,6 +46,8 @@ pub(super) struct Facts {
     pub(super) model: Option<String>,
     /// Since when, or from when to when (event time).
     pub(super) when: String,
+    /// False where what was counted says nothing that the evidence does not say better.
+    pub(super) counts: bool,
     /// The two numbers a reader wants first, each with its label.
     pub(super) big: [Big; 2],
     /// Set when this is only a test of the channel.
@@ -130,6 +132,7 @@ impl Facts {
             place: place(incident, limits.text / 2),
             model: incident.model.as_deref().map(text),
             when: when(incident),
+            counts: !story::is_of_the_service(incident),
             big: story::big(kind, incident),
             test: kind == Kind::Test,
             unit: text(&incident.unit),
@@ -147,7 +150,13 @@ impl Facts {
                 false => "Before, without part in the rise",
             },
             others_before: people::others(incident, limits),
-            evidence: incident.evidence.iter().take(limits.evidence).map(|e| text(e)).collect(),
+            // A sentence that ends with how to mend it is not cut for the sake of two lines.
+            evidence: incident
+                .evidence
+                .iter()
+                .take(limits.evidence)
+                .map(|fact| clean::untrusted(fact, 2 * limits.text))
+                .collect(),
             evidence_more: incident.evidence.len().saturating_sub(limits.evidence),
             steps_title: story::steps_title(kind),
             steps: incident
@@ -243,7 +252,9 @@ fn answers(announcement: &Announcement) -> Vec<Response> {
         )),
         Kind::Acknowledge | Kind::Resolve => {}
     }
-    answers.extend(verdicts);
+    if !story::is_of_the_service(incident) {
+        answers.extend(verdicts);
+    }
     if announcement.kind != Kind::Resolve {
         let place =
             |name: &str, value: &str| format!("--match {}", quoted(&format!("{name}={value}")));

@@ -4,7 +4,7 @@ use mail_parser::MimeHeaders as _;
 
 use super::sample::{announcement, silence};
 use super::tests::{mail, parse, subject};
-use crate::incident::{Announcement, Kind};
+use crate::incident::{Announcement, Incident, Kind};
 
 /// The first line of the text part, which is also what the HTML part begins with.
 #[track_caller]
@@ -31,7 +31,7 @@ fn the_first_line_says_what_happens() {
     check(Kind::Open, "");
     check(Kind::Escalate, "It got worse, now critical: ");
     check(Kind::Reopen, "It is back: ");
-    check(Kind::Acknowledge, "Mara Weiss has taken it: ");
+    check(Kind::Acknowledge, "oncall-2 has taken it: ");
     check(Kind::Repeat, "It has gone on for 4 h and nobody has taken it: ");
     let whole = |announcement: &Announcement, sentence_is: &str| {
         assert_eq!(sentence(announcement), sentence_is);
@@ -44,7 +44,7 @@ fn the_first_line_says_what_happens() {
 
     let mut by_hand = resolved;
     by_hand.incident.history.last_mut().unwrap().what = "resolved by hand".to_owned();
-    whole(&by_hand, "Over after 2 h 10 min: Mara Weiss says so of chat-prod.");
+    whole(&by_hand, "Over after 2 h 10 min: oncall-2 says so of chat-prod.");
     let mut dearer = announcement(Kind::Escalate);
     dearer.incident.history.last_mut().unwrap().what = "cost grew to 214 USD".to_owned();
     whole(&dearer, &format!("It has cost $214 by now: {fact}"));
@@ -93,4 +93,26 @@ fn the_chart_travels_inside_the_mail() {
     let alt = "Chart of tokens in 5 min, 23:10 to 03:10 UTC. Anomalous since 03:05: 4.81M where 341k \
                was expected and up to 611k is normal.";
     assert!(html.contains(&format!("alt=\"{alt}\"")), "{html}");
+}
+
+#[test]
+fn what_the_service_says_of_itself_is_said_without_numbers_that_say_nothing() {
+    let mut told = announcement(Kind::Open);
+    let fact = format!("list exits: {} The last good copy is used meanwhile.", "x ".repeat(150));
+    told.incident = Incident {
+        key: "TW-S07|exits|1|x".to_owned(),
+        rule: "TW-S07".to_owned(),
+        rule_name: "List cannot be read or is too old".to_owned(),
+        account: "exits".to_owned(),
+        observed: 1.0,
+        unit: "list unread".to_owned(),
+        evidence: vec![fact],
+        ..Incident::default()
+    };
+    let said = crate::notify::as_text(&told.incident);
+    assert!(said.starts_with("List cannot be read or is too old: exits.\n"), "{said}");
+    assert!(said.replace('\n', " ").contains("copy is used meanwhile."), "{said}");
+    for noise in ["Expected and seen", "cost", "feedback", "anomalous"] {
+        assert!(!said.contains(noise), "{noise} in {said}");
+    }
 }

@@ -25,10 +25,10 @@ pub(super) fn announcement(kind: Kind) -> Announcement {
     match kind {
         Kind::Open | Kind::Test => {}
         Kind::Escalate => at = lived(26, "", "severity rose to critical"),
-        Kind::Acknowledge => at = lived(31, "Mara Weiss", "acknowledged: looking at it"),
+        Kind::Acknowledge => at = lived(31, "oncall-2", "acknowledged: looking at it"),
         Kind::Repeat => at = ArrivalTime(BEGAN_MS + 4 * HOUR_MS),
         Kind::Resolve | Kind::Reopen => {
-            at = lived(31, "Mara Weiss", "acknowledged: looking at it");
+            at = lived(31, "oncall-2", "acknowledged: looking at it");
         }
     }
     if kind == Kind::Reopen {

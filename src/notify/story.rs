@@ -75,7 +75,7 @@ pub(super) fn what(incident: &Incident) -> String {
 }
 
 /// Rules about hubs, lists and the service itself: what they count says less than their name.
-fn is_of_the_service(incident: &Incident) -> bool {
+pub(super) fn is_of_the_service(incident: &Incident) -> bool {
     incident.rule.starts_with("TW-S")
 }
 
@@ -91,6 +91,9 @@ pub(super) fn sentence(announcement: &Announcement) -> String {
     let name = incident.deployment.as_ref().unwrap_or(&incident.account);
     let place = clean::untrusted(name, 60);
     let fact = || match does(incident) {
+        _ if is_of_the_service(incident) => {
+            format!("{}: {place}", clean::untrusted(&incident.rule_name, 60))
+        }
         Some(does) => format!("{place} {does}{}", mostly(incident)),
         None => {
             let fact = incident.evidence.first().unwrap_or(&incident.rule_name);

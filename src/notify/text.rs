@@ -22,17 +22,9 @@ pub(super) fn part(facts: &Facts) -> String {
     if facts.test {
         paragraph(&mut out, "", TEST);
     }
-    out.push('\n');
-    for big in &facts.big {
-        paragraph(&mut out, "  ", &format!("{}: {}", big.label, big.value));
+    if facts.counts {
+        counted(&mut out, facts);
     }
-    heading(&mut out, "Expected and seen");
-    if let Some(graph) = &facts.graph {
-        chart(&mut out, graph);
-    }
-    paragraph(&mut out, "  seen      ", &format!("{} {}", facts.observed, facts.unit));
-    paragraph(&mut out, "  expected  ", &facts.expected);
-    paragraph(&mut out, "  normal    ", &facts.band);
     callers(&mut out, facts);
     steps(&mut out, facts.steps_title, &facts.steps);
     more(&mut out, facts.steps_more);
@@ -69,6 +61,21 @@ fn chart(out: &mut String, graph: &Graph) {
     let marked = graph.marked.as_ref().map(|m| format!("; anomalous {m}")).unwrap_or_default();
     paragraph(out, "  ", &format!("{}: █ seen{line}{band}{marked} (UTC)", graph.unit));
     out.push('\n');
+}
+
+/// The two large numbers, and what was expected and seen.
+fn counted(out: &mut String, facts: &Facts) {
+    out.push('\n');
+    for big in &facts.big {
+        paragraph(out, "  ", &format!("{}: {}", big.label, big.value));
+    }
+    heading(out, "Expected and seen");
+    if let Some(graph) = &facts.graph {
+        chart(out, graph);
+    }
+    paragraph(out, "  seen      ", &format!("{} {}", facts.observed, facts.unit));
+    paragraph(out, "  expected  ", &facts.expected);
+    paragraph(out, "  normal    ", &facts.band);
 }
 
 fn callers(out: &mut String, facts: &Facts) {
