@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::fs;
 use tokio::io::AsyncWriteExt as _;
 
-use crate::incident::{Announcement, Digest, Kind};
+use crate::incident::{Announcement, Digest};
 
 use super::settings::{Addresses, Label, Problem, Settings};
 use super::{Channel, Notification, RenderError, SendError, Sending, mail, mail_digest};
@@ -47,18 +47,6 @@ impl Settings for EmlSettings {
             problems.push(Problem::Folder);
         }
         problems
-    }
-
-    fn hears(&self, kind: Kind) -> bool {
-        match kind {
-            Kind::Open
-            | Kind::Escalate
-            | Kind::Reopen
-            | Kind::Acknowledge
-            | Kind::Repeat
-            | Kind::Resolve
-            | Kind::Test => true,
-        }
     }
 
     fn body(&self, told: &Announcement, label: Label<'_>) -> Result<Vec<u8>, RenderError> {

@@ -50,18 +50,6 @@ impl Settings for PagerDutySettings {
         problems
     }
 
-    fn hears(&self, kind: Kind) -> bool {
-        match kind {
-            Kind::Open
-            | Kind::Escalate
-            | Kind::Reopen
-            | Kind::Acknowledge
-            | Kind::Repeat
-            | Kind::Resolve
-            | Kind::Test => true,
-        }
-    }
-
     fn body(&self, told: &Announcement, _label: Label<'_>) -> Result<Vec<u8>, RenderError> {
         let incident = &told.incident;
         let brief = Brief::new(told, &LIMITS[0]);

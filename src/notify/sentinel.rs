@@ -8,7 +8,7 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde_json::{Value, json};
 
 use crate::azure::{Identity, Tokens};
-use crate::incident::{Announcement, Digest, Kind};
+use crate::incident::{Announcement, Digest};
 use crate::money::NanoUsd;
 
 use super::brief::Brief;
@@ -65,18 +65,6 @@ impl Settings for SentinelSettings {
             });
         }
         problems
-    }
-
-    fn hears(&self, kind: Kind) -> bool {
-        match kind {
-            Kind::Open
-            | Kind::Escalate
-            | Kind::Reopen
-            | Kind::Acknowledge
-            | Kind::Repeat
-            | Kind::Resolve
-            | Kind::Test => true,
-        }
     }
 
     fn body(&self, told: &Announcement, label: Label<'_>) -> Result<Vec<u8>, RenderError> {

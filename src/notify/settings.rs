@@ -44,8 +44,10 @@ pub trait Settings: fmt::Debug + Send + Sync + Any {
     /// Everything wrong with the settings, found without touching network or disk.
     fn problems(&self) -> Vec<Problem>;
 
-    /// True when the receiver can do something with announcements of this kind.
-    fn hears(&self, kind: Kind) -> bool;
+    /// True when the receiver can do something with announcements of this kind; most can with all.
+    fn hears(&self, _kind: Kind) -> bool {
+        true
+    }
 
     /// The bytes to send about one incident. Pure.
     ///

@@ -46,18 +46,6 @@ impl Settings for SlackSettings {
         self.http.problems()
     }
 
-    fn hears(&self, kind: Kind) -> bool {
-        match kind {
-            Kind::Open
-            | Kind::Escalate
-            | Kind::Reopen
-            | Kind::Acknowledge
-            | Kind::Repeat
-            | Kind::Resolve
-            | Kind::Test => true,
-        }
-    }
-
     fn body(&self, told: &Announcement, label: Label<'_>) -> Result<Vec<u8>, RenderError> {
         let brief = Brief::new(told, &LIMITS[0]);
         Ok(serde_json::to_vec(&message(&brief.title(), &blocks(told.kind, &brief, label.key)))?)

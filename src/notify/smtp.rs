@@ -9,7 +9,7 @@ use lettre::transport::smtp::client::{Certificate, Tls as ClientTls, TlsParamete
 use lettre::{AsyncSmtpTransport, AsyncTransport as _, Tokio1Executor};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::incident::{Announcement, Digest, Kind};
+use crate::incident::{Announcement, Digest};
 
 use super::deliver::SEND_MAX;
 use super::guard::is_loopback;
@@ -74,18 +74,6 @@ impl Settings for EmailSettings {
             problems.push(Problem::HalfLogin);
         }
         problems
-    }
-
-    fn hears(&self, kind: Kind) -> bool {
-        match kind {
-            Kind::Open
-            | Kind::Escalate
-            | Kind::Reopen
-            | Kind::Acknowledge
-            | Kind::Repeat
-            | Kind::Resolve
-            | Kind::Test => true,
-        }
     }
 
     fn body(&self, told: &Announcement, label: Label<'_>) -> Result<Vec<u8>, RenderError> {

@@ -36,18 +36,6 @@ impl Settings for TeamsSettings {
         self.http.problems()
     }
 
-    fn hears(&self, kind: Kind) -> bool {
-        match kind {
-            Kind::Open
-            | Kind::Escalate
-            | Kind::Reopen
-            | Kind::Acknowledge
-            | Kind::Repeat
-            | Kind::Resolve
-            | Kind::Test => true,
-        }
-    }
-
     fn body(&self, told: &Announcement, label: Label<'_>) -> Result<Vec<u8>, RenderError> {
         let mut body = Vec::new();
         for limits in &LIMITS {

@@ -8,7 +8,7 @@ use standardwebhooks::{
     HEADER_WEBHOOK_ID, HEADER_WEBHOOK_SIGNATURE, HEADER_WEBHOOK_TIMESTAMP, Webhook,
 };
 
-use crate::incident::{Announcement, Digest, Kind};
+use crate::incident::{Announcement, Digest};
 
 use super::http::{HttpSettings, Poster};
 use super::settings::{Label, Problem, Settings};
@@ -42,18 +42,6 @@ impl Settings for WebhookSettings {
             problems.push(Problem::Secret);
         }
         problems
-    }
-
-    fn hears(&self, kind: Kind) -> bool {
-        match kind {
-            Kind::Open
-            | Kind::Escalate
-            | Kind::Reopen
-            | Kind::Acknowledge
-            | Kind::Repeat
-            | Kind::Resolve
-            | Kind::Test => true,
-        }
     }
 
     fn body(&self, told: &Announcement, label: Label<'_>) -> Result<Vec<u8>, RenderError> {
@@ -142,6 +130,7 @@ impl Channel for WebhookChannel {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::incident::Kind;
 
     #[test]
     fn signatures_are_those_of_standard_webhooks() {
