@@ -132,7 +132,7 @@ impl Facts {
             place: place(incident, limits.text / 2),
             model: incident.model.as_deref().map(text),
             when: when(incident),
-            counts: !story::is_of_the_service(incident),
+            counts: !story::speaks_for_itself(incident),
             big: story::big(kind, incident),
             test: kind == Kind::Test,
             unit: text(&incident.unit),
@@ -252,7 +252,7 @@ fn answers(announcement: &Announcement) -> Vec<Response> {
         )),
         Kind::Acknowledge | Kind::Resolve => {}
     }
-    if !story::is_of_the_service(incident) {
+    if !story::speaks_for_itself(incident) {
         answers.extend(verdicts);
     }
     if announcement.kind != Kind::Resolve {

@@ -116,3 +116,28 @@ fn what_the_service_says_of_itself_is_said_without_numbers_that_say_nothing() {
         assert!(!said.contains(noise), "{noise} in {said}");
     }
 }
+
+#[test]
+fn a_budget_says_what_was_spent_of_it() {
+    let mut told = announcement(Kind::Open);
+    told.incident = Incident {
+        key: "TW-C05|prod/2026-10|1|x".to_owned(),
+        rule: "TW-C05".to_owned(),
+        rule_name: "Budget burn rate".to_owned(),
+        account: "prod".to_owned(),
+        severity: crate::incident::Severity::High,
+        cost: Some(crate::money::NanoUsd::from_usd(539.87)),
+        evidence: vec![
+            "budget prod has spent $676.38 of $300.00 (225 %) in 2026-10, 46 % of which is over"
+                .to_owned(),
+        ],
+        ..Incident::default()
+    };
+    let spent = "spent $676.38 of $300.00 (225 %) in 2026-10";
+    assert_eq!(subject(&told), format!("[high] prod: {spent}"));
+    let said = crate::notify::as_text(&told.incident);
+    assert!(said.starts_with(&format!("budget prod has {spent}.\n")), "{said}");
+    for noise in ["539", "feedback", "Expected and seen"] {
+        assert!(!said.contains(noise), "{noise} in {said}");
+    }
+}

@@ -2,6 +2,7 @@
 
 use crate::aggregate::names::KEY_TEXT;
 use crate::detect::DETECTORS;
+use crate::engine::budgets;
 use crate::incident::{Announcement, Incident, Kind, Severity, State};
 use crate::money::NanoUsd;
 
@@ -15,7 +16,7 @@ const MOSTLY_PERCENT: i64 = 50;
 pub(super) fn subject(announcement: &Announcement) -> String {
     let incident = &announcement.incident;
     let place = place(incident, 60);
-    let so_far = incident.cost.map(number::dollars);
+    let so_far = incident.cost.filter(|_| is_about_money(incident)).map(number::dollars);
     let lead = match announcement.kind {
         Kind::Test => return format!("[test] {place}: this channel works, nothing is wrong"),
         Kind::Resolve => {
@@ -39,21 +40,27 @@ pub(super) fn subject(announcement: &Announcement) -> String {
         None if is_about_money(incident) => subject.push_str(", cost unknown"),
         None => {}
     }
-    if let Some(per_day) = incident.cost_per_day {
+    if let Some(per_day) = incident.cost_per_day.filter(|_| is_about_money(incident)) {
         subject.push_str(&format!(", ≈ {} a day", number::about(per_day)));
     }
     subject
 }
 
-/// False where money is not what was found: of a silence, or of a hub that cannot be read, no cost is
-/// unknown, there is none.
+/// False where no money above what was expected was found: of a silence, or of a hub that cannot be
+/// read, no cost is unknown, there is none; and what a budget lost, others have been told of.
 pub(super) fn is_about_money(incident: &Incident) -> bool {
+    if incident.rule == budgets::RULE_ID {
+        return false;
+    }
     let profile = DETECTORS.iter().map(|d| d.profile()).find(|p| p.id == incident.rule);
     incident.cost.is_some() || profile.is_some_and(|profile| profile.about_cost)
 }
 
 /// `tokens 14× expected`, or the nearest to it that can be said.
 pub(super) fn what(incident: &Incident) -> String {
+    if let Some(spent) = budget(incident) {
+        return spent;
+    }
     if is_of_the_service(incident) {
         return clean::untrusted(&incident.rule_name, 60);
     }
@@ -74,8 +81,21 @@ pub(super) fn what(incident: &Incident) -> String {
     clean::untrusted(&incident.rule_name, 60)
 }
 
+/// What was spent of a budget: the beginning of its first piece of evidence.
+fn budget(incident: &Incident) -> Option<String> {
+    let fact = incident.evidence.first().filter(|_| incident.rule == budgets::RULE_ID)?;
+    let fact = fact.split(", ").next().unwrap_or_default();
+    let name = format!("budget {} has ", incident.account);
+    Some(clean::untrusted(fact.strip_prefix(name.as_str()).unwrap_or(fact), 120))
+}
+
+/// Whether the evidence says it better than what was counted: of budgets and of the service itself.
+pub(super) fn speaks_for_itself(incident: &Incident) -> bool {
+    is_of_the_service(incident) || incident.rule == budgets::RULE_ID
+}
+
 /// Rules about hubs, lists and the service itself: what they count says less than their name.
-pub(super) fn is_of_the_service(incident: &Incident) -> bool {
+fn is_of_the_service(incident: &Incident) -> bool {
     incident.rule.starts_with("TW-S")
 }
 
@@ -90,15 +110,18 @@ pub(super) fn sentence(announcement: &Announcement) -> String {
     let incident = &announcement.incident;
     let name = incident.deployment.as_ref().unwrap_or(&incident.account);
     let place = clean::untrusted(name, 60);
-    let fact = || match does(incident) {
-        _ if is_of_the_service(incident) => {
-            format!("{}: {place}", clean::untrusted(&incident.rule_name, 60))
+    let fact = || {
+        if let Some(spent) = budget(incident) {
+            return format!("budget {place} has {spent}");
         }
-        Some(does) => format!("{place} {does}{}", mostly(incident)),
-        None => {
-            let fact = incident.evidence.first().unwrap_or(&incident.rule_name);
-            format!("{place}: {}", clean::untrusted(fact, 160).trim_end_matches('.'))
+        if is_of_the_service(incident) {
+            return format!("{}: {place}", clean::untrusted(&incident.rule_name, 60));
         }
+        if let Some(does) = does(incident) {
+            return format!("{place} {does}{}", mostly(incident));
+        }
+        let fact = incident.evidence.first().unwrap_or(&incident.rule_name);
+        format!("{place}: {}", clean::untrusted(fact, 160).trim_end_matches('.'))
     };
     match announcement.kind {
         Kind::Test => "This is a test of the channel: nothing is wrong.".to_owned(),
@@ -106,7 +129,7 @@ pub(super) fn sentence(announcement: &Announcement) -> String {
         Kind::Escalate if rose(incident) => {
             format!("It got worse, now {}: {}.", incident.severity.word(), fact())
         }
-        Kind::Escalate => match incident.cost {
+        Kind::Escalate => match incident.cost.filter(|_| is_about_money(incident)) {
             Some(cost) => format!("It has cost {} by now: {}.", number::dollars(cost), fact()),
             None => format!("It got worse: {}.", fact()),
         },

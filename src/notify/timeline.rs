@@ -3,7 +3,7 @@
 use crate::incident::{Announcement, Kind};
 
 use super::facts::Limits;
-use super::story::is_of_the_service;
+use super::story::speaks_for_itself;
 use super::{clean, number};
 
 /// One line of the time line.
@@ -39,7 +39,7 @@ fn all(announcement: &Announcement, newest: usize) -> Vec<(i64, String)> {
             moments.push((call.0, "the first call of it ended".to_owned()));
             moments.extend(taken.map(|at| (at.0, "the hub took its record".to_owned())));
         }
-        (None, _) if is_of_the_service(incident) => {}
+        (None, _) if speaks_for_itself(incident) => {}
         (None, _) => {
             let began = incident.first_window.0;
             moments.push((began, "the first anomalous five minutes began".to_owned()));

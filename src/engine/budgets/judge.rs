@@ -44,6 +44,19 @@ impl Mark {
         }
     }
 
+    /// What the audit trail says when it is told.
+    #[must_use]
+    pub fn said(self) -> String {
+        match self {
+            Self::Spent(percent) => format!("{percent} % spent"),
+            Self::Forecast => "foretold to be used up".to_owned(),
+            Self::Burn(place) => {
+                let hours = BURNS.get(place).map_or(0, |(hours, _)| *hours);
+                format!("burnt too fast for {hours} h")
+            }
+        }
+    }
+
     /// The mark of a word.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
@@ -176,7 +189,7 @@ impl Engine {
         let sighting = Sighting { incident, score, verdict: look.verdict, hearing };
         let mut changes = self.estate.tracker().found(&cause, sighting);
         if !news.is_empty() && changes.announcements.is_empty() {
-            let words: Vec<String> = news.iter().map(|mark| mark.word()).collect();
+            let words: Vec<String> = news.iter().map(|mark| mark.said()).collect();
             let entries = std::mem::take(&mut changes.entries);
             changes = self.estate.tracker().escalate(&cause, look.moment, words.join(", "));
             changes.entries.splice(0..0, entries);
