@@ -510,7 +510,8 @@ const fn moment(at: ArrivalTime, what: String) -> Entry {
 
 /// Whether what is seen is the past incident going on.
 fn returns(past: &Tracked, seen: &Incident, reopen_ms: i64) -> bool {
-    reopen_ms > 0 && seen.first_window.0 - past.incident.last_window.0 < reopen_ms
+    let gap = seen.first_window.0.saturating_sub(past.incident.last_window.0);
+    reopen_ms > 0 && gap < reopen_ms
 }
 
 /// Whether people called it lawful.

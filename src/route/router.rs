@@ -555,7 +555,7 @@ fn announcement(
         NotifyReason::Resolved => (Kind::Resolve, incident.returns),
     };
     // A simulation's hub lives in another time.
-    let written = (-MINUTE_MS..ONE_TIME_MS).contains(&(now_ms - at.0));
+    let written = (-MINUTE_MS..ONE_TIME_MS).contains(&now_ms.saturating_sub(at.0));
     let written = written.then_some(ArrivalTime(now_ms));
     Announcement { kind, step, at, written, incident: incident.clone() }
 }
