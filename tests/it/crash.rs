@@ -275,7 +275,7 @@ async fn storm(world: &mut World, state: &State, count: u32, variant: &str) -> S
         let at = if point.starts_with("before") { 1 } else { random.u32(1..=3) };
         let running = state.spawn(&format!("{point}:{at}"), variant);
         let within =
-            Duration::from_millis(if point.is_empty() { random.u64(20..400) } else { 1500 });
+            Duration::from_millis(if point.is_empty() { random.u64(20..400) } else { 3000 });
         if running.reaches(point, within) {
             *storm.hits.entry(point).or_default() += 1;
         } else {
