@@ -27,7 +27,7 @@
 //! | [`route`] | who hears of an incident, when and in which company; silences |
 //! | [`engine`] | the pure whole: [`Account`](engine::account::Account) is the shard, [`Estate`](engine::estate::Estate) what spans accounts |
 //! | [`store`] | one SQLite file, one writer; the only truth about positions |
-//! | [`notify`] | renders once, signs, sends, retries: mail, webhook, folder of mails |
+//! | [`notify`] | renders once, signs, sends, retries; a channel is one file here and one line of [`CHANNELS`](config::CHANNELS) |
 //! | [`pipeline`] | joins source, engine, store and notifications; the only reader of the clock |
 //!
 //! Around the path:

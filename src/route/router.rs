@@ -175,11 +175,15 @@ impl Router {
         for incident in moment.incidents {
             self.live.insert(incident.key.clone(), (*incident).clone());
         }
+        self.remind(now_ms);
+        let is_due = self.next_due_ms().is_some_and(|due| due <= now_ms);
+        if moment.incidents.is_empty() && moment.announcements.is_empty() && !is_due {
+            return routed; // as in most steps
+        }
         let before = self.groups.clone();
         for announcement in moment.announcements {
             self.admit(announcement, now_ms);
         }
-        self.remind(now_ms);
         let due: Vec<String> = self
             .groups
             .iter()
@@ -270,14 +274,12 @@ impl Router {
         let pending = Some((announcement.kind, announcement.step, announcement.at));
         // Whoever was told of it hears how it goes on, wherever new ones would go today.
         let mut told: Vec<String> = Vec::new();
-        for (id, group) in &mut self.groups {
+        for group in self.groups.values_mut() {
             if let Some(member) = group.members.get_mut(&incident.key) {
                 member.pending = pending;
                 told.push(group.receiver.clone());
                 if let Some(route) = self.plan.root.at(&group.path) {
                     group.due_ms = due(group, route, incident.severity, now_ms);
-                } else {
-                    tracing::debug!(group = id, "the route of a group is gone");
                 }
             }
         }

@@ -276,18 +276,7 @@ async fn save_rest(
         save_incident(connection, 0, cause, tracked).await?;
     }
     for row in outbox {
-        sqlx::query(
-            "insert into outbox (key, incident_key, destination, kind, created_ms, body) \
-             values ($1, $2, $3, $4, $5, $6) on conflict (key) do nothing",
-        )
-        .bind(&row.key)
-        .bind(&row.incident_key)
-        .bind(&row.destination)
-        .bind(&row.kind)
-        .bind(row.created.0)
-        .bind(&row.body)
-        .execute(&mut *connection)
-        .await?;
+        post(connection, row).await?;
     }
     super::life::save(connection, effects).await?;
     super::gateway::save(connection, effects).await?;
@@ -295,6 +284,26 @@ async fn save_rest(
     honesty::save(connection, effects).await?;
     super::budgets::save(connection, &effects.budgets).await?;
     Ok(())
+}
+
+/// Puts a notification into the outbox; one whose key is there already stays as it is.
+pub(super) async fn post(
+    connection: &mut SqliteConnection,
+    row: &OutboxRow,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "insert into outbox (key, incident_key, destination, kind, created_ms, body) \
+         values ($1, $2, $3, $4, $5, $6) on conflict (key) do nothing",
+    )
+    .bind(&row.key)
+    .bind(&row.incident_key)
+    .bind(&row.destination)
+    .bind(&row.kind)
+    .bind(row.created.0)
+    .bind(&row.body)
+    .execute(&mut *connection)
+    .await
+    .map(drop)
 }
 
 async fn save_account(

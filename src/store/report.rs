@@ -7,7 +7,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
 use super::callers::{CallerTotal, Identity, names};
-use super::commit::OutboxRow;
+use super::commit::{OutboxRow, post};
 use super::owner::check_owner;
 use super::read::Reader;
 use super::sql::{SPLIT_COLUMNS, series_parts, split_at};
@@ -162,22 +162,6 @@ async fn save(connection: &mut SqliteConnection, tellings: &[Telling]) -> Result
     }
     sqlx::query("commit").execute(&mut *connection).await?;
     Ok(new)
-}
-
-async fn post(connection: &mut SqliteConnection, row: &OutboxRow) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "insert into outbox (key, incident_key, destination, kind, created_ms, body) \
-         values ($1, $2, $3, $4, $5, $6) on conflict (key) do nothing",
-    )
-    .bind(&row.key)
-    .bind(&row.incident_key)
-    .bind(&row.destination)
-    .bind(&row.kind)
-    .bind(row.created.0)
-    .bind(&row.body)
-    .execute(&mut *connection)
-    .await
-    .map(drop)
 }
 
 impl Reader {
