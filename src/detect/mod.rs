@@ -12,6 +12,7 @@ pub mod ceiling;
 pub mod lesson;
 pub mod network;
 pub mod outlook;
+pub mod score;
 pub mod seasonal;
 pub mod series;
 pub mod silence;
