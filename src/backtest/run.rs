@@ -1,0 +1,192 @@
+//! Closes every slot of every series in order, as the service does, on several threads.
+
+use std::panic::resume_unwind;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::thread::{self, ScopedJoinHandle};
+
+use super::track::{Layout, Series, Track};
+use crate::detect::baseline::as_float;
+use crate::detect::score::{Around, Memory, ScoreSettings, Verdict};
+
+/// A track, and how it is judged.
+#[derive(Debug, Clone)]
+pub struct Run<'a> {
+    /// What is judged.
+    pub track: &'a Track,
+    /// What the operator may set.
+    pub settings: ScoreSettings,
+    /// Threads, at least one; the results do not depend on them.
+    pub threads: usize,
+    /// The last slot; `None` for all of them.
+    pub until: Option<i64>,
+}
+
+/// A slot that was judged.
+#[derive(Debug, Clone, Copy)]
+pub struct Judged<'a> {
+    /// Its series.
+    pub series: &'a Series,
+    /// The place of the series in the track.
+    pub place: usize,
+    /// Which slot.
+    pub slot: i64,
+    /// What the detector says.
+    pub verdict: &'a Verdict,
+}
+
+/// A series with what is remembered of it and what the caller wants kept.
+struct Member<'a, T> {
+    place: usize,
+    series: &'a Series,
+    memory: Memory,
+    kept: Vec<T>,
+}
+
+/// A thread that owns a part of the series: it is told a slot with the share of series that fell in the
+/// one before, and tells how many fell in this one.
+struct Worker<'scope, 'a, T> {
+    orders: SyncSender<(i64, f64)>,
+    fallen: Receiver<i64>,
+    thread: ScopedJoinHandle<'scope, Vec<Member<'a, T>>>,
+}
+
+impl<'a> Run<'a> {
+    /// What `keep` makes of the judgements, series by series in the order of the track and each in the
+    /// order of slots. `progress` hears how many slots of all series have been judged.
+    pub fn keep<T: Send>(
+        &self,
+        keep: impl Fn(&Judged<'_>) -> Option<T> + Sync,
+        progress: &mut dyn FnMut(i64),
+    ) -> Vec<T> {
+        let mut members = match self.track.layout {
+            Layout::Attacks(_) => self.in_step(&keep, progress),
+            Layout::Values => self.apart(&keep, progress),
+        };
+        members.sort_by_key(|member| member.place);
+        members.into_iter().flat_map(|member| member.kept).collect()
+    }
+
+    /// Deployments of a fleet meet after every slot, because the share that has fallen bears on the
+    /// next one.
+    fn in_step<T: Send>(
+        &self,
+        keep: &(impl Fn(&Judged<'_>) -> Option<T> + Sync),
+        progress: &mut dyn FnMut(i64),
+    ) -> Vec<Member<'a, T>> {
+        let all = as_float(i64::try_from(self.track.series.len()).unwrap_or(i64::MAX));
+        let slots = self.track.series.first().map_or(0..0, |series| series.slots.clone());
+        let end = self.until.map_or(slots.end, |until| slots.end.min(until.saturating_add(1)));
+        thread::scope(|scope| {
+            let start = |members| {
+                let ((orders, ordered), (tell, fallen)) = (sync_channel(1), sync_channel(1));
+                let settings = self.settings;
+                let work = move || work(members, settings, &ordered, &tell, keep);
+                Worker { orders, fallen, thread: scope.spawn(work) }
+            };
+            let workers: Vec<Worker<'_, 'a, T>> = self.parts().into_iter().map(start).collect();
+            let (mut falling, mut judged) = (0.0, 0);
+            for slot in slots.start..end {
+                // A thread that is gone has panicked; joining says so.
+                let told = workers.iter().all(|worker| worker.orders.send((slot, falling)).is_ok());
+                let fallen: Option<i64> =
+                    workers.iter().map(|worker| worker.fallen.recv().ok()).sum();
+                let Some(fallen) = fallen.filter(|_| told) else { break };
+                falling = as_float(fallen) / all;
+                judged += i64::try_from(self.track.series.len()).unwrap_or(0);
+                progress(judged);
+            }
+            let ended = |worker: Worker<'_, 'a, T>| {
+                drop(worker.orders);
+                worker.thread.join().unwrap_or_else(|panic| resume_unwind(panic))
+            };
+            workers.into_iter().flat_map(ended).collect()
+        })
+    }
+
+    /// Series that have nothing to do with each other.
+    fn apart<T: Send>(
+        &self,
+        keep: &(impl Fn(&Judged<'_>) -> Option<T> + Sync),
+        progress: &mut dyn FnMut(i64),
+    ) -> Vec<Member<'a, T>> {
+        thread::scope(|scope| {
+            let (tell, told) = channel();
+            let start = |mut members: Vec<Member<'a, T>>| {
+                let (tell, until, settings): (Sender<i64>, _, _) =
+                    (tell.clone(), self.until, self.settings);
+                scope.spawn(move || {
+                    for member in &mut members {
+                        let slots = member.series.slots.clone();
+                        for slot in slots.start..slots.end.min(until.map_or(slots.end, |u| u + 1)) {
+                            member.close(slot, 0.0, &settings, keep);
+                        }
+                        if tell.send(slots.end - slots.start).is_err() {
+                            break;
+                        }
+                    }
+                    members
+                })
+            };
+            let threads: Vec<_> = self.parts().into_iter().map(start).collect();
+            drop(tell);
+            let mut judged = 0;
+            for slots in told {
+                judged += slots;
+                progress(judged);
+            }
+            let joined = threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            joined.flatten().collect()
+        })
+    }
+
+    /// The series dealt out to the threads, one after the other.
+    fn parts<T>(&self) -> Vec<Vec<Member<'a, T>>> {
+        let threads = self.threads.clamp(1, self.track.series.len().max(1));
+        let mut parts: Vec<Vec<Member<'a, T>>> = (0..threads).map(|_| Vec::new()).collect();
+        for (place, series) in self.track.series.iter().enumerate() {
+            let memory = Memory::new(series.grid);
+            if let Some(part) = parts.get_mut(place % threads) {
+                part.push(Member { place, series, memory, kept: Vec::new() });
+            }
+        }
+        parts
+    }
+}
+
+/// Closes slots as they are ordered, until nobody orders any more.
+fn work<'a, T>(
+    mut members: Vec<Member<'a, T>>,
+    settings: ScoreSettings,
+    ordered: &Receiver<(i64, f64)>,
+    tell: &SyncSender<i64>,
+    keep: &impl Fn(&Judged<'_>) -> Option<T>,
+) -> Vec<Member<'a, T>> {
+    while let Ok((slot, falling)) = ordered.recv() {
+        let close =
+            |member: &mut Member<'a, T>| i64::from(member.close(slot, falling, &settings, keep));
+        let fallen = members.iter_mut().map(close).sum();
+        if tell.send(fallen).is_err() {
+            break;
+        }
+    }
+    members
+}
+
+impl<T> Member<'_, T> {
+    /// Judges one slot; whether traffic has fallen.
+    fn close(
+        &mut self,
+        slot: i64,
+        falling: f64,
+        settings: &ScoreSettings,
+        keep: &impl Fn(&Judged<'_>) -> Option<T>,
+    ) -> bool {
+        let (seen, complete) = self.series.observed(slot);
+        let verdict = self.memory.close(slot, &seen, &Around { falling, complete }, settings);
+        let judged = Judged { series: self.series, place: self.place, slot, verdict: &verdict };
+        self.kept.extend(keep(&judged));
+        verdict.fallen
+    }
+}

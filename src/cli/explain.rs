@@ -1,0 +1,214 @@
+//! `tokenwatch explain`: why a slot was judged as it was.
+
+use serde_json::json;
+
+use super::backtest::{Input, Tuning, progress};
+use super::prices::table;
+use super::replay::printable;
+use super::{Exit, Format, print};
+use crate::backtest::{Layout, Track, noun, number, window, word};
+use crate::detect::score::{Grid, Part, Scored, Verdict};
+
+/// Prints the band, every part of the score and what an alert would have taken.
+///
+/// Everything up to the moment is judged first, all series of a fleet together, as `backtest` does.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    tokenwatch explain --data bench/dev --track fleet --series dep-007 --at 2055900\n  \
+    tokenwatch explain --file cpu.csv --at '2014-04-10 07:15:00' --format json")]
+pub(super) struct Args {
+    #[command(flatten)]
+    input: Input,
+    #[command(flatten)]
+    tuning: Tuning,
+    /// Which series; the only one of a file by default.
+    #[arg(long, required_unless_present = "file")]
+    series: Option<String>,
+    /// Moment of which the last closed slot is explained: seconds since slot 0 (of values: since 1970), the
+    /// text of a row, or RFC 3339.
+    #[arg(long, value_name = "T")]
+    at: String,
+    /// Form of the explanation.
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+}
+
+/// A judgement and what it is about, wherever it came from.
+struct Explained {
+    series: String,
+    /// When it could first be told.
+    timestamp: String,
+    grid: Grid,
+    verdict: Verdict,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
+    let mut track = args.input.open()?;
+    let Some((place, slot)) = find(&track, args)? else { return Ok(Exit::Usage) };
+    let place = alone(&mut track, place);
+    let bar = progress(track.slots());
+    let mut run = args.tuning.run(&track);
+    run.until = Some(slot);
+    let explained = run.keep(
+        |judged| {
+            (judged.place == place && judged.slot == slot).then(|| Explained {
+                series: judged.series.name.clone(),
+                timestamp: judged.series.timestamp(slot).unwrap_or_else(|| args.at.clone()),
+                grid: judged.series.grid,
+                verdict: judged.verdict.clone(),
+            })
+        },
+        &mut |judged| bar.set_position(u64::try_from(judged).unwrap_or(0)),
+    );
+    bar.finish_and_clear();
+    for explained in explained {
+        print(&match args.format {
+            Format::Table => explained.to_text(),
+            Format::Json => format!("{}\n", explained.to_json()),
+        })?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// Place and slot that are asked for; `None` after it was told that there is none.
+fn find(track: &Track, args: &Args) -> anyhow::Result<Option<(usize, i64)>> {
+    let wanted = |name: &str| args.series.as_deref().is_none_or(|series| series == name);
+    let found = track.series.iter().enumerate().find(|(_, series)| wanted(&series.name));
+    let Some((place, series)) = found else {
+        let name = args.series.as_deref().unwrap_or_default();
+        let known: Vec<&str> =
+            track.series.iter().take(5).map(|series| series.name.as_str()).collect();
+        let known = known.join(", ");
+        return tell(&format!("no series {name:?} among {} such as {known}", track.series.len()));
+    };
+    match series.slot_at(&args.at) {
+        Some(slot) => Ok(Some((place, slot))),
+        None => {
+            let first = series.timestamp(series.slots.start).unwrap_or_default();
+            let last = series.timestamp(series.slots.end - 1).unwrap_or_default();
+            tell(&format!(
+                "nothing of {:?} had closed at {:?}: write a moment from {first} to {last}",
+                series.name, args.at
+            ))
+        }
+    }
+}
+
+/// A word to who called wrongly.
+fn tell<T>(text: &str) -> anyhow::Result<Option<T>> {
+    use std::io::Write as _;
+    writeln!(std::io::stderr(), "error: {}", printable(text))?;
+    Ok(None)
+}
+
+/// Leaves out series that do not bear on the one at `place`; its new place.
+fn alone(track: &mut Track, place: usize) -> usize {
+    match track.layout {
+        Layout::Attacks(_) => place,
+        Layout::Values => {
+            track.series = track.series.drain(..).skip(place).take(1).collect();
+            0
+        }
+    }
+}
+
+impl Explained {
+    fn to_text(&self) -> String {
+        let score = self.verdict.score();
+        let fires = if score >= 1.0 { "an alert" } else { "no alert" };
+        let (series, at) = (printable(&self.series), printable(&self.timestamp));
+        let length = window(1, self.grid);
+        let mut text = format!("{series} at {at}, slots of {length}: score {score:.3}, {fires}\n");
+        if self.verdict.parts.is_empty() {
+            text.push_str("\nnothing could be judged: too little was seen before\n");
+            return text;
+        }
+        let head = ["part", "window", "observed", "expected", "low", "high", "score", "counts"];
+        let mut table = table(&head, &[1, 2, 3, 4, 5, 6]);
+        for part in &self.verdict.parts {
+            table.add_row([
+                word(part.part).to_owned(),
+                window(part.slots, self.grid),
+                number(part.observed),
+                number(part.expected),
+                number(part.low),
+                number(part.high),
+                format!("{:.3}", part.score),
+                noun(part.part).to_owned(),
+            ]);
+        }
+        text.push_str(&format!("\n{table}\n"));
+        if let Some(top) = self.verdict.parts.first() {
+            text.push_str(&format!("\n{}\n", needed(top, self.grid)));
+        }
+        text
+    }
+
+    fn to_json(&self) -> serde_json::Value {
+        let part = |part: &Scored| {
+            json!({
+                "part": word(part.part),
+                "window_s": part.slots.saturating_mul(self.grid.slot_seconds),
+                "counts": noun(part.part),
+                "observed": part.observed,
+                "expected": part.expected,
+                "low": part.low,
+                "high": part.high.is_finite().then_some(part.high),
+                "score": part.score,
+            })
+        };
+        json!({
+            "series": self.series,
+            "timestamp": self.timestamp,
+            "slot_s": self.grid.slot_seconds,
+            "score": self.verdict.score(),
+            "fires": self.verdict.score() >= 1.0,
+            "fallen": self.verdict.fallen,
+            "parts": self.verdict.parts.iter().map(part).collect::<Vec<_>>(),
+            "needed": self.verdict.parts.first().map(limit),
+        })
+    }
+}
+
+/// The value of a part from which on it fires.
+const fn limit(top: &Scored) -> f64 {
+    match top.part {
+        Part::Drop => top.low,
+        Part::Tokens
+        | Part::Calls
+        | Part::Callers
+        | Part::Concentration
+        | Part::Size
+        | Part::Extreme
+        | Part::Drift
+        | Part::Wake
+        | Part::Fresh
+        | Part::Silence
+        | Part::Errors => top.high,
+    }
+}
+
+/// What an alert takes, or would have taken, as a sentence.
+fn needed(top: &Scored, grid: Grid) -> String {
+    let side = match top.part {
+        Part::Drop => "no more than",
+        Part::Tokens
+        | Part::Calls
+        | Part::Callers
+        | Part::Concentration
+        | Part::Size
+        | Part::Extreme
+        | Part::Drift
+        | Part::Wake
+        | Part::Fresh
+        | Part::Silence
+        | Part::Errors => "at least",
+    };
+    format!(
+        "an alert takes {side} {} {} in {}; {} were seen",
+        number(limit(top)),
+        noun(top.part),
+        window(top.slots, grid),
+        number(top.observed)
+    )
+}
