@@ -36,7 +36,8 @@ pub(super) struct Row {
     pub(super) at_ms: i64,
     /// Whether people say that it is anomalous; `None` where nobody says anything.
     pub(super) label: Option<bool>,
-    value: f64,
+    /// `None` where nothing was measured: a gap.
+    value: Option<f64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -96,19 +97,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<Series>, Problems> {
     let mut places: HashMap<String, usize> = HashMap::new();
     let mut found: Vec<(String, Vec<Row>)> = Vec::new();
     while table.next() {
-        // What was not measured is a gap.
-        if table.text(1).is_empty() {
-            continue;
-        }
-        let timestamp = table.text(0).to_owned();
-        let Some(at_ms) = time::parse(&timestamp) else {
-            let message = format!("{timestamp:?} is no time");
-            table.wrong(0, message, "write a time such as 2026-10-01 12:00:00");
-            continue;
-        };
-        let Some(value) = table.number(1) else { continue };
-        let label = Some(table.text(3)).filter(|label| !label.is_empty()).map(|label| label == "1");
-        let row = Row { timestamp, at_ms, label, value };
+        let Some(row) = row(&mut table) else { continue };
         let name = if table.text(2).is_empty() { &*alone } else { table.text(2) };
         match places.get(name).and_then(|place| found.get_mut(*place)) {
             Some((_, rows)) => rows.push(row),
@@ -123,6 +112,19 @@ pub(super) fn read(path: &Path) -> Result<Vec<Series>, Problems> {
         return Err(at_start(path, "no rows".to_owned(), "write a row for every value"));
     }
     found.into_iter().map(|(name, rows)| series(path, name, rows)).collect()
+}
+
+/// The row a table is at; `None` after a problem was noted.
+fn row(table: &mut Table) -> Option<Row> {
+    let timestamp = table.text(0).to_owned();
+    let Some(at_ms) = time::parse(&timestamp) else {
+        let message = format!("{timestamp:?} is no time");
+        table.wrong(0, message, "write a time such as 2026-10-01 12:00:00");
+        return None;
+    };
+    let value = if table.text(1).is_empty() { None } else { Some(table.number(1)?) };
+    let label = Some(table.text(3)).filter(|label| !label.is_empty()).map(|label| label == "1");
+    Some(Row { timestamp, at_ms, label, value })
 }
 
 fn series(path: &Path, name: String, rows: Vec<Row>) -> Result<Series, Problems> {
@@ -157,6 +159,7 @@ fn points(rows: &[Row], grid: Grid) -> Vec<Point> {
     let mut points: Vec<Point> = Vec::with_capacity(rows.len());
     let mut lowest = 0.0_f64;
     for (row, Row { at_ms, value, .. }) in rows.iter().enumerate() {
+        let Some(value) = value else { continue };
         lowest = lowest.min(*value);
         let last = points.last_mut();
         let slot = at_ms.div_euclid(grid.slot_seconds * 1_000);
@@ -174,13 +177,13 @@ fn points(rows: &[Row], grid: Grid) -> Vec<Point> {
 mod tests {
     use super::*;
 
-    fn row(at_s: i64, value: f64) -> Row {
-        Row { timestamp: at_s.to_string(), at_ms: at_s * 1_000, label: None, value }
+    fn seen(at_s: i64, value: f64) -> Row {
+        Row { timestamp: at_s.to_string(), at_ms: at_s * 1_000, label: None, value: Some(value) }
     }
 
     #[track_caller]
     fn check(rows: &[(i64, f64)], length: i64, expected: &[(i64, f64, usize)]) {
-        let rows: Vec<Row> = rows.iter().map(|(at, value)| row(*at, *value)).collect();
+        let rows: Vec<Row> = rows.iter().map(|(at, value)| seen(*at, *value)).collect();
         let grid = grid(&rows);
         assert_eq!(grid.slot_seconds, length);
         let points = points(&rows, grid);
