@@ -63,7 +63,7 @@ impl Alert {
             expected: top.expected,
             low: top.low,
             high: top.high,
-            reason: reason(top, judged.series.grid),
+            reason: reason(top, judged.series.nouns()(top.part), judged.series.grid),
         })
     }
 
@@ -106,7 +106,7 @@ pub const fn word(part: Part) -> &'static str {
 
 /// What a part counts, in the plural.
 #[must_use]
-pub const fn noun(part: Part) -> &'static str {
+pub(super) const fn noun(part: Part) -> &'static str {
     match part {
         Part::Tokens | Part::Extreme | Part::Wake => "tokens",
         Part::Calls | Part::Drop => "calls",
@@ -133,8 +133,8 @@ pub fn window(slots: i64, grid: Grid) -> String {
 }
 
 /// A score's highest part as a sentence.
-fn reason(top: &Scored, grid: Grid) -> String {
-    let (what, length) = (noun(top.part), window(top.slots, grid));
+fn reason(top: &Scored, what: &str, grid: Grid) -> String {
+    let length = window(top.slots, grid);
     let normal = match top.part {
         Part::Drop => format!("no fewer than {}", number(top.low)),
         Part::Tokens
@@ -212,10 +212,13 @@ mod tests {
             high: 120_000.0,
         };
         assert_eq!(
-            reason(&top, Grid::FIVE_MINUTES),
+            reason(&top, noun(top.part), Grid::FIVE_MINUTES),
             "812,000 tokens in 1h: 54,000 were expected, no more than 120,000 are normal."
         );
         let drop = Scored { part: Part::Drop, observed: 3.0, low: 40.0, ..top };
-        assert!(reason(&drop, Grid::FIVE_MINUTES).ends_with("no fewer than 40 are normal."));
+        assert!(
+            reason(&drop, noun(drop.part), Grid::FIVE_MINUTES)
+                .ends_with("no fewer than 40 are normal.")
+        );
     }
 }

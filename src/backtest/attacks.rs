@@ -13,8 +13,6 @@ use crate::problem::{Findings, Problems};
 
 /// Most series of a track.
 const MAX_SERIES: usize = 100_000;
-/// Most rows of a table; one takes 40 bytes.
-const MAX_ROWS: usize = 100_000_000;
 /// Seconds in an hour and in a day.
 const HOUR_S: i64 = 3_600;
 const DAY_S: i64 = 24 * HOUR_S;
@@ -34,6 +32,9 @@ pub struct Info {
     pub score_to: i64,
 }
 
+/// USD of a million prompt and of a million generated tokens.
+type Price = (f64, f64);
+
 /// Traffic of one deployment.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Traffic {
@@ -41,8 +42,7 @@ pub struct Traffic {
     rows: Vec<Row>,
     /// The same of callers first seen within a day; `None` where nobody knows them.
     fresh: Option<Vec<Row>>,
-    /// USD of a million prompt and of a million generated tokens.
-    price: (f64, f64),
+    price: Price,
     /// The first slot of the track with callers: before it nobody knows them.
     callers_from: Option<i64>,
 }
@@ -164,19 +164,19 @@ fn info(path: &Path) -> Result<Info, Problems> {
 }
 
 /// Name and price of every series.
-fn prices(path: &Path) -> Result<Vec<(String, (f64, f64))>, Problems> {
+fn prices(path: &Path) -> Result<Vec<(String, Price)>, Problems> {
     let mut table = Table::open(path, &["series", "usd_in", "usd_out"], 1)?;
-    let mut names: Vec<(String, (f64, f64))> = Vec::new();
+    let mut names: Vec<(String, Price)> = Vec::new();
     let mut known = HashMap::new();
     while table.next() {
         let name = table.text(0).to_owned();
         let (Some(input), Some(output)) = (table.amount(1), table.amount(2)) else { continue };
         if names.len() == MAX_SERIES {
-            table.wrong(0, format!("more than {MAX_SERIES} series"), "split the track");
+            table.wrong(0, &format!("more than {MAX_SERIES} series"), "split the track");
             break;
         }
         if known.insert(name.clone(), ()).is_some() {
-            table.wrong(0, format!("{name:?} stands twice"), "give each series one row");
+            table.wrong(0, &format!("{name:?} stands twice"), "give each series one row");
             continue;
         }
         names.push((name, (input, output)));
@@ -198,19 +198,13 @@ fn rows(
 ) -> Result<Vec<Vec<Row>>, Problems> {
     let mut table = Table::open(path, &columns, 5)?;
     let mut found: Vec<Vec<Row>> = vec![Vec::new(); places.len()];
-    let mut count = 0;
     while table.next() {
         let place = places.get(table.text(0)).copied();
         let Some(series) = place.and_then(|place| found.get_mut(place)) else {
             let message = format!("{:?} is not in the meta file", table.text(0));
-            table.wrong(0, message, "give it a row there, with its prices");
+            table.wrong(0, &message, "give it a row there, with its prices");
             continue;
         };
-        count += 1;
-        if count > MAX_ROWS {
-            table.wrong(0, format!("more than {MAX_ROWS} rows"), "split the track");
-            break;
-        }
         let slot = table.whole(1, 0..=slots - 1);
         let [calls, input, output, callers] = [2, 3, 4, 5].map(|column| table.amount(column));
         if let (Some(slot), Some(calls), Some(input), Some(output), Some(callers)) =
@@ -218,7 +212,7 @@ fn rows(
         {
             if series.last().is_some_and(|last| last.slot >= slot) {
                 let message = format!("slot {slot} does not come after the one before");
-                table.wrong(1, message, "sort the rows of a series by slot, one row for each");
+                table.wrong(1, &message, "sort the rows of a series by slot, one row for each");
                 continue;
             }
             series.push(Row { slot, calls, input, output, callers });

@@ -12,6 +12,8 @@ use crate::problem::{Problem, Problems};
 
 /// Problems of one file that are told; the others are counted in the last one.
 const MAX_PROBLEMS: usize = 20;
+/// Most rows of a table; a row of traffic takes 40 bytes of memory.
+const MAX_ROWS: u64 = 100_000_000;
 /// Characters of a row that are shown beside a problem.
 const MAX_SHOWN: usize = 120;
 /// Largest value of a cell. Sums of a year of it still fit into the 53 bits of a float.
@@ -25,6 +27,7 @@ pub(super) struct Table {
     columns: Vec<Option<usize>>,
     width: usize,
     row: ByteRecord,
+    rows: u64,
     problems: Vec<Problem>,
     untold: usize,
 }
@@ -51,6 +54,7 @@ impl Table {
             columns: places,
             width: names.len(),
             row: heading,
+            rows: 0,
             problems: Vec::new(),
             untold: 0,
         };
@@ -60,7 +64,7 @@ impl Table {
         if !absent.is_empty() {
             let message = format!("the heading lacks {}", absent.join(", "));
             let mend = format!("begin the file with the line {}", columns.join(","));
-            table.report(0, message, mend);
+            table.report(0, &message, &mend);
             return Err(Problems(table.problems));
         }
         Ok(table)
@@ -71,11 +75,19 @@ impl Table {
         loop {
             match self.reader.read_byte_record(&mut self.row) {
                 Ok(false) => return false,
-                Ok(true) if self.row.len() == self.width => return true,
+                Ok(true) if self.rows == MAX_ROWS => {
+                    let message = format!("more than {MAX_ROWS} rows");
+                    self.report(0, &message, "split the track");
+                    return false;
+                }
+                Ok(true) if self.row.len() == self.width => {
+                    self.rows += 1;
+                    return true;
+                }
                 Ok(true) => {
                     let message =
                         format!("{} cells where the heading has {}", self.row.len(), self.width);
-                    self.report(0, message, "give the row one cell for each column".to_owned());
+                    self.report(0, &message, "give the row one cell for each column");
                 }
                 Err(error) => {
                     let mut problems = damaged(Path::new(&self.file), &error).0;
@@ -110,15 +122,15 @@ impl Table {
         if read.is_none() {
             let message = format!("{:?} is no whole number in range", self.text(column));
             let mend = format!("write a whole number from {} to {}", range.start(), range.end());
-            self.wrong(column, message, mend);
+            self.wrong(column, &message, &mend);
         }
         read
     }
 
     /// Notes a problem of a cell.
-    pub(super) fn wrong(&mut self, column: usize, message: String, mend: impl Into<String>) {
+    pub(super) fn wrong(&mut self, column: usize, message: &str, mend: &str) {
         let place = self.columns.get(column).copied().flatten().unwrap_or(0);
-        self.report(place, message, mend.into());
+        self.report(place, message, mend);
     }
 
     /// The end: all problems noted, if there are any.
@@ -134,7 +146,7 @@ impl Table {
         if read.is_none() {
             let message = format!("{:?} is no number in range", self.text(column));
             let mend = format!("write a number from {:e} to {:e}", range.start(), range.end());
-            self.wrong(column, message, mend);
+            self.wrong(column, &message, &mend);
         }
         read
     }
@@ -145,7 +157,7 @@ impl Table {
     }
 
     /// Notes a problem of the cell at `place` in the row.
-    fn report(&mut self, place: usize, message: String, mend: String) {
+    fn report(&mut self, place: usize, message: &str, mend: &str) {
         if self.problems.len() == MAX_PROBLEMS {
             self.untold += 1;
             return;
@@ -159,7 +171,7 @@ impl Table {
             line: usize::try_from(line).unwrap_or(usize::MAX),
             column: before + 1,
             message: printable(message.as_bytes()),
-            mend,
+            mend: mend.to_owned(),
             source: cells.join(",").chars().take(MAX_SHOWN.max(before + width)).collect(),
             width: width.max(1),
         });

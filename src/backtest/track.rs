@@ -3,10 +3,11 @@
 use std::ops::Range;
 use std::path::Path;
 
+use super::alert::noun;
 use super::attacks::{self, Info, Traffic};
 use super::table::{Table, find};
 use super::values::{self, Values};
-use crate::detect::score::{Grid, Observed};
+use crate::detect::score::{Grid, Observed, Part};
 use crate::problem::Problems;
 
 /// Most slots of one series: seven years of minutes.
@@ -110,6 +111,15 @@ impl Series {
         match &self.rows {
             Rows::Traffic(_) => Some(((slot + 1) * self.grid.slot_seconds).to_string()),
             Rows::Values(values) => values.timestamp(slot).map(str::to_owned),
+        }
+    }
+
+    /// What the parts of a score count here, in the plural.
+    #[must_use]
+    pub fn nouns(&self) -> fn(Part) -> &'static str {
+        match &self.rows {
+            Rows::Traffic(_) => noun,
+            Rows::Values(_) => |_| "units",
         }
     }
 

@@ -119,7 +119,7 @@ fn row(table: &mut Table) -> Option<Row> {
     let timestamp = table.text(0).to_owned();
     let Some(at_ms) = time::parse(&timestamp) else {
         let message = format!("{timestamp:?} is no time");
-        table.wrong(0, message, "write a time such as 2026-10-01 12:00:00");
+        table.wrong(0, &message, "write a time such as 2026-10-01 12:00:00");
         return None;
     };
     let value = if table.text(1).is_empty() { None } else { Some(table.number(1)?) };

@@ -6,7 +6,7 @@ use super::backtest::{Input, Tuning, progress};
 use super::prices::table;
 use super::replay::printable;
 use super::{Exit, Format, print};
-use crate::backtest::{Layout, Track, noun, number, window, word};
+use crate::backtest::{Layout, Track, number, window, word};
 use crate::detect::score::{Grid, Part, Scored, Verdict};
 
 /// Prints the band, every part of the score and what an alert would have taken.
@@ -40,6 +40,8 @@ struct Explained {
     timestamp: String,
     grid: Grid,
     verdict: Verdict,
+    /// What its parts count.
+    nouns: fn(Part) -> &'static str,
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
@@ -56,6 +58,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
                 timestamp: judged.series.timestamp(slot).unwrap_or_else(|| args.at.clone()),
                 grid: judged.series.grid,
                 verdict: judged.verdict.clone(),
+                nouns: judged.series.nouns(),
             })
         },
         &mut |judged| bar.set_position(u64::try_from(judged).unwrap_or(0)),
@@ -134,12 +137,12 @@ impl Explained {
                 number(part.low),
                 number(part.high),
                 format!("{:.3}", part.score),
-                noun(part.part).to_owned(),
+                (self.nouns)(part.part).to_owned(),
             ]);
         }
         text.push_str(&format!("\n{table}\n"));
         if let Some(top) = self.verdict.parts.first() {
-            text.push_str(&format!("\n{}\n", needed(top, self.grid)));
+            text.push_str(&format!("\n{}\n", needed(top, (self.nouns)(top.part), self.grid)));
         }
         text
     }
@@ -149,7 +152,7 @@ impl Explained {
             json!({
                 "part": word(part.part),
                 "window_s": part.slots.saturating_mul(self.grid.slot_seconds),
-                "counts": noun(part.part),
+                "counts": (self.nouns)(part.part),
                 "observed": part.observed,
                 "expected": part.expected,
                 "low": part.low,
@@ -189,7 +192,7 @@ const fn limit(top: &Scored) -> f64 {
 }
 
 /// What an alert takes, or would have taken, as a sentence.
-fn needed(top: &Scored, grid: Grid) -> String {
+fn needed(top: &Scored, what: &str, grid: Grid) -> String {
     let side = match top.part {
         Part::Drop => "no more than",
         Part::Tokens
@@ -205,9 +208,8 @@ fn needed(top: &Scored, grid: Grid) -> String {
         | Part::Errors => "at least",
     };
     format!(
-        "an alert takes {side} {} {} in {}; {} were seen",
+        "an alert takes {side} {} {what} in {}; {} were seen",
         number(limit(top)),
-        noun(top.part),
         window(top.slots, grid),
         number(top.observed)
     )

@@ -9,6 +9,7 @@ use serde_json::Value;
 use tokenwatch::backtest::score::nab::{NabExam, PROFILES};
 use tokenwatch::backtest::score::{Exam, Marks, moments, msft};
 use tokenwatch::backtest::{Alert, Layout, Track};
+use tokenwatch::detect::score::Fresh;
 
 use crate::harness::{Folder, Ran, run};
 use crate::quality::data;
@@ -187,6 +188,37 @@ fn score_prints_what_was_found() {
     let marks: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(marks.pointer("/at_1/recall").and_then(Value::as_f64), Some(1.0), "{json}");
     assert_eq!(marks.pointer("/at_1/minutes_to_detect_median").and_then(Value::as_f64), Some(5.0));
+}
+
+#[test]
+fn callers_and_their_new_part_are_unknown_until_somebody_tells_them() {
+    let folder = Folder::new();
+    fleet(&folder, SLOTS, |value| value);
+    let observed = |series: usize, slot: i64| {
+        let track = Track::open(Path::new(&folder.path("")), "small").unwrap();
+        track.series.get(series).unwrap().observed(slot).0
+    };
+    let seen = observed(0, 100);
+    assert_eq!((seen.callers, seen.fresh), (Some(3.0), None));
+    // 23 calls; 700 prompt and 90 generated tokens each, at 2 and 8 USD a million.
+    assert_eq!((seen.calls, seen.tokens()), (23.0, 23.0 * 790.0));
+    near(seen.usd, 23.0 * (1_400.0 + 720.0) / 1e6);
+    // The nights before the first caller: nobody knows; after it, none came.
+    assert_eq!(observed(0, 10).callers, None);
+    assert_eq!(observed(4, 100).callers, Some(0.0));
+    near(observed(3, 100).usd, 0.0);
+
+    let fresh = "series,slot,calls,tokens_in,tokens_out,callers\ndep-0,100,4,1000,500,2\n";
+    folder.write("small_fresh.csv", fresh.as_bytes());
+    let new = observed(0, 100).fresh.unwrap();
+    assert_eq!((new.calls, new.tokens, new.callers), (4.0, 1_500.0, 2.0));
+    near(new.usd, 0.006);
+    assert_eq!(observed(0, 101).fresh, Some(Fresh::default()));
+    assert_eq!(observed(4, 100).fresh, Some(Fresh::default()));
+
+    let track = Track::open(&data(), "servegen").unwrap();
+    let callers = track.series.iter().map(|series| series.observed(2_000).0.callers);
+    assert!(callers.into_iter().all(|callers| callers.is_none()));
 }
 
 /// What is told of a small fleet with one file written anew, and nothing on standard output.

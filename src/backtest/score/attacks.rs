@@ -275,7 +275,7 @@ fn labels(path: &Path) -> Result<BTreeMap<String, Vec<Event>>, Problems> {
             "neutral" => Some(false),
             other => {
                 let message = format!("{other:?} is no kind of event");
-                table.wrong(4, message, "write attack or neutral");
+                table.wrong(4, &message, "write attack or neutral");
                 None
             }
         };

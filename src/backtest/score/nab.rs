@@ -1,6 +1,7 @@
-//! The Numenta Anomaly Benchmark's score: what an alert is worth falls with its distance from the
-//! beginning of a labelled window (Lavin and Ahmad 2015, "Evaluating Real-time Anomaly Detection
-//! Algorithms: the Numenta Anomaly Benchmark").
+//! The score of the Numenta Anomaly Benchmark, by labelled windows.
+//!
+//! What an alert is worth falls with its distance from the beginning of its window (Lavin and Ahmad 2015,
+//! "Evaluating Real-time Anomaly Detection Algorithms: the Numenta Anomaly Benchmark").
 
 use std::collections::BTreeMap;
 use std::path::Path;

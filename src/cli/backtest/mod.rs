@@ -24,8 +24,8 @@ const MIN_SCORE: f64 = 0.5;
 
 /// Runs recorded series through the detector and writes its alerts.
 ///
-/// A folder holds TRACK.csv or TRACK.csv.gz: rows of `series,slot,requests,tokens_in,tokens_out,callers`
-/// with TRACK_meta.csv (prices) and TRACK_info.json (length of slots), or rows of
+/// A folder holds `TRACK.csv` or `TRACK.csv.gz`: rows of `series,slot,requests,tokens_in,tokens_out,callers`
+/// with `TRACK_meta.csv` (prices) and `TRACK_info.json` (length of slots), or rows of
 /// `series,timestamp,value`. Every slot is judged by what came before it; a score of 1 fires.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
@@ -94,15 +94,15 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     });
     // Labels first: a wrong file is told before the work and not after it.
     let labels = match (&args.input.data, args.score) {
-        (Some(folder), true) => Some((folder, marks::of(folder, &track, &[]).map_err(refusal)?)),
+        (Some(folder), true) => {
+            Some((folder, marks::of(folder, &track, &[]).map_err(|problems| refusal(&problems))?))
+        }
         _ => None,
     };
     let mut out = args.out.as_deref().map(create).transpose()?;
     let bar = progress(track.slots());
-    let alerts =
-        args.tuning.run(&track).keep(|judged| Alert::of(judged, min_score), &mut |judged| {
-            bar.set_position(u64::try_from(judged).unwrap_or(0))
-        });
+    let mut told = |judged| bar.set_position(u64::try_from(judged).unwrap_or(0));
+    let alerts = args.tuning.run(&track).keep(|judged| Alert::of(judged, min_score), &mut told);
     bar.finish_and_clear();
     if let Some((path, file)) = &mut out {
         write(&alerts, args.format, file)
@@ -114,7 +114,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         print(&String::from_utf8(text)?)?;
     }
     if let Some((folder, _)) = labels {
-        let marks = marks::of(folder, &track, &alerts).map_err(refusal)?;
+        let marks = marks::of(folder, &track, &alerts).map_err(|problems| refusal(&problems))?;
         print(&match args.format {
             Form::Csv => marks.to_table(),
             Form::Json => format!("{}\n", marks.to_json()),
@@ -129,8 +129,10 @@ impl Input {
     /// The series chosen.
     pub(super) fn open(&self) -> anyhow::Result<Track> {
         match (&self.data, &self.track, &self.file) {
-            (Some(folder), Some(name), _) => Track::open(folder, name).map_err(refusal),
-            (_, _, Some(path)) => Track::open_file(path).map_err(refusal),
+            (Some(folder), Some(name), _) => {
+                Track::open(folder, name).map_err(|problems| refusal(&problems))
+            }
+            (_, _, Some(path)) => Track::open_file(path).map_err(|problems| refusal(&problems)),
             (Some(_) | None, _, None) => anyhow::bail!("name --data with --track, or --file"),
         }
     }
@@ -152,7 +154,7 @@ fn positive(text: &str) -> Result<f64, String> {
 }
 
 /// All problems as the last word of the command.
-fn refusal(problems: Problems) -> anyhow::Error {
+fn refusal(problems: &Problems) -> anyhow::Error {
     let count = problems.0.len();
     anyhow::anyhow!("{count} problem(s) with the data; nothing was started\n{problems}")
 }
