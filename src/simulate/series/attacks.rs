@@ -24,7 +24,7 @@ pub(super) enum Attack {
     Growth,
 }
 
-/// How many of each in 200 deployments. Those that last come first, while there is room for them.
+/// How many of each in 200 deployments.
 pub(super) const COUNTS: [(Attack, usize); 13] = [
     (Attack::SlowRamp, 16),
     (Attack::LowSlow, 16),
@@ -101,11 +101,6 @@ impl Attack {
             Self::Growth => draws.between((1.5, 2.5)),
         }
     }
-
-    /// Lasts for days, so nothing else happens to its deployment.
-    const fn lasts(self) -> bool {
-        matches!(self, Self::SlowRamp | Self::LowSlow | Self::Growth)
-    }
 }
 
 impl Plot for Attack {
@@ -118,6 +113,10 @@ impl Plot for Attack {
             moment(settings, self.lengths(), draws)
         };
         Planned { what: self, from, until, magnitude }
+    }
+
+    fn lasts(self) -> bool {
+        matches!(self, Self::SlowRamp | Self::LowSlow | Self::Growth)
     }
 
     fn fits(self, profile: Profile, there: &[Planned<Self>]) -> bool {

@@ -79,6 +79,10 @@ impl Plot for Deed {
         Planned { what: self, from, until, magnitude }
     }
 
+    fn lasts(self) -> bool {
+        false
+    }
+
     fn fits(self, profile: Profile, _: &[Planned<Self>]) -> bool {
         matches!(profile, Profile::Business | Profile::Consumer | Profile::Flat)
     }
@@ -151,7 +155,7 @@ impl<'a> Callers<'a> {
             (0..settings.deployments).map(|_| settings.profile_at(draws.unit())).collect();
         let holidays = Holidays::draw(settings, &mut draws);
         let wanted = wanted(&COUNTS, settings.deployments);
-        let plan = place_all(&wanted, &profiles, settings, &mut draws);
+        let plan = place_all(wanted, &profiles, settings, &mut draws);
         Self { settings, profiles, holidays, plan }
     }
 

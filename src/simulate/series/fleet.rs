@@ -23,7 +23,7 @@ impl<'a> Fleet<'a> {
             (0..settings.deployments).map(|_| settings.profile_at(draws.unit())).collect();
         let holidays = Holidays::draw(settings, &mut draws);
         let wanted = wanted(&COUNTS, settings.deployments);
-        let plan = place_all(&wanted, &profiles, settings, &mut draws);
+        let plan = place_all(wanted, &profiles, settings, &mut draws);
         Self { settings, profiles, holidays, plan }
     }
 

@@ -29,6 +29,9 @@ pub(super) trait Plot: Copy {
     /// Moment, length and strength.
     fn draw(self, settings: &Settings, draws: &mut Draws) -> Planned<Self>;
 
+    /// Needs a deployment of its own, so it is placed while there are some.
+    fn lasts(self) -> bool;
+
     /// Whether it can happen to such a deployment beside what is planned there.
     fn fits(self, profile: Profile, there: &[Planned<Self>]) -> bool;
 }
@@ -42,13 +45,16 @@ pub(super) fn wanted<A: Copy>(counts: &[(A, usize)], deployments: usize) -> Vec<
     list.collect()
 }
 
-/// Places events one after another; by deployment, each by beginning.
+/// Places events one after another, in random order after those that last, so that no kind is left
+/// with what others do not fit into. By deployment, each by beginning.
 pub(super) fn place_all<A: Plot>(
-    wanted: &[A],
+    mut wanted: Vec<A>,
     profiles: &[Profile],
     settings: &Settings,
     draws: &mut Draws,
 ) -> Vec<Vec<Planned<A>>> {
+    draws.shuffle(&mut wanted);
+    wanted.sort_by_key(|what| !what.lasts());
     let mut plan: Vec<Vec<Planned<A>>> = profiles.iter().map(|_| Vec::new()).collect();
     for what in wanted {
         for _ in 0..TRIES {

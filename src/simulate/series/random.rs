@@ -51,6 +51,11 @@ impl Draws {
         self.unit() < probability
     }
 
+    /// A random order.
+    pub(super) fn shuffle<T>(&mut self, list: &mut [T]) {
+        self.random.shuffle(list);
+    }
+
     /// Standard normal (polar method; Marsaglia & Bray 1964).
     pub(super) fn normal(&mut self) -> f64 {
         if let Some(spare) = self.spare.take() {

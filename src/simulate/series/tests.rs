@@ -33,18 +33,14 @@ fn mean(slots: &[Slot], of: impl Fn(&Slot) -> u64) -> f64 {
     slots.iter().map(|slot| float(of(slot))).sum::<f64>() / real(slots.len().max(1))
 }
 
-/// What the same weekly hours of the warm-up's last two weeks had, beside the span's own mean.
+/// The mean of the event's span, and of the same hours of the week in the warm-up, where nothing was
+/// injected.
 fn against_usual(series: &Series, event: Event, of: impl Fn(&Slot) -> u64 + Copy) -> (f64, f64) {
-    let week = 7 * DAY;
     let inside = mean(&series.slots[event.from..event.until], of);
-    // Whole weeks back into the warm-up, where nothing was injected.
-    let mut usual = Vec::new();
-    for back in 1..=4 {
-        let (from, until) = (event.from - back * week, event.until - back * week);
-        if until <= 21 * DAY {
-            usual.push(mean(&series.slots[from..until], of));
-        }
-    }
+    let weeks = (1..=4).map(|weeks| weeks * 7 * DAY).filter(|back| *back <= event.from);
+    let spans = weeks.map(|back| event.from - back..event.until - back);
+    let spans = spans.filter(|span| span.end <= 21 * DAY);
+    let usual: Vec<f64> = spans.map(|span| mean(&series.slots[span], of)).collect();
     (inside, usual.iter().sum::<f64>() / real(usual.len()))
 }
 
