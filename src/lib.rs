@@ -40,7 +40,7 @@
 //! | [`problem`] | what is wrong with a file that a person wrote: where, and how to mend it |
 //! | [`azure`] | who we are to Entra ID, and a modest and patient client of Azure's REST APIs |
 //! | [`failpoint`] | named places where crash tests stop the process; empty in a release |
-//! | [`simulate`] | Azure's records with exact truth: test oracle and load |
+//! | [`simulate`] | Azure's records with exact truth, and labelled [series](simulate::series): test oracle and load |
 //! | [`backtest`] | recorded series through the detector, and how good its alerts were |
 //! | [`files`] | reads what [`known`] is made of, again when it changes, and keeps the last good copy |
 //! | [`report`] | the weekly spend report: rows gathered, blocks computed, rendered for people and programs |

@@ -6,6 +6,8 @@ use tokenwatch::backtest::score::{Exam, Marks, moments};
 use tokenwatch::backtest::{Alert, Layout, Run, Track};
 use tokenwatch::detect::score::ScoreSettings;
 
+use crate::harness::{Folder, run};
+
 /// How far recall may fall and the realised rate rise without a word in the record.
 const TOLERANCE: f64 = 0.02;
 /// Where recall and rates are recorded, and the heading of the table.
@@ -26,6 +28,14 @@ struct Measured {
 
 pub(crate) fn data() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/detection")
+}
+
+/// A fresh fleet of the program's own generator.
+fn fleet(folder: &Folder, seed: u32) -> PathBuf {
+    let (path, seed) = (folder.path(&seed.to_string()), seed.to_string());
+    let ran = run(&["simulate", "--series", &path, "--track", "fleet", "--seed", &seed]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    path.into()
 }
 
 /// The row of the record about a track at a set rate.
@@ -86,4 +96,6 @@ fn check(row: &str, track: &str, alerts_per_week: f64, draws: &[PathBuf]) {
 #[test]
 fn recall_at_the_set_rate_is_what_the_record_says() {
     check("servegen, dev", "servegen", 0.1, &[data()]);
+    let folder = Folder::new();
+    check("fleet, seeds 1 to 3", "fleet", 0.1, &[1, 2, 3].map(|seed| fleet(&folder, seed)));
 }
