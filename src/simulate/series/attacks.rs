@@ -192,68 +192,38 @@ impl Planned<Attack> {
     /// Adds the attacker's own traffic.
     pub(super) fn add(&self, (load, sizes): (&Load, &Sizes), raw: &mut [Raw], draws: &mut Draws) {
         let times = self.magnitude;
-        match self.what {
+        let strangers = match self.what {
             Attack::Spike3 | Attack::Spike10 | Attack::Spike50 => {
-                let callers = real(draws.within(1..6));
-                self.strangers(((times - 1.0) * load.mean, Some(6.0)), callers, sizes, raw, draws);
+                let rate = (times - 1.0) * load.mean;
+                Strangers { rate, shape: Some(6.0), callers: draws.within(1..6) }
             }
             Attack::NightAbuse => {
                 let week = self.from.saturating_sub(7 * DAY)..self.from;
                 let busy = quantile(load.expected.get(week).unwrap_or_default(), 0.9);
-                let callers = real(draws.within(1..4));
-                self.strangers((times * busy, Some(8.0)), callers, sizes, raw, draws);
+                Strangers { rate: times * busy, shape: Some(8.0), callers: draws.within(1..4) }
             }
             Attack::AgentLoop => {
-                self.strangers(((times * load.mean).max(2.0), None), 1.0, sizes, raw, draws);
+                Strangers { rate: (times * load.mean).max(2.0), shape: None, callers: 1 }
             }
             Attack::DormantWake => {
-                let callers = real(draws.within(1..6));
-                self.strangers((times, Some(4.0)), callers, sizes, raw, draws);
+                Strangers { rate: times, shape: Some(4.0), callers: draws.within(1..6) }
             }
-            Attack::CallerSurge => self.surge(sizes, raw, draws),
+            Attack::CallerSurge => return self.surge(sizes, raw, draws),
             Attack::Wallet => {
                 let output = times * draws.between((0.8, 1.5));
                 for slot in raw.get_mut(self.from..self.until).unwrap_or_default() {
                     slot.input *= times;
                     slot.output *= output;
                 }
+                return;
             }
             Attack::SlowRamp
             | Attack::LowSlow
             | Attack::Outage
             | Attack::UsageDrop
-            | Attack::Growth => {}
-        }
-    }
-
-    /// Calls of a few callers at a mean rate, with counts of a shape; without one as regular as
-    /// Poisson counts and of constant size, as a machine makes them.
-    fn strangers(
-        &self,
-        (rate, shape): (f64, Option<f64>),
-        callers: f64,
-        sizes: &Sizes,
-        raw: &mut [Raw],
-        draws: &mut Draws,
-    ) {
-        let input = sizes.input * draws.between((0.7, 2.0));
-        let output = sizes.output * draws.between((0.7, 2.0));
-        for slot in raw.get_mut(self.from..self.until).unwrap_or_default() {
-            let (calls, noise) = match shape {
-                Some(shape) => {
-                    let calls = draws.negative_binomial(rate, shape);
-                    (calls, 1.0 + 0.6 * draws.normal() / calls.max(1.0).sqrt())
-                }
-                None => (draws.poisson(rate), 1.0),
-            };
-            let tokens = calls * noise.max(0.1);
-            slot.add(Raw {
-                calls,
-                input: tokens * input,
-                output: tokens * output,
-                callers: calls.min(callers),
-            });
-        }
+            | Attack::Growth => return,
+        };
+        strangers.call(sizes, raw.get_mut(self.from..self.until).unwrap_or_default(), draws);
     }
 
     /// Many callers with little traffic each.
@@ -270,6 +240,40 @@ impl Planned<Attack> {
                 input: calls * sizes.input * size,
                 output: calls * sizes.output * size,
                 callers,
+            });
+        }
+    }
+}
+
+/// A few callers who were not there before.
+struct Strangers {
+    /// Mean calls in a slot.
+    rate: f64,
+    /// Shape of the counts; without one they are as regular as Poisson counts and the calls of one
+    /// size, as a machine makes them.
+    shape: Option<f64>,
+    /// How many.
+    callers: usize,
+}
+
+impl Strangers {
+    fn call(&self, sizes: &Sizes, span: &mut [Raw], draws: &mut Draws) {
+        let input = sizes.input * draws.between((0.7, 2.0));
+        let output = sizes.output * draws.between((0.7, 2.0));
+        for slot in span {
+            let (calls, noise) = match self.shape {
+                Some(shape) => {
+                    let calls = draws.negative_binomial(self.rate, shape);
+                    (calls, 1.0 + 0.6 * draws.normal() / calls.max(1.0).sqrt())
+                }
+                None => (draws.poisson(self.rate), 1.0),
+            };
+            let tokens = calls * noise.max(0.1);
+            slot.add(Raw {
+                calls,
+                input: tokens * input,
+                output: tokens * output,
+                callers: calls.min(real(self.callers)),
             });
         }
     }
