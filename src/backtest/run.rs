@@ -190,3 +190,68 @@ impl<T> Member<'_, T> {
         verdict.fallen
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::catch_unwind;
+
+    use super::super::attacks::{Info, Traffic};
+    use super::super::track::Rows;
+    use super::*;
+    use crate::detect::score::Grid;
+
+    fn track(series: usize) -> Track {
+        let grid = Grid::FIVE_MINUTES;
+        let info = Info { slot_seconds: 300, slots: 50, series: 5, score_from: 0, score_to: 9 };
+        let one = |place: usize| Series {
+            name: place.to_string(),
+            grid,
+            slots: 0..50,
+            rows: Rows::Traffic(Traffic::default()),
+        };
+        let series = (0..series).map(one).collect();
+        Track { name: "idle".to_owned(), layout: Layout::Attacks(info), series }
+    }
+
+    fn run(track: &Track, threads: usize, until: Option<i64>) -> Run<'_> {
+        Run { track, settings: ScoreSettings::default(), threads, until }
+    }
+
+    #[test]
+    fn every_slot_of_every_series_is_judged_once_and_in_order() {
+        let check = |track: &Track, threads, until: Option<i64>, slots: i64| {
+            let mut heard = 0;
+            let kept = run(track, threads, until)
+                .keep(|judged| Some((judged.place, judged.slot)), &mut |judged| heard = judged);
+            let places = 0..track.series.len();
+            let all: Vec<(usize, i64)> =
+                places.flat_map(|place| (0..slots).map(move |slot| (place, slot))).collect();
+            assert_eq!(kept, all, "{threads} threads");
+            assert_eq!(heard, i64::try_from(all.len()).unwrap());
+        };
+        let mut track = track(5);
+        for threads in [0, 1, 2, 5, 9] {
+            check(&track, threads, None, 50);
+            check(&track, threads, Some(6), 7);
+        }
+        track.layout = Layout::Values;
+        check(&track, 3, None, 50);
+    }
+
+    #[test]
+    fn a_thread_that_panics_ends_the_run_and_not_the_others_waiting() {
+        for layout in [track(1).layout, Layout::Values] {
+            let track = Track { layout, ..track(5) };
+            let ended = catch_unwind(|| {
+                run(&track, 3, None).keep(
+                    |judged| -> Option<()> {
+                        assert!(judged.place != 1 || judged.slot != 20, "on purpose");
+                        None
+                    },
+                    &mut |_| {},
+                )
+            });
+            assert!(ended.is_err());
+        }
+    }
+}

@@ -214,3 +214,66 @@ fn needed(top: &Scored, what: &str, grid: Grid) -> String {
         number(top.observed)
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scored(part: Part, score: f64, (observed, expected): (f64, f64), high: f64) -> Scored {
+        Scored { part, slots: 12, score, observed, expected, low: expected / 2.0, high }
+    }
+
+    #[track_caller]
+    fn check(parts: Vec<Scored>, expected: &str) {
+        let explained = Explained {
+            series: "prod/chat".to_owned(),
+            timestamp: "2193000".to_owned(),
+            grid: Grid::FIVE_MINUTES,
+            verdict: Verdict { parts, fallen: false },
+            nouns: |part| word(part),
+        };
+        let lines: Vec<String> =
+            explained.to_text().lines().map(|line| line.trim_end().to_owned()).collect();
+        assert_eq!(lines.join("\n"), expected);
+    }
+
+    #[test]
+    fn the_band_every_part_and_what_was_needed_stand_on_one_page() {
+        check(
+            vec![
+                scored(Part::Tokens, 1.25, (812_000.0, 54_000.0), 650_000.0),
+                scored(Part::Wake, 0.0, (12.5, 10.0), f64::INFINITY),
+            ],
+            "prod/chat at 2193000, slots of 5m: score 1.250, an alert
+
+ part    window  observed  expected     low     high  score  counts
+ tokens      1h   812,000    54,000  27,000  650,000  1.250  tokens
+ wake        1h      12.5        10       5      any  0.000  wake
+
+an alert takes at least 650,000 tokens in 1h; 812,000 were seen",
+        );
+    }
+
+    #[test]
+    fn a_drop_takes_less_not_more() {
+        check(
+            vec![scored(Part::Drop, 0.5, (30.0, 100.0), f64::INFINITY)],
+            "prod/chat at 2193000, slots of 5m: score 0.500, no alert
+
+ part  window  observed  expected  low  high  score  counts
+ drop      1h        30       100   50   any  0.500  drop
+
+an alert takes no more than 50 drop in 1h; 30 were seen",
+        );
+    }
+
+    #[test]
+    fn without_a_history_nothing_is_judged() {
+        check(
+            Vec::new(),
+            "prod/chat at 2193000, slots of 5m: score 0.000, no alert
+
+nothing could be judged: too little was seen before",
+        );
+    }
+}
