@@ -65,16 +65,16 @@ struct SeriesArgs {
     #[arg(long, value_name = "DIR")]
     series: Option<PathBuf>,
     /// Which series.
-    #[arg(long, value_enum, default_value = "all", requires = "series")]
+    #[arg(long, value_enum, default_value = "all", conflicts_with = "out")]
     track: TrackChoice,
     /// How many deployments a track has; 200 in `fleet`, 60 in `callers` unless given.
-    #[arg(long, value_name = "N", requires = "series", value_parser = deployments)]
+    #[arg(long, value_name = "N", conflicts_with = "out", value_parser = deployments)]
     deployments: Option<usize>,
     /// How restless the traffic is.
-    #[arg(long, value_enum, default_value = "dev", requires = "series")]
+    #[arg(long, value_enum, default_value = "dev", conflicts_with = "out")]
     preset: Preset,
     /// Write over files of the same names.
-    #[arg(long, requires = "series")]
+    #[arg(long, conflicts_with = "out")]
     force: bool,
 }
 
