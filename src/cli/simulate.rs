@@ -18,11 +18,19 @@ use crate::simulate::{Options, Scenario, Simulation, write_file};
     after_help = "Examples:\n  tokenwatch simulate --scenario stolen-key --seed 7 --out events.jsonl --truth truth.json\n  \
     tokenwatch replay events.jsonl --db try.db && tokenwatch incidents --db try.db\n  \
     tokenwatch simulate --series fleets/7 --seed 7\n  \
-    tokenwatch simulate --series harder --track fleet --preset bursty --deployments 500"
+    tokenwatch simulate --series harder --track fleet --preset bursty --deployments 500\n\n\
+    Files of a series, with a heading each; a slot is five minutes, and without a row it had no traffic:\n  \
+    TRACK.csv.gz          series,slot,requests,tokens_in,tokens_out,callers\n  \
+    TRACK_labels.csv      track,series,start,end,type,kind,magnitude (seconds since slot 0)\n  \
+    TRACK_meta.csv        series,model,usd_in,usd_out,profile (USD per million tokens)\n  \
+    TRACK_info.json       slot length, number of slots and series, scored span\n  \
+    callers_fresh.csv.gz  the part of each slot from callers first seen less than 24 hours before its end\n  \
+    callers_top.csv.gz    the caller with the most tokens in each slot\n  \
+    callers_lawful.csv    lawful events, on which an alert is wrong; no labels, so the scorer sees none"
 )]
 pub(super) struct Args {
     /// stolen-key, runaway-loop, slow-ramp, outage or quiet.
-    #[arg(long, default_value = "stolen-key")]
+    #[arg(long, default_value = "stolen-key", conflicts_with = "series")]
     scenario: Scenario,
     /// Chooses deployment, callers, size and minute of the attack, and all traffic.
     #[arg(long, default_value_t = 1)]
@@ -31,19 +39,19 @@ pub(super) struct Args {
     #[arg(long, required_unless_present = "series", conflicts_with = "series")]
     out: Option<PathBuf>,
     /// Where to write the truth as JSON.
-    #[arg(long, requires = "out")]
+    #[arg(long, conflicts_with = "series")]
     truth: Option<PathBuf>,
     /// Hours of usual traffic before the live part.
-    #[arg(long, default_value_t = 336)]
+    #[arg(long, default_value_t = 336, conflicts_with = "series")]
     history_hours: u32,
     /// Minutes of the live part.
-    #[arg(long, default_value_t = 120)]
+    #[arg(long, default_value_t = 120, conflicts_with = "series")]
     live_minutes: u32,
     /// Mean calls per hour of one deployment.
-    #[arg(long, default_value_t = 60.0)]
+    #[arg(long, default_value_t = 60.0, conflicts_with = "series")]
     calls_per_hour: f64,
     /// Partitions of the hub.
-    #[arg(long, default_value_t = 4)]
+    #[arg(long, default_value_t = 4, conflicts_with = "series")]
     partitions: u32,
     #[command(flatten)]
     series: SeriesArgs,
@@ -57,16 +65,16 @@ struct SeriesArgs {
     #[arg(long, value_name = "DIR")]
     series: Option<PathBuf>,
     /// Which series.
-    #[arg(long, value_enum, default_value = "all", requires = "series")]
+    #[arg(long, value_enum, default_value = "all", conflicts_with = "out")]
     track: TrackChoice,
     /// How many deployments a track has; 200 in `fleet`, 60 in `callers` unless given.
-    #[arg(long, value_name = "N", requires = "series", value_parser = deployments)]
+    #[arg(long, value_name = "N", conflicts_with = "out", value_parser = deployments)]
     deployments: Option<usize>,
     /// How restless the traffic is.
-    #[arg(long, value_enum, default_value = "dev", requires = "series")]
+    #[arg(long, value_enum, default_value = "dev", conflicts_with = "out")]
     preset: Preset,
     /// Write over files of the same names.
-    #[arg(long, requires = "series")]
+    #[arg(long, conflicts_with = "out")]
     force: bool,
 }
 

@@ -1,19 +1,4 @@
 //! Series as files: the benchmark's columns, so that its scorer reads them.
-//!
-//! | file | columns |
-//! |---|---|
-//! | `TRACK.csv.gz` | `series,slot,requests,tokens_in,tokens_out,callers`; a slot without a row had no traffic |
-//! | `TRACK_meta.csv` | `series,model,usd_in,usd_out,profile`; USD per million tokens |
-//! | `TRACK_info.json` | length of a slot, number of slots and series, scored span |
-//! | `TRACK_labels.csv` | `track,series,start,end,type,kind,magnitude`; seconds since slot 0; attacks, and spans in which alerts are neutral |
-//!
-//! The callers' track has three more:
-//!
-//! | file | columns |
-//! |---|---|
-//! | `callers_fresh.csv.gz` | `series,slot,calls,tokens_in,tokens_out,callers`: the part of the slot from callers first seen on that deployment less than 24 hours before the slot's end; nobody is fresh during the first seven days |
-//! | `callers_top.csv.gz` | `series,slot,calls,tokens_in,tokens_out` of the caller with the most tokens in the slot |
-//! | `callers_lawful.csv` | as the labels, kind `lawful`: what happened lawfully. A file of its own, for the scorer takes an alert within any label for right or neutral, and an alert on these is wrong |
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
@@ -36,6 +21,21 @@ pub fn files(kind: Kind) -> Vec<String> {
 }
 
 /// Writes every file of a track into a folder that exists, and says each time a series is done.
+///
+/// | file | columns |
+/// |---|---|
+/// | `TRACK.csv.gz` | `series,slot,requests,tokens_in,tokens_out,callers`; a slot without a row had no traffic |
+/// | `TRACK_meta.csv` | `series,model,usd_in,usd_out,profile`; USD per million tokens |
+/// | `TRACK_info.json` | length of a slot, number of slots and series, scored span |
+/// | `TRACK_labels.csv` | `track,series,start,end,type,kind,magnitude`; seconds since slot 0; attacks, and spans in which alerts are neutral |
+///
+/// The callers' track has three more:
+///
+/// | file | columns |
+/// |---|---|
+/// | `callers_fresh.csv.gz` | `series,slot,calls,tokens_in,tokens_out,callers`: the part of the slot from callers first seen on that deployment less than 24 hours before the slot's end; nobody is fresh during the first seven days |
+/// | `callers_top.csv.gz` | `series,slot,calls,tokens_in,tokens_out` of the caller with the most tokens in the slot |
+/// | `callers_lawful.csv` | as the labels, kind `lawful`: what happened lawfully. A file of its own, for the scorer takes an alert within any label for right or neutral, and an alert on these is wrong |
 ///
 /// # Errors
 /// What the file system says.
