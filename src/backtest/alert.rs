@@ -57,7 +57,7 @@ impl Alert {
             series: judged.series.name.clone(),
             timestamp: judged.series.timestamp(judged.slot)?,
             score: top.score,
-            component: word(top.part),
+            component: top.part.name(),
             window: window(top.slots, judged.series.grid),
             observed: top.observed,
             expected: top.expected,
@@ -85,38 +85,15 @@ impl Alert {
     }
 }
 
-/// A part of the score as a word.
-#[must_use]
-pub const fn word(part: Part) -> &'static str {
-    match part {
-        Part::Tokens => "tokens",
-        Part::Calls => "calls",
-        Part::Callers => "callers",
-        Part::Concentration => "concentration",
-        Part::Size => "size",
-        Part::Extreme => "extreme",
-        Part::Drift => "drift",
-        Part::Wake => "wake",
-        Part::Fresh => "fresh",
-        Part::Drop => "drop",
-        Part::Silence => "silence",
-        Part::Errors => "errors",
-    }
-}
-
 /// What a part counts, in the plural.
 #[must_use]
 pub(super) const fn noun(part: Part) -> &'static str {
     match part {
-        Part::Tokens | Part::Extreme | Part::Wake => "tokens",
-        Part::Calls | Part::Drop => "calls",
-        Part::Callers => "distinct callers",
-        Part::Concentration => "calls for each caller",
-        Part::Size => "tokens for each call",
-        Part::Drift => "tokens a day",
+        Part::Calls | Part::MostCalls | Part::Drift | Part::Wake | Part::Drop => "calls",
+        Part::Callers | Part::FanOut | Part::Concentration => "callers, counted by slot",
+        Part::Size | Part::MostTokens => "tokens",
         Part::Fresh => "tokens of new callers",
         Part::Silence => "calls that should have come since the last one",
-        Part::Errors => "failed calls",
     }
 }
 
@@ -135,19 +112,10 @@ pub fn window(slots: i64, grid: Grid) -> String {
 /// A score's highest part as a sentence.
 fn reason(top: &Scored, what: &str, grid: Grid) -> String {
     let length = window(top.slots, grid);
-    let normal = match top.part {
-        Part::Drop => format!("no fewer than {}", number(top.low)),
-        Part::Tokens
-        | Part::Calls
-        | Part::Callers
-        | Part::Concentration
-        | Part::Size
-        | Part::Extreme
-        | Part::Drift
-        | Part::Wake
-        | Part::Fresh
-        | Part::Silence
-        | Part::Errors => format!("no more than {}", number(top.high)),
+    let normal = if top.part.is_lower() {
+        format!("no fewer than {}", number(top.low))
+    } else {
+        format!("no more than {}", number(top.high))
     };
     let (observed, expected) = (number(top.observed), number(top.expected));
     format!("{observed} {what} in {length}: {expected} were expected, {normal} are normal.")
@@ -203,13 +171,15 @@ mod tests {
     #[test]
     fn a_reason_names_the_end_of_the_band_that_was_left() {
         let top = Scored {
-            part: Part::Tokens,
+            part: Part::MostTokens,
             slots: 12,
             score: 2.0,
             observed: 812_000.0,
             expected: 54_000.0,
             low: 0.0,
             high: 120_000.0,
+            raw: 2.0,
+            rate: -1.5,
         };
         assert_eq!(
             reason(&top, noun(top.part), Grid::FIVE_MINUTES),

@@ -5,8 +5,7 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::{self, ScopedJoinHandle};
 
 use super::track::{Layout, Series, Track};
-use crate::detect::baseline::as_float;
-use crate::detect::score::{Around, Memory, ScoreSettings, Verdict};
+use crate::detect::score::{Around, Fleet, Memory, ScoreSettings, Verdict};
 
 /// A track, and how it is judged.
 #[derive(Debug, Clone)]
@@ -42,11 +41,11 @@ struct Member<'a, T> {
     kept: Vec<T>,
 }
 
-/// A thread that owns a part of the series: it is told a slot with the share of series that fell in the
-/// one before, and tells how many fell in this one.
+/// A thread that owns a part of the series: it is told a slot with who fell in the one
+/// before, and tells who fell in this one.
 struct Worker<'scope, 'a, T> {
-    orders: SyncSender<(i64, f64)>,
-    fallen: Receiver<i64>,
+    orders: SyncSender<(i64, Fleet)>,
+    fallen: Receiver<Fleet>,
     thread: ScopedJoinHandle<'scope, Vec<Member<'a, T>>>,
 }
 
@@ -66,14 +65,12 @@ impl<'a> Run<'a> {
         members.into_iter().flat_map(|member| member.kept).collect()
     }
 
-    /// Deployments of a fleet meet after every slot, because the share that has fallen bears on the
-    /// next one.
+    /// Deployments of a fleet meet after every slot, because who has fallen bears on the next one.
     fn in_step<T: Send>(
         &self,
         keep: &(impl Fn(&Judged<'_>) -> Option<T> + Sync),
         progress: &mut dyn FnMut(i64),
     ) -> Vec<Member<'a, T>> {
-        let all = as_float(i64::try_from(self.track.series.len()).unwrap_or(i64::MAX));
         let slots = self.track.series.first().map_or(0..0, |series| series.slots.clone());
         let end = self.until.map_or(slots.end, |until| slots.end.min(until.saturating_add(1)));
         thread::scope(|scope| {
@@ -84,14 +81,17 @@ impl<'a> Run<'a> {
                 Worker { orders, fallen, thread: scope.spawn(work) }
             };
             let workers: Vec<Worker<'_, 'a, T>> = self.parts().into_iter().map(start).collect();
-            let (mut falling, mut judged) = (0.0, 0);
+            let (mut fleet, mut judged) = (Fleet::default(), 0);
             for slot in slots.start..end {
                 // A thread that is gone has panicked; joining says so.
-                let told = workers.iter().all(|worker| worker.orders.send((slot, falling)).is_ok());
-                let fallen: Option<i64> =
-                    workers.iter().map(|worker| worker.fallen.recv().ok()).sum();
-                let Some(fallen) = fallen.filter(|_| told) else { break };
-                falling = as_float(fallen) / all;
+                let order =
+                    |worker: &Worker<'_, 'a, T>| worker.orders.send((slot, fleet.clone())).is_ok();
+                let told = workers.iter().all(order);
+                let parts: Option<Vec<Fleet>> =
+                    workers.iter().map(|worker| worker.fallen.recv().ok()).collect();
+                let Some(parts) = parts.filter(|_| told) else { break };
+                fleet = Fleet::default();
+                parts.iter().for_each(|part| fleet.merge(part));
                 judged += i64::try_from(self.track.series.len()).unwrap_or(0);
                 progress(judged);
             }
@@ -118,7 +118,7 @@ impl<'a> Run<'a> {
                     for member in &mut members {
                         let slots = member.series.slots.clone();
                         for slot in slots.start..slots.end.min(until.map_or(slots.end, |u| u + 1)) {
-                            member.close(slot, 0.0, &settings, keep);
+                            member.close(slot, &Fleet::default(), &settings, keep);
                         }
                         if tell.send(slots.end - slots.start).is_err() {
                             break;
@@ -159,14 +159,15 @@ impl<'a> Run<'a> {
 fn work<'a, T>(
     mut members: Vec<Member<'a, T>>,
     settings: ScoreSettings,
-    ordered: &Receiver<(i64, f64)>,
-    tell: &SyncSender<i64>,
+    ordered: &Receiver<(i64, Fleet)>,
+    tell: &SyncSender<Fleet>,
     keep: &impl Fn(&Judged<'_>) -> Option<T>,
 ) -> Vec<Member<'a, T>> {
-    while let Ok((slot, falling)) = ordered.recv() {
-        let close =
-            |member: &mut Member<'a, T>| i64::from(member.close(slot, falling, &settings, keep));
-        let fallen = members.iter_mut().map(close).sum();
+    while let Ok((slot, before)) = ordered.recv() {
+        let mut fallen = Fleet::default();
+        for member in &mut members {
+            fallen.hear(&member.close(slot, &before, &settings, keep));
+        }
         if tell.send(fallen).is_err() {
             break;
         }
@@ -175,19 +176,20 @@ fn work<'a, T>(
 }
 
 impl<T> Member<'_, T> {
-    /// Judges one slot; whether traffic has fallen.
+    /// Judges one slot.
     fn close(
         &mut self,
         slot: i64,
-        falling: f64,
+        before: &Fleet,
         settings: &ScoreSettings,
         keep: &impl Fn(&Judged<'_>) -> Option<T>,
-    ) -> bool {
+    ) -> Verdict {
         let (seen, complete) = self.series.observed(slot);
+        let falling = before.share(self.memory.rhythm());
         let verdict = self.memory.close(slot, &seen, &Around { falling, complete }, settings);
         let judged = Judged { series: self.series, place: self.place, slot, verdict: &verdict };
         self.kept.extend(keep(&judged));
-        verdict.fallen
+        verdict
     }
 }
 

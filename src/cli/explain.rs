@@ -6,7 +6,7 @@ use super::backtest::{Input, Tuning, progress};
 use super::prices::table;
 use super::replay::printable;
 use super::{Exit, Format, print};
-use crate::backtest::{Layout, Track, number, window, word};
+use crate::backtest::{Layout, Track, number, window};
 use crate::detect::score::{Grid, Part, Scored, Verdict};
 
 /// Prints the band, every part of the score and what an alert would have taken.
@@ -130,7 +130,7 @@ impl Explained {
         let mut table = table(&head, &[1, 2, 3, 4, 5, 6]);
         for part in &self.verdict.parts {
             table.add_row([
-                word(part.part).to_owned(),
+                part.part.name().to_owned(),
                 window(part.slots, self.grid),
                 number(part.observed),
                 number(part.expected),
@@ -150,7 +150,7 @@ impl Explained {
     fn to_json(&self) -> serde_json::Value {
         let part = |part: &Scored| {
             json!({
-                "part": word(part.part),
+                "part": part.part.name(),
                 "window_s": part.slots.saturating_mul(self.grid.slot_seconds),
                 "counts": (self.nouns)(part.part),
                 "observed": part.observed,
@@ -175,38 +175,12 @@ impl Explained {
 
 /// The value of a part from which on it fires.
 const fn limit(top: &Scored) -> f64 {
-    match top.part {
-        Part::Drop => top.low,
-        Part::Tokens
-        | Part::Calls
-        | Part::Callers
-        | Part::Concentration
-        | Part::Size
-        | Part::Extreme
-        | Part::Drift
-        | Part::Wake
-        | Part::Fresh
-        | Part::Silence
-        | Part::Errors => top.high,
-    }
+    if top.part.is_lower() { top.low } else { top.high }
 }
 
 /// What an alert takes, or would have taken, as a sentence.
 fn needed(top: &Scored, what: &str, grid: Grid) -> String {
-    let side = match top.part {
-        Part::Drop => "no more than",
-        Part::Tokens
-        | Part::Calls
-        | Part::Callers
-        | Part::Concentration
-        | Part::Size
-        | Part::Extreme
-        | Part::Drift
-        | Part::Wake
-        | Part::Fresh
-        | Part::Silence
-        | Part::Errors => "at least",
-    };
+    let side = if top.part.is_lower() { "no more than" } else { "at least" };
     format!(
         "an alert takes {side} {} {what} in {}; {} were seen",
         number(limit(top)),
@@ -220,7 +194,17 @@ mod tests {
     use super::*;
 
     fn scored(part: Part, score: f64, (observed, expected): (f64, f64), high: f64) -> Scored {
-        Scored { part, slots: 12, score, observed, expected, low: expected / 2.0, high }
+        Scored {
+            part,
+            slots: 12,
+            score,
+            observed,
+            expected,
+            low: expected / 2.0,
+            high,
+            raw: score,
+            rate: -score,
+        }
     }
 
     #[track_caller]
@@ -229,8 +213,8 @@ mod tests {
             series: "prod/chat".to_owned(),
             timestamp: "2193000".to_owned(),
             grid: Grid::FIVE_MINUTES,
-            verdict: Verdict { parts, fallen: false },
-            nouns: |part| word(part),
+            verdict: Verdict { parts, ..Verdict::default() },
+            nouns: Part::name,
         };
         let lines: Vec<String> =
             explained.to_text().lines().map(|line| line.trim_end().to_owned()).collect();
@@ -241,7 +225,7 @@ mod tests {
     fn the_band_every_part_and_what_was_needed_stand_on_one_page() {
         check(
             vec![
-                scored(Part::Tokens, 1.25, (812_000.0, 54_000.0), 650_000.0),
+                scored(Part::MostTokens, 1.25, (812_000.0, 54_000.0), 650_000.0),
                 scored(Part::Wake, 0.0, (12.5, 10.0), f64::INFINITY),
             ],
             "prod/chat at 2193000, slots of 5m: score 1.250, an alert

@@ -138,7 +138,7 @@ mod tests {
 
     fn rhythm(of: impl Fn(i64, i64) -> f64) -> Rhythm {
         let mut ring = Ring::new(28 * 24);
-        (0..20 * 24).for_each(|hour| ring.push(of(hour.div_euclid(24) % 7, hour % 24)));
+        (0..20 * 24).for_each(|hour: i64| ring.push(of(hour.div_euclid(24) % 7, hour % 24)));
         Rhythm::of(&ring, 0, Grid::FIVE_MINUTES)
     }
 
@@ -168,6 +168,8 @@ mod tests {
         assert!(fleet.share(Rhythm::Other) < 1e-9);
         let mut twice = fleet.clone();
         twice.merge(&fleet);
-        assert!((twice.share(Rhythm::Weekdays(12)) - fleet.share(Rhythm::Weekdays(12))).abs() < 1e-9);
+        assert!(
+            (twice.share(Rhythm::Weekdays(12)) - fleet.share(Rhythm::Weekdays(12))).abs() < 1e-9
+        );
     }
 }
