@@ -1,4 +1,5 @@
-//! Measures the hot path on simulated records: decode, engine step, commit, whole replay, memory.
+//! Measures the hot path on simulated records: decode, engine step, commit, whole replay, memory; and
+//! the statistical detector on a simulated fleet.
 //!
 //! ```text
 //! cargo bench --bench hot_path                      48 simulated hours
@@ -22,11 +23,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use tempfile::TempDir;
 use tokenwatch::decode;
+use tokenwatch::detect::score::{Around, Grid, Memory, Observed, ScoreSettings};
 use tokenwatch::engine::effects::{Effects, Saved};
 use tokenwatch::engine::{Engine, EngineSettings, Env};
 use tokenwatch::event::{Arrival, Batch, PartitionKey};
 use tokenwatch::pipeline::{self, Core};
 use tokenwatch::price::PriceBook;
+use tokenwatch::simulate::series::{self, Preset, Settings, Slot};
 use tokenwatch::simulate::{self, HubEvent, Options, Scenario, Simulation};
 use tokenwatch::source::replay::Replay;
 use tokenwatch::store::Store;
@@ -59,10 +62,27 @@ struct Size {
     rounds: usize,
     /// Calls per hour of the input that counts open calls.
     burst: f64,
+    /// Deployments of the detector: those with a history of their own, and with their copies.
+    histories: usize,
+    deployments: usize,
 }
 
-const FULL: Size = Size { hours: 48, calls_per_hour: 240.0, rounds: 5, burst: 12_000.0 };
-const QUICK: Size = Size { hours: 6, calls_per_hour: 120.0, rounds: 1, burst: 3_000.0 };
+const FULL: Size = Size {
+    hours: 48,
+    calls_per_hour: 240.0,
+    rounds: 5,
+    burst: 12_000.0,
+    histories: 48,
+    deployments: 10_000,
+};
+const QUICK: Size = Size {
+    hours: 6,
+    calls_per_hour: 120.0,
+    rounds: 1,
+    burst: 3_000.0,
+    histories: 4,
+    deployments: 100,
+};
 
 fn main() -> anyhow::Result<()> {
     // `cargo bench` adds `--bench`; it says nothing new.
@@ -88,6 +108,7 @@ fn main() -> anyhow::Result<()> {
     }
     measure_replay(&input, &mut table)?;
     measure_open_calls(&input, size, &mut table)?;
+    measure_detector(size, &mut table)?;
     measure_costly(&input, has("--instructions"), &mut table)?;
     if has("--instructions") {
         measure_instructions(&input, &mut table)?;
@@ -262,6 +283,86 @@ fn measure_open_calls(input: &Input, size: Size, table: &mut Table) -> anyhow::R
     table.row("open calls", "calls", float(calls));
     table.row("open calls", "bytes/call", float(bytes) / float(calls.max(1)));
     Ok(())
+}
+
+/// One slot of many deployments with 22 days behind them: each slot of an hour, the last of which ends the
+/// day too and is the worst there is.
+fn measure_detector(size: Size, table: &mut Table) -> anyhow::Result<()> {
+    let fleet = series::fleet(&Settings {
+        deployments: size.histories,
+        days: 22,
+        ..Settings::new(Preset::Dev, 1)
+    });
+    let settings = ScoreSettings::default();
+    let close = |memory: &mut Memory, slots: &[Slot], at: usize| {
+        let seen = slots.get(at).map(observed).unwrap_or_default();
+        black_box(memory.close(slot(at), &seen, &Around::default(), &settings));
+    };
+    let last_hour = 22 * series::DAY - series::HOUR..22 * series::DAY;
+    let known = fleet.series.iter().map(|series| {
+        let mut memory = Memory::new(Grid::FIVE_MINUTES);
+        (0..last_hour.start).for_each(|at| close(&mut memory, &series.slots, at));
+        (memory, series.slots.as_slice())
+    });
+    let known: Vec<(Memory, &[Slot])> = known.collect();
+    measure_saving(known.iter().map(|(memory, _)| memory), size, table)?;
+    let before = memory_kib("VmRSS:")?;
+    let mut all: Vec<_> = known.iter().cycle().take(size.deployments).cloned().collect();
+    let grown = usize::try_from(memory_kib("VmRSS:")?.saturating_sub(before))? * 1024;
+    let times = last_hour.map(|at| {
+        let start = Instant::now();
+        all.iter_mut().for_each(|(memory, slots)| close(memory, slots, at));
+        start.elapsed()
+    });
+    let times: Vec<Duration> = times.collect();
+    let worst = times.iter().max().copied().unwrap_or_default();
+    for (what, time) in [("detector, a slot", middle(times)), ("detector, the worst slot", worst)] {
+        let each = time.as_secs_f64() / float(all.len());
+        table.row(what, "µs/deployment", each * 1e6);
+        table.row(what, "core-seconds for 10,000 deployments", each * 1e4);
+    }
+    table.row("detector, in memory", "bytes/deployment", float(grown) / float(all.len()));
+    Ok(())
+}
+
+/// What a deployment's memory is saved as, and how long that takes.
+fn measure_saving<'m>(
+    memories: impl Iterator<Item = &'m Memory> + Clone,
+    size: Size,
+    table: &mut Table,
+) -> anyhow::Result<()> {
+    let saved: Vec<Vec<u8>> = memories.clone().map(Memory::to_bytes).collect();
+    let bytes = saved.iter().map(Vec::len).sum::<usize>();
+    for (memory, bytes) in memories.clone().zip(&saved) {
+        let read = Memory::from_bytes(bytes);
+        anyhow::ensure!(read.as_ref() == Some(memory), "a memory is not read as it was saved");
+    }
+    let write = median(size.rounds, || {
+        let start = Instant::now();
+        memories.clone().for_each(|memory| drop(black_box(memory.to_bytes())));
+        start.elapsed()
+    });
+    let read = median(size.rounds, || {
+        let start = Instant::now();
+        saved.iter().for_each(|bytes| drop(black_box(Memory::from_bytes(bytes))));
+        start.elapsed()
+    });
+    table.row("detector, saved", "bytes/deployment", float(bytes) / float(saved.len()));
+    for (what, time) in [("detector, saving", write), ("detector, reading back", read)] {
+        table.row(what, "µs/deployment", time.as_secs_f64() * 1e6 / float(saved.len()));
+    }
+    Ok(())
+}
+
+fn observed(slot: &Slot) -> Observed {
+    let Slot { calls, input, output, callers } = *slot;
+    let [calls, input, output, callers] =
+        [calls, input, output, callers].map(|count| float(usize::try_from(count).unwrap_or(0)));
+    Observed { calls, input, output, callers: Some(callers), ..Observed::default() }
+}
+
+fn slot(at: usize) -> i64 {
+    i64::try_from(at).unwrap_or(i64::MAX)
 }
 
 /// Bodies of a mebibyte made to cost as much as they can: the worst of each number, and its shape.

@@ -188,6 +188,35 @@ fn score_prints_what_was_found() {
     let marks: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(marks.pointer("/at_1/recall").and_then(Value::as_f64), Some(1.0), "{json}");
     assert_eq!(marks.pointer("/at_1/minutes_to_detect_median").and_then(Value::as_f64), Some(5.0));
+    assert_eq!(marks.pointer("/at_1/lawful"), None, "nobody told of lawful changes");
+}
+
+#[test]
+fn score_tells_which_lawful_changes_raised_an_alert() {
+    let folder = Folder::new();
+    fleet(&folder, SLOTS, |value| value);
+    // The jump, had it been lawful, and a quiet span of another deployment.
+    let lawful = "track,series,start,end,type,kind,magnitude\n\
+                  small,dep-1,210000,213600,new_office,lawful,0.3\n\
+                  small,dep-0,90000,90300,egress,lawful,1\n";
+    folder.write("small_lawful.csv", lawful.as_bytes());
+    let text = backtest(&folder, &["--score"]).out;
+    assert!(text.contains("lawful change") && text.contains("egress"), "{text}");
+    let json = backtest(&folder, &["--score", "--format", "json"]).out;
+    let marks: Value = serde_json::from_str(&json).unwrap();
+    let told = |name: &str| marks.pointer(&format!("/at_1/lawful/{name}")).and_then(Value::as_u64);
+    assert_eq!(
+        [told("new_office/events"), told("new_office/alerted")],
+        [Some(1), Some(1)],
+        "{json}"
+    );
+    assert_eq!([told("egress/events"), told("egress/alerts")], [Some(1), Some(0)], "{json}");
+    let wrong = lawful.replace("egress,lawful", "egress,attack");
+    folder.write("small_lawful.csv", wrong.as_bytes());
+    let ran = run(&["backtest", "--data", &folder.path(""), "--track", "small", "--score"]);
+    assert_eq!((ran.code, ran.out.as_str()), (Some(1), ""), "{}", ran.err);
+    let place = "small_lawful.csv:3:";
+    assert!(ran.err.contains(place) && ran.err.contains("write lawful"), "{}", ran.err);
 }
 
 #[test]

@@ -40,6 +40,8 @@ pub struct Event {
 pub struct Exam {
     /// What was injected, by series.
     pub events: BTreeMap<String, Vec<Event>>,
+    /// What changed lawfully, by series: an alert there is false like any other, and counted apart too.
+    pub lawful: BTreeMap<String, Vec<Event>>,
     /// What was said.
     pub scores: Moments,
     /// First and last second that count.
@@ -77,6 +79,20 @@ pub struct Marks {
     pub burn: f64,
     /// The same by kind.
     pub kinds: BTreeMap<String, KindMarks>,
+    /// Lawful changes by kind; empty where the track names none.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub lawful: BTreeMap<String, LawfulMarks>,
+}
+
+/// How often one kind of lawful change raised an alert.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct LawfulMarks {
+    /// How many changes there were.
+    pub events: u32,
+    /// How many raised at least one alert that opens within their span.
+    pub alerted: u32,
+    /// Alerts that open within their spans.
+    pub alerts: u32,
 }
 
 /// How good alerts were about one kind of attack.
@@ -108,8 +124,14 @@ impl Exam {
     pub fn of(folder: &Path, track: &str, info: Info, scores: Moments) -> Result<Self, Problems> {
         let span = (as_float(info.score_from), as_float(info.score_to));
         let weeks = as_float(info.series) * (span.1 - span.0) / WEEK_S;
-        let events = labels(&find(folder, &format!("{track}_labels.csv")))?;
-        Ok(Self { events, scores, span, weeks })
+        let events = labels(
+            &find(folder, &format!("{track}_labels.csv")),
+            &[("attack", true), ("neutral", false)],
+        )?;
+        let path = find(folder, &format!("{track}_lawful.csv"));
+        let lawful =
+            if path.exists() { labels(&path, &[("lawful", false)])? } else { BTreeMap::new() };
+        Ok(Self { events, lawful, scores, span, weeks })
     }
 
     /// How good they are where a score of `threshold` fires.
@@ -132,7 +154,25 @@ impl Exam {
         self.marks(threshold, false_alerts.sum(), delays, mean(&burnt))
     }
 
-    /// The same at the lowest threshold whose false alerts stay within `budget` per series and week; above
+    /// Lawful changes and the alerts that open within them, where a score of `threshold` fires.
+    fn lawful(&self, threshold: f64) -> BTreeMap<String, LawfulMarks> {
+        let mut kinds: BTreeMap<String, LawfulMarks> = BTreeMap::new();
+        for (series, changes) in &self.lawful {
+            let opened: Vec<f64> = openings(self.fired(series, threshold)).collect();
+            for change in changes {
+                let within = |at: &&f64| change.start < **at && **at <= change.end;
+                let alerts =
+                    u32::try_from(opened.iter().filter(within).count()).unwrap_or(u32::MAX);
+                let marks = kinds.entry(change.kind.clone()).or_default();
+                marks.events += 1;
+                marks.alerted += u32::from(alerts > 0);
+                marks.alerts = marks.alerts.saturating_add(alerts);
+            }
+        }
+        kinds
+    }
+
+    /// The marks at the lowest threshold whose false alerts stay within `budget` per series and week; above
     /// every score where there is none.
     #[must_use]
     pub fn within(&self, budget: f64) -> Marks {
@@ -207,6 +247,7 @@ impl Exam {
             minutes_to_detect_p95: minutes(&mut all, 0.95),
             burn,
             kinds,
+            lawful: self.lawful(threshold),
         }
     }
 }
@@ -264,21 +305,19 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / f64::from(count)
 }
 
-/// Events by series from `TRACK_labels.csv`.
-fn labels(path: &Path) -> Result<BTreeMap<String, Vec<Event>>, Problems> {
+/// Events by series from a file of labels; `kinds` are the words it may use, and which of them is an attack.
+fn labels(path: &Path, kinds: &[(&str, bool)]) -> Result<BTreeMap<String, Vec<Event>>, Problems> {
     let mut table = Table::open(path, &["series", "start", "end", "type", "kind"], 5)?;
     let mut events: BTreeMap<String, Vec<Event>> = BTreeMap::new();
     while table.next() {
         let (start, end) = (table.number(1), table.number(2));
-        let attack = match table.text(4) {
-            "attack" => Some(true),
-            "neutral" => Some(false),
-            other => {
-                let message = format!("{other:?} is no kind of event");
-                table.wrong(4, &message, "write attack or neutral");
-                None
-            }
-        };
+        let word = table.text(4);
+        let attack = kinds.iter().find(|(known, _)| *known == word).map(|(_, attack)| *attack);
+        if attack.is_none() {
+            let message = format!("{word:?} is no kind of event");
+            let words: Vec<&str> = kinds.iter().map(|(known, _)| *known).collect();
+            table.wrong(4, &message, &format!("write {}", words.join(" or ")));
+        }
         if let (Some(start), Some(end), Some(attack)) = (start, end, attack) {
             let event = Event { start, end, kind: table.text(3).to_owned(), attack };
             events.entry(table.text(0).to_owned()).or_default().push(event);

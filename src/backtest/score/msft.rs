@@ -36,7 +36,13 @@ pub fn exam(track: &Track, alerts: &[Alert]) -> Option<Exam> {
         let (from, at) = times.get(series)?;
         at.get(timestamp).copied().filter(|at| at >= from)
     });
-    Some(Exam { events, scores, span: (f64::NEG_INFINITY, f64::INFINITY), weeks })
+    Some(Exam {
+        events,
+        lawful: BTreeMap::new(),
+        scores,
+        span: (f64::NEG_INFINITY, f64::INFINITY),
+        weeks,
+    })
 }
 
 /// Runs of labels from row `cut` on.

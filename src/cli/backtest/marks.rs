@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::super::prices::table;
-use crate::backtest::score::attacks::BUDGETS;
+use crate::backtest::score::attacks::{BUDGETS, LawfulMarks};
 use crate::backtest::score::nab::{NabExam, NabMarks, PROFILES};
 use crate::backtest::score::{Exam, Marks, moments, msft};
 use crate::backtest::{Alert, Layout, Track};
@@ -78,7 +78,12 @@ impl Scores {
     pub(super) fn to_table(&self) -> String {
         match self {
             Self::Events { fixed, budgets } => {
-                format!("{}\n\n{}\n", by_budget(fixed, budgets), by_kind(fixed))
+                let lawful = if fixed.lawful.is_empty() {
+                    String::new()
+                } else {
+                    format!("\n{}\n", lawful(fixed))
+                };
+                format!("{}\n\n{}\n{lawful}", by_budget(fixed, budgets), by_kind(fixed))
             }
             Self::Windows(profiles) => {
                 let head = ["profile", "windows", "score at 1", "best", "its threshold"];
@@ -144,6 +149,16 @@ fn by_kind(fixed: &Marks) -> comfy_table::Table {
             format!("{:.3}", marks.recall),
             minutes(marks.minutes_to_detect_median),
         ]);
+    }
+    table
+}
+
+/// Lawful changes that raised an alert, by kind.
+fn lawful(fixed: &Marks) -> comfy_table::Table {
+    let mut table = table(&["lawful change", "events", "alerted", "alerts"], &[1, 2, 3]);
+    for (kind, marks) in &fixed.lawful {
+        let LawfulMarks { events, alerted, alerts } = marks;
+        table.add_row([kind.clone(), events.to_string(), alerted.to_string(), alerts.to_string()]);
     }
     table
 }
