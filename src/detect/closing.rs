@@ -106,12 +106,6 @@ impl Series {
         scores.memory.peek(&seen.collect::<Vec<_>>(), settings)
     }
 
-    /// Who its peers are; `None` before its first slot with calls.
-    #[must_use]
-    pub fn rhythm(&self) -> Option<Rhythm> {
-        Some(self.scores.as_ref()?.memory.rhythm())
-    }
-
     /// What is to be saved now; `None` where what was saved last is enough to go on from.
     pub fn take_state(&mut self) -> Option<Vec<u8>> {
         let scores = self.scores.as_mut().filter(|scores| scores.due)?;

@@ -41,7 +41,14 @@ pub static USAGE: Statistic = Statistic {
         cannot_know: "whether the extra calls were wanted: a launch looks like a theft",
         quiet_slots: 12,
     },
-    parts: &[Part::Tokens, Part::Calls, Part::Concentration, Part::Extreme, Part::Size, Part::Fresh],
+    parts: &[
+        Part::Calls,
+        Part::MostTokens,
+        Part::MostCalls,
+        Part::Size,
+        Part::Concentration,
+        Part::Fresh,
+    ],
     worth: Worth::Excess,
 };
 
@@ -89,7 +96,7 @@ pub static FAN_OUT: Statistic = Statistic {
         cannot_know: "callers behind one address, which count as one",
         quiet_slots: 12,
     },
-    parts: &[Part::Callers],
+    parts: &[Part::Callers, Part::FanOut],
     worth: Worth::Anything,
 };
 
@@ -121,7 +128,7 @@ impl Detector for Statistic {
             self.parts.contains(&scored.part)
                 && self.worth.is_met(series, slot, scored, judge.settings)
         };
-        fired.find(is_ours).map(describe)
+        fired.find(is_ours).map(|scored| describe(series, slot, scored))
     }
 }
 
@@ -133,7 +140,7 @@ impl Worth {
                 let tokens = excess.unpriced && excess.tokens >= settings.min_excess_tokens_per_hour;
                 tokens || excess.usd >= settings.min_excess_usd_per_hour
             }
-            Self::Missing => at.expected - at.observed >= settings.silence_min_calls,
+            Self::Missing => missing(at) >= settings.silence_min_calls,
             Self::Anything => true,
         }
     }
@@ -154,101 +161,101 @@ impl Excess {
         let slots = at.slots.clamp(1, KEEP_SLOTS);
         let seen = series.trailing(slot, slots);
         let [tokens, usd, _] = values(seen);
-        let above = (at.observed - at.expected).max(0.0);
-        // What new callers brought is a part of what was seen, everything else is all of it.
-        let whole = if at.part == Part::Fresh { tokens } else { at.observed };
-        let share = if whole > 0.0 { (above / whole).min(1.0) } else { 0.0 };
+        // What new callers brought is a part of what was seen, everything else is all of it; where a few
+        // callers did the work of many, it is the work of those who were missing.
+        let (above, whole) = match at.part {
+            Part::Fresh => (at.observed - at.expected, tokens),
+            Part::Concentration => (at.expected - at.observed, at.expected),
+            Part::Calls
+            | Part::Callers
+            | Part::FanOut
+            | Part::Size
+            | Part::MostTokens
+            | Part::MostCalls
+            | Part::Drift
+            | Part::Wake
+            | Part::Drop
+            | Part::Silence => (at.observed - at.expected, at.observed),
+        };
+        let share = if whole > 0.0 { (above / whole).clamp(0.0, 1.0) } else { 0.0 };
         let per_hour = share * as_float(SLOTS_PER_HOUR) / as_float(slots);
         Self { usd: usd * per_hour, tokens: tokens * per_hour, unpriced: seen.unpriced > 0 }
     }
 }
 
-fn describe(scored: &Scored) -> Finding {
-    let Scored { part, slots, score, observed, expected, .. } = *scored;
-    let rises = is_rise(part);
-    let bound = if rises { scored.high } else { scored.low };
-    let bound = if bound.is_finite() { bound } else { expected };
-    let (span, unit) = (span(slots), unit(part));
+/// Calls that did not come.
+fn missing(scored: &Scored) -> f64 {
+    let Scored { part, observed, expected, .. } = *scored;
+    if part == Part::Silence { observed } else { expected - observed }
+}
+
+fn describe(series: &Series, slot: Slot, scored: &Scored) -> Finding {
+    let Scored { part, slots, score, observed, expected, low, high, .. } = *scored;
+    let silent = part == Part::Silence;
+    let span = span(if silent { series.silent_slots(slot) } else { slots });
+    let ends = [(high, "ends"), (low, "begins")];
+    let (bound, end) = ends.into_iter().find(|(end, _)| end.is_finite()).unwrap_or((expected, "ends"));
+    let unit = format!("{} in {span}", part.unit());
     let times = observed / expected;
-    let times = if rises && times.is_finite() { format!(", {times:.1} times") } else { String::new() };
-    let end = if rises { "ends" } else { "begins" };
+    let times = if part.is_lower() || !times.is_finite() {
+        String::new()
+    } else {
+        format!(", {times:.1} times")
+    };
+    let [seen, usual, band] = [observed, expected, bound].map(shown);
+    let what = if silent {
+        format!(
+            "{}: for {span}, in which about {seen} were expected; {usual} is the most that such a silence \
+             held before",
+            reason(part)
+        )
+    } else {
+        format!("{}: {seen} {unit} where about {usual} were expected{times}", reason(part))
+    };
+    let limit = format!(
+        "the band of what is normal here {end} at {band} {unit}; the score is {score:.1} where 1 is the limit"
+    );
     Finding {
         signal: signal(part),
         observed,
         expected,
         bound,
-        unit: format!("{unit} in {span}"),
+        unit,
         score,
         confidence: confidence(score),
-        evidence: vec![
-            format!(
-                "{}: {} {unit} in {span} where about {} were expected{times}",
-                reason(part),
-                shown(observed),
-                shown(expected),
-            ),
-            format!(
-                "the band of what is normal here {end} at {} {unit} in {span}; the score is {score:.1} \
-                 where 1 is the limit",
-                shown(bound),
-            ),
-        ],
-    }
-}
-
-/// Whether the part looks for more than expected; the others look for less.
-#[must_use]
-pub const fn is_rise(part: Part) -> bool {
-    match part {
-        Part::Tokens
-        | Part::Calls
-        | Part::Callers
-        | Part::Concentration
-        | Part::Size
-        | Part::Extreme
-        | Part::Drift
-        | Part::Wake
-        | Part::Fresh
-        | Part::Errors => true,
-        Part::Drop | Part::Silence => false,
+        evidence: vec![what, limit],
     }
 }
 
 /// What a chart of the part shows; nothing where that would mislead.
 const fn signal(part: Part) -> Option<Signal> {
     match part {
-        Part::Tokens | Part::Size | Part::Extreme | Part::Drift | Part::Wake | Part::Fresh => {
-            Some(Signal::Tokens)
-        }
-        Part::Calls | Part::Concentration | Part::Drop | Part::Silence => Some(Signal::Calls),
-        Part::Callers | Part::Errors => None,
-    }
-}
-
-const fn unit(part: Part) -> &'static str {
-    match part {
-        Part::Tokens | Part::Extreme | Part::Drift | Part::Wake | Part::Fresh => "tokens",
-        Part::Size => "tokens a call",
-        Part::Calls | Part::Concentration | Part::Drop | Part::Silence => "calls",
-        Part::Callers => "callers",
-        Part::Errors => "failed calls",
+        Part::Size | Part::MostTokens | Part::Fresh => Some(Signal::Tokens),
+        Part::Calls
+        | Part::MostCalls
+        | Part::Concentration
+        | Part::Drift
+        | Part::Wake
+        | Part::Drop
+        | Part::Silence => Some(Signal::Calls),
+        Part::Callers | Part::FanOut => None,
     }
 }
 
 const fn reason(part: Part) -> &'static str {
     match part {
-        Part::Tokens => "more tokens than this hour of the week explains",
-        Part::Calls => "more calls than this hour of the week explains",
-        Part::Callers => "more distinct callers than usual",
-        Part::Concentration => "more calls than so few callers ever made here",
-        Part::Size => "more tokens in each call than usual",
-        Part::Extreme => "more than was ever seen here in so short a time",
+        Part::Calls => "more calls than this hour of the week and the last hours explain",
+        Part::Callers => "more distinct callers than this hour of the week explains",
+        Part::FanOut => "more callers than so many calls usually come from",
+        Part::Concentration => "fewer callers than so many calls usually come from",
+        Part::Size => "more tokens than so many calls usually bring",
+        Part::MostTokens => "more tokens than were ever seen here in so short a time",
+        Part::MostCalls => "more calls than were ever seen here in so short a time",
         Part::Drift => "a level that stays raised, or creeps up",
         Part::Wake => "traffic where there was none for weeks",
         Part::Fresh => "tokens used by callers first seen here within a day",
         Part::Drop => "fewer calls than usual",
-        Part::Silence => "no call, for longer than is usual here",
-        Part::Errors => "more failed calls than usual",
+        Part::Silence => "no call",
     }
 }
 

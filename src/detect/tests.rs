@@ -1,7 +1,8 @@
 #![expect(clippy::cast_possible_truncation, reason = "small numbers of a test")]
 
 use super::seasonal::{curve, forecast_day};
-use super::series::{Frozen, SLOTS_PER_DAY, SLOTS_PER_HOUR, Signal};
+use super::score::Around;
+use super::series::{SLOTS_PER_DAY, SLOTS_PER_HOUR, Signal};
 use super::*;
 use crate::aggregate::rollup::{Amount, Caller, Split};
 use crate::event::operation::Operation;
@@ -37,8 +38,8 @@ fn run(slots: &[i64], settings: &DetectSettings) -> Vec<(i64, &'static str, f64)
             series.add(slot.start(), Caller::new(7, 0, Operation::Chat), split);
         }
         series.prepare(slot);
-        let judge = Judge { settings, phase: Phase::Closed };
-        let mut frozen = Frozen::No;
+        let verdict = series.close(slot, |_| Around::default(), &settings.score);
+        let judge = Judge { settings, phase: Phase::Closed, verdict: &verdict };
         for detector in DETECTORS {
             if let Some(finding) = detector.judge(&series, slot, &judge) {
                 found.push((
@@ -46,10 +47,9 @@ fn run(slots: &[i64], settings: &DetectSettings) -> Vec<(i64, &'static str, f64)
                     detector.profile().id,
                     finding.score,
                 ));
-                frozen = Frozen::Yes;
             }
         }
-        series.learn(slot, frozen);
+        series.forget(slot);
     }
     found
 }
@@ -94,8 +94,8 @@ fn changing_the_future_never_changes_a_past_score() {
         slots[at] *= noise.i64(2..60);
     }
     // A settings so sharp that nearly every slot is scored.
-    let settings =
-        DetectSettings { score: 0.1, min_excess_usd_per_hour: 0.0, ..Default::default() };
+    let score = ScoreSettings { alerts_per_week: 1e4 };
+    let settings = DetectSettings { score, min_excess_usd_per_hour: 0.0, ..Default::default() };
     let cut = slots.len() * 3 / 4;
     let before = run(&slots, &settings);
     slots[cut..].iter_mut().for_each(|tokens| *tokens = *tokens * 7 + 50);

@@ -55,10 +55,10 @@ impl Group {
         true
     }
 
-    /// Counts a deployment in a slot.
-    pub fn note(&mut self, slot: Slot, rhythm: Rhythm, fallen: bool) {
+    /// Counts the deployments of an account in a slot.
+    pub fn note(&mut self, slot: Slot, fleet: &Fleet) {
         if let Some(closed) = self.slots.get_mut(&slot) {
-            closed.fleet.note(rhythm, fallen);
+            closed.fleet.merge(fleet);
         }
     }
 
@@ -76,15 +76,17 @@ impl Group {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::detect::score::{Grid, Memory};
+    use crate::detect::score::Verdict;
 
     #[test]
     fn a_slot_is_judged_by_what_fell_in_the_one_before() {
-        let rhythm = Memory::new(Grid::FIVE_MINUTES).rhythm();
+        let rhythm = Rhythm::Other;
         let mut group = Group::default();
         assert!(group.begin(Slot(7), true));
         for place in 0..100 {
-            group.note(Slot(7), rhythm, place < 90);
+            let mut fleet = Fleet::default();
+            fleet.hear(&Verdict { fallen: place < 90, peers: rhythm, ..Verdict::default() });
+            group.note(Slot(7), &fleet);
         }
         assert!(group.begin(Slot(8), false));
         let falling = |slot| group.around(Slot(slot), rhythm).falling;

@@ -7,7 +7,7 @@ use super::Env;
 use super::account::{Account, Moment, Turn, closed_before};
 use super::context::{self, People, Span};
 use super::fleet::Group;
-use crate::detect::score::{self, Part, Rhythm};
+use crate::detect::score::{self, Fleet, Part};
 use crate::detect::series::{SLOTS_PER_DAY, Series, Signal, Slot, values};
 use crate::detect::{DETECTORS, Detector, Finding, Judge, Phase, seasonal, statistic};
 use crate::incident::tracker::{self, Cause, Changes, Hearing, Sighting, Verdict, Weight};
@@ -44,9 +44,9 @@ pub(super) fn close(turns: &mut [Turn<'_>], group: &mut Group, env: &Env) -> Opt
         news = news.or_else(|| begun.then_some(slot));
         for (turn, _) in due.iter_mut().filter(|(_, slots)| slots.contains(&slot.0)) {
             let moment = Moment { now: closed_at, ..turn.moment };
-            let fallen = close_slot(turn, (slot, moment), group, env);
-            for (rhythm, fallen) in fallen.into_iter().filter(|_| begun) {
-                group.note(slot, rhythm, fallen);
+            let fleet = close_slot(turn, (slot, moment), group, env);
+            if begun {
+                group.note(slot, &fleet);
             }
         }
     }
@@ -64,22 +64,22 @@ fn due(account: &Account, env: &Env) -> Option<Range<i64>> {
     Some(first.0.max(end.0 - MAX_CATCH_UP_DAYS * SLOTS_PER_DAY)..end.0)
 }
 
-/// Closes one slot of an account, and says of each deployment judged whether its traffic has fallen.
+/// Closes one slot of an account, and counts its deployments and those whose traffic has fallen.
 fn close_slot(
     turn: &mut Turn<'_>,
     (slot, moment): (Slot, Moment),
     group: &Group,
     env: &Env,
-) -> Vec<(Rhythm, bool)> {
+) -> Fleet {
     let Turn { account, outcome, .. } = turn;
     let deployments: Vec<u32> = account.series.keys().copied().filter(|id| *id != 0).collect();
-    let mut fallen = Vec::with_capacity(deployments.len());
+    let mut fleet = Fleet::default();
     for deployment in deployments {
         let Some(series) = account.series.get_mut(&deployment) else { continue };
         series.prepare(slot);
         let around = |rhythm| group.around(slot, rhythm);
         let score = series.close(slot, around, &env.settings.detect.score);
-        fallen.extend(series.rhythm().map(|rhythm| (rhythm, score.fallen)));
+        fleet.hear(&score);
         if let Some(state) = series.take_state() {
             outcome.states.insert(deployment, state);
         }
@@ -91,7 +91,7 @@ fn close_slot(
         }
     }
     outcome.changes.incidents.extend(account.learn_lessons());
-    fallen
+    fleet
 }
 
 fn judge_closed(account: &mut Account, scene: &Scene<'_>) -> Changes {
@@ -305,14 +305,16 @@ fn chart(
     Some(context::chart(series, signal, scene.slot, span, band(scene.score, signal)))
 }
 
-/// How many times what is expected of `signal` its band ends at.
+/// How many times what is expected the band of `signal` ends at; that of calls where it has none of its own.
 fn band(score: &score::Verdict, signal: Signal) -> Option<f64> {
-    let part = match signal {
-        Signal::Tokens | Signal::Cost => Part::Tokens,
-        Signal::Calls => Part::Calls,
+    let of = |part| score.parts.iter().find(|scored| scored.part == part);
+    let own = match signal {
+        Signal::Tokens | Signal::Cost => of(Part::MostTokens),
+        Signal::Calls => None,
     };
-    let scored = score.parts.iter().find(|scored| scored.part == part)?;
-    Some(scored.high / scored.expected).filter(|ratio| ratio.is_finite())
+    let ratios = [of(Part::Calls), own].into_iter().flatten();
+    let mut ratios = ratios.map(|scored| scored.high / scored.expected);
+    ratios.find(|ratio| ratio.is_finite())
 }
 
 /// USD above what was expected in the slots `from..=to`, never negative.

@@ -1,17 +1,55 @@
-//! The statistical detector: one deployment's slots in, scores out. (A stand-in: the mean of two days.)
+//! The statistical detector: the slots of one deployment in, scores out.
+//!
+//! ```text
+//! observed → signal (profile × level) → measure (windows, by own calibration) → tails (how rare) → control → verdict
+//! ```
+//!
+//! [`Memory`] is everything remembered of one deployment. A slot that closes is first judged, by what was known
+//! before it, and then learnt, unless it was anomalous. Each [component](measure::COMPONENTS) measures one
+//! window by a yardstick of the deployment's own; the pooled [tails](tails) say how rarely such a score is
+//! reached; the rarest part is the score; and [control] turns the rate that the operator set into the level at
+//! which this deployment fires. So the setting is a number of false alerts, and not a threshold.
+//!
+//! The formulae were found on labelled series; `models/README.md` has the figures.
 
+pub mod calibration;
+pub mod concentration;
+pub mod control;
+mod drift;
+pub mod extreme;
+mod learn;
+pub mod measure;
 pub mod observed;
+pub mod rhythm;
+pub mod ring;
+mod sight;
+pub mod signal;
+pub mod silence;
+mod statistics;
+mod tails;
 pub mod verdict;
 
 use serde::{Deserialize, Serialize};
 
+pub use learn::Heed;
 pub use observed::{Around, Fresh, Grid, Observed};
+pub use rhythm::{Fleet, Rhythm};
 pub use verdict::{Part, Scored, Verdict};
+
+use calibration::Calibration;
+use concentration::Concentration;
+use control::Control;
+use extreme::Extreme;
+use measure::{COMPONENTS, Component};
+use ring::Ring;
+use sight::{Frame, Sight};
+use signal::Signal;
+use silence::Silence;
 
 /// What the operator may set.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ScoreSettings {
-    /// False alerts accepted per deployment and week.
+    /// False alerts accepted per deployment and week; 0.1 is one in ten weeks.
     pub alerts_per_week: f64,
 }
 
@@ -21,80 +59,107 @@ impl Default for ScoreSettings {
     }
 }
 
-/// Peers in the fleet gate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Rhythm(u8);
-
-/// Counts of one slot over a fleet.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Fleet {
-    judged: u32,
-    fallen: u32,
-}
-
-impl Fleet {
-    /// Counts a deployment.
-    pub fn note(&mut self, _rhythm: Rhythm, fallen: bool) {
-        self.judged += 1;
-        self.fallen += u32::from(fallen);
-    }
-
-    /// Share of its peers that have fallen.
-    #[must_use]
-    pub fn share(&self, _rhythm: Rhythm) -> f64 {
-        f64::from(self.fallen) / f64::from(self.judged.max(1))
-    }
-}
-
-/// What people said about a span of slots.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Heed {
-    /// These hours are put back to what was expected.
-    Exclude {
-        /// First slot.
-        from: i64,
-        /// First slot after.
-        until: i64,
-    },
-    /// Everything before is brought to another level.
-    Level {
-        /// First slot of the new level.
-        from: i64,
-        /// Of tokens, calls and callers.
-        factors: [f64; 3],
-    },
-}
+/// Less than this is never worth a ratio: tokens, calls and callers of a slot.
+const UNITS: [f64; 3] = [300.0, 0.3, 0.3];
+/// Share of peers that must have fallen for a fall to be the fleet's, and what is left of its score there.
+const GATE: f64 = 0.15;
+const GATED: f64 = 0.3;
 
 /// Everything remembered of one deployment.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Memory {
-    first: i64,
-    next: i64,
-    tokens: f64,
-    calls: f64,
-    hour: [f64; 12],
-    falling: f64,
-    quiet: f64,
+    grid: Grid,
+    /// The first slot ever closed, and the first with calls.
+    awaited: Option<i64>,
+    born: Option<i64>,
+    /// Slots closed since.
+    age: i64,
+    tokens: Signal,
+    calls: Signal,
+    callers: Signal,
+    /// Whether callers were ever known.
+    knows_callers: bool,
+    /// Callers expected for the calls of each slot.
+    callers_for_calls: Ring,
+    concentration: Concentration,
+    calibrations: Calibrations,
+    most_tokens: Extreme,
+    most_calls: Extreme,
+    most_fresh: Extreme,
+    fresh: Ring,
+    knows_fresh: bool,
+    silence: Silence,
+    /// Calls after weeks of silence have been told of until the day ends.
+    quiet_days: i64,
+    /// Share of slots with calls, by day.
+    active: Ring,
+    active_today: f64,
+    /// Tokens and calls of the week before the last two hours.
+    week: [f64; 2],
+    /// Slots left out of learning in a row, and in days by day.
+    frozen_run: i64,
+    frozen: Ring,
+    frozen_today: f64,
+    rhythm: Rhythm,
+    control: Control,
 }
 
-const NONE: i64 = i64::MIN;
+/// How far each window usually strays.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+struct Calibrations {
+    calls_quarter: Calibration,
+    calls_hour: Calibration,
+    callers_hour: Calibration,
+    mix: Calibration,
+    size: Calibration,
+    drop: Calibration,
+}
+
+impl Calibrations {
+    const fn all(&mut self) -> [&mut Calibration; 6] {
+        let Self { calls_quarter, calls_hour, callers_hour, mix, size, drop } =
+            self;
+        [calls_quarter, calls_hour, callers_hour, mix, size, drop]
+    }
+}
 
 impl Memory {
     /// Of a deployment nobody has seen yet.
     #[must_use]
-    pub const fn new(_grid: Grid) -> Self {
+    pub fn new(grid: Grid) -> Self {
+        let [tokens, calls, callers] = UNITS.map(|unit| Signal::new(grid, unit));
         Self {
-            first: NONE,
-            next: NONE,
-            tokens: 0.0,
-            calls: 0.0,
-            hour: [0.0; 12],
-            falling: 0.0,
-            quiet: 0.0,
+            grid,
+            awaited: None,
+            born: None,
+            age: 0,
+            tokens,
+            calls,
+            callers,
+            knows_callers: false,
+            callers_for_calls: Ring::new(grid.slots(3600) + 1),
+            concentration: Concentration::default(),
+            calibrations: Calibrations::default(),
+            most_tokens: Extreme::default(),
+            most_calls: Extreme::default(),
+            most_fresh: Extreme::default(),
+            fresh: Ring::new(grid.slots(3600) + 1),
+            knows_fresh: false,
+            silence: Silence::default(),
+            quiet_days: 0,
+            active: Ring::new(14),
+            active_today: 0.0,
+            week: [0.0; 2],
+            frozen_run: 0,
+            frozen: Ring::new(14),
+            frozen_today: 0.0,
+            rhythm: Rhythm::Unknown,
+            control: Control::default(),
         }
     }
 
-    /// Judges the closed `slot` and learns from it.
+    /// Judges the slot, which has closed, and learns from it. Slots must come in order; those in between that
+    /// are left out count as nothing seen, and a slot before the last is not judged.
     pub fn close(
         &mut self,
         slot: i64,
@@ -102,108 +167,109 @@ impl Memory {
         around: &Around,
         settings: &ScoreSettings,
     ) -> Verdict {
-        if self.first == NONE {
-            (self.first, self.next) = (slot, slot);
-        }
-        (self.next..slot).for_each(|_| self.push(0.0));
-        let mut verdict = self.peek(std::slice::from_ref(seen), settings);
-        self.quiet = if seen.calls > 0.0 { 0.0 } else { self.quiet + 1.0 };
-        let (missed, bound) = (self.quiet * self.calls, 4.0);
-        if slot - self.first > 288 && around.complete && self.quiet >= 6.0 {
-            verdict.parts.push(Scored {
-                part: Part::Silence,
-                slots: i64::from(self.quiet as u32),
-                score: missed / bound * (1.0 - around.falling / 2.0),
-                observed: 0.0,
-                expected: missed,
-                low: bound,
-                high: f64::INFINITY,
-            });
-        }
-        verdict.parts.sort_by(|a, b| b.score.total_cmp(&a.score));
-        verdict.fallen = missed > 1.0;
-        self.falling += around.falling;
-        self.push(seen.tokens());
-        if verdict.score() < 1.0 && around.complete {
-            let share = 0.002_f64.max(1.0 / ((slot - self.first + 1) as f64));
-            self.tokens += share * (seen.tokens() - self.tokens);
-            self.calls += share * (seen.calls - self.calls);
-        }
-        self.next = slot + 1;
-        verdict
-    }
-
-    fn push(&mut self, tokens: f64) {
-        self.hour.rotate_left(1);
-        self.hour[11] = tokens;
-    }
-
-    /// Judges slots that may still grow.
-    #[must_use]
-    pub fn peek(&self, open: &[Observed], _settings: &ScoreSettings) -> Verdict {
-        if self.next - self.first < 3 * 288 {
+        let Some(born) = self.born_by(slot, seen) else { return Verdict::default() };
+        if slot < born + self.age {
             return Verdict::default();
         }
-        let closed = self.hour.iter().rev().take(12_usize.saturating_sub(open.len()));
-        let observed = closed.sum::<f64>() + open.iter().map(Observed::tokens).sum::<f64>();
-        let expected = 12.0 * self.tokens;
-        let high = 6.0 * expected + 1.0 + self.falling * 1e-3;
-        let (part, score) = (Part::Tokens, observed / high);
-        let tokens = Scored { part, slots: 12, score, observed, expected, low: 0.0, high };
-        Verdict { parts: vec![tokens], fallen: false }
+        while born + self.age < slot {
+            self.step(&Observed::default(), &Around::default(), settings);
+        }
+        self.step(seen, around, settings)
     }
 
-    /// The slot that is expected next.
+    /// The first slot with calls. What lies before it is not history, but a long wait is remembered: traffic after
+    /// it is a wake.
+    fn born_by(&mut self, slot: i64, seen: &Observed) -> Option<i64> {
+        let awaited = *self.awaited.get_or_insert(slot);
+        let is_empty = seen.calls <= 0.0 && seen.tokens() <= 0.0;
+        if self.born.is_none() && !is_empty {
+            self.born = Some(slot);
+            self.quiet_days = (slot - awaited) / self.grid.per_day();
+        }
+        self.born
+    }
+
+    /// Judges slots that may still grow: `open` are the sums so far of those from the first that has not closed
+    /// on, and the last of them is judged. Upper tails of counts alone, since ratios may still fall; nothing
+    /// where an earlier hour has an open slot, because its band would change with that hour.
+    #[must_use]
+    pub fn peek(&self, open: &[Observed], settings: &ScoreSettings) -> Verdict {
+        let place = self.age.rem_euclid(self.grid.per_hour());
+        let count = i64::try_from(open.len()).unwrap_or(i64::MAX);
+        if self.born.is_none() || count == 0 || place + count > self.grid.per_hour() {
+            return Verdict::default();
+        }
+        let frame = self.frame(open);
+        let sights = self.sights(&frame, &Around { falling: 0.0, complete: false });
+        let early = |sight: &Sight| {
+            matches!(
+                sight.measured.id,
+                Component::CallsQuarter
+                    | Component::CallsHour
+                    | Component::MostTokens
+                    | Component::MostCalls
+                    | Component::Wake
+                    | Component::Fresh
+            )
+        };
+        let early: Vec<Sight> = sights.into_iter().filter(early).collect();
+        Verdict { parts: self.scored(&early, settings), ..Verdict::default() }
+    }
+
+    /// The slot that closes next; `None` before the first.
     #[must_use]
     pub fn next(&self) -> Option<i64> {
-        (self.next != NONE).then_some(self.next)
+        self.born.map(|born| born + self.age)
     }
 
-    /// True right after the close that ended a day of its own.
+    /// True right after the slot that ended a day of the deployment's own, which is counted from its first slot:
+    /// the moment to save it.
     #[must_use]
     pub const fn is_day_done(&self) -> bool {
-        self.next != NONE && (self.next - self.first) % 288 == 0
+        self.age > 0 && self.age % self.grid.per_day() == 0
     }
 
-    /// Peers in the fleet gate.
+    /// Its peers in the fleet.
     #[must_use]
     pub const fn rhythm(&self) -> Rhythm {
-        Rhythm(24)
+        self.rhythm
     }
 
-    /// Heeds what people said.
-    pub fn heed(&mut self, lesson: Heed) {
-        match lesson {
-            Heed::Exclude { .. } => {}
-            Heed::Level { factors, .. } => {
-                self.tokens *= factors[0];
-                self.calls *= factors[1];
-            }
+    fn step(&mut self, seen: &Observed, around: &Around, settings: &ScoreSettings) -> Verdict {
+        let frame = self.frame(&[*seen]);
+        let sights = self.sights(&frame, around);
+        let parts = self.scored(&sights, settings);
+        let fallen = self.has_fallen(&frame).filter(|_| around.complete);
+        let fired = parts.first().is_some_and(|part| part.score >= 1.0);
+        let odd = fired || (fallen == Some(true) && around.falling > GATE) || !around.complete;
+        self.learn(seen, &frame, &sights, odd);
+        if around.complete {
+            self.control.close(self.grid.slot_seconds, fired);
         }
-    }
-
-    /// As bytes.
-    #[must_use]
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let numbers = [self.tokens, self.calls, self.falling, self.quiet].into_iter();
-        let whole = [self.first, self.next].map(i64::to_le_bytes).into_iter();
-        whole.chain(numbers.chain(self.hour).map(f64::to_le_bytes)).flatten().collect()
-    }
-
-    /// The inverse of [`Memory::to_bytes`].
-    #[must_use]
-    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (chunks, []) = bytes.as_chunks::<8>() else { return None };
-        let chunks: [[u8; 8]; 18] = chunks.try_into().ok()?;
-        let number = |at: usize| f64::from_le_bytes(chunks[at]);
-        Some(Self {
-            first: i64::from_le_bytes(chunks[0]),
-            next: i64::from_le_bytes(chunks[1]),
-            tokens: number(2),
-            calls: number(3),
-            falling: number(4),
-            quiet: number(5),
-            hour: std::array::from_fn(|at| number(6 + at)),
-        })
+        self.end_slot();
+        let peers = if fallen.is_some() { self.rhythm } else { Rhythm::Unknown };
+        Verdict { parts, fallen: fallen == Some(true), peers }
     }
 }
+
+impl Memory {
+    /// As bytes, at most 32 KiB.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = vec![FORM];
+        if let Ok(body) = postcard::to_allocvec(self) {
+            bytes.extend(body);
+        }
+        bytes
+    }
+
+    /// The inverse of [`Memory::to_bytes`]; `None` for what another version wrote.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (form, body) = bytes.split_first()?;
+        if *form == FORM { postcard::from_bytes(body).ok() } else { None }
+    }
+}
+
+/// First byte of a saved memory; another number where its shape has changed.
+const FORM: u8 = 1;

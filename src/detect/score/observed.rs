@@ -1,8 +1,10 @@
 //! What a deployment did in one slot, and what was going on around it.
 
+use serde::{Deserialize, Serialize};
+
 /// Length of the slots of a series. The service works with [`Grid::FIVE_MINUTES`]; a benchmark may bring
 /// others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grid {
     /// Seconds in a slot; divides an hour, or is a whole number of hours up to a day.
     pub slot_seconds: i64,
@@ -17,6 +19,25 @@ impl Grid {
     pub const fn slots(self, seconds: i64) -> i64 {
         let slots = seconds / self.slot_seconds;
         if slots > 0 { slots } else { 1 }
+    }
+
+    /// Slots in an hour; an hour here is never shorter than a slot.
+    #[must_use]
+    pub const fn per_hour(self) -> i64 {
+        self.slots(3600)
+    }
+
+    /// Hours in a day: 24, or fewer where a slot is longer than an hour.
+    #[must_use]
+    pub const fn hours_per_day(self) -> i64 {
+        let hour = self.per_hour() * self.slot_seconds;
+        if hour < 86_400 { 86_400 / hour } else { 1 }
+    }
+
+    /// Slots in a day.
+    #[must_use]
+    pub const fn per_day(self) -> i64 {
+        self.per_hour() * self.hours_per_day()
     }
 }
 

@@ -1,20 +1,24 @@
 //! What a judgement says.
 
-/// What gave the highest score.
+use super::rhythm::Rhythm;
+
+/// What people are told of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Part {
-    /// More tokens than the hour of the week explains.
-    Tokens,
-    /// More calls.
+    /// More calls than the hour of the week and the last hours explain.
     Calls,
     /// More distinct callers.
     Callers,
-    /// More calls than so few callers ever made.
+    /// More callers than so many calls usually come from.
+    FanOut,
+    /// Fewer callers than so many calls usually come from.
     Concentration,
     /// More tokens per call.
     Size,
-    /// More than was ever seen in a window of that length.
-    Extreme,
+    /// More tokens than were ever seen in such a window.
+    MostTokens,
+    /// More calls than were ever seen in such a window.
+    MostCalls,
     /// A level that stays raised for days, or creeps up.
     Drift,
     /// Traffic where there was none for weeks.
@@ -25,8 +29,44 @@ pub enum Part {
     Drop,
     /// Nothing, for longer than ever.
     Silence,
-    /// More failed calls.
-    Errors,
+}
+
+impl Part {
+    /// A short name, for files and tables.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Calls => "calls",
+            Self::Callers => "callers",
+            Self::FanOut => "fan-out",
+            Self::Concentration => "concentration",
+            Self::Size => "size",
+            Self::MostTokens => "most-tokens",
+            Self::MostCalls => "most-calls",
+            Self::Drift => "drift",
+            Self::Wake => "wake",
+            Self::Fresh => "fresh",
+            Self::Drop => "drop",
+            Self::Silence => "silence",
+        }
+    }
+
+    /// What its amounts are of.
+    #[must_use]
+    pub const fn unit(self) -> &'static str {
+        match self {
+            Self::Calls | Self::MostCalls | Self::Drift | Self::Wake | Self::Drop => "calls",
+            Self::Silence => "calls missed",
+            Self::Callers | Self::FanOut | Self::Concentration => "callers by slot",
+            Self::Size | Self::MostTokens | Self::Fresh => "tokens",
+        }
+    }
+
+    /// True where less than usual is what was found.
+    #[must_use]
+    pub const fn is_lower(self) -> bool {
+        matches!(self, Self::Concentration | Self::Drop | Self::Silence)
+    }
 }
 
 /// One part of the score.
@@ -36,7 +76,7 @@ pub struct Scored {
     pub part: Part,
     /// Length of its window in slots.
     pub slots: i64,
-    /// At least 1 fires.
+    /// At least 1 fires; 0.5 more is ten times rarer.
     pub score: f64,
     /// What was seen in the window, in the unit of the part.
     pub observed: f64,
@@ -46,6 +86,10 @@ pub struct Scored {
     pub low: f64,
     /// Upper end of the band; infinite where there is none.
     pub high: f64,
+    /// The score before it is compared with others: in spreads, standard deviations or multiples.
+    pub raw: f64,
+    /// Logarithm to base ten of how often a deployment reaches `raw`, per week.
+    pub rate: f64,
 }
 
 /// The judgement of one slot.
@@ -53,8 +97,10 @@ pub struct Scored {
 pub struct Verdict {
     /// Every part that could be judged, the highest score first.
     pub parts: Vec<Scored>,
-    /// Whether traffic has fallen clearly: what the fleet's share counts.
+    /// Whether traffic has fallen clearly: what the fleet counts.
     pub fallen: bool,
+    /// Among which peers it counts; unknown where too little was expected to say.
+    pub peers: Rhythm,
 }
 
 impl Verdict {

@@ -1,0 +1,78 @@
+//! What creeps: two days against the same two days of the weeks before.
+//!
+//! An hour can hide thirty per cent more, two days cannot. The scale is the deployment's own: how far its days
+//! usually lie from the same days a week before.
+
+use super::observed::Grid;
+use super::signal::Signal;
+use super::statistics::{MAD_TO_SIGMA, log_ratio, median};
+use crate::detect::baseline::as_float;
+
+/// Days that are compared.
+const DAYS: i64 = 2;
+/// Weeks they are compared with: the middle one of three, so that one holiday changes nothing.
+const WEEKS: i64 = 3;
+/// Days whose distance from the same day of the week before makes the scale, the newest left out.
+const SCALE_DAYS: std::ops::Range<i64> = 3..17;
+/// Distances needed.
+const ENOUGH: usize = 5;
+/// What five such days are assumed to have been: 12 %.
+const PRIOR: (f64, f64) = (5.0, 0.12);
+
+/// What drift is judged by.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Drift {
+    /// Calls of the last two days.
+    pub seen: f64,
+    /// Of the same two days before.
+    pub usual: f64,
+    /// What keeps the ratio of little quiet.
+    pub floor: f64,
+    /// One standard deviation of a day's log ratio.
+    pub sigma: f64,
+}
+
+impl Drift {
+    /// When an hour has just been filled by `hour` calls; `None` with less than three weeks of history.
+    pub(super) fn of(calls: &Signal, hour: f64, grid: Grid) -> Option<Self> {
+        let (learnt, day) = (calls.learnt(), grid.hours_per_day());
+        let (end, week) = (learnt.next(), 7 * day);
+        let per_day = calls.usual() * as_float(grid.per_hour());
+        let span = DAYS * day - 1;
+        let before = (1..=WEEKS).map(|back| (end - span - back * week, end + 1 - back * week));
+        let mut before: Vec<f64> = before
+            .filter(|(from, _)| *from >= learnt.oldest())
+            .map(|(from, to)| learnt.sum(from, to))
+            .collect();
+        if before.len() < 2 {
+            return None;
+        }
+        let usual = match *before.as_slice() {
+            [one, other] => one.max(other),
+            _ => median(&mut before),
+        };
+        let days = SCALE_DAYS.map(|back| end - back * day);
+        let known = days.filter(|to| to - day - week >= learnt.oldest());
+        let mut apart: Vec<f64> = known
+            .map(|to| {
+                let [one, other] = [to, to - week].map(|to| learnt.sum(to - day, to));
+                log_ratio(one, other, per_day).abs()
+            })
+            .collect();
+        if apart.len() < ENOUGH {
+            return None;
+        }
+        let (weight, prior) = PRIOR;
+        let count = as_float(i64::try_from(apart.len()).unwrap_or(1));
+        let own = MAD_TO_SIGMA * median(&mut apart);
+        let variance = (own * own * count + prior * prior * weight) / (count + weight);
+        let seen = learnt.sum(end - span, end) + hour;
+        let floor = per_day * as_float(DAYS);
+        Some(Self { seen, usual, floor, sigma: variance.sqrt() })
+    }
+
+    /// Standard deviations above, never negative.
+    pub(super) fn score(&self) -> f64 {
+        (log_ratio(self.seen, self.usual, self.floor) / self.sigma).max(0.0)
+    }
+}

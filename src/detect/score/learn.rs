@@ -1,0 +1,198 @@
+//! Learning from a slot that has closed, and from what people said.
+
+use serde::{Deserialize, Serialize};
+
+use super::measure::Component;
+use super::rhythm::Rhythm;
+use super::sight::{Frame, Sight};
+use super::{Memory, Observed};
+use crate::detect::baseline::as_float;
+
+/// Days before anomalous slots are left out of learning: until then the spreads are too narrow to be trusted.
+const FREEZE_FROM_DAYS: i64 = 14;
+/// Days in a row, and of the last two weeks, that are left out at most: what stays is learnt in the end.
+const FROZEN_DAYS: f64 = 2.0;
+const FROZEN_OF_TWO_WEEKS: f64 = 3.5;
+/// Both halves of a lawful shift lie above or below by this log ratio (a factor of 1.35 and 0.7) …
+const SHIFT: (f64, f64) = (0.3, -0.35);
+/// … and the newer one is not much above the older, as on a ramp, nor much below.
+const SHIFT_APART: (f64, f64) = (-0.4, 0.3);
+/// Days before a shift is looked for.
+const SHIFT_FROM_DAYS: i64 = 9;
+
+/// What people said about slots, as the memory heeds it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub enum Heed {
+    /// These slots are put back to what was expected of them.
+    Exclude {
+        /// First slot.
+        from: i64,
+        /// First slot after.
+        until: i64,
+    },
+    /// A new level: everything before is brought to it.
+    Level {
+        /// First slot at the new level.
+        from: i64,
+        /// New over old: tokens, calls, callers.
+        factors: [f64; 3],
+    },
+}
+
+impl Memory {
+    /// Heeds what people said.
+    pub fn heed(&mut self, lesson: Heed) {
+        let Some(born) = self.born else { return };
+        let hour = |slot: i64| (slot - born).div_euclid(self.grid.per_hour());
+        match lesson {
+            Heed::Exclude { from, until } => {
+                let (from, until) = (hour(from), hour(until - 1) + 1);
+                for signal in [&mut self.tokens, &mut self.calls, &mut self.callers] {
+                    signal.exclude(from, until);
+                }
+            }
+            Heed::Level { from, factors } => {
+                let [tokens, calls, _] = factors;
+                let since = hour(from);
+                let signals = [&mut self.tokens, &mut self.calls, &mut self.callers];
+                for (signal, factor) in signals.into_iter().zip(factors) {
+                    signal.rescale(since, factor);
+                }
+                self.most_tokens.rescale(tokens);
+                self.most_calls.rescale(calls);
+            }
+        }
+    }
+
+    /// Learns a slot, unless it is odd and may be left out.
+    pub(super) fn learn(&mut self, seen: &Observed, frame: &Frame, sights: &[Sight], is_odd: bool) {
+        let day = as_float(self.grid.per_day());
+        self.frozen_run = if is_odd { self.frozen_run + 1 } else { 0 };
+        self.frozen_today += if is_odd { 1.0 / day } else { 0.0 };
+        let used = self.frozen.newest(14) + self.frozen_today;
+        let is_old = self.age >= FREEZE_FROM_DAYS * self.grid.per_day();
+        let in_a_row = as_float(self.frozen_run) / day;
+        let frozen = is_odd && is_old && in_a_row < FROZEN_DAYS && used < FROZEN_OF_TWO_WEEKS;
+        if !frozen {
+            self.calibrate(sights);
+        }
+        let [_, expected_for_falls] = self.push(frame, frozen);
+        self.silence.add(seen.calls, expected_for_falls, frozen);
+        self.active_today += if seen.calls > 0.0 { 1.0 / day } else { 0.0 };
+        if let Some(callers) = seen.callers.filter(|callers| *callers > 0.0) {
+            self.knows_callers = true;
+            if seen.calls > 0.0 && !frozen {
+                self.concentration.add(seen.calls, callers);
+            }
+        }
+        self.knows_fresh |= seen.fresh.is_some();
+        self.fresh.push(frame.fresh);
+        let hour = self.grid.per_hour();
+        if !frozen {
+            self.most_tokens.add(self.tokens.slots().newest(hour));
+            self.most_calls.add(self.calls.slots().newest(hour));
+            self.most_fresh.add(self.fresh.newest(hour));
+        }
+    }
+
+    fn push(&mut self, frame: &Frame, frozen: bool) -> [f64; 2] {
+        let mut of_calls = [0.0; 2];
+        for (signal, slots) in [
+            (&mut self.tokens, &frame.tokens),
+            (&mut self.callers, &frame.callers),
+            (&mut self.calls, &frame.calls),
+        ] {
+            for [seen, high, low] in slots {
+                signal.push(*seen, (*high, *low), frozen);
+                of_calls = [*high, *low];
+            }
+        }
+        frame.mix.iter().for_each(|[_, expected, _]| self.callers_for_calls.push(*expected));
+        of_calls
+    }
+
+    fn calibrate(&mut self, sights: &[Sight]) {
+        for sight in sights {
+            let Some(load) = sight.learns else { continue };
+            let calibration = match sight.measured.id {
+                Component::CallsQuarter => &mut self.calibrations.calls_quarter,
+                Component::CallsHour => &mut self.calibrations.calls_hour,
+                Component::CallersHour => &mut self.calibrations.callers_hour,
+                Component::FanOut => &mut self.calibrations.mix,
+                Component::Size => &mut self.calibrations.size,
+                Component::Drop => &mut self.calibrations.drop,
+                Component::Concentration
+                | Component::MostTokens
+                | Component::MostCalls
+                | Component::Drift
+                | Component::Silence
+                | Component::Wake
+                | Component::Fresh => continue,
+            };
+            calibration.add(load, sight.measured.ratio());
+        }
+    }
+
+    /// Ends the slot, and with it perhaps the hour and the day.
+    pub(super) fn end_slot(&mut self) {
+        self.age += 1;
+        if self.age % self.grid.per_hour() != 0 {
+            return;
+        }
+        for signal in [&mut self.tokens, &mut self.calls, &mut self.callers] {
+            signal.end_hour();
+        }
+        if self.is_day_done() {
+            self.end_day();
+        }
+        self.accept_shift();
+        for signal in [&mut self.tokens, &mut self.calls, &mut self.callers] {
+            signal.begin_hour(self.grid);
+        }
+        // The window may reach back over the hour before.
+        let end = self.calls.learnt().next() - 1;
+        let week = 7 * self.grid.hours_per_day();
+        self.week =
+            [&self.tokens, &self.calls].map(|signal| signal.learnt().sum(end - week, end));
+    }
+
+    fn end_day(&mut self) {
+        for signal in [&mut self.tokens, &mut self.calls, &mut self.callers] {
+            signal.begin_day(self.grid);
+        }
+        self.calibrations.all().into_iter().for_each(super::Calibration::refit);
+        self.concentration.age();
+        for most in [&mut self.most_tokens, &mut self.most_calls, &mut self.most_fresh] {
+            most.end_day();
+        }
+        self.silence.end_day();
+        self.quiet_days = self.silence.quiet_days();
+        self.active.push(std::mem::take(&mut self.active_today));
+        self.frozen.push(std::mem::take(&mut self.frozen_today));
+        let born = self.born.unwrap_or(0).div_euclid(self.grid.per_hour());
+        self.rhythm = Rhythm::of(self.calls.learnt(), born, self.grid);
+    }
+
+    /// Accepts a level that has stood for nearly two days, and is not still climbing, as lawful.
+    fn accept_shift(&mut self) {
+        let days = self.calls.learnt().next() / self.grid.hours_per_day();
+        if days < SHIFT_FROM_DAYS {
+            return;
+        }
+        let (older, newer) = self.calls.shift(self.grid);
+        let (rise, fall) = SHIFT;
+        let (falling, climbing) = SHIFT_APART;
+        let is_level = (falling..climbing).contains(&(newer - older));
+        let has_moved = older.min(newer) > rise || older.max(newer) < fall;
+        if !is_level || !has_moved {
+            return;
+        }
+        for signal in [&mut self.tokens, &mut self.calls, &mut self.callers] {
+            let (older, newer) = signal.shift(self.grid);
+            signal.accept(f64::midpoint(older, newer).exp());
+        }
+        let factor = f64::midpoint(older, newer).exp();
+        self.most_tokens.rescale(factor);
+        self.most_calls.rescale(factor);
+    }
+}

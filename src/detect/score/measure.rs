@@ -1,0 +1,177 @@
+//! The parts of a score: each looks at one window in one way.
+
+use super::calibration::{Load, Spread};
+use super::extreme::Extreme;
+use super::signal::Open;
+use super::statistics::{log_ratio, seen_at};
+use super::verdict::Part;
+
+/// Name of the regime of deployments that have calls in fewer than six of ten slots.
+pub(super) const IDLE: &str = "idle";
+
+/// One way of looking, in the order of [`COMPONENTS`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Component {
+    /// Calls of a quarter of an hour against the rhythm and the last hours.
+    CallsQuarter,
+    /// The same of an hour.
+    CallsHour,
+    /// Distinct callers of an hour against the rhythm.
+    CallersHour,
+    /// More callers in an hour than so many calls usually come from.
+    FanOut,
+    /// Fewer callers in an hour than so many calls usually come from.
+    Concentration,
+    /// Tokens per call in an hour, against the last week.
+    Size,
+    /// Tokens of an hour against the most there ever were.
+    MostTokens,
+    /// Calls of an hour against the most there ever were.
+    MostCalls,
+    /// Two days against the same days before.
+    Drift,
+    /// Fewer calls in an hour than the rhythm has.
+    Drop,
+    /// Nothing, for longer than ever.
+    Silence,
+    /// Calls after two weeks of none.
+    Wake,
+    /// Tokens in an hour from callers first seen within a day.
+    Fresh,
+}
+
+/// What a component is called, where it belongs and how long it looks.
+#[derive(Debug, Clone, Copy)]
+pub struct Kind {
+    /// Which.
+    pub id: Component,
+    /// Its name in `models/detection.csv`.
+    pub name: &'static str,
+    /// What people are told.
+    pub part: Part,
+    /// Length of its window in seconds.
+    pub seconds: i64,
+}
+
+impl Kind {
+    /// True where chance plays no part, so that there is no tail.
+    #[must_use]
+    pub const fn is_certain(&self) -> bool {
+        matches!(self.id, Component::Wake)
+    }
+}
+
+const fn kind(id: Component, name: &'static str, part: Part, seconds: i64) -> Kind {
+    Kind { id, name, part, seconds }
+}
+
+/// Every component. Each earns its place; `models/README.md` has the table of what is lost without it.
+pub static COMPONENTS: [Kind; 13] = [
+    kind(Component::CallsQuarter, "calls-15m", Part::Calls, 900),
+    kind(Component::CallsHour, "calls-1h", Part::Calls, 3600),
+    kind(Component::CallersHour, "callers-1h", Part::Callers, 3600),
+    kind(Component::FanOut, "fan-out-1h", Part::FanOut, 3600),
+    kind(Component::Concentration, "concentration-1h", Part::Concentration, 3600),
+    kind(Component::Size, "size-1h", Part::Size, 3600),
+    kind(Component::MostTokens, "most-tokens-1h", Part::MostTokens, 3600),
+    kind(Component::MostCalls, "most-calls-1h", Part::MostCalls, 3600),
+    kind(Component::Drift, "drift-2d", Part::Drift, 2 * 86_400),
+    kind(Component::Drop, "drop-1h", Part::Drop, 3600),
+    kind(Component::Silence, "silence", Part::Silence, 300),
+    kind(Component::Wake, "wake-1h", Part::Wake, 3600),
+    kind(Component::Fresh, "fresh-1h", Part::Fresh, 3600),
+];
+
+/// By what a window is measured.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Yardstick {
+    /// Own upper spreads above the middle.
+    Above(Spread),
+    /// Own lower spreads below the middle.
+    Below(Spread),
+    /// Half as much again as the most there was.
+    Most,
+    /// Standard deviations of log ratios.
+    Sigma(f64),
+    /// Multiples of what is expected.
+    Times,
+    /// By nothing yet: it is only learnt from.
+    Unknown,
+}
+
+/// One window as one component sees it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Measured {
+    /// Which component.
+    pub id: Component,
+    /// Length of the window in slots.
+    pub slots: i64,
+    /// What was seen.
+    pub seen: f64,
+    /// What is expected.
+    pub expected: f64,
+    /// What is added to both before they are compared.
+    pub floor: f64,
+    /// Smallest spread that is believed.
+    pub least: f64,
+    /// By what it is measured.
+    pub by: Yardstick,
+    /// By what the score is divided, because others explain part of it; 1 where nothing does.
+    pub excuse: f64,
+}
+
+impl Measured {
+    /// The log ratio of what was seen to what is expected.
+    pub(super) fn ratio(&self) -> f64 {
+        log_ratio(self.seen, self.expected, self.floor)
+    }
+
+    /// The score, in the unit of the yardstick.
+    pub(super) fn raw(&self) -> f64 {
+        let raw = match self.by {
+            Yardstick::Above(spread) => spread.above(self.ratio(), self.least),
+            Yardstick::Below(spread) => spread.below(self.ratio(), self.least),
+            Yardstick::Most => (1.0 + self.ratio() / Extreme::ratio(2.0)).max(0.0),
+            Yardstick::Sigma(sigma) => self.ratio() / sigma,
+            Yardstick::Times => self.seen / self.expected,
+            Yardstick::Unknown => 0.0,
+        };
+        raw / self.excuse
+    }
+
+    /// What must be seen for [`Measured::raw`] to be `raw`.
+    pub(super) fn bound(&self, raw: f64) -> f64 {
+        let at = |ratio: f64| seen_at(ratio, self.expected, self.floor);
+        let raw = raw * self.excuse;
+        match self.by {
+            Yardstick::Above(spread) => at(spread.ratio_above(raw, self.least)),
+            Yardstick::Below(spread) => at(spread.ratio_below(raw, self.least)),
+            Yardstick::Most => at(Extreme::ratio(raw)),
+            Yardstick::Sigma(sigma) => at(raw * sigma),
+            Yardstick::Times => raw * self.expected,
+            Yardstick::Unknown => f64::INFINITY,
+        }
+    }
+
+    /// True where little is what is looked for.
+    pub(super) const fn is_lower(&self) -> bool {
+        matches!(self.by, Yardstick::Below(_))
+    }
+}
+
+/// Sums of the slots that are open, for windows of at most `count` slots.
+pub(super) fn open_sums(slots: &[[f64; 3]], count: i64) -> Open {
+    let newest = usize::try_from(count).unwrap_or(0).min(slots.len());
+    let sum = slots.iter().rev().take(newest).fold([0.0; 3], |sum, slot| {
+        let [seen, high, low] = *slot;
+        let [all, highs, lows] = sum;
+        [all + seen, highs + high, lows + low]
+    });
+    let [seen, high, low] = sum;
+    Open { count: i64::try_from(newest).unwrap_or(0), seen, high, low }
+}
+
+/// How busy a window was expected to be.
+pub(super) fn load(expected: f64, usual: f64, slots: i64) -> Load {
+    Load::of(expected, usual * crate::detect::baseline::as_float(slots))
+}

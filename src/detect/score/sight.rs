@@ -1,0 +1,371 @@
+//! Looking at the slots that are judged: each component's window, and what its score means.
+
+use super::calibration::{Calibration, Load};
+use super::drift::Drift;
+use super::extreme::Extreme;
+use super::measure::{COMPONENTS, Component, Kind, Measured, Yardstick, load, open_sums};
+use super::signal::{Open, Signal};
+use super::statistics::log_ratio;
+use super::tails::Tails;
+use super::{Around, GATE, GATED, Memory, Observed, ScoreSettings, Scored};
+use crate::detect::baseline::as_float;
+
+/// Share of the usual amount that is added to both sides of a ratio, so that quiet hours do not shout.
+const USUAL_SHARE: f64 = 0.25;
+/// Smallest spreads believed: of volumes (a factor of 1.5), of falls, and of callers and tokens per call.
+const LEAST_RISE: f64 = 0.4;
+const LEAST_FALL: f64 = 0.3;
+const LEAST_MIX: f64 = 0.1;
+/// Share of its own deviation that the last hours hand on to the next.
+const LOCAL_SHARE: f64 = 0.8;
+/// Seconds of the last hours that a local window is compared with.
+const LOCAL_SECONDS: i64 = 4 * 3600;
+/// Hours before anything but a wake is judged.
+const MIN_HOURS: i64 = 72;
+/// Calls of a week below which tokens per call are not compared.
+const MIN_WEEK_CALLS: f64 = 20.0;
+/// Days without calls after which calls are a wake, and how many calls.
+const DORMANT_DAYS: i64 = 14;
+const WAKE_CALLS: f64 = 3.0;
+/// A wake is as rare as a certain theft.
+const WAKE_RATE: f64 = -4.0;
+/// A fall that counts for the fleet: the window, the log ratio, and the calls that must be expected.
+const FALLEN_SECONDS: i64 = 4 * 3600;
+const FALLEN_RATIO: f64 = -0.5;
+const FALLEN_CALLS: f64 = 10.0;
+/// Share of the usual tokens that new callers may bring without being compared.
+const FRESH_SHARE: f64 = 0.1;
+/// Deployments with calls in a smaller share of slots are mostly idle.
+const IDLE_BELOW: f64 = 0.6;
+
+/// The slots that are judged together: those that have not closed, or the one that is closing.
+#[derive(Default)]
+pub(super) struct Frame {
+    /// Seen, expected for rises and for falls, by slot.
+    pub tokens: Vec<[f64; 3]>,
+    pub calls: Vec<[f64; 3]>,
+    pub callers: Vec<[f64; 3]>,
+    /// Callers, and those expected for the calls, by slot.
+    pub mix: Vec<[f64; 3]>,
+    /// Tokens of callers first seen within a day.
+    pub fresh: f64,
+}
+
+/// A window, with the load that its calibration learns it under.
+pub(super) struct Sight {
+    pub measured: Measured,
+    pub learns: Option<Load>,
+}
+
+impl Memory {
+    /// What was seen and expected in the slots after the last that was learnt.
+    pub(super) fn frame(&self, open: &[Observed]) -> Frame {
+        let per_hour = self.grid.per_hour();
+        let place = self.age.rem_euclid(per_hour);
+        let mut frame = Frame::default();
+        for (slot, seen) in (place..).zip(open) {
+            let callers = seen.callers.unwrap_or(0.0);
+            for (column, signal, value) in [
+                (&mut frame.tokens, &self.tokens, seen.tokens()),
+                (&mut frame.calls, &self.calls, seen.calls),
+                (&mut frame.callers, &self.callers, callers),
+            ] {
+                let (high, low) = signal.expected(slot, per_hour);
+                column.push([value, high, low]);
+            }
+            let expected = self.concentration.expected(seen.calls).unwrap_or(callers);
+            frame.mix.push([callers, expected, 0.0]);
+            frame.fresh += seen.fresh.map_or(0.0, |fresh| fresh.tokens);
+        }
+        frame
+    }
+
+    /// Every window that can be measured.
+    pub(super) fn sights(&self, frame: &Frame, around: &Around) -> Vec<Sight> {
+        let mut sights = Vec::with_capacity(COMPONENTS.len());
+        if self.quiet_days >= DORMANT_DAYS {
+            sights.extend(self.wake(frame));
+        }
+        let hours = self.age / self.grid.per_hour();
+        if hours < MIN_HOURS {
+            return sights;
+        }
+        for kind in &COMPONENTS {
+            let sight = match kind.id {
+                Component::CallsQuarter => {
+                    self.local(kind, frame, &self.calibrations.calls_quarter)
+                }
+                Component::CallsHour => self.local(kind, frame, &self.calibrations.calls_hour),
+                Component::CallersHour => self.seasonal(kind, frame).filter(|_| self.knows_callers),
+                Component::FanOut | Component::Concentration => {
+                    self.mix(kind, frame).filter(|_| self.knows_callers)
+                }
+                Component::Size => self.size(kind, frame),
+                Component::MostTokens => {
+                    self.most(kind, (&self.tokens, &self.most_tokens), &frame.tokens)
+                }
+                Component::MostCalls => {
+                    self.most(kind, (&self.calls, &self.most_calls), &frame.calls)
+                }
+                Component::Drift => self.drift(kind, frame),
+                Component::Drop => self.fall(kind, frame, around),
+                Component::Silence => self.silent(kind, frame, around),
+                Component::Fresh => self.fresh(kind, frame),
+                Component::Wake => None,
+            };
+            sights.extend(sight);
+        }
+        sights
+    }
+
+    /// Scores of the windows, the highest first.
+    pub(super) fn scored(&self, sights: &[Sight], settings: &ScoreSettings) -> Vec<Scored> {
+        let tails = Tails::of_program();
+        let is_idle = self.is_idle();
+        let level = tails.level(settings.alerts_per_week.max(1e-9).log10()) + self.control.share();
+        let scored = sights.iter().filter_map(|sight| {
+            let measured = &sight.measured;
+            let kind = COMPONENTS.iter().find(|kind| kind.id == measured.id)?;
+            let raw = measured.raw();
+            let (rate, bound) = if kind.is_certain() {
+                (if raw >= 1.0 { WAKE_RATE } else { 0.0 }, measured.bound(1.0))
+            } else {
+                let limit = tails.score(measured.id, is_idle, level);
+                (tails.rate(measured.id, is_idle, raw), measured.bound(limit))
+            };
+            let score = (1.0 + 0.5 * (level - rate)).max(0.0);
+            let is_lower = measured.is_lower();
+            Some(Scored {
+                part: kind.part,
+                slots: measured.slots,
+                score: if score.is_finite() { score } else { 0.0 },
+                observed: measured.seen,
+                expected: measured.expected,
+                low: if is_lower { bound } else { 0.0 },
+                high: if is_lower { f64::INFINITY } else { bound },
+                raw,
+                rate,
+            })
+        });
+        let mut scored: Vec<Scored> = scored.collect();
+        scored.sort_by(|a, b| b.score.total_cmp(&a.score));
+        scored
+    }
+
+    /// Whether calls come in fewer than six of ten slots.
+    pub(super) fn is_idle(&self) -> bool {
+        let days = self.active.next() - self.active.oldest();
+        days == 0 || self.active.newest(days) < IDLE_BELOW * as_float(days)
+    }
+
+    fn wake(&self, frame: &Frame) -> Option<Sight> {
+        let kind = COMPONENTS.iter().find(|kind| kind.id == Component::Wake)?;
+        let slots = self.grid.slots(kind.seconds);
+        let seen = self.calls.trailing(slots, &open_sums(&frame.calls, slots));
+        let window = Window { slots, seen, expected: WAKE_CALLS, floor: 0.0 };
+        Some(window.by(kind, Yardstick::Times, 0.0))
+    }
+
+    /// Calls against the rhythm, at the level of the last hours.
+    fn local(&self, kind: &Kind, frame: &Frame, calibration: &Calibration) -> Option<Sight> {
+        let (signal, slots) = (&self.calls, self.grid.slots(kind.seconds));
+        let before = self.grid.slots(LOCAL_SECONDS);
+        let open = open_sums(&frame.calls, slots);
+        let (seen, expected) = signal.before(before, slots, &open);
+        let recent = log_ratio(seen, expected, signal.floor(before, USUAL_SHARE));
+        let (high, _) = signal.expected_trailing(slots, &open);
+        let expected = high * (LOCAL_SHARE * recent).exp();
+        let window = Window {
+            slots,
+            seen: signal.trailing(slots, &open),
+            expected,
+            floor: signal.floor(slots, USUAL_SHARE),
+        };
+        let load = load(high, signal.usual(), slots);
+        window.above(kind, (calibration, load), (LEAST_RISE, self.grid.per_day()))
+    }
+
+    /// Callers against the rhythm.
+    fn seasonal(&self, kind: &Kind, frame: &Frame) -> Option<Sight> {
+        let (signal, slots) = (&self.callers, self.grid.slots(kind.seconds));
+        let open = open_sums(&frame.callers, slots);
+        let (expected, _) = signal.expected_trailing(slots, &open);
+        let window = Window {
+            slots,
+            seen: signal.trailing(slots, &open),
+            expected,
+            floor: signal.floor(slots, USUAL_SHARE),
+        };
+        let load = load(expected, signal.usual(), slots);
+        let calibration = &self.calibrations.callers_hour;
+        window.above(kind, (calibration, load), (LEAST_RISE, self.grid.per_day()))
+    }
+
+    /// Callers against those that so many calls usually come from.
+    fn mix(&self, kind: &Kind, frame: &Frame) -> Option<Sight> {
+        let slots = self.grid.slots(kind.seconds);
+        let open = open_sums(&frame.mix, slots);
+        let seen = self.callers.trailing(slots, &open_sums(&frame.callers, slots));
+        let expected = self.callers_for_calls.newest(slots - open.count) + open.high;
+        let window =
+            Window { slots, seen, expected, floor: 0.5 + 0.125 * as_float(slots) };
+        let (calls, _) =
+            self.calls.expected_trailing(slots, &open_sums(&frame.calls, slots));
+        let load = load(calls, self.calls.usual(), slots);
+        let spread = self.calibrations.mix.spread(load, self.grid.per_day());
+        let by = match (spread, kind.id) {
+            (None, Component::FanOut) => return Some(window.learning(kind, load)),
+            (None, _) => return None,
+            (Some(spread), Component::FanOut) => Yardstick::Above(spread),
+            (Some(spread), _) => Yardstick::Below(spread),
+        };
+        let learns = Some(load).filter(|_| kind.id == Component::FanOut);
+        Some(Sight { learns, ..window.by(kind, by, LEAST_MIX) })
+    }
+
+    /// Tokens against those that so many calls brought in the week before.
+    fn size(&self, kind: &Kind, frame: &Frame) -> Option<Sight> {
+        let slots = self.grid.slots(kind.seconds);
+        let [tokens, calls] = self.week;
+        if calls <= MIN_WEEK_CALLS {
+            return None;
+        }
+        let per_call = tokens / calls;
+        let open = open_sums(&frame.calls, slots);
+        let made = self.calls.trailing(slots, &open);
+        let few = 2.0 + 0.1 * self.calls.usual() * as_float(slots);
+        let window = Window {
+            slots,
+            seen: self.tokens.trailing(slots, &open_sums(&frame.tokens, slots)),
+            expected: made * per_call,
+            floor: few * per_call,
+        };
+        let (expected, _) = self.calls.expected_trailing(slots, &open);
+        let load = load(expected, self.calls.usual(), slots);
+        let calibration = &self.calibrations.size;
+        window.above(kind, (calibration, load), (LEAST_MIX, self.grid.per_day()))
+    }
+
+    /// Against the most there ever was.
+    fn most(&self, kind: &Kind, of: (&Signal, &Extreme), open: &[[f64; 3]]) -> Option<Sight> {
+        let (signal, most) = of;
+        let slots = self.grid.slots(kind.seconds);
+        let window = Window {
+            slots,
+            seen: signal.trailing(slots, &open_sums(open, slots)),
+            expected: most.usual()?,
+            floor: signal.floor(slots, USUAL_SHARE),
+        };
+        Some(window.by(kind, Yardstick::Most, 0.0))
+    }
+
+    /// Two days against the same days before, when an hour is full.
+    fn drift(&self, kind: &Kind, frame: &Frame) -> Option<Sight> {
+        let per_hour = self.grid.per_hour();
+        if self.age % per_hour != per_hour - 1 {
+            return None;
+        }
+        let hour = self.calls.trailing(per_hour, &open_sums(&frame.calls, per_hour));
+        let drift = Drift::of(&self.calls, hour, self.grid)?;
+        let window = Window {
+            slots: self.grid.slots(kind.seconds),
+            seen: drift.seen,
+            expected: drift.usual,
+            floor: drift.floor,
+        };
+        Some(window.by(kind, Yardstick::Sigma(drift.sigma), 0.0))
+    }
+
+    /// Calls of an hour below the rhythm; many peers that fall at once excuse it.
+    fn fall(&self, kind: &Kind, frame: &Frame, around: &Around) -> Option<Sight> {
+        let (signal, slots) = (&self.calls, self.grid.slots(kind.seconds));
+        let open = open_sums(&frame.calls, slots);
+        let (high, low) = signal.expected_trailing(slots, &open);
+        let window = Window {
+            slots,
+            seen: signal.trailing(slots, &open),
+            expected: low,
+            floor: signal.floor(slots, USUAL_SHARE),
+        };
+        let load = load(high, signal.usual(), slots);
+        let spread = self.calibrations.drop.spread(load, self.grid.per_day());
+        let sight = match spread.filter(|_| around.complete) {
+            Some(spread) => window.by(kind, Yardstick::Below(spread), LEAST_FALL),
+            None => return Some(window.learning(kind, load)),
+        };
+        let measured = Measured { excuse: gate(around), ..sight.measured };
+        Some(Sight { measured, learns: Some(load) })
+    }
+
+    fn silent(&self, kind: &Kind, frame: &Frame, around: &Around) -> Option<Sight> {
+        let Open { seen, low, .. } = open_sums(&frame.calls, 1);
+        let (missed, least) = self.silence.judge(seen, low).filter(|_| around.complete)?;
+        let window = Window { slots: 1, seen: missed, expected: least, floor: 0.0 };
+        let sight = window.by(kind, Yardstick::Times, 0.0);
+        Some(Sight { measured: Measured { excuse: gate(around), ..sight.measured }, ..sight })
+    }
+
+    /// Whether calls have fallen clearly over four hours, to less than 60 % of what is expected; `None` where too
+    /// few are expected to say.
+    pub(super) fn has_fallen(&self, frame: &Frame) -> Option<bool> {
+        let slots = self.grid.slots(FALLEN_SECONDS);
+        let open = open_sums(&frame.calls, slots);
+        let (_, low) = self.calls.expected_trailing(slots, &open);
+        let floor = self.calls.floor(slots, USUAL_SHARE);
+        let ratio = log_ratio(self.calls.trailing(slots, &open), low, floor);
+        (low >= FALLEN_CALLS).then_some(ratio < FALLEN_RATIO)
+    }
+
+    /// Tokens of new callers against the most that new callers ever brought.
+    fn fresh(&self, kind: &Kind, frame: &Frame) -> Option<Sight> {
+        let slots = self.grid.slots(kind.seconds);
+        let window = Window {
+            slots,
+            seen: self.fresh.newest(slots - 1) + frame.fresh,
+            expected: self.most_fresh.usual().filter(|_| self.knows_fresh)?,
+            floor: self.tokens.floor(slots, FRESH_SHARE),
+        };
+        Some(window.by(kind, Yardstick::Most, 0.0))
+    }
+}
+
+/// By how much a fall of the whole fleet excuses one: the more peers have fallen, the more.
+fn gate(around: &Around) -> f64 {
+    if around.falling > GATE { around.falling / (GATE * GATED) } else { 1.0 }
+}
+
+/// What was seen in a window and what was expected.
+struct Window {
+    slots: i64,
+    seen: f64,
+    expected: f64,
+    floor: f64,
+}
+
+impl Window {
+    const fn by(&self, kind: &Kind, by: Yardstick, least: f64) -> Sight {
+        let &Self { slots, seen, expected, floor } = self;
+        let excuse = 1.0;
+        let measured = Measured { id: kind.id, slots, seen, expected, floor, least, by, excuse };
+        Sight { measured, learns: None }
+    }
+
+    /// A window that cannot be measured yet, and is learnt from.
+    const fn learning(&self, kind: &Kind, load: Load) -> Sight {
+        let sight = self.by(kind, Yardstick::Unknown, 0.0);
+        Sight { learns: Some(load), ..sight }
+    }
+
+    fn above(
+        &self,
+        kind: &Kind,
+        (calibration, load): (&Calibration, Load),
+        (least, slots_per_day): (f64, i64),
+    ) -> Option<Sight> {
+        let Some(spread) = calibration.spread(load, slots_per_day) else {
+            return Some(self.learning(kind, load));
+        };
+        let sight = self.by(kind, Yardstick::Above(spread), least);
+        Some(Sight { learns: Some(load), ..sight })
+    }
+}

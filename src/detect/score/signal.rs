@@ -1,0 +1,246 @@
+//! One signal of a deployment: what was seen, what was expected, and the rhythm it is expected by.
+//!
+//! Hours are counted from the deployment's first slot, so that nothing here depends on a clock. The expected
+//! value of a slot is the profile of its hour of the week, brought to the level of the last two days.
+
+use serde::{Deserialize, Serialize};
+
+use super::observed::Grid;
+use super::ring::Ring;
+use super::statistics::{log_ratio, mean, median};
+use crate::detect::baseline::{LEVEL_CLIP, LEVEL_SHARE, as_float, robust_centre};
+
+/// Hours that are learnt from: four weeks.
+const LEARNT_HOURS: i64 = 28 * 24;
+/// Hours whose profile is remembered: as far back as a shift of level is looked for.
+const PROFILE_HOURS: i64 = 5 * 24;
+/// Longest window, and what lies before it, in seconds: twelve hours.
+const LONGEST_SECONDS: i64 = 12 * 3600;
+/// Hours the level is taken over.
+const LEVEL_HOURS: i64 = 48;
+/// Days from which the hour of the week is used rather than the hour of the day.
+const WEEKLY_FROM_DAYS: i64 = 8;
+/// Weeks looked back.
+const WEEKS: i64 = 3;
+/// Hours of each half of a shift of level: together less than the two days after which it must be accepted.
+pub(super) const HALF_SHIFT_HOURS: i64 = 22;
+
+/// What is remembered of one signal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Signal {
+    /// Smallest amount that is worth a ratio.
+    unit: f64,
+    /// Seen, by slot.
+    slots: Ring,
+    /// Expected by slot, where a rise and where a fall is looked for.
+    high: Ring,
+    low: Ring,
+    /// By hour, with what was expected in place of what must not be learnt.
+    learnt: Ring,
+    /// By hour, as it was.
+    seen: Ring,
+    /// Expected by hour before the level, one hour ahead of what has begun.
+    profile: Ring,
+    /// Logarithm of how far the last two days lie from their profile.
+    level: f64,
+    /// Usual amount per slot.
+    usual: f64,
+    /// Of the hour that has begun.
+    hour_learnt: f64,
+    hour_seen: f64,
+}
+
+impl Signal {
+    /// A signal of which less than `unit` is never worth a ratio.
+    #[must_use]
+    pub fn new(grid: Grid, unit: f64) -> Self {
+        let slots = grid.slots(LONGEST_SECONDS) + 1;
+        let mut profile = Ring::new(PROFILE_HOURS);
+        (0..2).for_each(|_| profile.push(0.0));
+        Self {
+            unit,
+            slots: Ring::new(slots),
+            high: Ring::new(slots),
+            low: Ring::new(slots),
+            learnt: Ring::new(LEARNT_HOURS),
+            seen: Ring::new(2 * HALF_SHIFT_HOURS + 2),
+            profile,
+            level: 0.0,
+            usual: 0.0,
+            hour_learnt: 0.0,
+            hour_seen: 0.0,
+        }
+    }
+
+    /// What is expected of slot `place` of the hour that has begun: where a rise and where a fall is looked
+    /// for. A level that has risen counts for rises alone and one that has fallen for falls alone, so that
+    /// after a holiday ordinary traffic is not a rise, and after an attack not a fall.
+    #[must_use]
+    pub fn expected(&self, place: i64, per_hour: i64) -> (f64, f64) {
+        // Straight lines between the centres of the hours.
+        let offset = (as_float(place) + 0.5) / as_float(per_hour) - 0.5;
+        let hour = self.learnt.next();
+        let neighbour = if offset < 0.0 { (hour - 1).max(0) } else { hour + 1 };
+        let (here, there) = (self.profile.at(hour), self.profile.at(neighbour));
+        let weight = offset.abs();
+        let slot = (here * (1.0 - weight) + there * weight) / as_float(per_hour);
+        let at = |level: f64| slot * (LEVEL_SHARE * level).exp();
+        (at(self.level.max(0.0)), at(self.level.min(0.0)))
+    }
+
+    /// Takes a slot that has closed; `frozen` where it must not be learnt.
+    pub fn push(&mut self, seen: f64, (high, low): (f64, f64), frozen: bool) {
+        self.slots.push(seen);
+        self.high.push(high);
+        self.low.push(low);
+        self.hour_seen += seen;
+        self.hour_learnt += if frozen { f64::midpoint(high, low) } else { seen };
+    }
+
+    /// Ends the hour.
+    pub fn end_hour(&mut self) {
+        self.learnt.push(std::mem::take(&mut self.hour_learnt));
+        self.seen.push(std::mem::take(&mut self.hour_seen));
+    }
+
+    /// Computes what is expected of the hour after the one that begins, and the level.
+    pub fn begin_hour(&mut self, grid: Grid) {
+        let hour = self.learnt.next();
+        self.profile.push(self.profile_of(hour + 1, grid));
+        let mean = self.usual * as_float(grid.per_hour());
+        let from = (hour - LEVEL_HOURS).max(grid.hours_per_day());
+        let (mut seen, mut known) = (0.0, 0.0);
+        for each in from..hour {
+            let profile = self.profile.at(each);
+            seen += self.learnt.at(each).min(6.0 * profile + mean);
+            known += profile;
+        }
+        let floor = (6.0 * mean).max(1e-9);
+        self.level = log_ratio(seen, known, floor).clamp(-LEVEL_CLIP, LEVEL_CLIP);
+    }
+
+    /// Computes the usual amount per slot: the larger of the median and half the mean of the last two weeks'
+    /// daily means.
+    pub fn begin_day(&mut self, grid: Grid) {
+        let (hour, day) = (self.learnt.next(), grid.hours_per_day());
+        let days = (hour / day).min(14);
+        let ends = (0..days).map(|back| hour - back * day);
+        let slots = as_float(grid.per_day());
+        let mut daily: Vec<f64> =
+            ends.map(|end| self.learnt.sum(end - day, end) / slots).collect();
+        self.usual = (0.5 * mean(&daily)).max(median(&mut daily));
+    }
+
+    /// Usual value of an hour: 0.7 median + 0.3 min(mean, 2 median) of the same hour and its two neighbours in
+    /// the three weeks before; with little history of the same hour of the days before.
+    fn profile_of(&self, hour: i64, grid: Grid) -> f64 {
+        let (end, day) = (self.learnt.next(), grid.hours_per_day());
+        let is_weekly = end >= WEEKLY_FROM_DAYS * day;
+        let (period, back, around) = if is_weekly { (7 * day, WEEKS, 1) } else { (day, 8, 0) };
+        let centres = (1..=back).map(|step| hour - step * period);
+        let near = centres.flat_map(|centre| centre - around..=centre + around);
+        let known = near.filter(|each| (self.learnt.oldest()..end).contains(each));
+        let mut pool: Vec<f64> = known.map(|each| self.learnt.at(each)).collect();
+        let limit = 2.0 * self.usual * as_float(grid.per_hour());
+        let is_rare = median(&mut pool) <= 0.0;
+        if is_rare { mean(&pool).min(limit) } else { robust_centre(&mut pool) }
+    }
+
+    /// How far the hours `from..to` lie from their profile.
+    fn hours_ratio(&self, (from, to): (i64, i64), grid: Grid) -> f64 {
+        let floor = 2.0 * self.usual * as_float(grid.per_hour()) + 20.0 * self.unit;
+        log_ratio(self.seen.sum(from, to), self.profile.sum(from, to), floor)
+    }
+
+    /// Log ratios of the older and the newer half of the last [`HALF_SHIFT_HOURS`] twice.
+    #[must_use]
+    pub fn shift(&self, grid: Grid) -> (f64, f64) {
+        let hour = self.learnt.next();
+        let middle = hour - HALF_SHIFT_HOURS;
+        let older = self.hours_ratio((middle - HALF_SHIFT_HOURS, middle), grid);
+        (older, self.hours_ratio((middle, hour), grid))
+    }
+
+    /// Brings everything before the last [`HALF_SHIFT_HOURS`] twice to a level `factor` times as high, and
+    /// learns the hours since as they were.
+    pub fn accept(&mut self, factor: f64) {
+        let hour = self.learnt.next();
+        let since = hour - 2 * HALF_SHIFT_HOURS;
+        self.rescale(since, factor);
+        for each in since.max(0)..hour {
+            self.learnt.set(each, self.seen.at(each));
+        }
+    }
+
+    /// Brings what was learnt before `hour`, and everything expected, to a level `factor` times as high.
+    pub fn rescale(&mut self, hour: i64, factor: f64) {
+        self.learnt.scale(0, hour, factor);
+        self.profile.scale(0, self.profile.next(), factor);
+        self.usual *= factor;
+    }
+
+    /// Puts hours back to what was expected of them.
+    pub fn exclude(&mut self, from: i64, to: i64) {
+        for hour in from.max(self.profile.oldest())..to.min(self.learnt.next()) {
+            self.learnt.set(hour, self.profile.at(hour));
+        }
+    }
+
+    /// Sum of the newest `count` slots, with `open` after them in place of the oldest.
+    #[must_use]
+    pub fn trailing(&self, count: i64, open: &Open) -> f64 {
+        self.slots.newest(count - open.count) + open.seen
+    }
+
+    /// What was expected of the newest `count` slots.
+    #[must_use]
+    pub fn expected_trailing(&self, count: i64, open: &Open) -> (f64, f64) {
+        let closed = count - open.count;
+        (self.high.newest(closed) + open.high, self.low.newest(closed) + open.low)
+    }
+
+    /// What was seen and expected in the `count` slots before the newest `after`.
+    #[must_use]
+    pub fn before(&self, count: i64, after: i64, open: &Open) -> (f64, f64) {
+        let to = self.slots.next() + open.count - after;
+        (self.slots.sum(to - count, to), self.high.sum(to - count, to))
+    }
+
+    /// What keeps ratios of windows of `slots` slots from being loud about little: a share of the usual amount
+    /// and twice the unit.
+    #[must_use]
+    pub fn floor(&self, slots: i64, share: f64) -> f64 {
+        share * self.usual * as_float(slots) + 2.0 * self.unit
+    }
+
+    /// Usual amount per slot.
+    #[must_use]
+    pub const fn usual(&self) -> f64 {
+        self.usual
+    }
+
+    /// By hour, what is learnt from.
+    #[must_use]
+    pub const fn learnt(&self) -> &Ring {
+        &self.learnt
+    }
+
+    /// Newest slots as they were seen.
+    #[must_use]
+    pub const fn slots(&self) -> &Ring {
+        &self.slots
+    }
+}
+
+/// Sums of slots that have not closed yet, or of the one that is being closed.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Open {
+    /// How many.
+    pub count: i64,
+    /// What was seen in them.
+    pub seen: f64,
+    /// What is expected of them, for rises.
+    pub high: f64,
+    /// The same for falls.
+    pub low: f64,
+}

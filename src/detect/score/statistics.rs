@@ -1,0 +1,28 @@
+//! Order statistics of small samples.
+
+use crate::detect::baseline::as_float;
+
+/// Scale that makes the median absolute deviation estimate the standard deviation of normal data
+/// (1 / Φ⁻¹(3/4); Rousseeuw & Croux 1993).
+pub(super) const MAD_TO_SIGMA: f64 = 1.482_602_218_505_602;
+
+/// The middle value, or the mean of the two in the middle; 0 of nothing.
+pub(super) fn median(values: &mut [f64]) -> f64 {
+    crate::detect::baseline::median(values).unwrap_or(0.0)
+}
+
+/// The mean; 0 of nothing.
+pub(super) fn mean(values: &[f64]) -> f64 {
+    let count = as_float(i64::try_from(values.len()).unwrap_or(1).max(1));
+    values.iter().sum::<f64>() / count
+}
+
+/// ln((seen + floor) / (expected + floor)): a ratio that small numbers cannot make loud.
+pub(super) fn log_ratio(seen: f64, expected: f64, floor: f64) -> f64 {
+    ((seen.max(0.0) + floor) / (expected.max(0.0) + floor)).ln()
+}
+
+/// The inverse of [`log_ratio`]: what must be seen for the ratio to be `ratio`, at least 0.
+pub(super) fn seen_at(ratio: f64, expected: f64, floor: f64) -> f64 {
+    ((expected.max(0.0) + floor) * ratio.exp() - floor).max(0.0)
+}
