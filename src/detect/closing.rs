@@ -85,8 +85,9 @@ impl Series {
         let verdict = scores.memory.close(slot.0, &seen, &around, settings);
         scores.due |= scores.memory.is_day_done();
         self.scores = Some(scores);
-        for (network, _) in callers.iter().filter_map(|(caller, amount)| person(*caller, *amount)) {
-            self.saw_network(network, slot.start());
+        let with_calls = callers.iter().filter(|(_, amount)| amount.calls > 0);
+        for parts in with_calls.filter_map(|(caller, _)| caller.parts()) {
+            self.saw_network(parts.network, slot.start());
         }
         verdict
     }

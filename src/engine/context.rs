@@ -54,7 +54,7 @@ pub(super) fn chart(
 ) -> Chart {
     // A silence is found long after the last call.
     let silent = if signal == Signal::Calls { series.silent_slots(slot) } else { 0 };
-    let first = span.first.0.min(slot.0 - silent);
+    let first = span.first.0.min(slot.0 + 1 - silent);
     let fine = slot.0 - first < FINE_UNTIL;
     let known_from = series.first_hour.map_or(slot.0, |hour| hour * SLOTS_PER_HOUR);
     let each = if fine { 1 } else { SLOTS_PER_HOUR };

@@ -186,6 +186,13 @@ fn report(
         // Already told; the close of the slot brings the numbers up to date.
         return Changes::default();
     }
+    // What was spent so far reaches into open slots, whose expectation a restart has forgotten.
+    let begun = account.watermark.0.div_euclid(MINUTE_MS);
+    if let Some(series) = account.series.get_mut(&scene.deployment)
+        && let Some(newest) = series.newest_slot().filter(|newest| newest.hour() * 60 <= begun)
+    {
+        series.prepare(newest);
+    }
     let Some(mut seen) = describe(account, detector, finding, scene) else {
         return Changes::default();
     };

@@ -56,6 +56,7 @@ mod trace_variants;
 mod traces;
 mod routes;
 mod run;
+mod restart;
 mod retention;
 mod smtp_peer;
 mod webhook_tls;
