@@ -40,7 +40,8 @@
 //! | [`problem`] | what is wrong with a file that a person wrote: where, and how to mend it |
 //! | [`azure`] | who we are to Entra ID, and a modest and patient client of Azure's REST APIs |
 //! | [`failpoint`] | named places where crash tests stop the process; empty in a release |
-//! | [`simulate`] | Azure's records with exact truth: test oracle and load |
+//! | [`simulate`] | Azure's records with exact truth, and labelled [series](simulate::series): test oracle and load |
+//! | [`backtest`] | recorded series through the detector, and how good its alerts were |
 //! | [`files`] | reads what [`known`] is made of, again when it changes, and keeps the last good copy |
 //! | [`report`] | the weekly spend report: rows gathered, blocks computed, rendered for people and programs |
 //! | [`emulator`] | an event hub on loopback that Microsoft's clients accept, and that misbehaves on request |
@@ -55,7 +56,7 @@
 //!
 //! ```text
 //! event, time, days, money, severity, action, problem, failpoint ← decode ← known, price ← aggregate ← detect ← incident
-//!   ← route ← engine ← azure ← source, store, notify, files, simulate, emulator ← report, telemetry, config, pipeline, demo, cli
+//!   ← route ← engine ← azure ← source, store, notify, files, simulate, backtest, emulator ← report, telemetry, config, pipeline, demo, cli
 //! ```
 //!
 //! # What always holds
@@ -99,6 +100,7 @@ pub mod store;
 pub mod notify;
 pub mod files;
 pub mod simulate;
+pub mod backtest;
 pub mod emulator;
 pub mod report;
 pub mod config;

@@ -1,10 +1,12 @@
 //! The commands. Standard output is data, standard error is the rest.
 
+mod backtest;
 mod demo;
 mod desk;
 mod doctor;
 mod emulator;
 mod estimates;
+mod explain;
 mod gateways;
 mod budgets;
 mod callers;
@@ -70,6 +72,8 @@ enum Command {
     Purge(purge::Args),
     Schema(schema::Args),
     Simulate(simulate::Args),
+    Backtest(backtest::Args),
+    Explain(explain::Args),
     Emulator(Box<emulator::Args>),
 }
 
@@ -136,6 +140,8 @@ async fn execute(command: Command) -> anyhow::Result<Exit> {
         Command::Purge(args) => purge::run(&args).await,
         Command::Schema(args) => schema::run(&args),
         Command::Simulate(args) => simulate::run(&args),
+        Command::Backtest(args) => backtest::run(&args),
+        Command::Explain(args) => explain::run(&args),
     }
 }
 

@@ -1,49 +1,153 @@
-//! `tokenwatch simulate`: Azure's records with exact truth, to files.
+//! `tokenwatch simulate`: Azure's records with exact truth, or labelled series, to files.
 
 use std::fs::File;
 use std::io::BufWriter;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use indicatif::ProgressBar;
 
 use super::Exit;
+use crate::simulate::series::{self, Kind, MAX_DEPLOYMENTS, Preset, Settings};
 use crate::simulate::{Options, Scenario, Simulation, write_file};
 
-/// Writes simulated Azure records and what really happened.
+/// Writes simulated Azure records and what really happened, or labelled series to measure a detector
+/// on.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  tokenwatch simulate --scenario stolen-key --seed 7 --out events.jsonl --truth truth.json\n  \
-    tokenwatch replay events.jsonl --db try.db && tokenwatch incidents --db try.db"
+    tokenwatch replay events.jsonl --db try.db && tokenwatch incidents --db try.db\n  \
+    tokenwatch simulate --series fleets/7 --seed 7\n  \
+    tokenwatch simulate --series harder --track fleet --preset bursty --deployments 500\n\n\
+    Files of a series, with a heading each; a slot is five minutes, and without a row it had no traffic:\n  \
+    TRACK.csv.gz          series,slot,requests,tokens_in,tokens_out,callers\n  \
+    TRACK_labels.csv      track,series,start,end,type,kind,magnitude (seconds since slot 0)\n  \
+    TRACK_meta.csv        series,model,usd_in,usd_out,profile (USD per million tokens)\n  \
+    TRACK_info.json       slot length, number of slots and series, scored span\n  \
+    callers_fresh.csv.gz  the part of each slot from callers first seen less than 24 hours before its end\n  \
+    callers_top.csv.gz    the caller with the most tokens in each slot\n  \
+    callers_lawful.csv    lawful events, on which an alert is wrong; no labels, so the scorer sees none"
 )]
 pub(super) struct Args {
     /// stolen-key, runaway-loop, slow-ramp, outage or quiet.
-    #[arg(long, default_value = "stolen-key")]
+    #[arg(long, default_value = "stolen-key", conflicts_with = "series")]
     scenario: Scenario,
     /// Chooses deployment, callers, size and minute of the attack, and all traffic.
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Where to write the events, one line each; `-` is standard output.
-    #[arg(long)]
-    out: PathBuf,
+    #[arg(long, required_unless_present = "series", conflicts_with = "series")]
+    out: Option<PathBuf>,
     /// Where to write the truth as JSON.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "series")]
     truth: Option<PathBuf>,
     /// Hours of usual traffic before the live part.
-    #[arg(long, default_value_t = 336)]
+    #[arg(long, default_value_t = 336, conflicts_with = "series")]
     history_hours: u32,
     /// Minutes of the live part.
-    #[arg(long, default_value_t = 120)]
+    #[arg(long, default_value_t = 120, conflicts_with = "series")]
     live_minutes: u32,
     /// Mean calls per hour of one deployment.
-    #[arg(long, default_value_t = 60.0)]
+    #[arg(long, default_value_t = 60.0, conflicts_with = "series")]
     calls_per_hour: f64,
     /// Partitions of the hub.
-    #[arg(long, default_value_t = 4)]
+    #[arg(long, default_value_t = 4, conflicts_with = "series")]
     partitions: u32,
+    #[command(flatten)]
+    series: SeriesArgs,
+}
+
+/// Options of labelled series.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Labelled series")]
+struct SeriesArgs {
+    /// Folder to write labelled series to, instead of events.
+    #[arg(long, value_name = "DIR")]
+    series: Option<PathBuf>,
+    /// Which series.
+    #[arg(long, value_enum, default_value = "all", conflicts_with = "out")]
+    track: TrackChoice,
+    /// How many deployments a track has; 200 in `fleet`, 60 in `callers` unless given.
+    #[arg(long, value_name = "N", conflicts_with = "out", value_parser = deployments)]
+    deployments: Option<usize>,
+    /// How restless the traffic is.
+    #[arg(long, value_enum, default_value = "dev", conflicts_with = "out")]
+    preset: Preset,
+    /// Write over files of the same names.
+    #[arg(long, conflicts_with = "out")]
+    force: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum TrackChoice {
+    /// Deployments with twelve kinds of attack.
+    Fleet,
+    /// Deployments whose callers are known, and attacks that only these show.
+    Callers,
+    /// Both.
+    All,
+}
+
+impl TrackChoice {
+    const fn kinds(self) -> &'static [Kind] {
+        match self {
+            Self::Fleet => &[Kind::Fleet],
+            Self::Callers => &[Kind::Callers],
+            Self::All => &[Kind::Fleet, Kind::Callers],
+        }
+    }
+}
+
+fn deployments(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| (1..=MAX_DEPLOYMENTS).contains(number));
+    number.ok_or_else(|| format!("must be a number from 1 to {MAX_DEPLOYMENTS}"))
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
+    match (&args.series.series, &args.out) {
+        (Some(folder), _) => write_series(folder, args.seed, &args.series),
+        (None, Some(out)) => write_events(args, out),
+        (None, None) => Ok(Exit::Usage),
+    }
+}
+
+fn write_series(folder: &Path, seed: u64, args: &SeriesArgs) -> anyhow::Result<Exit> {
+    let failed = || format!("cannot write to {}", folder.display());
+    let kinds = args.track.kinds();
+    let files = kinds.iter().flat_map(|kind| series::files(*kind));
+    let existing: Vec<String> = files.filter(|file| folder.join(file).exists()).collect();
+    ensure!(
+        args.force || existing.is_empty(),
+        "{} has {} already; --force writes over them",
+        folder.display(),
+        existing.join(", ")
+    );
+    std::fs::create_dir_all(folder).with_context(failed)?;
+    for kind in kinds {
+        let usual = match kind {
+            Kind::Fleet => Settings::new(args.preset, seed),
+            Kind::Callers => Settings::callers(args.preset, seed),
+        };
+        let deployments = args.deployments.unwrap_or(usual.deployments);
+        let settings = Settings { deployments, ..usual };
+        // Half the work is drawing, half is writing.
+        let bar = ProgressBar::new(u64::try_from(2 * deployments)?);
+        let track = series::draw(*kind, &settings, &|| bar.inc(1));
+        series::write(&track, folder, &|| bar.inc(1)).with_context(failed)?;
+        bar.finish_and_clear();
+        tracing::info!(
+            track = kind.word(),
+            series = track.series.len(),
+            events = track.series.iter().map(|series| series.events.len()).sum::<usize>(),
+            seed,
+            folder = %folder.display(),
+            "simulated"
+        );
+    }
+    Ok(Exit::Ok)
+}
+
+fn write_events(args: &Args, out: &Path) -> anyhow::Result<Exit> {
     let simulation = Simulation::new(Options {
         scenario: args.scenario,
         seed: args.seed,
@@ -58,12 +162,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         bar.set_length(all);
         bar.set_position(done);
     };
-    let name = args.out.display();
+    let name = out.display();
     let failed = || format!("cannot write {name}");
-    let count = if args.out.as_os_str() == "-" {
+    let count = if out.as_os_str() == "-" {
         write_file(&simulation, &mut std::io::stdout().lock(), &mut progress)
     } else {
-        let file = File::create(&args.out).with_context(failed)?;
+        let file = File::create(out).with_context(failed)?;
         write_file(&simulation, &mut BufWriter::new(file), &mut progress)
     };
     let count = count.with_context(failed)?;

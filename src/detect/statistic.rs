@@ -195,7 +195,7 @@ fn describe(series: &Series, slot: Slot, scored: &Scored) -> Finding {
     let span = span(if silent { series.silent_slots(slot) } else { slots });
     let ends = [(high, "ends"), (low, "begins")];
     let (bound, end) = ends.into_iter().find(|(end, _)| end.is_finite()).unwrap_or((expected, "ends"));
-    let unit = format!("{} in {span}", part.unit());
+    let unit = format!("{} in {span}", unit(part));
     let times = observed / expected;
     let times = if part.is_lower() || !times.is_finite() {
         String::new()
@@ -239,6 +239,16 @@ const fn signal(part: Part) -> Option<Signal> {
         | Part::Drop
         | Part::Silence => Some(Signal::Calls),
         Part::Callers | Part::FanOut => None,
+    }
+}
+
+/// What the amounts of a part are of.
+const fn unit(part: Part) -> &'static str {
+    match part {
+        Part::Calls | Part::MostCalls | Part::Drift | Part::Wake | Part::Drop => "calls",
+        Part::Silence => "calls missed",
+        Part::Callers | Part::FanOut | Part::Concentration => "callers by slot",
+        Part::Size | Part::MostTokens | Part::Fresh => "tokens",
     }
 }
 

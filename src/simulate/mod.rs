@@ -7,6 +7,7 @@
 pub mod attack;
 pub mod fleet;
 pub mod record;
+pub mod series;
 pub mod truth;
 
 use std::cmp::Reverse;

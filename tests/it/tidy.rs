@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules of the library, each with its layer. A module may import from lower layers and from
 /// itself; two modules of one layer do not know each other unless listed with layers of their own.
-const LAYERS: [(&str, u8); 29] = [
+const LAYERS: [(&str, u8); 30] = [
     ("event", 0),
     ("time", 0),
     ("days", 0),
@@ -27,6 +27,7 @@ const LAYERS: [(&str, u8); 29] = [
     ("notify", EDGE),
     ("files", EDGE),
     ("simulate", EDGE),
+    ("backtest", EDGE),
     ("emulator", EDGE),
     ("report", 9),
     ("telemetry", 9),

@@ -180,6 +180,6 @@ mod tests {
         assert_eq!(calibration.spread(usual, 288), None);
         (0..300).for_each(|_| calibration.add(usual, 0.3));
         calibration.refit();
-        assert_eq!(calibration.spread(quiet, 288), calibration.spread(usual, 288).map(|s| s));
+        assert_eq!(calibration.spread(quiet, 288), calibration.spread(usual, 288));
     }
 }

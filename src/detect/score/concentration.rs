@@ -72,9 +72,8 @@ impl Concentration {
     }
 
     fn slope(&self, first: usize, last: usize) -> f64 {
-        let lower = (first..=last.saturating_sub(REACH)).rfind(|step| {
-            *step + REACH <= last && self.log_mean(*step).is_some()
-        });
+        let lower = (first..=last.saturating_sub(REACH))
+            .rfind(|step| *step + REACH <= last && self.log_mean(*step).is_some());
         let ends = lower.and_then(|lower| {
             Some((self.log_mean(last)? - self.log_mean(lower)?) / float(last - lower))
         });

@@ -70,9 +70,4 @@ impl Drift {
         let floor = per_day * as_float(DAYS);
         Some(Self { seen, usual, floor, sigma: variance.sqrt() })
     }
-
-    /// Standard deviations above, never negative.
-    pub(super) fn score(&self) -> f64 {
-        (log_ratio(self.seen, self.usual, self.floor) / self.sigma).max(0.0)
-    }
 }

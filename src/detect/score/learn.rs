@@ -113,6 +113,9 @@ impl Memory {
 
     fn calibrate(&mut self, sights: &[Sight]) {
         for sight in sights {
+            if let Some(own) = self.own.get_mut(sight.measured.id as usize) {
+                own.add(sight.measured.raw());
+            }
             let Some(load) = sight.learns else { continue };
             let calibration = match sight.measured.id {
                 Component::CallsQuarter => &mut self.calibrations.calls_quarter,
@@ -152,8 +155,7 @@ impl Memory {
         // The window may reach back over the hour before.
         let end = self.calls.learnt().next() - 1;
         let week = 7 * self.grid.hours_per_day();
-        self.week =
-            [&self.tokens, &self.calls].map(|signal| signal.learnt().sum(end - week, end));
+        self.week = [&self.tokens, &self.calls].map(|signal| signal.learnt().sum(end - week, end));
     }
 
     fn end_day(&mut self) {
@@ -165,6 +167,7 @@ impl Memory {
         for most in [&mut self.most_tokens, &mut self.most_calls, &mut self.most_fresh] {
             most.end_day();
         }
+        self.own.iter_mut().for_each(super::Own::end_day);
         self.silence.end_day();
         self.quiet_days = self.silence.quiet_days();
         self.active.push(std::mem::take(&mut self.active_today));

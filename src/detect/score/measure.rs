@@ -6,8 +6,22 @@ use super::signal::Open;
 use super::statistics::{log_ratio, seen_at};
 use super::verdict::Part;
 
-/// Name of the regime of deployments that have calls in fewer than six of ten slots.
-pub(super) const IDLE: &str = "idle";
+/// Kinds of deployments whose tails differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Regime {
+    /// Calls in most slots.
+    Busy,
+    /// Calls in fewer than six of ten slots.
+    Idle,
+    /// Known for less than two weeks: its own spreads are not to be trusted yet.
+    Young,
+}
+
+impl Regime {
+    /// Every regime, by its name in `models/detection.csv`.
+    pub const ALL: [(Self, &str); 3] =
+        [(Self::Busy, "busy"), (Self::Idle, "idle"), (Self::Young, "young")];
+}
 
 /// One way of looking, in the order of [`COMPONENTS`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +52,28 @@ pub enum Component {
     Wake,
     /// Tokens in an hour from callers first seen within a day.
     Fresh,
+}
+
+impl Component {
+    /// True where more calls can only raise the score, so that a slot that still grows may be judged.
+    #[must_use]
+    pub const fn fires_early(self) -> bool {
+        match self {
+            Self::CallsQuarter
+            | Self::CallsHour
+            | Self::MostTokens
+            | Self::MostCalls
+            | Self::Wake
+            | Self::Fresh => true,
+            Self::CallersHour
+            | Self::FanOut
+            | Self::Concentration
+            | Self::Size
+            | Self::Drift
+            | Self::Drop
+            | Self::Silence => false,
+        }
+    }
 }
 
 /// What a component is called, where it belongs and how long it looks.

@@ -20,6 +20,7 @@ pub mod extreme;
 mod learn;
 pub mod measure;
 pub mod observed;
+pub mod own;
 pub mod rhythm;
 pub mod ring;
 mod sight;
@@ -40,9 +41,8 @@ use calibration::Calibration;
 use concentration::Concentration;
 use control::Control;
 use extreme::Extreme;
-use measure::{COMPONENTS, Component};
+use own::Own;
 use ring::Ring;
-use sight::{Frame, Sight};
 use signal::Signal;
 use silence::Silence;
 
@@ -100,6 +100,8 @@ pub struct Memory {
     frozen_run: i64,
     frozen: Ring,
     frozen_today: f64,
+    /// Largest scores by day, in the order of the components.
+    own: Vec<Own>,
     rhythm: Rhythm,
     control: Control,
 }
@@ -117,8 +119,7 @@ struct Calibrations {
 
 impl Calibrations {
     const fn all(&mut self) -> [&mut Calibration; 6] {
-        let Self { calls_quarter, calls_hour, callers_hour, mix, size, drop } =
-            self;
+        let Self { calls_quarter, calls_hour, callers_hour, mix, size, drop } = self;
         [calls_quarter, calls_hour, callers_hour, mix, size, drop]
     }
 }
@@ -153,6 +154,7 @@ impl Memory {
             frozen_run: 0,
             frozen: Ring::new(14),
             frozen_today: 0.0,
+            own: vec![Own::default(); measure::COMPONENTS.len()],
             rhythm: Rhythm::Unknown,
             control: Control::default(),
         }
@@ -201,19 +203,9 @@ impl Memory {
         }
         let frame = self.frame(open);
         let sights = self.sights(&frame, &Around { falling: 0.0, complete: false });
-        let early = |sight: &Sight| {
-            matches!(
-                sight.measured.id,
-                Component::CallsQuarter
-                    | Component::CallsHour
-                    | Component::MostTokens
-                    | Component::MostCalls
-                    | Component::Wake
-                    | Component::Fresh
-            )
-        };
-        let early: Vec<Sight> = sights.into_iter().filter(early).collect();
-        Verdict { parts: self.scored(&early, settings), ..Verdict::default() }
+        let early = sights.into_iter().filter(|sight| sight.measured.id.fires_early());
+        let parts = self.scored(&early.collect::<Vec<_>>(), settings);
+        Verdict { parts, ..Verdict::default() }
     }
 
     /// The slot that closes next; `None` before the first.

@@ -168,6 +168,8 @@ mod tests {
         assert!(fleet.share(Rhythm::Other) < 1e-9);
         let mut twice = fleet.clone();
         twice.merge(&fleet);
-        assert!((twice.share(Rhythm::Weekdays(12)) - fleet.share(Rhythm::Weekdays(12))).abs() < 1e-9);
+        assert!(
+            (twice.share(Rhythm::Weekdays(12)) - fleet.share(Rhythm::Weekdays(12))).abs() < 1e-9
+        );
     }
 }

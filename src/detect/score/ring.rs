@@ -90,7 +90,7 @@ mod tests {
     fn the_oldest_goes_first_and_nothing_is_made_up() {
         let mut ring = Ring::new(3);
         (1..=5).for_each(|value| ring.push(f64::from(value)));
-        assert_eq!((0..7).map(|at| ring.at(at)).sum::<f64>() as i64, 12);
+        assert!(((0..7).map(|at| ring.at(at)).sum::<f64>() - 12.0).abs() < 1e-9);
         assert!((ring.newest(2) - 9.0).abs() < 1e-9 && (ring.sum(0, 4) - 7.0).abs() < 1e-9);
         ring.scale(0, 4, 2.0);
         assert!((ring.newest(3) - 19.0).abs() < 1e-9 && ring.at(1).abs() < 1e-9);

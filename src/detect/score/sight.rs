@@ -3,7 +3,7 @@
 use super::calibration::{Calibration, Load};
 use super::drift::Drift;
 use super::extreme::Extreme;
-use super::measure::{COMPONENTS, Component, Kind, Measured, Yardstick, load, open_sums};
+use super::measure::{COMPONENTS, Component, Kind, Measured, Regime, Yardstick, load, open_sums};
 use super::signal::{Open, Signal};
 use super::statistics::log_ratio;
 use super::tails::Tails;
@@ -35,6 +35,8 @@ const FALLEN_RATIO: f64 = -0.5;
 const FALLEN_CALLS: f64 = 10.0;
 /// Share of the usual tokens that new callers may bring without being compared.
 const FRESH_SHARE: f64 = 0.1;
+/// Days after which a deployment is no longer young.
+const GROWN_DAYS: i64 = 14;
 /// Deployments with calls in a smaller share of slots are mostly idle.
 const IDLE_BELOW: f64 = 0.6;
 
@@ -121,17 +123,19 @@ impl Memory {
     /// Scores of the windows, the highest first.
     pub(super) fn scored(&self, sights: &[Sight], settings: &ScoreSettings) -> Vec<Scored> {
         let tails = Tails::of_program();
-        let is_idle = self.is_idle();
-        let level = tails.level(settings.alerts_per_week.max(1e-9).log10()) + self.control.share();
+        let regime = self.regime();
+        let level =
+            tails.level(regime, settings.alerts_per_week.max(1e-9).log10()) + self.control.share();
         let scored = sights.iter().filter_map(|sight| {
             let measured = &sight.measured;
             let kind = COMPONENTS.iter().find(|kind| kind.id == measured.id)?;
-            let raw = measured.raw();
+            let own = self.own.get(measured.id as usize)?;
+            let raw = if kind.is_certain() { measured.raw() } else { own.standard(measured.raw()) };
             let (rate, bound) = if kind.is_certain() {
                 (if raw >= 1.0 { WAKE_RATE } else { 0.0 }, measured.bound(1.0))
             } else {
-                let limit = tails.score(measured.id, is_idle, level);
-                (tails.rate(measured.id, is_idle, raw), measured.bound(limit))
+                let limit = own.raw(tails.score(measured.id, regime, level));
+                (tails.rate(measured.id, regime, raw), measured.bound(limit))
             };
             let score = (1.0 + 0.5 * (level - rate)).max(0.0);
             let is_lower = measured.is_lower();
@@ -152,10 +156,16 @@ impl Memory {
         scored
     }
 
-    /// Whether calls come in fewer than six of ten slots.
-    pub(super) fn is_idle(&self) -> bool {
+    /// What kind of deployment it is.
+    pub(super) fn regime(&self) -> Regime {
         let days = self.active.next() - self.active.oldest();
-        days == 0 || self.active.newest(days) < IDLE_BELOW * as_float(days)
+        if self.active.next() < GROWN_DAYS {
+            Regime::Young
+        } else if self.active.newest(days) < IDLE_BELOW * as_float(days) {
+            Regime::Idle
+        } else {
+            Regime::Busy
+        }
     }
 
     fn wake(&self, frame: &Frame) -> Option<Sight> {
@@ -207,10 +217,8 @@ impl Memory {
         let open = open_sums(&frame.mix, slots);
         let seen = self.callers.trailing(slots, &open_sums(&frame.callers, slots));
         let expected = self.callers_for_calls.newest(slots - open.count) + open.high;
-        let window =
-            Window { slots, seen, expected, floor: 0.5 + 0.125 * as_float(slots) };
-        let (calls, _) =
-            self.calls.expected_trailing(slots, &open_sums(&frame.calls, slots));
+        let window = Window { slots, seen, expected, floor: 0.5 + 0.125 * as_float(slots) };
+        let (calls, _) = self.calls.expected_trailing(slots, &open_sums(&frame.calls, slots));
         let load = load(calls, self.calls.usual(), slots);
         let spread = self.calibrations.mix.spread(load, self.grid.per_day());
         let by = match (spread, kind.id) {

@@ -126,8 +126,7 @@ impl Signal {
         let days = (hour / day).min(14);
         let ends = (0..days).map(|back| hour - back * day);
         let slots = as_float(grid.per_day());
-        let mut daily: Vec<f64> =
-            ends.map(|end| self.learnt.sum(end - day, end) / slots).collect();
+        let mut daily: Vec<f64> = ends.map(|end| self.learnt.sum(end - day, end) / slots).collect();
         self.usual = (0.5 * mean(&daily)).max(median(&mut daily));
     }
 

@@ -8,12 +8,14 @@
 
 use std::sync::LazyLock;
 
-use super::measure::{Component, IDLE, COMPONENTS};
+use super::measure::{COMPONENTS, Component, Regime};
 
 /// Points of a tail: one alert per deployment in 1, 3.2, 10, 32 and 100 weeks.
 pub(super) const POINTS: usize = 5;
 /// Decades between two points.
 const STEP: f64 = 0.5;
+/// Kinds of deployments.
+const REGIMES: usize = Regime::ALL.len();
 /// No alert at all: a score below the first point.
 const NEVER: f64 = 9.0;
 
@@ -25,10 +27,11 @@ static TAILS: LazyLock<Tails> = LazyLock::new(|| Tails::read(TABLE));
 /// Scores by how often they are reached.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Tails {
-    /// By component and regime (busy, mostly idle).
-    parts: Vec<[[f64; POINTS]; 2]>,
-    /// Of all parts together: the logarithm of the rate of the rarest part, by how often it is reached.
-    fused: [f64; POINTS],
+    /// By component and regime.
+    parts: Vec<[[f64; POINTS]; REGIMES]>,
+    /// Of all parts together: the logarithm of the rate of the rarest part, by how often it is reached, by
+    /// regime.
+    fused: [[f64; POINTS]; REGIMES],
 }
 
 impl Tails {
@@ -39,8 +42,10 @@ impl Tails {
 
     /// Reads lines of name, regime and points; what is not understood has no tail and never fires.
     fn read(table: &str) -> Self {
-        let mut tails =
-            Self { parts: vec![[[f64::MAX; POINTS]; 2]; COMPONENTS.len()], fused: [-NEVER; POINTS] };
+        let mut tails = Self {
+            parts: vec![[[f64::MAX; POINTS]; REGIMES]; COMPONENTS.len()],
+            fused: [[-NEVER; POINTS]; REGIMES],
+        };
         for line in table.lines().filter(|line| !line.starts_with('#')) {
             let mut fields = line.split(',');
             let (Some(name), Some(regime)) = (fields.next(), fields.next()) else { continue };
@@ -48,14 +53,15 @@ impl Tails {
             for (point, field) in points.iter_mut().zip(fields) {
                 *point = field.trim().parse().unwrap_or(f64::MAX);
             }
-            if name == "fused" {
-                tails.fused = points;
-            }
+            let Some(regime) = Regime::ALL.iter().position(|(_, known)| *known == regime) else {
+                continue;
+            };
             let place = COMPONENTS.iter().position(|component| component.name == name);
-            let regime = usize::from(regime == IDLE);
-            if let Some(tail) =
-                place.and_then(|place| tails.parts.get_mut(place)).and_then(|t| t.get_mut(regime))
-            {
+            let row = match place {
+                Some(place) => tails.parts.get_mut(place),
+                None => Some(&mut tails.fused).filter(|_| name == "fused"),
+            };
+            if let Some(tail) = row.and_then(|row| row.get_mut(regime)) {
                 *tail = points;
             }
         }
@@ -63,25 +69,25 @@ impl Tails {
     }
 
     /// Logarithm to base ten of how often a deployment reaches `score` in this part, per week.
-    pub(super) fn rate(&self, component: Component, is_idle: bool, score: f64) -> f64 {
-        self.points(component, is_idle).map_or(NEVER, |points| rate_at(points, score))
+    pub(super) fn rate(&self, component: Component, regime: Regime, score: f64) -> f64 {
+        self.points(component, regime).map_or(NEVER, |points| rate_at(points, score))
     }
 
     /// The score of this part that is reached as often as 10^`rate` per week; infinite where none is.
-    pub(super) fn score(&self, component: Component, is_idle: bool, rate: f64) -> f64 {
-        self.points(component, is_idle).map_or(f64::INFINITY, |points| score_at(points, rate))
+    pub(super) fn score(&self, component: Component, regime: Regime, rate: f64) -> f64 {
+        self.points(component, regime).map_or(f64::INFINITY, |points| score_at(points, rate))
     }
 
     /// The rate of the rarest part at which all parts together fire as often as 10^`rate` per week.
-    pub(super) fn level(&self, rate: f64) -> f64 {
+    pub(super) fn level(&self, regime: Regime, rate: f64) -> f64 {
         // Rates of parts fall as scores rise.
-        let falling = self.fused.map(|point| -point);
-        -score_at(&falling, rate)
+        let points = self.fused.get(regime as usize).copied().unwrap_or([-NEVER; POINTS]);
+        -score_at(&points.map(|point| -point), rate)
     }
 
-    fn points(&self, component: Component, is_idle: bool) -> Option<&[f64; POINTS]> {
+    fn points(&self, component: Component, regime: Regime) -> Option<&[f64; POINTS]> {
         let regimes = self.parts.get(component as usize)?;
-        regimes.get(usize::from(is_idle)).filter(|points| points.iter().all(|p| *p < f64::MAX))
+        regimes.get(regime as usize).filter(|points| points.iter().all(|p| *p < f64::MAX))
     }
 }
 
@@ -145,9 +151,12 @@ mod tests {
     fn every_part_has_its_tails() {
         let tails = Tails::of_program();
         for component in COMPONENTS {
-            let known = [false, true].map(|idle| tails.points(component.id, idle).is_some());
-            assert!(known.contains(&true) || component.is_certain(), "{}", component.name);
+            let known = tails.points(component.id, Regime::Busy).is_some();
+            let has_none = component.is_certain() || component.id == Component::Fresh;
+            assert!(known || has_none, "{}", component.name);
         }
-        assert!(tails.level(-1.0) < tails.level(0.0));
+        for (regime, name) in Regime::ALL {
+            assert!(tails.level(regime, -1.0) < tails.level(regime, 0.0), "{name}");
+        }
     }
 }

@@ -51,21 +51,10 @@ impl Part {
         }
     }
 
-    /// What its amounts are of.
-    #[must_use]
-    pub const fn unit(self) -> &'static str {
-        match self {
-            Self::Calls | Self::MostCalls | Self::Drift | Self::Wake | Self::Drop => "calls",
-            Self::Silence => "calls missed",
-            Self::Callers | Self::FanOut | Self::Concentration => "callers by slot",
-            Self::Size | Self::MostTokens | Self::Fresh => "tokens",
-        }
-    }
-
-    /// True where less than usual is what was found.
+    /// True where less than [`Scored::low`] is what was found, and not more than [`Scored::high`].
     #[must_use]
     pub const fn is_lower(self) -> bool {
-        matches!(self, Self::Concentration | Self::Drop | Self::Silence)
+        matches!(self, Self::Concentration | Self::Drop)
     }
 }
 

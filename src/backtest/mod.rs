@@ -1,0 +1,23 @@
+//! Recorded series through the detector of the service, slot by slot, and how good that was.
+//!
+//! A [`Track`] is a folder's series of one kind. [`Run`] closes every slot of every series in order,
+//! exactly as the service does, and hands each judgement to the caller; [`Alert`] is what is written
+//! of one, and [`score`] holds alerts against labels.
+//!
+//! ```text
+//! table → attacks, values → Track → Run → Alert → score
+//! ```
+
+mod alert;
+mod attacks;
+mod run;
+pub mod score;
+mod table;
+mod track;
+mod values;
+
+pub use alert::{Alert, COLUMNS, number, window};
+pub use attacks::{Info, Traffic};
+pub use run::{Judged, Run};
+pub use track::{Layout, Rows, Series, Track};
+pub use values::Values;

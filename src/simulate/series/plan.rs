@@ -1,0 +1,90 @@
+//! Who is attacked when: places drawn until the rules hold.
+
+use super::number::{place, real};
+use super::random::Draws;
+use super::{DAY, HOUR, Profile, Settings};
+
+/// Places tried for one event before it is left out.
+const TRIES: usize = 400;
+/// Most events of a deployment.
+const MOST: usize = 2;
+/// Events of a deployment begin at least this far apart.
+const APART: usize = 4 * DAY;
+/// The number of deployments that counts of events are given for.
+const PER: usize = 200;
+
+/// An event with its place.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Planned<A> {
+    pub(super) what: A,
+    /// First slot.
+    pub(super) from: usize,
+    /// Slot after the last.
+    pub(super) until: usize,
+    pub(super) magnitude: f64,
+}
+
+/// What can be planned.
+pub(super) trait Plot: Copy {
+    /// Moment, length and strength.
+    fn draw(self, settings: &Settings, draws: &mut Draws) -> Planned<Self>;
+
+    /// Needs a deployment of its own, so it is placed while there are some.
+    fn lasts(self) -> bool;
+
+    /// Whether it can happen to such a deployment beside what is planned there.
+    fn fits(self, profile: Profile, there: &[Planned<Self>]) -> bool;
+}
+
+/// So many of each for 200 deployments, in proportion for others, at least one.
+pub(super) fn wanted<A: Copy>(counts: &[(A, usize)], deployments: usize) -> Vec<A> {
+    let list = counts.iter().flat_map(|(what, count)| {
+        let count = ((count * deployments + PER / 2) / PER).max(1);
+        std::iter::repeat_n(*what, count)
+    });
+    list.collect()
+}
+
+/// Places events one after another, in random order after those that last, so that no kind is left
+/// with what others do not fit into. By deployment, each by beginning.
+pub(super) fn place_all<A: Plot>(
+    mut wanted: Vec<A>,
+    profiles: &[Profile],
+    settings: &Settings,
+    draws: &mut Draws,
+) -> Vec<Vec<Planned<A>>> {
+    draws.shuffle(&mut wanted);
+    wanted.sort_by_key(|what| !what.lasts());
+    let mut plan: Vec<Vec<Planned<A>>> = profiles.iter().map(|_| Vec::new()).collect();
+    for what in wanted {
+        for _ in 0..TRIES {
+            let number = draws.within(0..profiles.len());
+            let (Some(profile), Some(there)) = (profiles.get(number), plan.get_mut(number)) else {
+                break;
+            };
+            if there.len() >= MOST || !what.fits(*profile, there) {
+                continue;
+            }
+            let event = what.draw(settings, draws);
+            if there.iter().all(|other| other.from.abs_diff(event.from) >= APART) {
+                there.push(event);
+                break;
+            }
+        }
+    }
+    plan.iter_mut().for_each(|there| there.sort_by_key(|event| event.from));
+    plan
+}
+
+/// A length of the span, uniform in its logarithm, and a beginning from the second scored day on
+/// that leaves an hour after the end.
+pub(super) fn moment(
+    settings: &Settings,
+    (shortest, longest): (usize, usize),
+    draws: &mut Draws,
+) -> (usize, usize) {
+    let length = place(draws.log_between((real(shortest), real(longest))));
+    let last = settings.slots().saturating_sub(length.max(2 * HOUR) + HOUR);
+    let from = draws.within(settings.warmup() + DAY..last);
+    (from, (from + length).min(settings.slots()))
+}
