@@ -86,7 +86,8 @@ pub(super) fn detect(section: Option<Section<'_>>, walk: &mut Walk<'_>) -> Detec
     let accepted = settings.score.alerts_per_week;
     if accepted <= 0.0 || accepted > MOST_ALERTS_PER_WEEK {
         let message = "`alerts_per_week` is not above 0 and at most 7";
-        let mend = "write how many false alerts of one deployment you accept in a week, such as 0.1";
+        let mend =
+            "write how many false alerts of one deployment you accept in a week, such as 0.1";
         walk.findings.report(section.value_at("alerts_per_week"), message, mend);
     }
     settings

@@ -137,7 +137,8 @@ impl Worth {
         match self {
             Self::Excess => {
                 let excess = Excess::of(series, slot, at);
-                let tokens = excess.unpriced && excess.tokens >= settings.min_excess_tokens_per_hour;
+                let tokens =
+                    excess.unpriced && excess.tokens >= settings.min_excess_tokens_per_hour;
                 tokens || excess.usd >= settings.min_excess_usd_per_hour
             }
             Self::Missing => missing(at) >= settings.silence_min_calls,
@@ -194,7 +195,8 @@ fn describe(series: &Series, slot: Slot, scored: &Scored) -> Finding {
     let silent = part == Part::Silence;
     let span = span(if silent { series.silent_slots(slot) } else { slots });
     let ends = [(high, "ends"), (low, "begins")];
-    let (bound, end) = ends.into_iter().find(|(end, _)| end.is_finite()).unwrap_or((expected, "ends"));
+    let (bound, end) =
+        ends.into_iter().find(|(end, _)| end.is_finite()).unwrap_or((expected, "ends"));
     let unit = format!("{} in {span}", unit(part));
     let times = observed / expected;
     let times = if part.is_lower() || !times.is_finite() {
@@ -290,5 +292,9 @@ fn confidence(score: f64) -> f64 {
 #[expect(clippy::cast_possible_truncation, reason = "shown to people; saturates")]
 fn shown(value: f64) -> String {
     let whole = Grouped(value.round() as i64);
-    if value.abs() < 10.0 && value.fract() != 0.0 { format!("{value:.1}") } else { whole.to_string() }
+    if value.abs() < 10.0 && value.fract() != 0.0 {
+        format!("{value:.1}")
+    } else {
+        whole.to_string()
+    }
 }

@@ -1,7 +1,7 @@
 #![expect(clippy::cast_possible_truncation, reason = "small numbers of a test")]
 
-use super::seasonal::{curve, forecast_day};
 use super::score::Around;
+use super::seasonal::{curve, forecast_day};
 use super::series::{SLOTS_PER_DAY, SLOTS_PER_HOUR, Signal};
 use super::*;
 use crate::aggregate::rollup::{Amount, Caller, Split};

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::bought::{Bought, Purchase, Shelf};
 use super::effects::{AccountClock, AccountEffects, SavedAccount};
-use super::gateways::ToLink;
 use super::fleet::{Group, Hubs};
+use super::gateways::ToLink;
 use super::{Env, watch};
 use crate::aggregate::call::{Booking, RowFacts, Terms};
 use crate::aggregate::cap::CallerCap;
@@ -480,7 +480,11 @@ impl Account {
     pub fn replay(&mut self, group: &Group, env: &Env) {
         let Some(until) = self.judged_to else { return };
         for (_, series) in self.series.iter_mut().filter(|(deployment, _)| **deployment != 0) {
-            series.replay(until, |slot, rhythm| group.around(slot, rhythm), &env.settings.detect.score);
+            series.replay(
+                until,
+                |slot, rhythm| group.around(slot, rhythm),
+                &env.settings.detect.score,
+            );
         }
     }
 

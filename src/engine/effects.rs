@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::bought::Purchase;
-use super::fleet::{Closed, Hubs};
 use super::budgets::{BudgetEffects, SavedBudgets};
+use super::fleet::{Closed, Hubs};
 use super::gateways::GatewayEffects;
 use super::honesty::{Honesty, HonestyEffects};
 use super::shed::Shed;

@@ -99,7 +99,13 @@ mod tests {
         let mut group = Group::default();
         assert!(group.begin(Slot(7), false));
         assert!(!group.begin(Slot(7), true) && !group.begin(Slot(6), true));
-        assert_eq!(group.since(Slot(0)).map(|(slot, closed)| (slot.0, closed.complete)).collect::<Vec<_>>(), [(7, false)]);
+        assert_eq!(
+            group
+                .since(Slot(0))
+                .map(|(slot, closed)| (slot.0, closed.complete))
+                .collect::<Vec<_>>(),
+            [(7, false)]
+        );
         assert!(group.begin(Slot(8 + KEEP_SLOTS), true));
         assert_eq!(group.since(Slot(0)).count(), 1);
     }

@@ -77,7 +77,8 @@ impl Calls {
 }
 
 const USUAL: u32 = 20_000;
-const LEARNT: i64 = 9 * 24;
+/// Younger deployments are judged with more caution.
+const LEARNT: i64 = 16 * 24;
 
 #[test]
 fn a_new_normal_ends_the_incident_and_the_next_rise_is_seen() {

@@ -12,7 +12,7 @@ use crate::harness::{Folder, arrivals, connect, idle, members, open, same, step}
 /// Hours that pass after the last call: silence is found, feedback is heeded, a day ends.
 const HOURS_AFTER: i64 = 27;
 
-/// Nine days, a theft, and more than a day without a call.
+/// Sixteen days, a theft, and more than a day without a call.
 fn batches(arrivals: &[Arrival]) -> Vec<Batch> {
     let (head, tail) = arrivals.split_at(arrivals.len().saturating_sub(1_500));
     let chunks = head.chunks(900).chain(tail.chunks(60));
@@ -35,9 +35,8 @@ struct Person {
 
 impl Person {
     fn see(&mut self, effects: &Effects) -> Option<Action> {
-        let opened = |told: &&Announcement| {
-            told.kind == Kind::Open && told.incident.rule == "TW-C01"
-        };
+        let opened =
+            |told: &&Announcement| told.kind == Kind::Open && told.incident.rule == "TW-C01";
         if self.spike.is_none() {
             self.spike = effects.announcements.iter().find(opened).map(|t| t.incident.key.clone());
         }
@@ -90,7 +89,7 @@ async fn check(scenario: Scenario, feedback: Feedback) {
     let options = Options {
         scenario,
         seed: 3,
-        history_hours: 216,
+        history_hours: 384,
         live_minutes: 180,
         calls_per_hour: 15.0,
         deployments: 3,
@@ -127,9 +126,10 @@ async fn check(scenario: Scenario, feedback: Feedback) {
     }
 }
 
-/// What people are told, line by line, but for Azure's delay: a start learns it from the next record.
+/// What people are told, line by line, but for Azure's delay and the model, which a start learns from the
+/// next record.
 fn lines(incidents: impl Iterator<Item = Incident>) -> Vec<String> {
-    let known = incidents.map(|incident| Incident { delay_azure_s: None, ..incident });
+    let known = incidents.map(|incident| Incident { delay_azure_s: None, model: None, ..incident });
     format!("{:#?}", known.collect::<Vec<_>>()).lines().map(str::to_owned).collect()
 }
 
@@ -146,7 +146,8 @@ async fn with_a_new_normal_nothing_differs() {
 /// A database of an older version: what its states hold is not read, the sums are.
 #[tokio::test]
 async fn states_of_another_form_are_learnt_again_from_the_sums() {
-    let options = Options { history_hours: 216, live_minutes: 60, deployments: 2, ..Options::default() };
+    let options =
+        Options { history_hours: 384, live_minutes: 60, deployments: 2, ..Options::default() };
     let arrivals = arrivals(Options { calls_per_hour: 6.0, scenario: Scenario::Quiet, ..options });
     let folder = Folder::new();
     let db = folder.path("db");
