@@ -80,7 +80,7 @@ fn check(change: impl Fn(&mut [i64]), expected: &[&str]) {
 fn a_usual_week_raises_nothing() {
     let (found, verdicts) = run(&weeks(3), &DetectSettings::default());
     assert_eq!(found, []);
-    assert!(verdicts.iter().filter(|verdict| verdict.score() > 0.0).count() > 1_000);
+    assert!(verdicts.iter().filter(|verdict| !verdict.parts.is_empty()).count() > 1_000);
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn a_theft_raises_a_spike_and_an_outage_is_noticed() {
 #[test]
 fn changing_the_future_never_changes_a_past_score() {
     let mut noise = fastrand::Rng::with_seed(11);
-    let mut slots = weeks(2);
+    let mut slots = weeks(4);
     // Enough trouble that there are scores to compare.
     for _ in 0..40 {
         let at = noise.usize(..slots.len());
