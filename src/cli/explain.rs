@@ -230,11 +230,11 @@ mod tests {
             ],
             "prod/chat at 2193000, slots of 5m: score 1.250, an alert
 
- part    window  observed  expected     low     high  score  counts
- tokens      1h   812,000    54,000  27,000  650,000  1.250  tokens
- wake        1h      12.5        10       5      any  0.000  wake
+ part         window  observed  expected     low     high  score  counts
+ most-tokens      1h   812,000    54,000  27,000  650,000  1.250  most-tokens
+ wake             1h      12.5        10       5      any  0.000  wake
 
-an alert takes at least 650,000 tokens in 1h; 812,000 were seen",
+an alert takes at least 650,000 most-tokens in 1h; 812,000 were seen",
         );
     }
 
