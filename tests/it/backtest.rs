@@ -196,9 +196,12 @@ fn score_tells_which_lawful_changes_raised_an_alert() {
     let folder = Folder::new();
     fleet(&folder, SLOTS, |value| value);
     // The jump, had it been lawful, and a quiet span of another deployment.
-    let lawful = "track,series,start,end,type,kind,magnitude\n\
-                  small,dep-1,210000,213600,new_office,lawful,0.3\n\
-                  small,dep-0,90000,90300,egress,lawful,1\n";
+    let (from, until) = (JUMP * 300, (JUMP + 12) * 300);
+    let lawful = format!(
+        "track,series,start,end,type,kind,magnitude\n\
+         small,dep-1,{from},{until},new_office,lawful,0.3\n\
+         small,dep-0,90000,90300,egress,lawful,1\n"
+    );
     folder.write("small_lawful.csv", lawful.as_bytes());
     let text = backtest(&folder, &["--score"]).out;
     assert!(text.contains("lawful change") && text.contains("egress"), "{text}");
