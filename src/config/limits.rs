@@ -8,13 +8,16 @@ use crate::engine::EngineSettings;
 pub(super) const ENGINE: &[&str] = &["lateness", "callers_per_hour", "max_accounts", "reopen"];
 pub(super) const JOIN: &[&str] = &["attribution", "horizon", "max_open", "max_known"];
 pub(super) const DETECT: &[&str] = &[
-    "score",
+    "alerts_per_week",
     "min_excess_usd_per_hour",
     "min_excess_tokens_per_hour",
     "ceiling_usd_per_hour",
     "new_network_usd",
     "silence_min_calls",
 ];
+
+/// More than one false alert a day and deployment is nobody's wish, but a typing error.
+const MOST_ALERTS_PER_WEEK: f64 = 7.0;
 
 /// Reads `[engine]`; `None` where there is no such table.
 pub(super) fn engine(section: Option<Section<'_>>, walk: &mut Walk<'_>) -> EngineSettings {
@@ -68,7 +71,7 @@ pub(super) fn detect(section: Option<Section<'_>>, walk: &mut Walk<'_>) -> Detec
     let mut settings = DetectSettings::default();
     let Some(section) = section else { return settings };
     let fields = [
-        ("score", &mut settings.score),
+        ("alerts_per_week", &mut settings.score.alerts_per_week),
         ("min_excess_usd_per_hour", &mut settings.min_excess_usd_per_hour),
         ("min_excess_tokens_per_hour", &mut settings.min_excess_tokens_per_hour),
         ("ceiling_usd_per_hour", &mut settings.ceiling_usd_per_hour),
@@ -80,9 +83,12 @@ pub(super) fn detect(section: Option<Section<'_>>, walk: &mut Walk<'_>) -> Detec
             *field = number;
         }
     }
-    if settings.score <= 0.0 {
-        let mend = "write a number above 0; 1.7 is the default, more means fewer alerts";
-        walk.findings.report(section.value_at("score"), "`score` is not above 0", mend);
+    let accepted = settings.score.alerts_per_week;
+    if accepted <= 0.0 || accepted > MOST_ALERTS_PER_WEEK {
+        let message = "`alerts_per_week` is not above 0 and at most 7";
+        let mend =
+            "write how many false alerts of one deployment you accept in a week, such as 0.1";
+        walk.findings.report(section.value_at("alerts_per_week"), message, mend);
     }
     settings
 }

@@ -71,7 +71,7 @@ fn every_setting_arrives() {
          custom_endpoint = \"amqp://[::1]:5672\"\nauth = \"cli\"\n\
          [engine]\nlateness = \"90s\"\ncallers_per_hour = 7\nmax_accounts = 3\n\
          [join]\nattribution = \"1m\"\nhorizon = \"1d\"\nmax_open = 1\nmax_known = 2\n\
-         [detect]\nscore = 2\nceiling_usd_per_hour = 1_000.5\n\
+         [detect]\nalerts_per_week = 2\nceiling_usd_per_hour = 1_000.5\n\
          [[notify.email]]\nname = \"m\"\nfrom = \"a@b.example\"\nto = [\"c@d.example\"]\n\
          host = \"h.example\"\ntls = \"starttls\"\nusername = \"u\"\npassword = {{ env = \"GOOD\" }}\n\
          ca_file = \"there.pem\"\n\
@@ -82,7 +82,7 @@ fn every_setting_arrives() {
     assert_eq!(config.database, Path::new("/x.db"));
     assert_eq!((config.engine.lateness_ms, config.engine.callers_per_hour), (90_000, 7));
     assert_eq!((config.engine.join.horizon_ms, config.engine.join.max_known), (86_400_000, 2));
-    assert!((config.engine.detect.score - 2.0).abs() < 1e-9);
+    assert!((config.engine.detect.score.alerts_per_week - 2.0).abs() < 1e-9);
     assert!((config.engine.detect.ceiling_usd_per_hour - 1000.5).abs() < 1e-9);
     let hub = config.hubs.first().unwrap();
     assert_eq!((hub.start, hub.prefetch), (Start::Latest, 16));
@@ -167,7 +167,8 @@ fn numbers_and_spans_have_ranges() {
         ("[join]", "horizon = \"9m\"", 11, "\"10m\" to \"24h\""),
         ("[join]", "attribution = \"5h\"", 15, "longer than `horizon`"),
         ("[join]", "max_open = 3_000_000", 12, "more than `max_known`"),
-        ("[detect]", "score = 0", 9, "above 0"),
+        ("[detect]", "alerts_per_week = 0", 19, "such as 0.1"),
+        ("[detect]", "score = 1.7", 1, "alerts_per_week"),
         ("[detect]", "new_network_usd = nan", 19, "finite"),
         ("[detect]", "new_network_usd = inf", 19, "finite"),
         ("[detect]", "silence_min_calls = \"x\"", 21, "a number such as 1.5"),

@@ -25,7 +25,6 @@ pub(super) const LEVEL_SHARE: f64 = 0.8;
 pub struct Cache {
     profile: BTreeMap<i64, Values>,
     level: BTreeMap<i64, Values>,
-    usual: Values,
 }
 
 impl Cache {
@@ -44,7 +43,6 @@ impl Cache {
         for each in hour - 6..=hour + 1 {
             self.profile_of(series, each);
         }
-        self.usual = usual(series, hour);
     }
 
     /// Computes what [`Cache::slot`] needs for all of `hours`, for people: no score reads that far back.
@@ -76,12 +74,6 @@ impl Cache {
             let hourly = of(here) * (1.0 - weight) + of(there) * weight;
             hourly * (LEVEL_SHARE * of(level)).exp() / as_float(SLOTS_PER_HOUR)
         }))
-    }
-
-    /// Usual amount per slot.
-    #[must_use]
-    pub const fn usual(&self) -> Values {
-        self.usual
     }
 
     /// Drops what no window will ask for again.

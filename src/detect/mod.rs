@@ -7,26 +7,25 @@
 
 pub mod band;
 pub mod baseline;
-pub mod calibration;
 pub mod ceiling;
+pub mod closing;
 pub mod lesson;
 pub mod network;
 pub mod outlook;
 pub mod score;
 pub mod seasonal;
 pub mod series;
-pub mod silence;
-pub mod usage;
+pub mod statistic;
 
 use crate::severity::Severity;
+use score::{ScoreSettings, Verdict};
 use series::{Series, Signal, Slot};
 
 /// Thresholds a user may change; the defaults hold where nothing is said.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DetectSettings {
-    /// Score at which a usage spike is one; 1.7 gave 0.5 false alerts a deployment and week on the
-    /// labelled development series.
-    pub score: f64,
+    /// How often the statistical detector may be wrong.
+    pub score: ScoreSettings,
     /// Excess in USD per hour below which a spike is not worth an incident.
     pub min_excess_usd_per_hour: f64,
     /// Excess in tokens per hour that stands in for money where the price is unknown.
@@ -42,7 +41,7 @@ pub struct DetectSettings {
 impl Default for DetectSettings {
     fn default() -> Self {
         Self {
-            score: 1.7,
+            score: ScoreSettings::default(),
             min_excess_usd_per_hour: 2.0,
             min_excess_tokens_per_hour: 100_000.0,
             ceiling_usd_per_hour: 100.0,
@@ -119,11 +118,20 @@ pub struct Judge<'a> {
     pub settings: &'a DetectSettings,
     /// Whether the slot may still grow.
     pub phase: Phase,
+    /// What the statistical detector says of the slot.
+    pub verdict: &'a Verdict,
 }
 
 /// Every detector, in the order of the manual's table.
-pub const DETECTORS: &[&dyn Detector] =
-    &[&usage::UsageSpike, &ceiling::Ceiling, &network::NewNetwork, &silence::Silence];
+pub const DETECTORS: &[&dyn Detector] = &[
+    &statistic::USAGE,
+    &statistic::RAMP,
+    &ceiling::Ceiling,
+    &statistic::WAKE,
+    &network::NewNetwork,
+    &statistic::FAN_OUT,
+    &statistic::SILENCE,
+];
 
 /// An early verdict must clear the bound by this factor, because a correction of the call's minute
 /// can still take a little away.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::baseline;
-use super::calibration::Calibration;
+use super::closing::Scores;
 use super::lesson::{self, Lesson};
 use crate::aggregate::rollup::{Amount, Caller, Split};
 use crate::time::Minute;
@@ -109,26 +109,13 @@ pub struct Series {
     hours: BTreeMap<i64, Amount>,
     /// On-time sums of recent slots by caller.
     callers: BTreeMap<(i64, Caller), Amount>,
-    /// First minute each network was seen.
+    /// First minute of the closed slot each network was first seen in, on time.
     networks: HashMap<u32, Minute>,
-    /// How far the deployment usually strays from its baseline.
-    pub calibration: Calibration,
-    /// Expected calls missed in a row until the newest closed slot, and the longest such run.
-    pub quiet: Quiet,
+    /// What the statistical detector remembers; `None` before the first slot with calls has closed.
+    pub(super) scores: Option<Scores>,
     /// What people said about spans, oldest first.
     pub lessons: Vec<Lesson>,
     expected: baseline::Cache,
-}
-
-/// State of the silence detector.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Quiet {
-    /// Calls expected since the last one.
-    pub run: f64,
-    /// Slots since the last call.
-    pub slots: u32,
-    /// The longest run so far, slowly forgotten.
-    pub longest: f64,
 }
 
 impl Series {
@@ -142,12 +129,9 @@ impl Series {
             return;
         }
         add_to(&mut self.callers, (slot.0, caller), split.on_time);
-        if let Some(parts) = caller.parts() {
-            self.saw_network(parts.network, minute);
-        }
     }
 
-    /// Notes that calls from `network` were made in `minute`.
+    /// Notes that calls from `network` were made in a closed slot, which begins with `minute`.
     pub fn saw_network(&mut self, network: u32, minute: Minute) {
         let first = self.networks.entry(network).or_insert(minute);
         *first = (*first).min(minute);
@@ -273,52 +257,21 @@ impl Series {
         })
     }
 
-    /// Usual amount per slot, over the last two weeks.
+    /// Slots up to `slot` without a call, as far as slots are kept.
     #[must_use]
-    pub fn usual(&self) -> Values {
-        self.expected.usual()
+    pub fn silent_slots(&self, slot: Slot) -> i64 {
+        let calls = |back: &i64| self.slot(Slot(slot.0 - back)).calls;
+        (0..KEEP_SLOTS).take_while(|back| calls(back) <= 0).count().try_into().unwrap_or(KEEP_SLOTS)
     }
 
-    /// Learns from a slot that has just closed; `frozen` while an incident is open.
-    pub fn learn(&mut self, slot: Slot, frozen: Frozen) {
-        if let Some(expected) = self.expected(slot) {
-            let [_, _, calls] = expected;
-            if self.slot(slot).calls > 0 {
-                // Five months until an outage no longer excuses the next one by half.
-                let kept = self.quiet.longest * (1.0 - 1e-5);
-                let run = if frozen == Frozen::Yes { 0.0 } else { self.quiet.run };
-                self.quiet = Quiet { run: 0.0, slots: 0, longest: kept.max(run) };
-            } else {
-                self.quiet.run += calls;
-                self.quiet.slots = self.quiet.slots.saturating_add(1);
-            }
-        }
-        if frozen == Frozen::No {
-            let residuals = super::usage::residuals(self, slot);
-            self.calibration.add(&residuals);
-        }
-        if slot.0 % SLOTS_PER_DAY == 0 {
-            self.calibration.age();
-        }
-        self.forget(slot);
-    }
-
-    fn forget(&mut self, closed: Slot) {
+    /// Drops what nothing will ask for again once `closed` has closed.
+    pub fn forget(&mut self, closed: Slot) {
         let oldest = closed.0 - KEEP_SLOTS;
         self.slots = self.slots.split_off(&oldest);
         self.callers = self.callers.split_off(&(oldest, Caller(i64::MIN)));
         self.hours = self.hours.split_off(&(closed.hour() - KEEP_HOURS));
         self.expected.forget(closed);
     }
-}
-
-/// Whether a slot is left out of learning.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Frozen {
-    /// Learnt from.
-    No,
-    /// Anomalous: what an attacker does must not become normal.
-    Yes,
 }
 
 fn add_to<K: Ord>(sums: &mut BTreeMap<K, Amount>, key: K, amount: Amount) {

@@ -1,7 +1,8 @@
 #![expect(clippy::cast_possible_truncation, reason = "small numbers of a test")]
 
+use super::score::Around;
 use super::seasonal::{curve, forecast_day};
-use super::series::{Frozen, SLOTS_PER_DAY, SLOTS_PER_HOUR, Signal};
+use super::series::{SLOTS_PER_DAY, SLOTS_PER_HOUR, Signal};
 use super::*;
 use crate::aggregate::rollup::{Amount, Caller, Split};
 use crate::event::operation::Operation;
@@ -25,10 +26,13 @@ fn amount(tokens: i64) -> Amount {
     }
 }
 
-/// Feeds slots one by one and returns (slot, detector, score) of everything found.
-fn run(slots: &[i64], settings: &DetectSettings) -> Vec<(i64, &'static str, f64)> {
+/// Slot, detector and score.
+type Found = (i64, &'static str, f64);
+
+/// Feeds slots one by one and returns everything found, and the verdict of each slot.
+fn run(slots: &[i64], settings: &DetectSettings) -> (Vec<Found>, Vec<Verdict>) {
     let mut series = Series::default();
-    let mut found = Vec::new();
+    let (mut found, mut verdicts) = (Vec::new(), Vec::new());
     for (place, tokens) in slots.iter().enumerate() {
         let slot = Slot(DAY_ZERO * SLOTS_PER_DAY + i64::try_from(place).unwrap());
         if *tokens > 0 {
@@ -37,8 +41,8 @@ fn run(slots: &[i64], settings: &DetectSettings) -> Vec<(i64, &'static str, f64)
             series.add(slot.start(), Caller::new(7, 0, Operation::Chat), split);
         }
         series.prepare(slot);
-        let judge = Judge { settings, phase: Phase::Closed };
-        let mut frozen = Frozen::No;
+        let verdict = series.close(slot, |_| Around::default(), &settings.score);
+        let judge = Judge { settings, phase: Phase::Closed, verdict: &verdict };
         for detector in DETECTORS {
             if let Some(finding) = detector.judge(&series, slot, &judge) {
                 found.push((
@@ -46,12 +50,12 @@ fn run(slots: &[i64], settings: &DetectSettings) -> Vec<(i64, &'static str, f64)
                     detector.profile().id,
                     finding.score,
                 ));
-                frozen = Frozen::Yes;
             }
         }
-        series.learn(slot, frozen);
+        verdicts.push(verdict);
+        series.forget(slot);
     }
-    found
+    (found, verdicts)
 }
 
 fn weeks(count: i64) -> Vec<i64> {
@@ -59,11 +63,14 @@ fn weeks(count: i64) -> Vec<i64> {
     (0..count * 7 * SLOTS_PER_DAY).map(|slot| usual(slot, &mut noise)).collect()
 }
 
+/// Rules that find something in the third week, which `change` has changed; what becomes of the weeks
+/// after is not asked.
 fn check(change: impl Fn(&mut [i64]), expected: &[&str]) {
     let mut slots = weeks(3);
     change(&mut slots[(14 * SLOTS_PER_DAY) as usize..]);
-    let mut rules: Vec<_> =
-        run(&slots, &DetectSettings::default()).iter().map(|(_, rule, _)| *rule).collect();
+    slots.truncate((15 * SLOTS_PER_DAY) as usize);
+    let (found, _) = run(&slots, &DetectSettings::default());
+    let mut rules: Vec<_> = found.iter().map(|(_, rule, _)| *rule).collect();
     rules.sort_unstable();
     rules.dedup();
     assert_eq!(rules, expected);
@@ -71,7 +78,9 @@ fn check(change: impl Fn(&mut [i64]), expected: &[&str]) {
 
 #[test]
 fn a_usual_week_raises_nothing() {
-    check(|_| {}, &[]);
+    let (found, verdicts) = run(&weeks(3), &DetectSettings::default());
+    assert_eq!(found, []);
+    assert!(verdicts.iter().filter(|verdict| !verdict.parts.is_empty()).count() > 1_000);
 }
 
 #[test]
@@ -87,26 +96,70 @@ fn a_theft_raises_a_spike_and_an_outage_is_noticed() {
 #[test]
 fn changing_the_future_never_changes_a_past_score() {
     let mut noise = fastrand::Rng::with_seed(11);
-    let mut slots = weeks(2);
+    let mut slots = weeks(4);
     // Enough trouble that there are scores to compare.
     for _ in 0..40 {
         let at = noise.usize(..slots.len());
         slots[at] *= noise.i64(2..60);
     }
-    // A settings so sharp that nearly every slot is scored.
-    let settings =
-        DetectSettings { score: 0.1, min_excess_usd_per_hour: 0.0, ..Default::default() };
+    let settings = DetectSettings::default();
     let cut = slots.len() * 3 / 4;
     let before = run(&slots, &settings);
     slots[cut..].iter_mut().for_each(|tokens| *tokens = *tokens * 7 + 50);
     let after = run(&slots, &settings);
-    let past = |found: &[(i64, &'static str, f64)]| {
-        let bits = |f: &(i64, &'static str, f64)| (f.0, f.1, f.2.to_bits());
-        found.iter().filter(|f| f.0 < cut as i64).map(bits).collect::<Vec<_>>()
+    let past = |(found, verdicts): &(Vec<Found>, Vec<Verdict>)| {
+        let bits = |f: &Found| (f.0, f.1, f.2.to_bits());
+        let found: Vec<_> = found.iter().filter(|f| f.0 < cut as i64).map(bits).collect();
+        (found, verdicts[..cut].to_vec())
     };
-    assert!(past(&before).len() > 100, "{}", past(&before).len());
-    assert_eq!(past(&before), past(&after));
-    assert_ne!(before.len(), after.len());
+    let (found, verdicts) = past(&before);
+    let scored = verdicts.iter().filter(|verdict| !verdict.parts.is_empty()).count();
+    assert!(!found.is_empty() && scored > 1_000, "{} {scored}", found.len());
+    assert!(past(&after) == (found, verdicts));
+    assert_ne!(before, after);
+}
+
+/// A series with the slots before `end` closed.
+fn fed(slots: &[i64], end: Slot, saved: Option<(Slot, Vec<u8>)>) -> Series {
+    let mut series = Series::default();
+    let first = end.0 - i64::try_from(slots.len()).unwrap();
+    let since = saved.as_ref().map_or(first, |(since, _)| since.0);
+    for (slot, tokens) in (first..).map(Slot).zip(slots) {
+        let split = Split { on_time: amount(*tokens), late: Amount::default() };
+        let caller = Caller::new(7 + u32::try_from(slot.0 / 300).unwrap(), 0, Operation::Chat);
+        if slot.0 < since {
+            // What a restart learns of callers: when each was first seen.
+            series.saw_network(caller.parts().unwrap().network, slot.start());
+            continue;
+        }
+        series.add(slot.start(), Caller::TOTAL, split);
+        series.add(slot.start(), caller, split);
+        if saved.is_none() {
+            drop(series.close(slot, |_| Around::default(), &ScoreSettings::default()));
+            series.forget(slot);
+        }
+    }
+    if let Some((_, bytes)) = saved {
+        series.restore_state(&bytes);
+        series.replay(end, |_, _| Around::default(), &ScoreSettings::default());
+    }
+    series
+}
+
+#[test]
+fn a_restart_goes_on_exactly() {
+    let slots = weeks(2);
+    let end = |place: usize| Slot(DAY_ZERO * SLOTS_PER_DAY + i64::try_from(place).unwrap());
+    for (saved, stopped) in [(1, 200), (2_880, 3_000), (3_456, 3_743)] {
+        let mut before = fed(&slots[..saved], end(saved), None);
+        let state = before.take_state().unwrap();
+        let mut whole = fed(&slots[..stopped], end(stopped), None);
+        let mut again = fed(&slots[..stopped], end(stopped), Some((end(saved), state)));
+        whole.save_soon();
+        again.save_soon();
+        let [whole, again] = [whole, again].map(|mut series| series.take_state().unwrap());
+        assert!(whole.len() > 100 && whole == again, "{saved} {stopped}");
+    }
 }
 
 #[test]

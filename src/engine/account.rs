@@ -1,9 +1,11 @@
 //! Everything of one AI account and nothing else: the shard.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::bought::{Bought, Purchase, Shelf};
 use super::effects::{AccountClock, AccountEffects, SavedAccount};
+use super::fleet::{Group, Hubs};
 use super::gateways::ToLink;
 use super::{Env, watch};
 use crate::aggregate::call::{Booking, RowFacts, Terms};
@@ -13,8 +15,7 @@ use crate::aggregate::join::{self, Calls, Taken};
 use crate::aggregate::link::{self, Behind, BehindKey, Direct, Link};
 use crate::aggregate::names::{NONE, NameKind, Names};
 use crate::aggregate::rollup::{Caller, Class, RollupKey, Split};
-use crate::detect::calibration::Calibration;
-use crate::detect::series::{Quiet, SLOT_MIN, Series, Slot};
+use crate::detect::series::{SLOT_MIN, Series, Slot};
 use crate::event::operation::Operation;
 use crate::event::{Row, RowKind};
 use crate::incident::tracker::{Changes, Tracker};
@@ -48,7 +49,10 @@ pub struct Account {
     told: Vec<(String, Purchase)>,
     pub(super) calls: Calls,
     cap: CallerCap,
-    hubs: BTreeSet<String>,
+    hubs: Hubs,
+    /// Whether the account came to another group of hubs: what a restart would show its series again
+    /// was judged with the old one.
+    moved: bool,
 }
 
 /// A moment as the account sees it.
@@ -84,6 +88,21 @@ pub struct Outcome {
     pub row_tokens: Vec<i64>,
     /// Models whose tokens have no price.
     pub unpriced: BTreeMap<String, Unpriced>,
+    /// Detector state by deployment, as of the last moment it was to be saved.
+    pub states: BTreeMap<u32, Vec<u8>>,
+}
+
+/// An account in a step: rows are taken, and slots are about to be closed.
+#[derive(Debug)]
+pub struct Turn<'a> {
+    /// Which.
+    pub account: &'a mut Account,
+    /// The moment time passes to.
+    pub moment: Moment,
+    /// What came of it so far.
+    pub outcome: Outcome,
+    touched: BTreeSet<(Slot, u32)>,
+    judged_to: Option<Slot>,
 }
 
 /// Tokens without a price that one step counted.
@@ -121,6 +140,31 @@ impl Terms for Lookup<'_> {
     }
 }
 
+impl<'a> Turn<'a> {
+    /// Looks into the open slots, and says everything that changed.
+    pub fn end(self, env: &Env) -> (&'a Account, Outcome) {
+        let Self { account, moment, mut outcome, touched, judged_to: before } = self;
+        outcome.changes.extend(watch::look_ahead(account, &touched, moment, env));
+        if account.judged_to != before
+            && let Some(judged_to) = account.judged_to
+        {
+            account.cap.forget(judged_to.hour() - 26);
+            let (judged_to, watermark) = (judged_to.0, account.watermark);
+            let clock = AccountClock { judged_to, watermark, seen: moment.seen };
+            outcome.effects.clock = Some(clock);
+            if std::mem::take(&mut account.moved) {
+                for (deployment, series) in &mut account.series {
+                    series.save_soon();
+                    outcome.states.extend(series.take_state().map(|state| (*deployment, state)));
+                }
+            }
+        }
+        outcome.effects.states = std::mem::take(&mut outcome.states).into_iter().collect();
+        outcome.effects.incidents = std::mem::take(&mut outcome.changes.incidents);
+        (account, outcome)
+    }
+}
+
 impl Account {
     /// An account nobody has seen before.
     #[must_use]
@@ -139,7 +183,8 @@ impl Account {
             told: Vec::new(),
             calls: Calls::new(env.settings.join),
             cap: CallerCap::new(env.settings.callers_per_hour),
-            hubs: BTreeSet::new(),
+            hubs: Hubs::default(),
+            moved: false,
         }
     }
 
@@ -156,12 +201,25 @@ impl Account {
 
     /// Notes that the account is fed by `hub`; true when that is news.
     pub fn seen_on(&mut self, hub: &str) -> bool {
-        !self.hubs.contains(hub) && self.hubs.insert(hub.to_owned())
+        let Err(place) = self.hubs.binary_search_by(|known| known.as_str().cmp(hub)) else {
+            return false;
+        };
+        let mut hubs = self.hubs.to_vec();
+        hubs.insert(place, hub.to_owned());
+        self.hubs = hubs.into();
+        self.moved = true;
+        true
     }
 
-    /// Takes a step, lets time pass to `moment` and says what changed. Pure: the same calls in the
-    /// same order give the same answers.
-    pub fn apply(&mut self, step: Step<'_>, moment: Moment, env: &Env) -> Outcome {
+    /// The group of accounts that it belongs to.
+    #[must_use]
+    pub fn group(&self) -> Hubs {
+        Arc::clone(&self.hubs)
+    }
+
+    /// Takes a step; [`watch::close`] and [`Turn::end`] let time pass to `moment`. Pure: the same calls in
+    /// the same order give the same answers.
+    pub fn begin(&mut self, step: Step<'_>, moment: Moment, env: &Env) -> Turn<'_> {
         let mut outcome = Outcome::default();
         let mut blob = (Vec::new(), Minute(i64::MIN));
         let mut touched = BTreeSet::new();
@@ -193,18 +251,12 @@ impl Account {
             self.link(link, env, &mut outcome.effects.behind);
         }
         outcome.effects.names = self.names.take_new();
-        self.pass(moment, &touched, env, &mut outcome);
-        outcome.effects.incidents = std::mem::take(&mut outcome.changes.incidents);
-        outcome
+        self.pass(moment, env, &mut outcome);
+        let judged_to = self.judged_to;
+        Turn { account: self, moment, outcome, touched, judged_to }
     }
 
-    fn pass(
-        &mut self,
-        moment: Moment,
-        touched: &BTreeSet<(Slot, u32)>,
-        env: &Env,
-        outcome: &mut Outcome,
-    ) {
+    fn pass(&mut self, moment: Moment, env: &Env, outcome: &mut Outcome) {
         self.watermark = self.watermark.max(moment.watermark);
         let terms = Lookup::of(&self.bought, Shelf::of(&self.resource, &self.names, env), env);
         self.calls.pass(self.watermark.min(moment.linked), moment.seen, &terms);
@@ -212,19 +264,6 @@ impl Account {
         if early > 0 {
             let settled = i64::try_from(early).unwrap_or(i64::MAX);
             outcome.effects.ledger.insert(("settled_early", 0), (settled, 0));
-        }
-        let before = self.judged_to;
-        outcome.changes.extend(watch::close(self, moment, env));
-        outcome.changes.extend(watch::look_ahead(self, touched, moment, env));
-        if self.judged_to != before
-            && let Some(judged_to) = self.judged_to
-        {
-            self.cap.forget(judged_to.hour() - 26);
-            let (judged_to, watermark) = (judged_to.0, self.watermark);
-            let clock = AccountClock { judged_to, watermark, seen: moment.seen };
-            outcome.effects.clock = Some(clock);
-            let states = self.series.iter().map(|(id, series)| (*id, state_of(series)));
-            outcome.effects.states = states.collect();
         }
     }
 
@@ -399,7 +438,7 @@ impl Account {
         for (kind, text) in saved.names {
             account.names.restore(kind, text);
         }
-        account.hubs = saved.hubs.into_iter().collect();
+        account.hubs = saved.hubs.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
         for (deployment, hour, amount) in saved.hours {
             account.series.entry(deployment).or_default().restore_hour(hour, amount);
         }
@@ -411,13 +450,21 @@ impl Account {
             account.cap.restore(hour, deployment, caller, tokens);
         }
         for (deployment, network, minute) in saved.networks {
-            account.series.entry(deployment).or_default().saw_network(network, minute);
+            // Of slots that are open nothing is known yet.
+            if saved.clock.is_some_and(|clock| Slot::of(minute).0 < clock.judged_to) {
+                let minute = Slot::of(minute).start();
+                account.series.entry(deployment).or_default().saw_network(network, minute);
+            }
         }
         for (deployment, bytes) in saved.states {
-            restore_state(account.series.entry(deployment).or_default(), &bytes);
+            account.series.entry(deployment).or_default().restore_state(&bytes);
         }
         for (cause, tracked) in saved.incidents {
             account.tracker.restore(cause, tracked);
+        }
+        if let Some(clock) = saved.clock {
+            account.judged_to = Some(Slot(clock.judged_to));
+            account.watermark = clock.watermark;
         }
         // What they learn from feedback was saved with it.
         drop(account.learn_lessons());
@@ -426,11 +473,19 @@ impl Account {
             account.bought.add(deployment, purchase, shelf);
         }
         account.restore_calls(&saved.rows, env);
-        if let Some(clock) = saved.clock {
-            account.judged_to = Some(Slot(clock.judged_to));
-            account.watermark = clock.watermark;
-        }
         account
+    }
+
+    /// Shows its series the closed slots that came after their states were saved.
+    pub fn replay(&mut self, group: &Group, env: &Env) {
+        let Some(until) = self.judged_to else { return };
+        for (_, series) in self.series.iter_mut().filter(|(deployment, _)| **deployment != 0) {
+            series.replay(
+                until,
+                |slot, rhythm| group.around(slot, rhythm),
+                &env.settings.detect.score,
+            );
+        }
     }
 
     /// Folds saved rows: what they book is already in the rollups.
@@ -452,29 +507,6 @@ fn add(effects: &mut AccountEffects, reason: &'static str, deployment: u32, toke
     let entry = effects.ledger.entry((reason, deployment)).or_default();
     entry.0 += 1;
     entry.1 = entry.1.saturating_add(tokens);
-}
-
-/// Detector state of a series as bytes: silence first, then the calibration.
-fn state_of(series: &Series) -> Vec<u8> {
-    let Quiet { run, slots, longest } = series.quiet;
-    let mut bytes = Vec::with_capacity(20 + 2560);
-    bytes.extend_from_slice(&run.to_le_bytes());
-    bytes.extend_from_slice(&slots.to_le_bytes());
-    bytes.extend_from_slice(&longest.to_le_bytes());
-    bytes.extend_from_slice(&series.calibration.to_bytes());
-    bytes
-}
-
-fn restore_state(series: &mut Series, bytes: &[u8]) {
-    let Some((run, rest)) = bytes.split_first_chunk::<8>() else { return };
-    let Some((slots, rest)) = rest.split_first_chunk::<4>() else { return };
-    let Some((longest, rest)) = rest.split_first_chunk::<8>() else { return };
-    series.quiet = Quiet {
-        run: f64::from_le_bytes(*run),
-        slots: u32::from_le_bytes(*slots),
-        longest: f64::from_le_bytes(*longest),
-    };
-    series.calibration = Calibration::from_bytes(rest);
 }
 
 /// The slots whose close the watermark has passed end before this one.

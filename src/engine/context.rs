@@ -8,8 +8,8 @@ use crate::aggregate::call::Merged;
 use crate::aggregate::names::{KEY_TEXT, NONE, OTHER};
 use crate::aggregate::rollup::{Amount, Caller};
 use crate::detect::baseline::as_float;
+use crate::detect::network;
 use crate::detect::series::{SLOT_MIN, SLOTS_PER_HOUR, Series, Signal, Slot, Values, values};
-use crate::detect::{DetectSettings, network, usage};
 use crate::incident::{CallerShare, Chart};
 use crate::money::NanoUsd;
 use crate::time::{ArrivalTime, EventTime, MINUTE_MS};
@@ -44,16 +44,17 @@ impl Span {
 /// The chart that ends with `slot`: expected and observed `signal` around the anomalous `span`.
 ///
 /// Steps of a slot for the hours around a young incident, of an hour for the days around an old one.
+/// `band`: how many times what is expected the band ends at.
 pub(super) fn chart(
     series: &mut Series,
     signal: Signal,
     slot: Slot,
     span: Span,
-    settings: &DetectSettings,
+    band: Option<f64>,
 ) -> Chart {
     // A silence is found long after the last call.
-    let silent = if signal == Signal::Calls { i64::from(series.quiet.slots) } else { 0 };
-    let first = span.first.0.min(slot.0 - silent);
+    let silent = if signal == Signal::Calls { series.silent_slots(slot) } else { 0 };
+    let first = span.first.0.min(slot.0 + 1 - silent);
     let fine = slot.0 - first < FINE_UNTIL;
     let known_from = series.first_hour.map_or(slot.0, |hour| hour * SLOTS_PER_HOUR);
     let each = if fine { 1 } else { SLOTS_PER_HOUR };
@@ -71,18 +72,22 @@ pub(super) fn chart(
         true => values(series.slot(*last)),
         false => series.hour(last.hour()),
     };
-    let upper = |last: &Slot| usage::bound(series, *last, each, signal, settings.score);
+    let expected: Vec<Option<f64>> = lasts
+        .iter()
+        .map(|last| series.expected_trailing(*last, each).map(|values| rounded(of(values))))
+        .collect();
+    // The judge has its own expectation and more windows than a picture shows: the band drawn is the
+    // picture's expectation, as many times as the judge allowed its own in this slot. It is not what
+    // each of the slots before was held against.
+    let upper = |expected: &Option<f64>| Some(rounded((*expected)? * band?));
     let place = |slot: i64| usize::try_from((slot - start).max(0).div_euclid(each)).unwrap_or(0);
     Chart {
         start: Slot(start).start().start(),
         step_ms: each * SLOT_MIN * MINUTE_MS,
         unit: format!("{} in {}", signal.unit(), if fine { "5 min" } else { "1 h" }),
         observed: lasts.iter().map(|last| rounded(of(seen(last)))).collect(),
-        expected: lasts
-            .iter()
-            .map(|last| series.expected_trailing(*last, each).map(|values| rounded(of(values))))
-            .collect(),
-        upper: lasts.iter().map(|last| upper(last).map(rounded)).collect(),
+        upper: expected.iter().map(upper).collect(),
+        expected,
         from: place(first).min(lasts.len()),
         until: (place(span.newest.0) + 1).min(lasts.len()),
     }

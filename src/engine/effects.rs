@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::bought::Purchase;
 use super::budgets::{BudgetEffects, SavedBudgets};
+use super::fleet::{Closed, Hubs};
 use super::gateways::GatewayEffects;
 use super::honesty::{Honesty, HonestyEffects};
 use super::shed::Shed;
@@ -14,6 +15,7 @@ use crate::aggregate::link::Behind;
 use crate::aggregate::names::NameKind;
 use crate::aggregate::repeats::Repeats;
 use crate::aggregate::rollup::{Amount, Caller, Deltas};
+use crate::detect::series::Slot;
 use crate::event::{PartitionKey, Rejected};
 use crate::incident::tracker::{Cause, Changes, Tracked};
 use crate::incident::{Announcement, Entry, Incident};
@@ -53,6 +55,8 @@ pub struct Effects {
     pub answers: Vec<Answer>,
     /// What routing wants saved.
     pub routing: Routing,
+    /// What fell together in slots that have closed, by the hubs that accounts share.
+    pub fleets: Vec<(Hubs, Slot, Closed)>,
     /// Callers' rows that may go, because the database is nearly full.
     pub shed: Option<Shed>,
 }
@@ -118,7 +122,7 @@ pub struct AccountEffects {
     /// Rows of open calls (see `aggregate::join::write_row`) and the minute until which they are
     /// needed.
     pub rows: Option<(Vec<u8>, Minute)>,
-    /// Detector state by deployment.
+    /// Detector state by deployment, where it is to be saved: once a day of each.
     pub states: Vec<(u32, Vec<u8>)>,
     /// First slot not yet judged and the watermark, when either moved over a slot.
     pub clock: Option<AccountClock>,
@@ -167,6 +171,8 @@ pub struct Saved {
     pub gateways: (Vec<GatewayRow>, Option<LinkSpan>),
     /// Incidents of the service itself.
     pub incidents: Vec<(Cause, Tracked)>,
+    /// What fell together in the newest closed slots, by the hubs that accounts share.
+    pub fleets: Vec<(Hubs, Slot, Closed)>,
 }
 
 /// One account as saved.

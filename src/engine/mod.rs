@@ -7,6 +7,7 @@ pub mod budgets;
 pub mod context;
 pub mod effects;
 pub mod estate;
+pub mod fleet;
 pub mod gateways;
 pub mod honesty;
 pub mod shed;
@@ -25,11 +26,12 @@ use crate::known::Known;
 use crate::known::owner::Owners;
 use crate::price::PriceBook;
 use crate::time::{ArrivalTime, HOUR_MS, MINUTE_MS};
-use account::{Account, AccountRow, Moment, Step};
+use account::{Account, AccountRow, Moment, Step, Turn};
 use bought::Purchase;
 use budgets::{Budget, Budgets};
 use effects::{Effects, Gap, PositionMove, Saved};
 use estate::{Estate, News};
+use fleet::{Group, Hubs};
 use gateways::{Gateways, Taken, ToLink};
 use honesty::Honesty;
 use shed::Shed;
@@ -112,6 +114,7 @@ pub struct Engine {
     honesty: Honesty,
     budgets: Budgets,
     gateways: Gateways,
+    fleets: BTreeMap<Hubs, Group>,
     /// What every hub that windows wait for has passed: until then gateways are linked.
     linked: ArrivalTime,
     now: ArrivalTime,
@@ -170,10 +173,15 @@ impl Engine {
             estate.restore(cause, tracked);
         }
         let lineage = saved.lineage;
-        let accounts = saved
-            .accounts
-            .into_iter()
-            .map(|account| (account.resource.clone(), Account::restore(account, &lineage, &env)));
+        let mut fleets: BTreeMap<Hubs, Group> = BTreeMap::new();
+        for (hubs, slot, closed) in saved.fleets {
+            fleets.entry(hubs).or_default().restore(slot, closed);
+        }
+        let accounts = saved.accounts.into_iter().map(|account| {
+            let mut account = Account::restore(account, &lineage, &env);
+            account.replay(fleets.get(&account.group()).unwrap_or(&Group::default()), &env);
+            (account.resource.clone(), account)
+        });
         let accounts = accounts.collect();
         let budgets = Budgets::restore(saved.budgets, &accounts, &env);
         let (rows, linked_to) = saved.gateways;
@@ -189,6 +197,7 @@ impl Engine {
             honesty: saved.honesty,
             budgets,
             gateways,
+            fleets,
             linked: ArrivalTime(i64::MIN),
             now: ArrivalTime(i64::MIN),
         };
@@ -477,6 +486,7 @@ impl Engine {
             self.admit(resource, rows, effects);
         }
         let links = self.due_links(effects);
+        let mut turns: BTreeMap<Hubs, Vec<Turn<'_>>> = BTreeMap::new();
         for (resource, account) in &mut self.accounts {
             let links = links.get(resource).map(Vec::as_slice).unwrap_or_default();
             let (rows, origin): (Vec<_>, Vec<_>) =
@@ -487,26 +497,26 @@ impl Engine {
             let [watermark, seen] =
                 [watermark, seen].map(|time| time.unwrap_or(ArrivalTime(i64::MIN)));
             let moment = Moment { watermark, seen, linked: self.linked, now: self.now };
-            let outcome = account.apply(Step { rows: &rows, links }, moment, &self.env);
-            for (key, tokens) in origin.iter().zip(&outcome.row_tokens) {
+            let group = account.group();
+            let turn = account.begin(Step { rows: &rows, links }, moment, &self.env);
+            for (key, tokens) in origin.iter().zip(&turn.outcome.row_tokens) {
                 if let Some(partition) = self.partitions.get_mut(key) {
                     partition.tokens = partition.tokens.saturating_add(*tokens);
                 }
             }
-            for (model, unpriced) in outcome.unpriced {
-                news.unpriced.insert((account.name().to_owned(), model), unpriced);
-            }
-            effects.take(outcome.changes);
-            let created = effects.accounts.remove(&account.id);
-            let mut saved = outcome.effects;
-            if let Some(created) = created {
-                saved.created = created.created;
-                saved.hubs = created.hubs;
-            }
-            if saved != effects::AccountEffects::default() {
-                effects.accounts.insert(account.id, saved);
+            turns.entry(group).or_default().push(turn);
+        }
+        for (hubs, turns) in &mut turns {
+            let group = self.fleets.entry(Arc::clone(hubs)).or_default();
+            if let Some(first) = watch::close(turns, group, &self.env) {
+                let closed = group.since(first);
+                let closed = closed.map(|(slot, closed)| (Arc::clone(hubs), slot, closed.clone()));
+                effects.fleets.extend(closed);
             }
         }
+        let mut turns: Vec<Turn<'_>> = turns.into_values().flatten().collect();
+        turns.sort_unstable_by(|a, b| a.account.resource.cmp(&b.account.resource));
+        turns.into_iter().for_each(|turn| end_turn(turn, &self.env, effects, news));
     }
 
     /// Makes room for an account on first sight and notes the hubs that feed it.
@@ -556,6 +566,24 @@ impl Engine {
             }
         }
         moves
+    }
+}
+
+/// Ends an account's turn and takes over what came of it.
+fn end_turn(turn: Turn<'_>, env: &Env, effects: &mut Effects, news: &mut News) {
+    let (account, outcome) = turn.end(env);
+    for (model, unpriced) in outcome.unpriced {
+        news.unpriced.insert((account.name().to_owned(), model), unpriced);
+    }
+    effects.take(outcome.changes);
+    let created = effects.accounts.remove(&account.id);
+    let mut saved = outcome.effects;
+    if let Some(created) = created {
+        saved.created = created.created;
+        saved.hubs = created.hubs;
+    }
+    if saved != effects::AccountEffects::default() {
+        effects.accounts.insert(account.id, saved);
     }
 }
 

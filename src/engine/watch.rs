@@ -1,12 +1,15 @@
 //! Closing slots, looking ahead into open ones, and turning findings into incidents.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use super::Env;
-use super::account::{Account, Moment, closed_before};
+use super::account::{Account, Moment, Turn, closed_before};
 use super::context::{self, People, Span};
-use crate::detect::series::{Frozen, SLOTS_PER_DAY, Series, Signal, Slot, values};
-use crate::detect::{DETECTORS, Detector, Finding, Judge, Phase, seasonal};
+use super::fleet::Group;
+use crate::detect::score::{self, Fleet, Part};
+use crate::detect::series::{SLOTS_PER_DAY, Series, Signal, Slot, values};
+use crate::detect::{DETECTORS, Detector, Finding, Judge, Phase, seasonal, statistic};
 use crate::incident::tracker::{self, Cause, Changes, Hearing, Sighting, Verdict, Weight};
 use crate::incident::{Chart, Incident, State, respond};
 use crate::money::NanoUsd;
@@ -22,42 +25,81 @@ struct Scene<'a> {
     phase: Phase,
     moment: Moment,
     env: &'a Env,
+    score: &'a score::Verdict,
 }
 
-/// Judges and learns every slot the watermark has closed, in order.
-pub(super) fn close(account: &mut Account, moment: Moment, env: &Env) -> Changes {
-    let end = closed_before(account.watermark, env.settings.lateness_ms);
-    let first =
-        account.judged_to.or_else(|| account.series.values().filter_map(Series::oldest_slot).min());
-    let mut changes = Changes::default();
-    let Some(first) = first.filter(|first| *first < end) else { return changes };
-    let start = first.0.max(end.0 - MAX_CATCH_UP_DAYS * SLOTS_PER_DAY);
-    let deployments: Vec<u32> = account.series.keys().copied().filter(|id| *id != 0).collect();
-    for slot in (start..end.0).map(Slot) {
-        let closed_at = slot.end().start().0 + env.settings.lateness_ms;
-        let moment = Moment { now: ArrivalTime(closed_at), ..moment };
-        for deployment in &deployments {
-            let scene = Scene { deployment: *deployment, slot, phase: Phase::Closed, moment, env };
-            changes.extend(close_one(account, &scene));
+/// Judges and learns every slot the watermark has closed, in order: slot by slot over all accounts of a
+/// group, so that what fell in one slot is known before the next. Returns the first slot that the group
+/// had not closed before.
+pub(super) fn close(turns: &mut [Turn<'_>], group: &mut Group, env: &Env) -> Option<Slot> {
+    let mut due: Vec<(&mut Turn<'_>, Range<i64>)> =
+        turns.iter_mut().filter_map(|turn| due(turn.account, env).map(|due| (turn, due))).collect();
+    let first = due.iter().map(|(_, slots)| slots.start).min()?;
+    let mut news = None;
+    let end = due.iter().map(|(_, slots)| slots.end).max().unwrap_or(first);
+    for slot in (first..end).map(Slot) {
+        let closed_at = ArrivalTime(slot.end().start().0 + env.settings.lateness_ms);
+        let seen = due.iter().map(|(turn, _)| turn.moment.seen).min();
+        let begun = group.begin(slot, seen.is_none_or(|seen| seen >= closed_at));
+        news = news.or_else(|| begun.then_some(slot));
+        for (turn, _) in due.iter_mut().filter(|(_, slots)| slots.contains(&slot.0)) {
+            let moment = Moment { now: closed_at, ..turn.moment };
+            let fleet = close_slot(turn, (slot, moment), group, env);
+            if begun {
+                group.note(slot, &fleet);
+            }
         }
-        changes.incidents.extend(account.learn_lessons());
     }
-    account.judged_to = Some(end);
-    changes
+    for (turn, slots) in due {
+        turn.account.judged_to = Some(Slot(slots.end));
+    }
+    news
 }
 
-fn close_one(account: &mut Account, scene: &Scene<'_>) -> Changes {
-    let Some(series) = account.series.get_mut(&scene.deployment) else { return Changes::default() };
-    series.prepare(scene.slot);
+/// The slots of an account that are to be closed now.
+fn due(account: &Account, env: &Env) -> Option<Range<i64>> {
+    let end = closed_before(account.watermark, env.settings.lateness_ms);
+    let oldest = || account.series.values().filter_map(Series::oldest_slot).min();
+    let first = account.judged_to.or_else(oldest).filter(|first| *first < end)?;
+    Some(first.0.max(end.0 - MAX_CATCH_UP_DAYS * SLOTS_PER_DAY)..end.0)
+}
+
+/// Closes one slot of an account, and counts its deployments and those whose traffic has fallen.
+fn close_slot(
+    turn: &mut Turn<'_>,
+    (slot, moment): (Slot, Moment),
+    group: &Group,
+    env: &Env,
+) -> Fleet {
+    let Turn { account, outcome, .. } = turn;
+    let deployments: Vec<u32> = account.series.keys().copied().filter(|id| *id != 0).collect();
+    let mut fleet = Fleet::default();
+    for deployment in deployments {
+        let Some(series) = account.series.get_mut(&deployment) else { continue };
+        series.prepare(slot);
+        let around = |rhythm| group.around(slot, rhythm);
+        let score = series.close(slot, around, &env.settings.detect.score);
+        fleet.hear(&score);
+        if let Some(state) = series.take_state() {
+            outcome.states.insert(deployment, state);
+        }
+        let phase = Phase::Closed;
+        let scene = Scene { deployment, slot, phase, moment, env, score: &score };
+        outcome.changes.extend(judge_closed(account, &scene));
+        if let Some(series) = account.series.get_mut(&deployment) {
+            series.forget(slot);
+        }
+    }
+    outcome.changes.incidents.extend(account.learn_lessons());
+    fleet
+}
+
+fn judge_closed(account: &mut Account, scene: &Scene<'_>) -> Changes {
     let mut changes = Changes::default();
-    let mut frozen = Frozen::No;
     for detector in DETECTORS {
         let cause = cause_of(account, *detector, scene.deployment);
         match judge(account, *detector, scene) {
-            Some(finding) => {
-                frozen = Frozen::Yes;
-                changes.extend(report(account, *detector, &finding, scene));
-            }
+            Some(finding) => changes.extend(report(account, *detector, &finding, scene)),
             None => {
                 redraw(account, &cause, scene);
                 let enough = detector.profile().quiet_slots;
@@ -68,11 +110,7 @@ fn close_one(account: &mut Account, scene: &Scene<'_>) -> Changes {
             let excess =
                 account.series.get(&scene.deployment).map(|s| excess(s, scene.slot, scene.slot));
             changes.extend(account.tracker.bank(&cause, excess.unwrap_or(0.0)));
-            frozen = if detector.profile().about_cost { Frozen::Yes } else { frozen };
         }
-    }
-    if let Some(series) = account.series.get_mut(&scene.deployment) {
-        series.learn(scene.slot, frozen);
     }
     changes
 }
@@ -108,12 +146,14 @@ pub(super) fn look_ahead(
         if !open || *deployment == 0 || slot.start().0 > watermark_min + 60 {
             continue;
         }
-        let scene = Scene { deployment: *deployment, slot: *slot, phase: Phase::Open, moment, env };
-        if let Some(series) = account.series.get_mut(deployment)
-            && slot.hour() * 60 <= watermark_min
-        {
+        let Some(series) = account.series.get_mut(deployment) else { continue };
+        let mut score = score::Verdict::default();
+        if slot.hour() * 60 <= watermark_min {
             series.prepare(*slot);
+            score = series.peek(*slot, &env.settings.detect.score);
         }
+        let (slot, deployment, phase) = (*slot, *deployment, Phase::Open);
+        let scene = Scene { deployment, slot, phase, moment, env, score: &score };
         for detector in DETECTORS {
             if let Some(finding) = judge(account, *detector, &scene) {
                 changes.extend(report(account, *detector, &finding, &scene));
@@ -124,7 +164,8 @@ pub(super) fn look_ahead(
 }
 
 fn judge(account: &Account, detector: &dyn Detector, scene: &Scene<'_>) -> Option<Finding> {
-    let judge = Judge { settings: &scene.env.settings.detect, phase: scene.phase };
+    let judge =
+        Judge { settings: &scene.env.settings.detect, phase: scene.phase, verdict: scene.score };
     detector.judge(account.series.get(&scene.deployment)?, scene.slot, &judge)
 }
 
@@ -144,6 +185,13 @@ fn report(
     if scene.phase == Phase::Open && known.is_some() {
         // Already told; the close of the slot brings the numbers up to date.
         return Changes::default();
+    }
+    // What was spent so far reaches into open slots, whose expectation a restart has forgotten.
+    let begun = account.watermark.0.div_euclid(MINUTE_MS);
+    if let Some(series) = account.series.get_mut(&scene.deployment)
+        && let Some(newest) = series.newest_slot().filter(|newest| newest.hour() * 60 <= begun)
+    {
+        series.prepare(newest);
     }
     let Some(mut seen) = describe(account, detector, finding, scene) else {
         return Changes::default();
@@ -234,10 +282,10 @@ fn describe(
         first_call,
         first_arrival,
         evidence,
-        response: if profile.about_cost || profile.id == "TW-I01" {
-            respond::stop_spending(&account.resource, &deployment)
-        } else {
+        response: if profile.id == statistic::SILENCE.profile().id {
             respond::look_for_silence(&account.resource)
+        } else {
+            respond::stop_spending(&account.resource, &deployment)
         },
         deployment: Some(deployment),
         confidence: finding.confidence,
@@ -260,7 +308,20 @@ fn chart(
     span: Span,
 ) -> Option<Chart> {
     let series = account.series.get_mut(&scene.deployment)?;
-    Some(context::chart(series, signal?, scene.slot, span, &scene.env.settings.detect))
+    let signal = signal?;
+    Some(context::chart(series, signal, scene.slot, span, band(scene.score, signal)))
+}
+
+/// How many times what is expected the band of `signal` ends at; that of calls where it has none of its own.
+fn band(score: &score::Verdict, signal: Signal) -> Option<f64> {
+    let of = |part| score.parts.iter().find(|scored| scored.part == part);
+    let own = match signal {
+        Signal::Tokens | Signal::Cost => of(Part::MostTokens),
+        Signal::Calls => None,
+    };
+    let ratios = [of(Part::Calls), own].into_iter().flatten();
+    let mut ratios = ratios.map(|scored| scored.high / scored.expected);
+    ratios.find(|ratio| ratio.is_finite())
 }
 
 /// USD above what was expected in the slots `from..=to`, never negative.

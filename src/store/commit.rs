@@ -278,6 +278,7 @@ async fn save_rest(
     for row in outbox {
         post(connection, row).await?;
     }
+    super::score::save(connection, effects).await?;
     super::life::save(connection, effects).await?;
     super::gateway::save(connection, effects).await?;
     save_books(connection, effects).await?;

@@ -11,7 +11,7 @@ use super::{Store, StoreError};
 use crate::aggregate::names::{NameKind, REDUCED};
 use crate::aggregate::rollup::Caller;
 use crate::detect::DETECTORS;
-use crate::detect::series::{KEEP_HOURS, KEEP_SLOTS, SLOT_MIN};
+use crate::detect::series::{KEEP_HOURS, SLOT_MIN};
 use crate::engine::bought::{self, Purchase};
 use crate::engine::budgets::SavedBudgets;
 use crate::engine::effects::{AccountClock, Saved, SavedAccount};
@@ -68,6 +68,7 @@ async fn load_all(connection: &mut SqliteConnection) -> Result<Saved, sqlx::Erro
         categories: categories(connection).await?,
         gateways: super::gateway::load(connection).await?,
         incidents: estate,
+        fleets: super::score::load(connection).await?,
     })
 }
 
@@ -171,15 +172,7 @@ async fn rows_and_states(
             account.rows.push((row.try_get(1)?, row.try_get(2)?));
         }
     }
-    for row in
-        sqlx::query("select series, body from series_state").fetch_all(&mut *connection).await?
-    {
-        let (account, deployment) = series_parts(row.try_get(0)?);
-        if let Some(account) = accounts.get_mut(&account) {
-            account.states.push((deployment, row.try_get(1)?));
-        }
-    }
-    Ok(())
+    super::score::states(connection, accounts).await
 }
 
 /// Hours of the last four weeks, tokens by caller of the last day, first sight of each network.
@@ -234,16 +227,19 @@ pub(super) async fn sums_by_hour(
     Ok(())
 }
 
-/// First sight of each network: to the minute within the last two days, to the hour before.
+/// First sight of each network on time: to five minutes within the last three days, which a restart may
+/// show to detectors again, to the hour before.
 async fn networks(
     connection: &mut SqliteConnection,
     accounts: &mut Accounts,
 ) -> Result<(), sqlx::Error> {
     let rows = sqlx::query(
-        "select series, (caller >> $1) & $2 as network, min(start) from (\
-           select series, caller, start from rollup_hour where caller >= 0 and start < \
-             coalesce((select min(start) from rollup_minute where caller >= 0), 1 << 60) - 59 \
-           union all select series, caller, start from rollup_minute where caller >= 0) \
+        "with fine(start) as (select max(start) / 60 * 60 - 72 * 60 from rollup_five) \
+         select series, (caller >> $1) & $2 as network, min(start) from (\
+           select series, caller, start from rollup_hour \
+             where caller >= 0 and calls > 0 and start < (select start from fine) \
+           union all select series, caller, start from rollup_five \
+             where caller >= 0 and calls > 0 and start >= (select start from fine)) \
          group by series, network",
     )
     .bind(Caller::NETWORK.0)
@@ -261,13 +257,13 @@ async fn networks(
     Ok(())
 }
 
-/// On-time sums of recent slots, reaching back from the oldest account's clock.
+/// On-time sums of the slots that windows read, and of those to be shown to detectors again.
 async fn recent(
     connection: &mut SqliteConnection,
     accounts: &mut Accounts,
 ) -> Result<(), sqlx::Error> {
     for account in accounts.values_mut() {
-        let from = account.clock.map_or(i64::MIN / 2, |clock| clock.judged_to - KEEP_SLOTS - 1);
+        let from = super::score::first_slot(account);
         let first = i64::from(account.id) << 32;
         let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
             "select start, series, caller, {AMOUNT_COLUMNS} from rollup_five \

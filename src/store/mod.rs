@@ -18,6 +18,7 @@ pub mod purge;
 pub mod read;
 pub mod report;
 mod retention;
+mod score;
 mod sql;
 
 pub use retention::StoreSettings;

@@ -17,7 +17,7 @@ fn options(scenario: Scenario) -> Options {
     Options {
         scenario,
         seed: 3,
-        history_hours: 216,
+        history_hours: 384,
         live_minutes: 210,
         calls_per_hour: 15.0,
         deployments: 2,
@@ -106,7 +106,10 @@ async fn a_stolen_key_is_told_with_its_picture_and_its_first_call() {
 
     let chart = incident.chart.clone().unwrap();
     check_chart(&chart);
-    assert!(chart.expected.iter().all(Option::is_some), "nine days are enough to expect something");
+    assert!(
+        chart.expected.iter().all(Option::is_some),
+        "sixteen days are enough to expect something"
+    );
     let there = beside(&chart, &calls(&arrivals, &attack.deployment));
     for (seen, there) in there.iter().take(chart.from) {
         assert_eq!(*seen > 0.0, *there > 0.0, "money is seen where calls were");
@@ -142,7 +145,8 @@ async fn restarts_change_nothing_of_it() {
 
 #[tokio::test]
 async fn a_silence_is_drawn_from_its_beginning() {
-    let arrivals = arrivals(options(Scenario::Outage));
+    let busy = Options { calls_per_hour: 40.0, ..options(Scenario::Outage) };
+    let arrivals = arrivals(busy);
     let incident = find(&announced(&arrivals, 40, 0).await, "TW-P12", Kind::Open);
     let chart = incident.chart.unwrap();
     check_chart(&chart);

@@ -77,7 +77,8 @@ impl Calls {
 }
 
 const USUAL: u32 = 20_000;
-const LEARNT: i64 = 9 * 24;
+/// Younger deployments are judged with more caution.
+const LEARNT: i64 = 16 * 24;
 
 #[test]
 fn a_new_normal_ends_the_incident_and_the_next_rise_is_seen() {
@@ -119,12 +120,18 @@ fn abuse_is_never_learnt() {
             calls.judge(feedback);
         }
         calls.go_on(20, USUAL);
-        // The same again a day later: what was expected of it?
+        // The same again a day later: what was expected of it, and what does its chart say was?
         calls.go_on(2, 15 * USUAL);
         let (hour, _, incident) = calls.told.last().unwrap();
         assert!(*hour >= LEARNT + 30, "{:?}", calls.kinds());
-        incident.expected
+        let chart = incident.chart.as_ref().unwrap();
+        (incident.expected, chart.expected.iter().flatten().sum::<f64>())
     };
     let [unsaid, abuse] = [None, Some(Feedback::Abuse)].map(attacked);
-    assert!(abuse < unsaid * 0.8, "abuse {abuse}, nothing said {unsaid}");
+    // What was alerted is left out whatever people say; the picture's expectation needs to be told.
+    let usual = 12.0 * (f64::from(USUAL) + 100.0);
+    for (expected, _) in [unsaid, abuse] {
+        assert!((expected / usual - 1.0).abs() < 0.1, "{expected} of {usual}");
+    }
+    assert!(abuse.1 < unsaid.1 * 0.9, "abuse {abuse:?}, nothing said {unsaid:?}");
 }

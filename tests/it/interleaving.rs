@@ -149,6 +149,7 @@ async fn a_stop_anywhere_changes_nothing() {
 async fn stops_and_repetitions_of_an_outage_change_nothing() {
     let rough = Handing { batch: 300, tail_batch: 15, twice: 3, cut: 4, ..PLAIN };
     let handings = [Handing { order: Order::Runs(200), seed: 11, ..rough }];
-    let options = Options { calls_per_hour: 15.0, ..long(Scenario::Outage, 2) };
+    let old_enough = Options { history_hours: 384, ..long(Scenario::Outage, 2) };
+    let options = Options { calls_per_hour: 30.0, ..old_enough };
     check(options, &handings).await;
 }

@@ -58,6 +58,7 @@ mod trace_variants;
 mod traces;
 mod routes;
 mod run;
+mod restart;
 mod series;
 mod retention;
 mod smtp_peer;

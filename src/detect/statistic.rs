@@ -1,0 +1,300 @@
+//! Rules made of the statistical judgement: usage spike, slow ramp, dormant wake, fan-out, silence.
+//!
+//! [`Memory`](super::score::Memory) gives every [part](Part) of its judgement a score that fires at 1. A
+//! rule is a set of parts with one story to tell: it takes the highest that is worth somebody's time.
+
+use super::baseline::as_float;
+use super::score::{Part, Scored};
+use super::series::{KEEP_SLOTS, SLOT_MIN, SLOTS_PER_HOUR, Series, Signal, Slot, values};
+use super::{DetectSettings, Detector, EARLY_MARGIN, Finding, Judge, Phase, Profile};
+use crate::money::Grouped;
+use crate::severity::Severity;
+
+/// A rule made of parts of the statistical judgement.
+#[derive(Debug)]
+pub struct Statistic {
+    profile: &'static Profile,
+    parts: &'static [Part],
+    worth: Worth,
+}
+
+/// What a finding must be about to be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Worth {
+    /// Enough money (or tokens, where there is no price) above what was expected.
+    Excess,
+    /// Enough calls missing.
+    Missing,
+    /// Nothing in particular: that it happens at all is the finding.
+    Anything,
+}
+
+/// More than the deployment's own past explains.
+pub static USAGE: Statistic = Statistic {
+    profile: &Profile {
+        id: "TW-C01",
+        name: "Usage spike",
+        severity: Severity::Medium,
+        about_cost: true,
+        techniques: &["T1496.004", "AML.T0034"],
+        needs: "AzureOpenAIRequestUsage (or RequestResponse with token counts)",
+        cannot_know: "whether the extra calls were wanted: a launch looks like a theft",
+        quiet_slots: 12,
+    },
+    parts: &[
+        Part::Calls,
+        Part::MostTokens,
+        Part::MostCalls,
+        Part::Size,
+        Part::Concentration,
+        Part::Fresh,
+    ],
+    worth: Worth::Excess,
+};
+
+/// A level that stays raised for days, or creeps up.
+pub static RAMP: Statistic = Statistic {
+    profile: &Profile {
+        id: "TW-C03",
+        name: "Slow ramp",
+        severity: Severity::Medium,
+        about_cost: true,
+        techniques: &["T1496.004", "AML.T0034"],
+        needs: "AzureOpenAIRequestUsage (or RequestResponse with token counts)",
+        cannot_know: "whether the growth was wanted: success looks like a slow theft",
+        quiet_slots: 12,
+    },
+    parts: &[Part::Drift],
+    worth: Worth::Excess,
+};
+
+/// Traffic where there was none for weeks.
+pub static WAKE: Statistic = Statistic {
+    profile: &Profile {
+        id: "TW-C11",
+        name: "Dormant deployment wakes",
+        severity: Severity::High,
+        about_cost: true,
+        techniques: &["T1496.004", "T1078.004"],
+        needs: "RequestResponse or AzureOpenAIRequestUsage",
+        cannot_know: "whether somebody has announced that it is used again",
+        quiet_slots: 12,
+    },
+    parts: &[Part::Wake],
+    worth: Worth::Anything,
+};
+
+/// More distinct callers than usual.
+pub static FAN_OUT: Statistic = Statistic {
+    profile: &Profile {
+        id: "TW-I05",
+        name: "Caller fan-out",
+        severity: Severity::High,
+        about_cost: false,
+        techniques: &["T1078.004", "AML.T0012"],
+        needs: "RequestResponse (the caller's address)",
+        cannot_know: "callers behind one address, which count as one",
+        quiet_slots: 12,
+    },
+    parts: &[Part::Callers, Part::FanOut],
+    worth: Worth::Anything,
+};
+
+/// Less than usual, or nothing: an outage, or logging switched off.
+pub static SILENCE: Statistic = Statistic {
+    profile: &Profile {
+        id: "TW-P12",
+        name: "Log silence",
+        severity: Severity::Medium,
+        about_cost: false,
+        techniques: &["T1562.008"],
+        needs: "RequestResponse or AzureOpenAIRequestUsage",
+        cannot_know: "whether the calls or only their records have stopped",
+        quiet_slots: 1,
+    },
+    parts: &[Part::Silence, Part::Drop],
+    worth: Worth::Missing,
+};
+
+impl Detector for Statistic {
+    fn profile(&self) -> &'static Profile {
+        self.profile
+    }
+
+    fn judge(&self, series: &Series, slot: Slot, judge: &Judge<'_>) -> Option<Finding> {
+        let limit = if judge.phase == Phase::Open { EARLY_MARGIN } else { 1.0 };
+        let mut fired = judge.verdict.parts.iter().filter(|scored| scored.score >= limit);
+        let is_ours = |scored: &&Scored| {
+            self.parts.contains(&scored.part)
+                && self.worth.is_met(series, slot, scored, judge.settings)
+        };
+        fired.find(is_ours).map(|scored| describe(series, slot, scored))
+    }
+}
+
+impl Worth {
+    fn is_met(self, series: &Series, slot: Slot, at: &Scored, settings: &DetectSettings) -> bool {
+        match self {
+            Self::Excess => {
+                let excess = Excess::of(series, slot, at);
+                let tokens =
+                    excess.unpriced && excess.tokens >= settings.min_excess_tokens_per_hour;
+                tokens || excess.usd >= settings.min_excess_usd_per_hour
+            }
+            Self::Missing => missing(at) >= settings.silence_min_calls,
+            Self::Anything => true,
+        }
+    }
+}
+
+/// What was used above what was expected, per hour of the window that was judged.
+struct Excess {
+    usd: f64,
+    tokens: f64,
+    /// Whether some of it has no price.
+    unpriced: bool,
+}
+
+impl Excess {
+    /// From the on-time sums of the window, or of its end where it is longer than slots are kept: the
+    /// money that the window saw, in the share that was not expected of it.
+    fn of(series: &Series, slot: Slot, at: &Scored) -> Self {
+        let slots = at.slots.clamp(1, KEEP_SLOTS);
+        let seen = series.trailing(slot, slots);
+        let [tokens, usd, _] = values(seen);
+        // What new callers brought is a part of what was seen, everything else is all of it; where a few
+        // callers did the work of many, it is the work of those who were missing.
+        let (above, whole) = match at.part {
+            Part::Fresh => (at.observed - at.expected, tokens),
+            Part::Concentration => (at.expected - at.observed, at.expected),
+            Part::Calls
+            | Part::Callers
+            | Part::FanOut
+            | Part::Size
+            | Part::MostTokens
+            | Part::MostCalls
+            | Part::Drift
+            | Part::Wake
+            | Part::Drop
+            | Part::Silence => (at.observed - at.expected, at.observed),
+        };
+        let share = if whole > 0.0 { (above / whole).clamp(0.0, 1.0) } else { 0.0 };
+        let per_hour = share * as_float(SLOTS_PER_HOUR) / as_float(slots);
+        Self { usd: usd * per_hour, tokens: tokens * per_hour, unpriced: seen.unpriced > 0 }
+    }
+}
+
+/// Calls that did not come.
+fn missing(scored: &Scored) -> f64 {
+    let Scored { part, observed, expected, .. } = *scored;
+    if part == Part::Silence { observed } else { expected - observed }
+}
+
+fn describe(series: &Series, slot: Slot, scored: &Scored) -> Finding {
+    let Scored { part, slots, score, observed, expected, low, high, .. } = *scored;
+    let silent = part == Part::Silence;
+    let span = span(if silent { series.silent_slots(slot) } else { slots });
+    let ends = [(high, "ends"), (low, "begins")];
+    let (bound, end) =
+        ends.into_iter().find(|(end, _)| end.is_finite()).unwrap_or((expected, "ends"));
+    let unit = format!("{} in {span}", unit(part));
+    let times = observed / expected;
+    let times = if part.is_lower() || !times.is_finite() {
+        String::new()
+    } else {
+        format!(", {times:.1} times")
+    };
+    let [seen, usual, band] = [observed, expected, bound].map(shown);
+    let what = if silent {
+        format!(
+            "{}: for {span}, in which about {seen} were expected; {usual} is the most that such a silence \
+             held before",
+            reason(part)
+        )
+    } else {
+        format!("{}: {seen} {unit} where about {usual} were expected{times}", reason(part))
+    };
+    let limit = format!(
+        "the band of what is normal here {end} at {band} {unit}; the score is {score:.1} where 1 is the limit"
+    );
+    Finding {
+        signal: signal(part),
+        observed,
+        expected,
+        bound,
+        unit,
+        score,
+        confidence: confidence(score),
+        evidence: vec![what, limit],
+    }
+}
+
+/// What a chart of the part shows; nothing where that would mislead.
+const fn signal(part: Part) -> Option<Signal> {
+    match part {
+        Part::Size | Part::MostTokens | Part::Fresh => Some(Signal::Tokens),
+        Part::Calls
+        | Part::MostCalls
+        | Part::Concentration
+        | Part::Drift
+        | Part::Wake
+        | Part::Drop
+        | Part::Silence => Some(Signal::Calls),
+        Part::Callers | Part::FanOut => None,
+    }
+}
+
+/// What the amounts of a part are of.
+const fn unit(part: Part) -> &'static str {
+    match part {
+        Part::Calls | Part::MostCalls | Part::Drift | Part::Wake | Part::Drop => "calls",
+        Part::Silence => "calls missed",
+        Part::Callers | Part::FanOut | Part::Concentration => "callers by slot",
+        Part::Size | Part::MostTokens | Part::Fresh => "tokens",
+    }
+}
+
+const fn reason(part: Part) -> &'static str {
+    match part {
+        Part::Calls => "more calls than this hour of the week and the last hours explain",
+        Part::Callers => "more distinct callers than this hour of the week explains",
+        Part::FanOut => "more callers than so many calls usually come from",
+        Part::Concentration => "fewer callers than so many calls usually come from",
+        Part::Size => "more tokens than so many calls usually bring",
+        Part::MostTokens => "more tokens than were ever seen here in so short a time",
+        Part::MostCalls => "more calls than were ever seen here in so short a time",
+        Part::Drift => "a level that stays raised, or creeps up",
+        Part::Wake => "traffic where there was none for weeks",
+        Part::Fresh => "tokens used by callers first seen here within a day",
+        Part::Drop => "fewer calls than usual",
+        Part::Silence => "no call",
+    }
+}
+
+/// The length of a window for people.
+fn span(slots: i64) -> String {
+    let minutes = slots * SLOT_MIN;
+    match minutes {
+        ..=119 if minutes != 60 => format!("{minutes} min"),
+        ..=2_879 if minutes % 60 == 0 => format!("{} h", minutes / 60),
+        2_880.. if minutes % 1_440 == 0 => format!("{} days", minutes / 1_440),
+        _ => format!("{minutes} min"),
+    }
+}
+
+/// How sure a score is: what just reaches the limit is wrong oftener than what is far beyond it. It ranks
+/// findings and is not a probability.
+fn confidence(score: f64) -> f64 {
+    (1.0 - 0.2 / score.max(1.0)).clamp(0.0, 0.99)
+}
+
+/// A number for people: whole above ten, one digit after the point below.
+#[expect(clippy::cast_possible_truncation, reason = "shown to people; saturates")]
+fn shown(value: f64) -> String {
+    let whole = Grouped(value.round() as i64);
+    if value.abs() < 10.0 && value.fract() != 0.0 {
+        format!("{value:.1}")
+    } else {
+        whole.to_string()
+    }
+}

@@ -1,0 +1,92 @@
+//! Detector states and the fleet gate: what a restart goes on from.
+
+use std::collections::BTreeMap;
+
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteConnection;
+
+use super::load::Accounts;
+use super::sql::series_parts;
+use crate::detect::closing::Scores;
+use crate::detect::series::{KEEP_SLOTS, Slot};
+use crate::engine::effects::{Effects, SavedAccount};
+use crate::engine::fleet::{self, Closed, Hubs};
+
+/// Saves what fell together, and forgets what no restart reads again.
+pub(super) async fn save(
+    connection: &mut SqliteConnection,
+    effects: &Effects,
+) -> Result<(), sqlx::Error> {
+    let mut newest: BTreeMap<&Hubs, Slot> = BTreeMap::new();
+    for (hubs, slot, closed) in &effects.fleets {
+        sqlx::query(
+            "insert into fleet_slot (hubs, slot, complete, fleet) values ($1, $2, $3, $4) \
+             on conflict (hubs, slot) do update set complete = excluded.complete, \
+             fleet = excluded.fleet",
+        )
+        .bind(text(&hubs)?)
+        .bind(slot.0)
+        .bind(closed.complete)
+        .bind(text(&closed.fleet)?)
+        .execute(&mut *connection)
+        .await?;
+        let last = newest.entry(hubs).or_insert(*slot);
+        *last = (*last).max(*slot);
+    }
+    for (hubs, slot) in newest {
+        sqlx::query("delete from fleet_slot where hubs = $1 and slot < $2")
+            .bind(text(&hubs)?)
+            .bind(slot.0 - fleet::KEEP_SLOTS)
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}
+
+fn text(value: &impl serde::Serialize) -> Result<String, sqlx::Error> {
+    serde_json::to_string(value).map_err(|error| sqlx::Error::Encode(Box::new(error)))
+}
+
+/// Reads it back.
+pub(super) async fn load(
+    connection: &mut SqliteConnection,
+) -> Result<Vec<(Hubs, Slot, Closed)>, sqlx::Error> {
+    let rows = sqlx::query("select hubs, slot, complete, fleet from fleet_slot")
+        .fetch_all(&mut *connection)
+        .await?;
+    let decoded = |error| sqlx::Error::Decode(Box::new(error));
+    let read = |row: &sqlx::sqlite::SqliteRow| {
+        let (hubs, fleet): (String, String) = (row.try_get(0)?, row.try_get(3)?);
+        let hubs: Vec<String> = serde_json::from_str(&hubs).map_err(decoded)?;
+        let fleet = serde_json::from_str(&fleet).map_err(decoded)?;
+        let closed = Closed { complete: row.try_get(2)?, fleet };
+        Ok((hubs.into(), Slot(row.try_get(1)?), closed))
+    };
+    rows.iter().map(read).collect()
+}
+
+/// Reads the detector states.
+pub(super) async fn states(
+    connection: &mut SqliteConnection,
+    accounts: &mut Accounts,
+) -> Result<(), sqlx::Error> {
+    for row in
+        sqlx::query("select series, body from series_state").fetch_all(&mut *connection).await?
+    {
+        let (account, deployment) = series_parts(row.try_get(0)?);
+        if let Some(account) = accounts.get_mut(&account) {
+            account.states.push((deployment, row.try_get(1)?));
+        }
+    }
+    Ok(())
+}
+
+/// The first slot that must be shown to the series of an account again; all that is kept where a state
+/// is of a form that is not read.
+pub(super) fn first_slot(account: &SavedAccount) -> i64 {
+    let Some(clock) = account.clock else { return i64::MIN / 16 };
+    let unread = Slot(i64::MIN / 16);
+    let nexts = account.states.iter().map(|(_, body)| Scores::saved_next(body).unwrap_or(unread));
+    let first = nexts.min().map_or(clock.judged_to, |next| next.0);
+    first.min(clock.judged_to - KEEP_SLOTS - 1)
+}
