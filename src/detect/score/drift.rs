@@ -71,3 +71,46 @@ impl Drift {
         Some(Self { seen, usual, floor, sigma: variance.sqrt() })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is found when as many days end, with calls of a slot by day.
+    fn found(days: i64, calls: impl Fn(i64) -> f64) -> Option<Drift> {
+        let grid = Grid::FIVE_MINUTES;
+        let mut signal = Signal::new(grid, 0.3);
+        for hour in 0..days * 24 - 1 {
+            (0..12).for_each(|_| signal.push(calls(hour.div_euclid(24)), (0.0, 0.0), false));
+            signal.end_hour();
+            if hour % 24 == 23 {
+                signal.begin_day(grid);
+            }
+        }
+        Drift::of(&signal, 12.0 * calls(days - 1), grid)
+    }
+
+    fn sigmas(drift: &Drift) -> f64 {
+        log_ratio(drift.seen, drift.usual, drift.floor) / drift.sigma
+    }
+
+    #[test]
+    fn a_third_more_over_two_days_is_seen_of_the_calm_alone() {
+        let calm = |day: i64| 10.0 + as_float(day % 2);
+        assert_eq!(found(15, calm), None, "too young");
+        assert!(sigmas(&found(28, calm).unwrap()).abs() < 0.5);
+        let raised = |day: i64| calm(day) * if day >= 26 { 1.5 } else { 1.0 };
+        let wild = |day: i64| 10.0 * if day / 7 % 2 == 0 { 2.5 } else { 1.0 };
+        let wilder = |day: i64| wild(day) * if day >= 26 { 1.5 } else { 1.0 };
+        let (calm, wild) = (found(28, raised).unwrap(), found(28, wilder).unwrap());
+        assert!(sigmas(&calm) > 2.0, "{calm:?}");
+        assert!(wild.sigma > 3.0 * calm.sigma, "{wild:?}");
+    }
+
+    #[test]
+    fn one_holiday_among_the_weeks_changes_nothing() {
+        let plain = found(28, |_| 10.0).unwrap();
+        let holiday = found(28, |day| if day == 19 { 1.0 } else { 10.0 }).unwrap();
+        assert!((plain.usual - holiday.usual).abs() < 1e-6 && plain.usual > 5_000.0);
+    }
+}

@@ -211,3 +211,44 @@ pub(super) fn open_sums(slots: &[[f64; 3]], count: i64) -> Open {
 pub(super) fn load(expected: f64, usual: f64, slots: i64) -> Load {
     Load::of(expected, usual * crate::detect::baseline::as_float(slots))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::calibration::Calibration;
+    use super::*;
+
+    fn spread() -> Spread {
+        let mut calibration = Calibration::default();
+        for n in 0..1_000 {
+            calibration.add(Load::of(1.0, 1.0), f64::from(n % 21 - 10) / 12.0);
+        }
+        calibration.refit();
+        calibration.spread(Load::of(1.0, 1.0), 288).unwrap()
+    }
+
+    #[test]
+    fn a_bound_is_what_must_be_seen() {
+        for by in [
+            Yardstick::Above(spread()),
+            Yardstick::Below(spread()),
+            Yardstick::Most,
+            Yardstick::Sigma(0.2),
+            Yardstick::Times,
+        ] {
+            let measured = Measured {
+                id: Component::CallsHour,
+                slots: 12,
+                seen: 0.0,
+                expected: 120.0,
+                floor: 10.0,
+                least: 0.4,
+                by,
+                excuse: 1.25,
+            };
+            for raw in [0.3, 1.0, 1.8] {
+                let at = Measured { seen: measured.bound(raw), ..measured };
+                assert!((at.raw() - raw).abs() < 1e-6, "{by:?}: {} for {raw}", at.raw());
+            }
+        }
+    }
+}

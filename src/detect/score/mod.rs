@@ -28,6 +28,8 @@ pub mod signal;
 pub mod silence;
 mod statistics;
 mod tails;
+#[cfg(test)]
+mod tests;
 pub mod verdict;
 
 use serde::{Deserialize, Serialize};

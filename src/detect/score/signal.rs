@@ -243,3 +243,77 @@ pub struct Open {
     /// The same for falls.
     pub low: f64,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GRID: Grid = Grid::FIVE_MINUTES;
+
+    /// Calls of a slot for as many days as given, by day and hour.
+    fn after(days: i64, calls: impl Fn(i64, i64) -> f64) -> Signal {
+        let mut signal = Signal::new(GRID, 0.3);
+        for hour in 0..days * 24 {
+            for place in 0..12 {
+                let expected = signal.expected(place, 12);
+                signal.push(calls(hour.div_euclid(24), hour % 24), expected, false);
+            }
+            signal.end_hour();
+            if hour % 24 == 23 {
+                signal.begin_day(GRID);
+            }
+            signal.begin_hour(GRID);
+        }
+        signal
+    }
+
+    fn office(day: i64, hour: i64) -> f64 {
+        if day % 7 < 5 && (8..18).contains(&hour) { 20.0 } else { 2.0 }
+    }
+
+    /// Expected of the first slot at noon, in the hour that begins after 12 more hours of the same.
+    fn at_noon(days: i64, calls: impl Fn(i64, i64) -> f64) -> (f64, f64) {
+        let mut signal = after(days, &calls);
+        for hour in 0..12 {
+            (0..12).for_each(|_| signal.push(calls(days, hour), (0.0, 0.0), false));
+            signal.end_hour();
+            signal.begin_hour(GRID);
+        }
+        signal.expected(6, 12)
+    }
+
+    #[test]
+    fn one_holiday_in_three_weeks_is_ignored() {
+        let (usual, _) = at_noon(21, office);
+        let holiday = |day, hour| if day == 7 { 2.0 } else { office(day, hour) };
+        let (high, low) = at_noon(21, holiday);
+        assert!((usual - 20.0).abs() < 0.5, "{usual}");
+        // 0.7 median + 0.3 mean of two weeks with and one without.
+        assert!(high > 0.85 * usual && low > 0.85 * usual, "{high} {low}");
+    }
+
+    #[test]
+    fn a_level_that_moved_counts_on_its_own_side_alone() {
+        let (usual, _) = at_noon(21, office);
+        let moved =
+            |factor: f64| move |day, hour| office(day, hour) * if day >= 19 { factor } else { 1.0 };
+        let (high, low) = at_noon(21, moved(2.0));
+        assert!(high > 1.2 * usual && (low / usual - 1.0).abs() < 0.05, "{high} {low}");
+        let (high, low) = at_noon(21, moved(0.2));
+        assert!((high / usual - 1.0).abs() < 0.05 && low < 0.9 * usual, "{high} {low}");
+    }
+
+    #[test]
+    fn what_must_not_be_learnt_is_learnt_as_it_was_expected() {
+        let mut signal = after(21, office);
+        let before = signal.learnt().at(21 * 24 - 1);
+        for place in 0..12 {
+            let expected = signal.expected(place, 12);
+            signal.push(900.0, expected, true);
+        }
+        signal.end_hour();
+        let learnt = signal.learnt().at(21 * 24);
+        assert!((learnt - before).abs() < 0.1 * before, "{learnt} after {before}");
+        assert!((signal.slots().newest(12) - 12.0 * 900.0).abs() < 1.0);
+    }
+}

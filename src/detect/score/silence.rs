@@ -66,3 +66,50 @@ impl Silence {
         i64::try_from(quiet).unwrap_or(DAYS)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Four days with a call in every other slot and one silence of three slots.
+    fn in_use() -> Silence {
+        let mut silence = Silence::default();
+        for slot in 0..4 * 288 {
+            let is_quiet = slot % 2 == 1 || (500..503).contains(&slot);
+            silence.add(if is_quiet { 0.0 } else { 3.0 }, 2.0, false);
+            if slot % 288 == 287 {
+                silence.end_day();
+            }
+        }
+        silence
+    }
+
+    #[test]
+    fn a_silence_is_held_against_the_longest_before() {
+        let mut silence = in_use();
+        assert_eq!(silence.judge(1.0, 2.0), None, "calls come");
+        let (missed, least) = silence.judge(0.0, 2.0).unwrap();
+        assert!((missed - 4.0).abs() < 1e-9, "the slot before was empty too: {missed}");
+        assert!((9.0..=10.0).contains(&least), "three slots and the odd ones around them: {least}");
+        (0..10).for_each(|_| silence.add(0.0, 2.0, true));
+        assert!(silence.judge(0.0, 2.0).unwrap().0 > 20.0);
+        silence.add(1.0, 2.0, true);
+        silence.add(0.0, 2.0, false);
+        assert!(
+            silence.judge(0.0, 2.0).unwrap().1 < 10.0,
+            "an alerted silence excuses no later one"
+        );
+    }
+
+    #[test]
+    fn who_is_seldom_in_use_is_never_silent() {
+        let mut silence = Silence::default();
+        assert_eq!(silence.judge(0.0, 9.0), None, "too young");
+        for day in 0..14 {
+            silence.add(if day % 2 == 0 { 1.0 } else { 0.0 }, 9.0, false);
+            silence.end_day();
+        }
+        assert_eq!(silence.judge(0.0, 9.0), None);
+        assert_eq!(silence.quiet_days(), 1);
+    }
+}

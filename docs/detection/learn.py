@@ -1,0 +1,254 @@
+"""The formulae of `src/detect/score/` once more, as short as they go, for pictures alone.
+
+Double precision and one series at a time; no score is computed here, and which slots were left out of learning is
+taken from a run of the program.
+"""
+
+import math
+
+HOUR, DAY = 12, 288  # slots
+
+
+def log_ratio(seen, expected, floor):
+    return math.log((max(seen, 0) + floor) / (max(expected, 0) + floor))
+
+
+def median(values):
+    values = sorted(values)
+    half = len(values) // 2
+    return 0.0 if not values else (values[half] + values[~half]) / 2
+
+
+def mean(values):
+    return sum(values) / max(len(values), 1)
+
+
+class Series:
+    """One deployment, slot by slot: what is expected of its calls (signal.rs), and what is left out of learning
+    (learn.rs). Lists begin with the first slot that had calls, `start`."""
+
+    def __init__(self, name, rows, fired):
+        self.name, self.start, self.fired = name, min(rows), fired
+        columns = zip(*(rows.get(slot, (0, 0, 0)) for slot in range(self.start, max(rows) + 1)))
+        self.calls, self.tokens, self.callers = (list(column) for column in columns)
+        self.frozen, self.run, self.rhythm = set(), 0, None
+        self.learnt, self.hours, self.profile = [], [], [0.0, 0.0]
+        self.high, self.low, self.plain, self.usual_of, self.fallen = [], [], [], [], []
+        self.drift = []
+        self.level = self.usual = self.hour_learnt = self.hour_seen = 0.0
+
+    def step(self, falling):
+        """Learns the next slot, when `falling` of its peers had fallen at the slot before."""
+        slot = len(self.high)
+        if slot >= len(self.calls):
+            self.fallen.append(None)
+            return
+        value = self.calls[slot]
+        high, low = self.expected(slot % HOUR)
+        self.high.append(high)
+        self.low.append(low)
+        self.usual_of.append(self.usual)
+        self.fallen.append(self.has_fallen(slot + 1))
+        odd = slot + self.start in self.fired or (self.fallen[-1] and falling > 0.15)
+        self.run = self.run + 1 if odd else 0
+        recent = sum(slot - 14 * DAY <= other for other in self.frozen) / DAY if odd else 0
+        if odd and slot >= 14 * DAY and self.run < 2 * DAY and recent < 3.5:
+            self.frozen.add(slot)
+        self.hour_seen += value
+        self.hour_learnt += (high + low) / 2 if slot in self.frozen else value
+        if slot % HOUR == HOUR - 1:
+            self.end_hour(slot + 1)
+
+    def has_fallen(self, end):
+        """Four hours below 60 % of what was expected; None where too little was."""
+        low = sum(self.low[-4 * HOUR :])
+        seen = sum(self.calls[max(end - 4 * HOUR, 0) : end])
+        return None if low < 10 else log_ratio(seen, low, 0.25 * self.usual * 48 + 0.6) < -0.5
+
+    def end_hour(self, end):
+        self.learnt.append(self.hour_learnt)
+        self.hours.append(self.hour_seen)
+        self.hour_learnt = self.hour_seen = 0.0
+        self.drift.append(self.drift_of())
+        if end % DAY == 0:
+            self.begin_day()
+            self.rhythm = rhythm(self.learnt, self.start // HOUR)
+        self.accept_shift()
+        self.begin_hour()
+
+    def expected(self, place):
+        offset = (place + 0.5) / HOUR - 0.5
+        hour = len(self.learnt)
+        there = self.profile[max(hour - 1, 0) if offset < 0 else hour + 1]
+        slot = (self.profile[hour] * (1 - abs(offset)) + there * abs(offset)) / HOUR
+        self.plain.append(slot)
+        return tuple(slot * math.exp(0.8 * at(self.level, 0.0)) for at in (max, min))
+
+    def drift_of(self):
+        """Two days against the same days of the weeks before, in standard deviations (drift.rs); None of the young."""
+        end, usual = len(self.learnt), self.usual * HOUR
+        total = lambda start, stop: sum(self.learnt[start:stop])
+        before = [total(end - 48 - week, end - week) for week in (168, 336, 504) if end - 48 - week >= max(end - 672, 0)]
+        ends = [end - 24 * back for back in range(3, 17) if end - 24 * back - 192 >= max(end - 672, 0)]
+        if len(before) < 2 or len(ends) < 5:
+            return None
+        apart = median(abs(log_ratio(total(t - 24, t), total(t - 192, t - 168), usual)) for t in ends)
+        sigma = math.sqrt(((1.4826 * apart) ** 2 * len(ends) + 0.12**2 * 5) / (len(ends) + 5))
+        middle = max(before) if len(before) == 2 else median(before)
+        return log_ratio(total(end - 48, end), middle, 2 * usual) / sigma
+
+    def begin_day(self):
+        days = min(len(self.learnt) // 24, 14)
+        end = len(self.learnt)
+        daily = [sum(self.learnt[end - 24 * (d + 1) : end - 24 * d]) / DAY for d in range(days)]
+        self.usual = max(median(daily), 0.5 * mean(daily))
+
+    def begin_hour(self):
+        hour = len(self.learnt)
+        self.profile.append(self.profile_of(hour + 1))
+        usual = self.usual * HOUR
+        known = range(max(hour - 48, 24), hour)
+        seen = sum(min(self.learnt[h], 6 * self.profile[h] + usual) for h in known)
+        floor = max(6 * usual, 1e-9)
+        self.level = log_ratio(seen, sum(self.profile[h] for h in known), floor)
+        self.level = min(max(self.level, -1.6), 1.6)
+
+    def profile_of(self, hour):
+        end = len(self.learnt)
+        period, back, around = (168, 3, 1) if end >= 8 * 24 else (24, 8, 0)
+        centres = [hour - step * period for step in range(1, back + 1)]
+        near = [h for c in centres for h in range(c - around, c + around + 1)]
+        pool = [self.learnt[h] for h in near if max(end - 672, 0) <= h < end]
+        middle = median(pool)
+        if middle > 0:
+            return 0.7 * middle + 0.3 * min(mean(pool), 2 * middle)
+        return min(mean(pool), 2 * self.usual * HOUR)
+
+    def accept_shift(self):
+        hour = len(self.learnt)
+        if hour < 9 * 24:
+            return
+        floor = 2 * self.usual * HOUR + 6
+        halves = [(hour - 44, hour - 22), (hour - 22, hour)]
+        older, newer = (
+            log_ratio(sum(self.hours[a:b]), sum(self.profile[a:b]), floor) for a, b in halves
+        )
+        moved = min(older, newer) > 0.3 or max(older, newer) < -0.35
+        if not moved or not -0.4 <= newer - older < 0.3:
+            return
+        factor = math.exp((older + newer) / 2)
+        self.learnt = [v * factor for v in self.learnt[:-44]] + self.hours[-44:]
+        self.profile = [v * factor for v in self.profile]
+        self.usual *= factor
+
+
+def rhythm(hours, first):
+    """The hour of the centre of the days of who rests at weekends, -1 of others, None of the young (rhythm.rs)."""
+    if len(hours) < 14 * 24:
+        return None
+    days, x, y = [0.0] * 7, 0.0, 0.0
+    for hour, value in enumerate(hours[-14 * 24 :], len(hours) - 14 * 24 + first):
+        angle = hour % 24 / 24 * math.tau
+        x, y = x + value * math.cos(angle), y + value * math.sin(angle)
+        days[hour // 24 % 7] += value
+    total = sum(days)
+    rest = min(days[day] + days[(day + 1) % 7] for day in range(7))
+    if total <= 0 or rest / 2 >= 0.65 * (total - rest) / 5 or math.hypot(x, y) < 0.15 * total:
+        return -1
+    return int(math.atan2(y, x) / math.tau * 24 % 24)
+
+
+def peers(one, fleet):
+    near = lambda a, b: a == b == -1 or (min(a, b) >= 0 and min((a - b) % 24, (b - a) % 24) <= 2)
+    return [other for other in fleet if other.rhythm is not None and near(one.rhythm, other.rhythm)]
+
+
+def learn(fleet, slots):
+    """All deployments together; the share of each one's peers that have fallen, by slot."""
+    shares = {series.name: [] for series in fleet}
+    for slot in range(slots):
+        for series in (s for s in fleet if slot >= s.start):
+            before = shares[series.name]
+            series.step(before[-1] if before else 0.0)
+        for series in fleet:
+            judged = []
+            if series.rhythm is not None:
+                judged = [p.fallen[-1] for p in peers(series, fleet) if p.fallen and p.fallen[-1] is not None]
+            shares[series.name].append(sum(judged) / len(judged) if len(judged) >= 4 else 0.0)
+    return shares
+
+
+class Histogram:
+    """Log ratios of past windows by load, and their quantiles (calibration.rs)."""
+
+    def __init__(self):
+        self.bins = [[0.0] * 96 for _ in range(4)]
+        self.spreads = [(0, 0, 0, 0)] * 5
+
+    @staticmethod
+    def load(expected, usual):
+        return sum(expected / max(usual, 1e-300) >= edge for edge in (0.3, 1.0, 2.0))
+
+    def add(self, load, ratio):
+        self.bins[load][int(min(max((ratio + 3) / 0.0625, 0), 95))] += 1
+
+    def whole(self):
+        return [sum(column) for column in zip(*self.bins)]
+
+    def refit(self):
+        self.spreads = [spread(bins) for bins in [*self.bins, self.whole()]]
+        self.bins = [[0.985 * bin for bin in bins] for bins in self.bins]
+
+    def spread(self, load):
+        """Count and quantiles, or None before most of a day was seen."""
+        return next((s for s in (self.spreads[load], self.spreads[4]) if s[0] >= 0.7 * DAY), None)
+
+
+def spread(bins):
+    count = sum(bins)
+
+    def quantile(share):
+        below = 0.0
+        for place, bin in enumerate(bins):
+            if bin > 0 and below + bin >= share * count:
+                return -3 + 0.0625 * (place + (share * count - below) / bin)
+            below += bin
+        return 0.0
+
+    return count, quantile(0.005), quantile(0.5), quantile(0.995)
+
+
+class Running:
+    """Sums of the newest values of a series in one subtraction."""
+
+    def __init__(self, values):
+        self.sums = [0.0]
+        for value in values:
+            self.sums.append(self.sums[-1] + value)
+
+    def __call__(self, first, last):
+        return self.sums[max(last, 0)] - self.sums[max(first, 0)]
+
+
+def calls_of_an_hour(series, falls=False):
+    """Slot, seen, expected, floor, spread and load of each hour's window: rises against the rhythm and the last four
+    hours, or falls against the rhythm."""
+    seen, high, low = (Running(v) for v in (series.calls, series.high, series.low))
+    histogram, windows = Histogram(), []
+    for slot in range(len(series.calls)):
+        end, start = slot + 1, slot + 1 - HOUR
+        usual = series.usual_of[slot]
+        floor = 0.25 * usual * HOUR + 0.6
+        expected = low(start, end) if falls else high(start, end)
+        if not falls:
+            before = seen(start - 48, start), high(start - 48, start)
+            expected *= math.exp(0.8 * log_ratio(*before, 0.25 * usual * 48 + 0.6))
+        load = Histogram.load(high(start, end), usual * HOUR)
+        if slot >= 72 * HOUR:
+            known = histogram.spread(load)
+            windows.append((slot, seen(start, end), expected, floor, known, load))
+            if slot not in series.frozen:
+                histogram.add(load, log_ratio(seen(start, end), expected, floor))
+        if end % DAY == 0:
+            histogram.refit()
+    return windows, histogram

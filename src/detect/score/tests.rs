@@ -1,0 +1,150 @@
+//! Many slots at once: what one deployment goes through in weeks.
+
+use super::*;
+use crate::detect::baseline::as_float;
+
+const DAY: i64 = 288;
+
+/// Office hours with a fifth of noise, the same in every run.
+fn usual(slot: i64) -> Observed {
+    let (day, hour) = (slot.div_euclid(DAY) % 7, slot.rem_euclid(DAY) / 12);
+    let busy = if day < 5 && (8..18).contains(&hour) { 60.0 } else { 12.0 };
+    let noise = as_float((slot * 7_919 + slot / 12 * 104_729) % 1_000) / 1_000.0 - 0.5;
+    let calls = (busy * (1.0 + 0.4 * noise)).round();
+    calls_of(calls, (calls / 2.0).round())
+}
+
+fn calls_of(calls: f64, callers: f64) -> Observed {
+    let (input, output) = (700.0 * calls, 200.0 * calls);
+    Observed { calls, input, output, callers: Some(callers), ..Observed::default() }
+}
+
+/// So many times as much of all.
+fn times(seen: &Observed, factor: f64) -> Observed {
+    let callers = seen.callers.unwrap_or(0.0);
+    calls_of((seen.calls * factor).round(), (callers * factor).round())
+}
+
+fn close(memory: &mut Memory, slot: i64, seen: &Observed) -> Verdict {
+    memory.close(slot, seen, &Around::default(), &ScoreSettings::default())
+}
+
+/// After so many usual days.
+fn after(days: i64) -> Memory {
+    let mut memory = Memory::new(Grid::FIVE_MINUTES);
+    for slot in 0..days * DAY {
+        close(&mut memory, slot, &usual(slot));
+    }
+    memory
+}
+
+/// Slots that fire, of days in which everything is so many times as much as usual.
+fn fired(memory: &mut Memory, days: std::ops::Range<i64>, factor: impl Fn(i64) -> f64) -> Vec<i64> {
+    let slots = days.start * DAY..days.end * DAY;
+    slots
+        .filter(|slot| close(memory, *slot, &times(&usual(*slot), factor(*slot))).score() >= 1.0)
+        .collect()
+}
+
+/// Calls expected in the hour that ends with a usual slot.
+fn expected(memory: &Memory, slot: i64) -> f64 {
+    let verdict = close(&mut memory.clone(), slot, &usual(slot));
+    let part = verdict.parts.iter().find(|part| part.part == Part::Drop);
+    part.map_or(0.0, |part| part.expected)
+}
+
+#[test]
+fn usual_weeks_are_quiet() {
+    let told = fired(&mut after(14), 14..35, |_| 1.0);
+    assert!(told.is_empty(), "{told:?}");
+}
+
+#[test]
+fn a_saved_memory_is_small_and_goes_on_exactly() {
+    let mut memory = after(30);
+    let bytes = memory.to_bytes();
+    assert!(bytes.len() <= 32 * 1024, "{}", bytes.len());
+    let mut read = Memory::from_bytes(&bytes).unwrap();
+    assert_eq!(read, memory);
+    let attack = |slot: i64| if slot >= 30 * DAY + 100 { 8.0 } else { 1.0 };
+    assert_eq!(fired(&mut read, 30..31, attack), fired(&mut memory, 30..31, attack));
+    assert_eq!(read, memory);
+    let other = [&[FORM + 1], bytes.get(1..).unwrap()].concat();
+    assert_eq!((Memory::from_bytes(&other), Memory::from_bytes(&[])), (None, None));
+}
+
+#[test]
+fn slots_left_out_count_as_nothing() {
+    let (mut told, mut skipped) = (after(16), after(16));
+    let gap = 16 * DAY + 100..16 * DAY + 140;
+    for slot in gap.clone() {
+        close(&mut told, slot, &Observed::default());
+    }
+    let [told_of, skipped_of] =
+        [&mut told, &mut skipped].map(|memory| close(memory, gap.end, &usual(gap.end)));
+    assert_eq!(told_of, skipped_of);
+    assert_eq!(told, skipped);
+    let again = close(&mut told, gap.end, &times(&usual(gap.end), 90.0));
+    assert_eq!((again, told), (Verdict::default(), skipped), "no slot is judged twice");
+}
+
+#[test]
+fn an_early_score_is_kept_by_the_slot_that_closes() {
+    let settings = ScoreSettings::default();
+    let mut memory = after(21);
+    let first = 21 * DAY + 10 * 12;
+    (21 * DAY..first).for_each(|slot| drop(close(&mut memory, slot, &usual(slot))));
+    for factor in [1.0, 3.0, 10.0, 40.0] {
+        let [one, two] = [first, first + 1].map(|slot| times(&usual(slot), factor));
+        let mut last = 0.0;
+        for share in [0.1, 0.4, 0.7, 1.0] {
+            let early = memory.peek(&[times(&one, share)], &settings).score();
+            assert!(early >= last, "{factor} {share}: {early} after {last}");
+            last = early;
+        }
+        let both = memory.peek(&[one, two], &settings).score();
+        let mut closed = memory.clone();
+        let kept = close(&mut closed, first, &one).score();
+        assert!(kept >= last, "{factor}: {last}, then {kept}");
+        // Less by half a rate and rounding: the slot before may have been charged meanwhile.
+        let charged = 0.5 * std::f64::consts::LOG10_2 + 1e-6;
+        let kept = close(&mut closed, first + 1, &two).score();
+        assert!(kept >= both - charged, "{factor}: {both}, then {kept}");
+        assert_eq!(last >= 1.0, factor >= 10.0, "{factor}: {last}");
+    }
+}
+
+#[test]
+fn a_lawful_step_is_accepted_within_two_days() {
+    let mut memory = after(21);
+    let told = fired(&mut memory, 21..23, |_| 2.0);
+    let late = fired(&mut memory, 23..30, |_| 2.0);
+    assert!(late.is_empty(), "{late:?} after {told:?}");
+    let noon = 30 * DAY;
+    let (is, was) = (expected(&memory, noon), expected(&after(30), noon));
+    assert!((1.7..2.3).contains(&(is / was)), "{is} {was}");
+}
+
+#[test]
+fn an_attack_is_left_out_of_the_rhythm() {
+    let mut memory = after(21);
+    let attack = 21 * DAY + 9 * 12..21 * DAY + 13 * 12;
+    let factor = |slot: i64| if attack.contains(&slot) { 10.0 } else { 1.0 };
+    assert!(fired(&mut memory, 21..22, factor).len() > 40);
+    let (is, was) = (memory.calls.learnt(), after(22).calls.learnt().clone());
+    for hour in 21 * 24..22 * 24 {
+        let ratio = (is.at(hour) / was.at(hour)).ln();
+        assert!(ratio.abs() < 0.35, "hour {hour}: {} instead of {}", is.at(hour), was.at(hour));
+    }
+}
+
+#[test]
+fn waking_after_weeks_is_told_at_once() {
+    let mut memory = Memory::new(Grid::FIVE_MINUTES);
+    close(&mut memory, 0, &Observed::default());
+    let slot = 15 * DAY;
+    let woken = close(&mut memory, slot, &calls_of(5.0, 1.0));
+    assert!(woken.score() >= 1.0 && woken.parts.iter().any(|part| part.part == Part::Wake));
+    let mut awake = after(1);
+    assert!(close(&mut awake, DAY, &calls_of(5.0, 1.0)).parts.is_empty());
+}
