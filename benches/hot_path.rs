@@ -305,7 +305,7 @@ fn measure_detector(size: Size, table: &mut Table) -> anyhow::Result<()> {
         (memory, series.slots.as_slice())
     });
     let known: Vec<(Memory, &[Slot])> = known.collect();
-    measure_saving(known.iter().map(|(memory, _)| memory), size, table)?;
+    measure_saving(&known.iter().map(|(memory, _)| memory), size, table)?;
     let before = memory_kib("VmRSS:")?;
     let mut all: Vec<_> = known.iter().cycle().take(size.deployments).cloned().collect();
     let grown = usize::try_from(memory_kib("VmRSS:")?.saturating_sub(before))? * 1024;
@@ -327,7 +327,7 @@ fn measure_detector(size: Size, table: &mut Table) -> anyhow::Result<()> {
 
 /// What a deployment's memory is saved as, and how long that takes.
 fn measure_saving<'m>(
-    memories: impl Iterator<Item = &'m Memory> + Clone,
+    memories: &(impl Iterator<Item = &'m Memory> + Clone),
     size: Size,
     table: &mut Table,
 ) -> anyhow::Result<()> {

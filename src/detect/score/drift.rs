@@ -37,7 +37,7 @@ impl Drift {
     pub(super) fn of(calls: &Signal, hour: f64, grid: Grid) -> Option<Self> {
         let (learnt, day) = (calls.learnt(), grid.hours_per_day());
         let (end, week) = (learnt.next(), 7 * day);
-        let per_day = calls.usual() * as_float(grid.per_hour());
+        let an_hour = calls.usual() * as_float(grid.per_hour());
         let span = DAYS * day - 1;
         let before = (1..=WEEKS).map(|back| (end - span - back * week, end + 1 - back * week));
         let mut before: Vec<f64> = before
@@ -56,7 +56,7 @@ impl Drift {
         let mut apart: Vec<f64> = known
             .map(|to| {
                 let [one, other] = [to, to - week].map(|to| learnt.sum(to - day, to));
-                log_ratio(one, other, per_day).abs()
+                log_ratio(one, other, an_hour)
             })
             .collect();
         if apart.len() < ENOUGH {
@@ -64,10 +64,13 @@ impl Drift {
         }
         let (weight, prior) = PRIOR;
         let count = as_float(i64::try_from(apart.len()).unwrap_or(1));
+        // What all of them have in common is growth, not restlessness.
+        let common = median(&mut apart);
+        apart.iter_mut().for_each(|each| *each = (*each - common).abs());
         let own = MAD_TO_SIGMA * median(&mut apart);
         let variance = (own * own * count + prior * prior * weight) / (count + weight);
         let seen = learnt.sum(end - span, end) + hour;
-        let floor = per_day * as_float(DAYS);
+        let floor = an_hour * as_float(DAYS);
         Some(Self { seen, usual, floor, sigma: variance.sqrt() })
     }
 }

@@ -13,8 +13,8 @@ const FREEZE_FROM_DAYS: i64 = 14;
 /// Days in a row, and of the last two weeks, that are left out at most: what stays is learnt in the end.
 const FROZEN_DAYS: f64 = 2.0;
 const FROZEN_OF_TWO_WEEKS: f64 = 3.5;
-/// Both halves of a lawful shift lie above or below by this log ratio (a factor of 1.35 and 0.7) …
-const SHIFT: (f64, f64) = (0.3, -0.35);
+/// Of both halves of a lawful shift 70 % lie above, or below, by this log ratio (a factor of 1.22 and 0.78) …
+const SHIFT: (f64, f64) = (0.2, -0.25);
 /// … and the newer one is not much above the older, as on a ramp, nor much below.
 const SHIFT_APART: (f64, f64) = (-0.4, 0.3);
 /// Days before a shift is looked for.
@@ -182,16 +182,17 @@ impl Memory {
         if days < SHIFT_FROM_DAYS {
             return;
         }
-        let (older, newer) = self.calls.shift(self.grid);
+        let [[older_low, older, older_high], [newer_low, newer, newer_high]] =
+            self.calls.shift(self.grid);
         let (rise, fall) = SHIFT;
         let (falling, climbing) = SHIFT_APART;
         let is_level = (falling..climbing).contains(&(newer - older));
-        let has_moved = older.min(newer) > rise || older.max(newer) < fall;
+        let has_moved = older_low.min(newer_low) > rise || older_high.max(newer_high) < fall;
         if !is_level || !has_moved {
             return;
         }
         for signal in [&mut self.tokens, &mut self.calls, &mut self.callers] {
-            let (older, newer) = signal.shift(self.grid);
+            let [[_, older, _], [_, newer, _]] = signal.shift(self.grid);
             signal.accept(f64::midpoint(older, newer).exp());
         }
         let factor = f64::midpoint(older, newer).exp();

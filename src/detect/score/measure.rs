@@ -90,6 +90,12 @@ pub struct Kind {
 }
 
 impl Kind {
+    /// True where the largest scores of earlier days say nothing: what creeps would become its own yardstick.
+    #[must_use]
+    pub const fn is_absolute(&self) -> bool {
+        matches!(self.id, Component::Drift | Component::Wake)
+    }
+
     /// True where chance plays no part, so that there is no tail.
     #[must_use]
     pub const fn is_certain(&self) -> bool {

@@ -132,11 +132,13 @@ impl Memory {
             let measured = &sight.measured;
             let kind = COMPONENTS.iter().find(|kind| kind.id == measured.id)?;
             let own = self.own.get(measured.id as usize)?;
-            let raw = if kind.is_certain() { measured.raw() } else { own.standard(measured.raw()) };
+            let raw =
+                if kind.is_absolute() { measured.raw() } else { own.standard(measured.raw()) };
             let (rate, bound) = if kind.is_certain() {
                 (if raw >= 1.0 { WAKE_RATE } else { 0.0 }, measured.bound(1.0))
             } else {
-                let limit = own.raw(tails.score(measured.id, regime, level));
+                let limit = tails.score(measured.id, regime, level);
+                let limit = if kind.is_absolute() { limit } else { own.raw(limit) };
                 (tails.rate(measured.id, regime, raw), measured.bound(limit))
             };
             let score = (1.0 + 0.5 * (level - rate)).max(0.0);

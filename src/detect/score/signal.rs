@@ -22,6 +22,8 @@ const LEVEL_HOURS: i64 = 48;
 const WEEKLY_FROM_DAYS: i64 = 8;
 /// Weeks looked back.
 const WEEKS: i64 = 3;
+/// Share of the usual amount that keeps quiet hours out of the search for a shift.
+const SHIFT_SHARE: f64 = 0.25;
 /// Hours of each half of a shift of level: together less than the two days after which it must be accepted.
 pub(super) const HALF_SHIFT_HOURS: i64 = 22;
 
@@ -145,19 +147,35 @@ impl Signal {
         if is_rare { mean(&pool).min(limit) } else { robust_centre(&mut pool) }
     }
 
-    /// How far the hours `from..to` lie from their profile.
-    fn hours_ratio(&self, (from, to): (i64, i64), grid: Grid) -> f64 {
-        let floor = 2.0 * self.usual * as_float(grid.per_hour()) + 20.0 * self.unit;
-        log_ratio(self.seen.sum(from, to), self.profile.sum(from, to), floor)
+    /// Log ratios of the hours `from..to` to their profile, weighted by what was expected of them: those below
+    /// which 30, 50 and 70 % of the weight lie. So an event of some hours moves none of them.
+    fn hours_ratio(&self, (from, to): (i64, i64), grid: Grid) -> [f64; 3] {
+        let floor = self.floor(grid.per_hour(), SHIFT_SHARE);
+        let hour = |each: i64| {
+            let expected = self.profile.at(each);
+            (log_ratio(self.seen.at(each), expected, floor), expected)
+        };
+        let mut hours: Vec<(f64, f64)> = (from..to).map(hour).collect();
+        hours.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+        let all: f64 = hours.iter().map(|(_, weight)| weight).sum();
+        [0.3, 0.5, 0.7].map(|share| {
+            let mut below = 0.0;
+            let reached = hours.iter().find(|(_, weight)| {
+                below += weight;
+                below >= share * all
+            });
+            reached.filter(|_| all > 0.0).map_or(0.0, |(ratio, _)| *ratio)
+        })
     }
 
-    /// Log ratios of the older and the newer half of the last [`HALF_SHIFT_HOURS`] twice.
+    /// [Weighted log ratios](Self::hours_ratio) of the older and the newer half of the last [`HALF_SHIFT_HOURS`]
+    /// twice.
     #[must_use]
-    pub fn shift(&self, grid: Grid) -> (f64, f64) {
+    pub fn shift(&self, grid: Grid) -> [[f64; 3]; 2] {
         let hour = self.learnt.next();
         let middle = hour - HALF_SHIFT_HOURS;
-        let older = self.hours_ratio((middle - HALF_SHIFT_HOURS, middle), grid);
-        (older, self.hours_ratio((middle, hour), grid))
+        [(middle - HALF_SHIFT_HOURS, middle), (middle, hour)]
+            .map(|half| self.hours_ratio(half, grid))
     }
 
     /// Brings everything before the last [`HALF_SHIFT_HOURS`] twice to a level `factor` times as high, and

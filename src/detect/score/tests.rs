@@ -139,6 +139,32 @@ fn an_attack_is_left_out_of_the_rhythm() {
 }
 
 #[test]
+fn an_attack_is_not_learnt() {
+    let mut memory = after(21);
+    let attack = 21 * DAY + 9 * 12..21 * DAY + 13 * 12;
+    let factor = |slot: i64| if attack.contains(&slot) { 10.0 } else { 1.0 };
+    assert!(fired(&mut memory, 21..22, factor).len() > 40);
+    let mut without = after(22);
+    let mut worst = 1.0_f64;
+    for slot in 22 * DAY..24 * DAY {
+        let (is, was) = (expected(&memory, slot), expected(&without, slot));
+        worst = if (is / was).ln().abs() > worst.ln().abs() { is / was } else { worst };
+        close(&mut memory, slot, &usual(slot));
+        close(&mut without, slot, &usual(slot));
+    }
+    assert!((0.8..1.25).contains(&worst), "{worst}");
+}
+
+#[test]
+fn a_slowly_boiled_frog_is_told_before_it_has_doubled() {
+    let mut memory = after(21);
+    let factor = |slot: i64| 1.03_f64.powf(as_float(slot - 21 * DAY) / as_float(DAY));
+    let told = fired(&mut memory, 21..45, factor);
+    let first = told.first().map(|slot| factor(*slot));
+    assert!(first.is_some_and(|factor| factor < 2.0), "{first:?}");
+}
+
+#[test]
 fn waking_after_weeks_is_told_at_once() {
     let mut memory = Memory::new(Grid::FIVE_MINUTES);
     close(&mut memory, 0, &Observed::default());
