@@ -17,8 +17,6 @@ const FROZEN_OF_TWO_WEEKS: f64 = 3.5;
 const SHIFT: (f64, f64) = (0.2, -0.25);
 /// … and the newer one is not much above the older, as on a ramp, nor much below.
 const SHIFT_APART: (f64, f64) = (-0.4, 0.3);
-/// A step: the day before it lay within this share of it.
-const STEP_SHARE: f64 = 0.35;
 /// Days before a shift is looked for.
 const SHIFT_FROM_DAYS: i64 = 9;
 
@@ -130,7 +128,6 @@ impl Memory {
                 | Component::MostTokens
                 | Component::MostCalls
                 | Component::Drift
-                | Component::Creep
                 | Component::Silence
                 | Component::Wake
                 | Component::Fresh => continue,
@@ -185,18 +182,17 @@ impl Memory {
         if days < SHIFT_FROM_DAYS {
             return;
         }
-        let [[_, before, _], [older_low, older, older_high], [newer_low, newer, newer_high]] =
+        let [[older_low, older, older_high], [newer_low, newer, newer_high]] =
             self.calls.shift(self.grid);
         let (rise, fall) = SHIFT;
         let (falling, climbing) = SHIFT_APART;
         let is_level = (falling..climbing).contains(&(newer - older));
         let has_moved = older_low.min(newer_low) > rise || older_high.max(newer_high) < fall;
-        let is_step = before.abs() < STEP_SHARE * f64::midpoint(older, newer).abs();
-        if !is_level || !has_moved || !is_step {
+        if !is_level || !has_moved {
             return;
         }
         for signal in [&mut self.tokens, &mut self.calls, &mut self.callers] {
-            let [_, [_, older, _], [_, newer, _]] = signal.shift(self.grid);
+            let [[_, older, _], [_, newer, _]] = signal.shift(self.grid);
             signal.accept(f64::midpoint(older, newer).exp());
         }
         let factor = f64::midpoint(older, newer).exp();

@@ -44,8 +44,6 @@ pub enum Component {
     MostCalls,
     /// Two days against the same days before.
     Drift,
-    /// A week against the week three weeks before: growth that no single day shows.
-    Creep,
     /// Fewer calls in an hour than the rhythm has.
     Drop,
     /// Nothing, for longer than ever.
@@ -72,7 +70,6 @@ impl Component {
             | Self::Concentration
             | Self::Size
             | Self::Drift
-            | Self::Creep
             | Self::Drop
             | Self::Silence => false,
         }
@@ -96,29 +93,13 @@ impl Kind {
     /// True where the largest scores of earlier days say nothing: what creeps would become its own yardstick.
     #[must_use]
     pub const fn is_absolute(&self) -> bool {
-        matches!(self.id, Component::Drift | Component::Creep | Component::Wake)
+        matches!(self.id, Component::Drift | Component::Wake)
     }
 
-    /// Where chance plays no part and there is no tail: the logarithm of the rate that reaching the bound stands
-    /// for. A wake is as rare as a certain theft; growth beyond the cap is told at all but the lowest rates.
+    /// True where chance plays no part, so that there is no tail.
     #[must_use]
-    pub const fn certain(&self) -> Option<f64> {
-        match self.id {
-            Component::Wake => Some(-4.0),
-            Component::Creep => Some(-2.2),
-            Component::CallsQuarter
-            | Component::CallsHour
-            | Component::CallersHour
-            | Component::FanOut
-            | Component::Concentration
-            | Component::Size
-            | Component::MostTokens
-            | Component::MostCalls
-            | Component::Drift
-            | Component::Drop
-            | Component::Silence
-            | Component::Fresh => None,
-        }
+    pub const fn is_certain(&self) -> bool {
+        matches!(self.id, Component::Wake)
     }
 }
 
@@ -127,7 +108,7 @@ const fn kind(id: Component, name: &'static str, part: Part, seconds: i64) -> Ki
 }
 
 /// Every component. Each earns its place; `models/README.md` has the table of what is lost without it.
-pub static COMPONENTS: [Kind; 14] = [
+pub static COMPONENTS: [Kind; 13] = [
     kind(Component::CallsQuarter, "calls-15m", Part::Calls, 900),
     kind(Component::CallsHour, "calls-1h", Part::Calls, 3600),
     kind(Component::CallersHour, "callers-1h", Part::Callers, 3600),
@@ -137,7 +118,6 @@ pub static COMPONENTS: [Kind; 14] = [
     kind(Component::MostTokens, "most-tokens-1h", Part::MostTokens, 3600),
     kind(Component::MostCalls, "most-calls-1h", Part::MostCalls, 3600),
     kind(Component::Drift, "drift-2d", Part::Drift, 2 * 86_400),
-    kind(Component::Creep, "creep-7d", Part::Drift, 7 * 86_400),
     kind(Component::Drop, "drop-1h", Part::Drop, 3600),
     kind(Component::Silence, "silence", Part::Silence, 300),
     kind(Component::Wake, "wake-1h", Part::Wake, 3600),

@@ -27,10 +27,8 @@ const MIN_WEEK_CALLS: f64 = 20.0;
 /// Days without calls after which calls are a wake, and how many calls.
 const DORMANT_DAYS: i64 = 14;
 const WAKE_CALLS: f64 = 3.0;
-/// Growth of a week over the week three weeks before that is never taken for lawful unless it came as a step, and
-/// calls of that week below which it says nothing: 3 % a day are found before they double.
-const CREEP: f64 = 1.6;
-const CREEP_CALLS: f64 = 500.0;
+/// A wake is as rare as a certain theft.
+const WAKE_RATE: f64 = -4.0;
 /// A fall that counts for the fleet: the window, the log ratio, and the calls that must be expected.
 const FALLEN_SECONDS: i64 = 4 * 3600;
 const FALLEN_RATIO: f64 = -0.5;
@@ -114,7 +112,6 @@ impl Memory {
                     self.most(kind, (&self.calls, &self.most_calls), &frame.calls)
                 }
                 Component::Drift => self.drift(kind, frame),
-                Component::Creep => self.creep(kind),
                 Component::Drop => self.fall(kind, frame, around),
                 Component::Silence => self.silent(kind, frame, around),
                 Component::Fresh => self.fresh(kind, frame),
@@ -137,8 +134,8 @@ impl Memory {
             let own = self.own.get(measured.id as usize)?;
             let raw =
                 if kind.is_absolute() { measured.raw() } else { own.standard(measured.raw()) };
-            let (rate, bound) = if let Some(rate) = kind.certain() {
-                (if raw >= 1.0 { rate } else { 0.0 }, measured.bound(1.0))
+            let (rate, bound) = if kind.is_certain() {
+                (if raw >= 1.0 { WAKE_RATE } else { 0.0 }, measured.bound(1.0))
             } else {
                 let limit = tails.score(measured.id, regime, level);
                 let limit = if kind.is_absolute() { limit } else { own.raw(limit) };
@@ -289,24 +286,6 @@ impl Memory {
             floor: drift.floor,
         };
         Some(window.by(kind, Yardstick::Sigma(drift.sigma), 0.0))
-    }
-
-    /// A week against the week three weeks before, when an hour is full.
-    fn creep(&self, kind: &Kind) -> Option<Sight> {
-        let per_hour = self.grid.per_hour();
-        let (learnt, week) = (self.calls.learnt(), 7 * self.grid.hours_per_day());
-        let (now, before) = (learnt.next(), learnt.next() - 3 * week);
-        if self.age % per_hour != per_hour - 1 || before - week < learnt.oldest() {
-            return None;
-        }
-        let expected = learnt.sum(before - week, before);
-        let window = Window {
-            slots: self.grid.slots(kind.seconds),
-            seen: learnt.sum(now - week, now),
-            expected: CREEP * expected,
-            floor: 0.0,
-        };
-        Some(window.by(kind, Yardstick::Times, 0.0)).filter(|_| expected >= CREEP_CALLS)
     }
 
     /// Calls of an hour below the rhythm; many peers that fall at once excuse it.

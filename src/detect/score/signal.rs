@@ -11,9 +11,9 @@ use super::statistics::{log_ratio, mean, median};
 use crate::detect::baseline::{LEVEL_CLIP, LEVEL_SHARE, as_float, robust_centre};
 
 /// Hours that are learnt from: four weeks.
-const LEARNT_HOURS: i64 = 28 * 24 + 1;
+const LEARNT_HOURS: i64 = 28 * 24;
 /// Hours whose profile is remembered: as far back as a shift of level is looked for.
-const PROFILE_HOURS: i64 = 6 * 24;
+const PROFILE_HOURS: i64 = 5 * 24;
 /// Longest window, and what lies before it, in seconds: twelve hours.
 const LONGEST_SECONDS: i64 = 12 * 3600;
 /// Hours the level is taken over.
@@ -22,8 +22,6 @@ const LEVEL_HOURS: i64 = 48;
 const WEEKLY_FROM_DAYS: i64 = 8;
 /// Weeks looked back.
 const WEEKS: i64 = 3;
-/// Hours before a shift that must have been at the old level: else it is no step but a slope.
-const STEP_HOURS: std::ops::Range<i64> = 48..72;
 /// Share of the usual amount that keeps quiet hours out of the search for a shift.
 const SHIFT_SHARE: f64 = 0.25;
 /// Hours of each half of a shift of level: together less than the two days after which it must be accepted.
@@ -67,7 +65,7 @@ impl Signal {
             high: Ring::new(slots),
             low: Ring::new(slots),
             learnt: Ring::new(LEARNT_HOURS),
-            seen: Ring::new(2 * HALF_SHIFT_HOURS + STEP_HOURS.end + 2),
+            seen: Ring::new(2 * HALF_SHIFT_HOURS + 2),
             profile,
             level: 0.0,
             usual: 0.0,
@@ -170,15 +168,14 @@ impl Signal {
         })
     }
 
-    /// [Weighted log ratios](Self::hours_ratio) of a day before the last [`HALF_SHIFT_HOURS`] twice, and of the
-    /// older and the newer half of these.
+    /// [Weighted log ratios](Self::hours_ratio) of the older and the newer half of the last [`HALF_SHIFT_HOURS`]
+    /// twice.
     #[must_use]
-    pub fn shift(&self, grid: Grid) -> [[f64; 3]; 3] {
+    pub fn shift(&self, grid: Grid) -> [[f64; 3]; 2] {
         let hour = self.learnt.next();
         let middle = hour - HALF_SHIFT_HOURS;
-        let first = middle - HALF_SHIFT_HOURS;
-        [(first - STEP_HOURS.end, first - STEP_HOURS.start), (first, middle), (middle, hour)]
-            .map(|span| self.hours_ratio(span, grid))
+        [(middle - HALF_SHIFT_HOURS, middle), (middle, hour)]
+            .map(|half| self.hours_ratio(half, grid))
     }
 
     /// Brings everything before the last [`HALF_SHIFT_HOURS`] twice to a level `factor` times as high, and

@@ -152,7 +152,7 @@ mod tests {
         let tails = Tails::of_program();
         for component in COMPONENTS {
             let known = tails.points(component.id, Regime::Busy).is_some();
-            assert!(known || component.certain().is_some(), "{}", component.name);
+            assert!(known || component.is_certain(), "{}", component.name);
         }
         for (regime, name) in Regime::ALL {
             assert!(tails.level(regime, -1.0) < tails.level(regime, 0.0), "{name}");

@@ -156,15 +156,6 @@ fn an_attack_is_not_learnt() {
 }
 
 #[test]
-fn a_slowly_boiled_frog_is_told_before_it_has_doubled() {
-    let mut memory = after(21);
-    let factor = |slot: i64| 1.03_f64.powf(as_float(slot - 21 * DAY) / as_float(DAY));
-    let told = fired(&mut memory, 21..45, factor);
-    let first = told.first().map(|slot| factor(*slot));
-    assert!(first.is_some_and(|factor| factor < 2.0), "{first:?}");
-}
-
-#[test]
 fn waking_after_weeks_is_told_at_once() {
     let mut memory = Memory::new(Grid::FIVE_MINUTES);
     close(&mut memory, 0, &Observed::default());
