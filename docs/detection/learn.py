@@ -92,7 +92,9 @@ class Series:
         ends = [end - 24 * back for back in range(3, 17) if end - 24 * back - 192 >= max(end - 672, 0)]
         if len(before) < 2 or len(ends) < 5:
             return None
-        apart = median(abs(log_ratio(total(t - 24, t), total(t - 192, t - 168), usual)) for t in ends)
+        apart = [log_ratio(total(t - 24, t), total(t - 192, t - 168), usual) for t in ends]
+        common = median(apart)
+        apart = median(abs(each - common) for each in apart)
         sigma = math.sqrt(((1.4826 * apart) ** 2 * len(ends) + 0.12**2 * 5) / (len(ends) + 5))
         middle = max(before) if len(before) == 2 else median(before)
         return log_ratio(total(end - 48, end), middle, 2 * usual) / sigma
@@ -124,16 +126,28 @@ class Series:
             return 0.7 * middle + 0.3 * min(mean(pool), 2 * middle)
         return min(mean(pool), 2 * self.usual * HOUR)
 
+    def spread(self, start, stop):
+        """Log ratios below which 30, 50 and 70 % of what was expected of the hours lie (signal.rs)."""
+        floor = 0.25 * self.usual * HOUR + 0.6
+        hours = sorted((log_ratio(self.hours[h], self.profile[h], floor), self.profile[h]) for h in range(start, stop))
+        whole = sum(weight for _, weight in hours)
+        found = []
+        for share in (0.3, 0.5, 0.7):
+            below = 0.0
+            for ratio, weight in hours:
+                below += weight
+                if below >= share * whole:
+                    break
+            found.append(ratio if whole > 0 else 0.0)
+        return found
+
     def accept_shift(self):
         hour = len(self.learnt)
         if hour < 9 * 24:
             return
-        floor = 2 * self.usual * HOUR + 6
         halves = [(hour - 44, hour - 22), (hour - 22, hour)]
-        older, newer = (
-            log_ratio(sum(self.hours[a:b]), sum(self.profile[a:b]), floor) for a, b in halves
-        )
-        moved = min(older, newer) > 0.3 or max(older, newer) < -0.35
+        (low_then, older, high_then), (low_now, newer, high_now) = (self.spread(*half) for half in halves)
+        moved = min(low_then, low_now) > 0.2 or max(high_then, high_now) < -0.25
         if not moved or not -0.4 <= newer - older < 0.3:
             return
         factor = math.exp((older + newer) / 2)
