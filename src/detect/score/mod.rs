@@ -6,7 +6,7 @@
 //!
 //! [`Memory`] is everything remembered of one deployment. A slot that closes is first judged, by what was known
 //! before it, and then learnt, unless it was anomalous. Each [component](measure::COMPONENTS) measures one
-//! window by a yardstick of the deployment's own; the pooled [tails](tails) say how rarely such a score is
+//! window by a yardstick of the deployment's own; the pooled [tails] say how rarely such a score is
 //! reached; the rarest part is the score; and [control] turns the rate that the operator set into the level at
 //! which this deployment fires. So the setting is a number of false alerts, and not a threshold.
 //!
