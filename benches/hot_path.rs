@@ -321,7 +321,10 @@ fn measure_detector(size: Size, table: &mut Table) -> anyhow::Result<()> {
         table.row(what, "µs/deployment", each * 1e6);
         table.row(what, "core-seconds for 10,000 deployments", each * 1e4);
     }
-    table.row("detector, in memory", "bytes/deployment", float(grown) / float(all.len()));
+    // With few copies the process need not grow at all.
+    if grown > 0 {
+        table.row("detector, in memory", "bytes/deployment", float(grown) / float(all.len()));
+    }
     Ok(())
 }
 
