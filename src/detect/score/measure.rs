@@ -107,7 +107,7 @@ const fn kind(id: Component, name: &'static str, part: Part, seconds: i64) -> Ki
     Kind { id, name, part, seconds }
 }
 
-/// Every component. Each earns its place; `models/README.md` has the table of what is lost without it.
+/// Every component; `models/README.md` has the table of what is lost without it.
 pub static COMPONENTS: [Kind; 13] = [
     kind(Component::CallsQuarter, "calls-15m", Part::Calls, 900),
     kind(Component::CallsHour, "calls-1h", Part::Calls, 3600),

@@ -67,6 +67,9 @@ const UNITS: [f64; 3] = [300.0, 0.3, 0.3];
 const GATE: f64 = 0.15;
 const GATED: f64 = 0.3;
 
+/// Days without a slot after which a deployment begins anew: as many as hours are learnt from.
+const FORGOTTEN_DAYS: i64 = 28;
+
 /// Everything remembered of one deployment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Memory {
@@ -171,6 +174,12 @@ impl Memory {
         around: &Around,
         settings: &ScoreSettings,
     ) -> Verdict {
+        if let Some(next) =
+            self.next().filter(|next| slot - next > FORGOTTEN_DAYS * self.grid.per_day())
+        {
+            // Nothing of the old rhythm is remembered over so long a gap, but that it was a gap is.
+            *self = Self { awaited: Some(next), ..Self::new(self.grid) };
+        }
         let Some(born) = self.born_by(slot, seen) else { return Verdict::default() };
         if slot < born + self.age {
             return Verdict::default();

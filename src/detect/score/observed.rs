@@ -84,8 +84,8 @@ pub struct Fresh {
 /// What else bears on a judgement.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Around {
-    /// Share of the deployments watched whose traffic had fallen clearly when the slot before closed, 0 to
-    /// 1: a holiday or an outage of many is one event of the fleet.
+    /// Share of its peers (see [`Rhythm`](super::Rhythm)) whose traffic had fallen clearly when the slot before
+    /// closed, 0 to 1: a holiday or an outage of many is one event of the fleet.
     pub falling: f64,
     /// Whether everything that belongs to the slot was read: where it was not, silence says nothing and
     /// nothing is learnt.

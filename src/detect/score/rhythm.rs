@@ -30,7 +30,7 @@ pub enum Rhythm {
     /// Less than two weeks are known.
     #[default]
     Unknown,
-    /// Works on weekdays, centred on this hour after the deployment's clock.
+    /// Works on weekdays, the day centred on this hour, UTC.
     Weekdays(u8),
     /// Any other.
     Other,

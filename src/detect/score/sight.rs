@@ -189,12 +189,7 @@ impl Memory {
         let recent = log_ratio(seen, expected, signal.floor(before, USUAL_SHARE));
         let (high, _) = signal.expected_trailing(slots, &open);
         let expected = high * (LOCAL_SHARE * recent).exp();
-        let window = Window {
-            slots,
-            seen: signal.trailing(slots, &open),
-            expected,
-            floor: signal.floor(slots, USUAL_SHARE),
-        };
+        let window = Window::of(signal, slots, (&open, expected));
         let load = load(high, signal.usual(), slots);
         window.above(kind, (calibration, load), (LEAST_RISE, self.grid.per_day()))
     }
@@ -204,12 +199,7 @@ impl Memory {
         let (signal, slots) = (&self.callers, self.grid.slots(kind.seconds));
         let open = open_sums(&frame.callers, slots);
         let (expected, _) = signal.expected_trailing(slots, &open);
-        let window = Window {
-            slots,
-            seen: signal.trailing(slots, &open),
-            expected,
-            floor: signal.floor(slots, USUAL_SHARE),
-        };
+        let window = Window::of(signal, slots, (&open, expected));
         let load = load(expected, signal.usual(), slots);
         let calibration = &self.calibrations.callers_hour;
         window.above(kind, (calibration, load), (LEAST_RISE, self.grid.per_day()))
@@ -262,12 +252,7 @@ impl Memory {
     fn most(&self, kind: &Kind, of: (&Signal, &Extreme), open: &[[f64; 3]]) -> Option<Sight> {
         let (signal, most) = of;
         let slots = self.grid.slots(kind.seconds);
-        let window = Window {
-            slots,
-            seen: signal.trailing(slots, &open_sums(open, slots)),
-            expected: most.usual()?,
-            floor: signal.floor(slots, USUAL_SHARE),
-        };
+        let window = Window::of(signal, slots, (&open_sums(open, slots), most.usual()?));
         Some(window.by(kind, Yardstick::Most, 0.0))
     }
 
@@ -293,12 +278,7 @@ impl Memory {
         let (signal, slots) = (&self.calls, self.grid.slots(kind.seconds));
         let open = open_sums(&frame.calls, slots);
         let (high, low) = signal.expected_trailing(slots, &open);
-        let window = Window {
-            slots,
-            seen: signal.trailing(slots, &open),
-            expected: low,
-            floor: signal.floor(slots, USUAL_SHARE),
-        };
+        let window = Window::of(signal, slots, (&open, low));
         let load = load(high, signal.usual(), slots);
         let spread = self.calibrations.drop.spread(load, self.grid.per_day());
         let sight = match spread.filter(|_| around.complete) {
@@ -365,6 +345,12 @@ struct Window {
 }
 
 impl Window {
+    /// The newest `slots` slots of a signal against what is expected of them.
+    fn of(signal: &Signal, slots: i64, (open, expected): (&Open, f64)) -> Self {
+        let seen = signal.trailing(slots, open);
+        Self { slots, seen, expected, floor: signal.floor(slots, USUAL_SHARE) }
+    }
+
     const fn by(&self, kind: &Kind, by: Yardstick, least: f64) -> Sight {
         let &Self { slots, seen, expected, floor } = self;
         let excuse = 1.0;

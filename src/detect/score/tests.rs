@@ -156,6 +156,15 @@ fn an_attack_is_not_learnt() {
 }
 
 #[test]
+fn a_year_without_slots_is_a_gap_and_not_a_year_of_work() {
+    let mut memory = after(3);
+    let woken = close(&mut memory, 368 * DAY, &calls_of(5.0, 1.0));
+    assert!(woken.parts.iter().any(|part| part.part == Part::Wake), "{woken:?}");
+    assert_eq!(memory.next(), Some(368 * DAY + 1));
+    assert_eq!(memory.age, 1);
+}
+
+#[test]
 fn waking_after_weeks_is_told_at_once() {
     let mut memory = Memory::new(Grid::FIVE_MINUTES);
     close(&mut memory, 0, &Observed::default());

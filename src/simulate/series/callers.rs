@@ -1,9 +1,9 @@
 //! The callers' track: every caller by name, and attacks that only the callers show.
 
 use super::crew::{Caller, Crew, Spell, hours, stranger};
-use super::load::{Holidays, Load, Sizes, distinct};
+use super::load::{Load, Sizes, distinct};
 use super::number::real;
-use super::plan::{Planned, Plot, moment, place_all, wanted};
+use super::plan::{Draft, Planned, Plot, moment};
 use super::random::Draws;
 use super::{DAY, Event, HOUR, Profile, Raw, Series, Settings, Truth, model, rounded};
 
@@ -139,33 +139,22 @@ impl Planned<Deed> {
     }
 }
 
-/// What is decided before any series is drawn.
+/// The track's series.
 #[derive(Debug)]
-pub(super) struct Callers<'a> {
-    settings: &'a Settings,
-    profiles: Vec<Profile>,
-    holidays: Holidays,
-    plan: Vec<Vec<Planned<Deed>>>,
-}
+pub(super) struct Callers<'a>(Draft<'a, Deed>);
 
 impl<'a> Callers<'a> {
     pub(super) fn plan(settings: &'a Settings) -> Self {
-        let mut draws = Draws::new(settings.seed, "callers plan", 0);
-        let profiles: Vec<Profile> =
-            (0..settings.deployments).map(|_| settings.profile_at(draws.unit())).collect();
-        let holidays = Holidays::draw(settings, &mut draws);
-        let wanted = wanted(&COUNTS, settings.deployments);
-        let plan = place_all(wanted, &profiles, settings, &mut draws);
-        Self { settings, profiles, holidays, plan }
+        Self(Draft::new(settings, "callers plan", &COUNTS))
     }
 
     pub(super) fn series(&self, number: usize) -> Series {
-        let mut draws = Draws::new(self.settings.seed, "callers series", number);
+        let Draft { settings, holidays, .. } = &self.0;
+        let mut draws = Draws::new(settings.seed, "callers series", number);
         let draws = &mut draws;
-        let profile = self.profiles.get(number).copied().unwrap_or(Profile::Dormant);
-        let plan = self.plan.get(number).map(Vec::as_slice).unwrap_or_default();
-        let slots = self.settings.slots();
-        let load = Load::draw(self.settings, (profile, false), &self.holidays, draws);
+        let (profile, plan) = self.0.deployment(number);
+        let slots = settings.slots();
+        let load = Load::draw(settings, (profile, false), holidays, draws);
         let sizes = Sizes::draw(slots, draws);
         let mut crew = Crew::draw(slots, draws);
         let happened = plan.iter().map(|deed| deed.happen(&mut crew, load.mean, slots, draws));

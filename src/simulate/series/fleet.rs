@@ -1,40 +1,29 @@
 //! The fleet: deployments with distinct callers counted, twelve kinds of attack, lawful growth.
 
 use super::attacks::{Attack, COUNTS};
-use super::load::{Holidays, Load, Sizes, distinct};
+use super::load::{Load, Sizes, distinct};
 use super::number::real;
-use super::plan::{Planned, place_all, wanted};
+use super::plan::{Draft, Planned};
 use super::random::Draws;
 use super::{Profile, Raw, Series, Settings, model, rounded};
 
-/// What is decided before any series is drawn.
+/// The track's series.
 #[derive(Debug)]
-pub(super) struct Fleet<'a> {
-    settings: &'a Settings,
-    profiles: Vec<Profile>,
-    holidays: Holidays,
-    plan: Vec<Vec<Planned<Attack>>>,
-}
+pub(super) struct Fleet<'a>(Draft<'a, Attack>);
 
 impl<'a> Fleet<'a> {
     pub(super) fn plan(settings: &'a Settings) -> Self {
-        let mut draws = Draws::new(settings.seed, "fleet plan", 0);
-        let profiles: Vec<Profile> =
-            (0..settings.deployments).map(|_| settings.profile_at(draws.unit())).collect();
-        let holidays = Holidays::draw(settings, &mut draws);
-        let wanted = wanted(&COUNTS, settings.deployments);
-        let plan = place_all(wanted, &profiles, settings, &mut draws);
-        Self { settings, profiles, holidays, plan }
+        Self(Draft::new(settings, "fleet plan", &COUNTS))
     }
 
     pub(super) fn series(&self, number: usize) -> Series {
-        let mut draws = Draws::new(self.settings.seed, "fleet series", number);
+        let Draft { settings, holidays, .. } = &self.0;
+        let mut draws = Draws::new(settings.seed, "fleet series", number);
         let draws = &mut draws;
-        let profile = self.profiles.get(number).copied().unwrap_or(Profile::Dormant);
-        let plan = self.plan.get(number).map(Vec::as_slice).unwrap_or_default();
-        let slots = self.settings.slots();
+        let (profile, plan) = self.0.deployment(number);
+        let slots = settings.slots();
         let late = profile != Profile::Dormant && plan.is_empty();
-        let load = Load::draw(self.settings, (profile, late), &self.holidays, draws);
+        let load = Load::draw(settings, (profile, late), holidays, draws);
         let sizes = Sizes::draw(slots, draws);
         let plan: Vec<_> = plan.iter().map(|event| event.settled(&load)).collect();
         let mut factor = vec![1.0; slots];

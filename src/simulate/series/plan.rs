@@ -1,5 +1,6 @@
 //! Who is attacked when: places drawn until the rules hold.
 
+use super::load::Holidays;
 use super::number::{place, real};
 use super::random::Draws;
 use super::{DAY, HOUR, Profile, Settings};
@@ -24,6 +25,34 @@ pub(super) struct Planned<A> {
     pub(super) magnitude: f64,
 }
 
+/// What is decided before any series of a track is drawn.
+#[derive(Debug)]
+pub(super) struct Draft<'a, A> {
+    pub(super) settings: &'a Settings,
+    pub(super) holidays: Holidays,
+    profiles: Vec<Profile>,
+    plan: Vec<Vec<Planned<A>>>,
+}
+
+impl<'a, A: Plot> Draft<'a, A> {
+    /// Draws profiles, holidays and so many events of each kind from the stream called `name`.
+    pub(super) fn new(settings: &'a Settings, name: &str, counts: &[(A, usize)]) -> Self {
+        let mut draws = Draws::new(settings.seed, name, 0);
+        let profiles: Vec<Profile> =
+            (0..settings.deployments).map(|_| settings.profile_at(draws.unit())).collect();
+        let holidays = Holidays::draw(settings, &mut draws);
+        let wanted = wanted(counts, settings.deployments);
+        let plan = place_all(wanted, &profiles, settings, &mut draws);
+        Self { settings, holidays, profiles, plan }
+    }
+
+    /// What was decided about one deployment.
+    pub(super) fn deployment(&self, number: usize) -> (Profile, &[Planned<A>]) {
+        let profile = self.profiles.get(number).copied().unwrap_or(Profile::Dormant);
+        (profile, self.plan.get(number).map(Vec::as_slice).unwrap_or_default())
+    }
+}
+
 /// What can be planned.
 pub(super) trait Plot: Copy {
     /// Moment, length and strength.
@@ -37,7 +66,7 @@ pub(super) trait Plot: Copy {
 }
 
 /// So many of each for 200 deployments, in proportion for others, at least one.
-pub(super) fn wanted<A: Copy>(counts: &[(A, usize)], deployments: usize) -> Vec<A> {
+fn wanted<A: Copy>(counts: &[(A, usize)], deployments: usize) -> Vec<A> {
     let list = counts.iter().flat_map(|(what, count)| {
         let count = ((count * deployments + PER / 2) / PER).max(1);
         std::iter::repeat_n(*what, count)
@@ -47,7 +76,7 @@ pub(super) fn wanted<A: Copy>(counts: &[(A, usize)], deployments: usize) -> Vec<
 
 /// Places events one after another, in random order after those that last, so that no kind is left
 /// with what others do not fit into. By deployment, each by beginning.
-pub(super) fn place_all<A: Plot>(
+fn place_all<A: Plot>(
     mut wanted: Vec<A>,
     profiles: &[Profile],
     settings: &Settings,
