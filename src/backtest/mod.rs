@@ -16,7 +16,7 @@ mod table;
 mod track;
 mod values;
 
-pub use alert::{Alert, COLUMNS, number, window};
+pub use alert::{Alert, COLUMNS, number, openings, window};
 pub use attacks::{Info, Traffic};
 pub use run::{Judged, Run};
 pub use track::{Layout, Rows, Series, Track};

@@ -13,7 +13,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Exit, print};
 use crate::backtest::score::episodes;
-use crate::backtest::{Alert, COLUMNS, Layout, Run, Track};
+use crate::backtest::{Alert, COLUMNS, Layout, Run, Track, openings};
 use crate::detect::baseline::as_float;
 use crate::detect::score::ScoreSettings;
 use crate::money::Grouped;
@@ -103,6 +103,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     let bar = progress(track.slots());
     let mut told = |judged| bar.set_position(u64::try_from(judged).unwrap_or(0));
     let alerts = args.tuning.run(&track).keep(|judged| Alert::of(judged, min_score), &mut told);
+    let alerts = match track.layout {
+        Layout::Attacks(_) => alerts,
+        Layout::Values => openings(alerts),
+    };
     bar.finish_and_clear();
     if let Some((path, file)) = &mut out {
         write(&alerts, args.format, file)

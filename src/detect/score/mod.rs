@@ -83,8 +83,9 @@ pub struct Memory {
     tokens: Signal,
     calls: Signal,
     callers: Signal,
-    /// Whether callers were ever known.
+    /// Whether callers, and tokens, were ever known.
     knows_callers: bool,
+    knows_tokens: bool,
     /// Callers expected for the calls of each slot.
     callers_for_calls: Ring,
     concentration: Concentration,
@@ -122,12 +123,14 @@ struct Calibrations {
     mix: Calibration,
     size: Calibration,
     drop: Calibration,
+    /// Where calls are all that is known.
+    season: Option<Calibration>,
 }
 
 impl Calibrations {
-    const fn all(&mut self) -> [&mut Calibration; 6] {
-        let Self { calls_quarter, calls_hour, callers_hour, mix, size, drop } = self;
-        [calls_quarter, calls_hour, callers_hour, mix, size, drop]
+    fn all(&mut self) -> impl Iterator<Item = &mut Calibration> {
+        let Self { calls_quarter, calls_hour, callers_hour, mix, size, drop, season } = self;
+        [calls_quarter, calls_hour, callers_hour, mix, size, drop].into_iter().chain(season)
     }
 }
 
@@ -145,6 +148,7 @@ impl Memory {
             calls,
             callers,
             knows_callers: false,
+            knows_tokens: false,
             callers_for_calls: Ring::new(grid.slots(3600) + 1),
             concentration: Concentration::default(),
             calibrations: Calibrations::default(),
@@ -281,4 +285,4 @@ impl Memory {
 }
 
 /// First byte of a saved memory; another number where its shape has changed.
-const FORM: u8 = 1;
+const FORM: u8 = 2;

@@ -1,5 +1,6 @@
 //! What a judgement says.
 
+use super::measure::Component;
 use super::rhythm::Rhythm;
 
 /// What people are told of.
@@ -62,6 +63,8 @@ impl Part {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scored {
     /// Which.
+    pub component: Component,
+    /// What people are told of it.
     pub part: Part,
     /// Length of its window in slots.
     pub slots: i64,
