@@ -143,6 +143,7 @@ pub fn number(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::detect::score::measure::Component;
 
     #[test]
     fn numbers_read_well() {
@@ -171,6 +172,7 @@ mod tests {
     #[test]
     fn a_reason_names_the_end_of_the_band_that_was_left() {
         let top = Scored {
+            component: Component::MostTokens,
             part: Part::MostTokens,
             slots: 12,
             score: 2.0,

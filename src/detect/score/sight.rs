@@ -6,7 +6,6 @@ use super::extreme::Extreme;
 use super::measure::{COMPONENTS, Component, Kind, Measured, Regime, Yardstick, load, open_sums};
 use super::signal::{Open, Signal};
 use super::statistics::log_ratio;
-use super::tails::Tails;
 use super::{Around, GATE, GATED, Memory, Observed, ScoreSettings, Scored};
 use crate::detect::baseline::as_float;
 
@@ -124,7 +123,7 @@ impl Memory {
 
     /// Scores of the windows, the highest first.
     pub(super) fn scored(&self, sights: &[Sight], settings: &ScoreSettings) -> Vec<Scored> {
-        let tails = Tails::of_program();
+        let tails = &settings.tails;
         let regime = self.regime();
         let level =
             tails.level(regime, settings.alerts_per_week.max(1e-9).log10()) + self.control.share();
@@ -144,6 +143,7 @@ impl Memory {
             let score = (1.0 + 0.5 * (level - rate)).max(0.0);
             let is_lower = measured.is_lower();
             Some(Scored {
+                component: kind.id,
                 part: kind.part,
                 slots: measured.slots,
                 score: if score.is_finite() { score } else { 0.0 },
