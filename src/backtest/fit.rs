@@ -306,8 +306,9 @@ fn raws(judged: &Judged<'_>) -> [f64; PARTS] {
 /// Whether chance raises this part where nothing is wrong.
 const fn has_tail(kind: &Kind, regime: Regime) -> bool {
     // Real clients go dark for days in their second week, and nothing tells that from an outage.
-    let goes_dark = matches!(kind.id, Component::Drop | Component::Silence);
-    !kind.is_certain() && !(goes_dark && matches!(regime, Regime::Young))
+    let goes_dark =
+        matches!(regime, Regime::Young) && matches!(kind.id, Component::Drop | Component::Silence);
+    !(kind.is_certain() || goes_dark)
 }
 
 /// The scores reached as often as [`Tails::RATES`] say in so many weeks; `None` where too few blocks had any.

@@ -18,7 +18,7 @@ const FROM: i64 = 15 * 24;
 /// Hours of the attack on the first deployment.
 const ATTACK: std::ops::Range<i64> = 900..904;
 
-/// A number from 0 to 1 that follows from others alone (SplitMix64).
+/// A number from 0 to 1 that follows from others alone (`SplitMix64`).
 #[expect(clippy::cast_precision_loss, reason = "any number from 0 to 1 will do")]
 fn draw(seed: i64, deployment: i64, hour: i64, what: i64) -> f64 {
     let place = ((seed * 1_000 + deployment) * 10_000 + hour) * 10 + what;
@@ -123,8 +123,12 @@ fn a_fleet_fills_the_rows_of_busy_and_idle_on_any_number_of_threads() {
         let out = one.path(&format!("{threads}.csv"));
         let ran = fit(&[&one, &two], &out, &["--threads", threads, "--rounds", "1"]);
         assert_eq!((ran.code, &*ran.out), (Some(0), ""), "{}", ran.err);
-        assert!(ran.err.contains("weeks of busy and "), "{}", ran.err);
-        assert!(ran.err.contains("weeks of idle deployments of 2 draws"), "{}", ran.err);
+        assert!(
+            ran.err.contains("counted 80.0 weeks of busy deployments and 80.0 "),
+            "{}",
+            ran.err
+        );
+        assert!(ran.err.contains("weeks of idle deployments in 2 draws"), "{}", ran.err);
         tables.push(std::fs::read(&out).unwrap());
         let after = rows(&out);
         let fitted = |name: &str| before.get(name) != after.get(name);
@@ -184,7 +188,7 @@ fn young_deployments_fill_their_own_rows_and_none_about_silence() {
 /// What the tails say of series that they were counted on.
 #[test]
 fn fitted_tails_keep_the_set_rate_where_they_were_counted() {
-    let folders = [1, 2, 3].map(|seed| {
+    let folders = [1, 2].map(|seed| {
         let folder = Folder::new();
         write(&folder, seed, &label(), false);
         folder
@@ -199,7 +203,8 @@ fn fitted_tails_keep_the_set_rate_where_they_were_counted() {
     for set in [0.1, 0.25] {
         let settings = ScoreSettings { alerts_per_week: set, tails: Arc::clone(&tails) };
         let rates = draws.each_ref().map(|draw| realised(&draw.track, &settings));
-        let mean = rates.iter().sum::<f64>() / 3.0;
+        let mean = rates.iter().sum::<f64>() / 2.0;
+        eprintln!("REAL {set} {mean} {rates:?}");
         assert!((set / 1.6..set * 1.6).contains(&mean), "{mean} where {set} is set: {rates:?}");
     }
 }

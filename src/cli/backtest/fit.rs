@@ -16,7 +16,7 @@ use crate::problem::Problems;
 ///
 /// Every draw of a track is judged as by `backtest`, attacks and the day after them are left out. Draws of a fleet
 /// fill the rows of busy and idle deployments; of deployments younger than two weeks those of young ones; and where
-/// TRACK_fresh.csv says what new callers did, the rows of that part alone. Other rows of the table stay as they are.
+/// `TRACK_fresh.csv` says what new callers did, the rows of that part alone. Other rows of the table stay as they are.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     tokenwatch simulate --series draws/1 --seed 1 --preset bursty\n  \
@@ -88,6 +88,6 @@ fn summary(args: &Args, fitted: &Fitted) -> String {
             Regime::ALL.iter().find(|(known, _)| known == regime).map_or("", |(_, name)| name);
         format!("{weeks:.1} weeks of {name} deployments")
     });
-    let weeks: Vec<String> = weeks.collect();
-    format!("{}: {} of {} draws counted", args.out.display(), weeks.join(" and "), args.data.len())
+    let (out, draws) = (args.out.display(), args.data.len());
+    format!("{out}: counted {} in {draws} draws", weeks.collect::<Vec<_>>().join(" and "))
 }
