@@ -40,17 +40,17 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
-    let tails = tails(&args.out)?;
+    let before = tails(&args.out)?;
     let draws = open(&args.data, &args.track).map_err(|problems| refusal(&problems))?;
     let fit = Fit { draws: &draws, rounds: args.rounds, threads: args.threads.count() };
     let bar = progress(fit.slots());
     let mut told = |judged| bar.set_position(u64::try_from(judged).unwrap_or(0));
-    let fitted = fit.run(tails, &mut told).with_context(|| what(args))?;
+    let fitted = fit.run(before.clone(), &mut told).with_context(|| what(args))?;
     bar.finish_and_clear();
     std::fs::write(&args.out, fitted.tails.to_table())
         .with_context(|| format!("cannot write {}", args.out.display()))?;
     // Nobody to tell if standard error is gone.
-    drop(writeln!(std::io::stderr(), "{}", summary(args, &fitted)));
+    drop(writeln!(std::io::stderr(), "{}", summary(args, &before, &fitted)));
     Ok(Exit::Ok)
 }
 
@@ -82,12 +82,26 @@ fn what(args: &Args) -> String {
     format!("cannot fit the tails to {} of {}", args.track, folders.join(", "))
 }
 
-fn summary(args: &Args, fitted: &Fitted) -> String {
+fn summary(args: &Args, before: &Tails, fitted: &Fitted) -> String {
     let weeks = fitted.weeks.iter().map(|(regime, weeks)| {
-        let name =
-            Regime::ALL.iter().find(|(known, _)| known == regime).map_or("", |(_, name)| name);
-        format!("{weeks:.1} weeks of {name} deployments")
+        let name = Regime::ALL.iter().find(|(known, _)| known == regime);
+        format!("{weeks:.1} weeks of {} deployments", name.map_or("", |(_, name)| name))
     });
+    let weeks = weeks.collect::<Vec<_>>().join(" and ");
     let (out, draws) = (args.out.display(), args.data.len());
-    format!("{out}: counted {} in {draws} draws", weeks.collect::<Vec<_>>().join(" and "))
+    let mut text = format!("{out}: counted {weeks} in {draws} draws");
+    let lost = lost(before, &fitted.tails);
+    if !lost.is_empty() {
+        let lost = lost.join(", ");
+        text.push_str(&format!("; no row any more for {lost}: without one a part never fires"));
+    }
+    text
+}
+
+/// Parts and kinds of deployments that had a row and have none any more.
+fn lost(before: &Tails, after: &Tails) -> Vec<String> {
+    let name = |row: &str| row.split(',').take(2).collect::<Vec<_>>().join(" ");
+    let names = |tails: &Tails| tails.to_table().lines().map(name).collect::<Vec<_>>();
+    let kept = names(after);
+    names(before).into_iter().filter(|row| !kept.contains(row)).collect()
 }
