@@ -7,13 +7,14 @@ use super::statistics::{log_ratio, seen_at};
 use super::verdict::Part;
 
 /// Kinds of deployments whose tails differ.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Regime {
     /// Calls in most slots.
     Busy,
     /// Calls in fewer than six of ten slots.
     Idle,
     /// Known for less than two weeks: its own spreads are not to be trusted yet.
+    #[default]
     Young,
     /// Of which calls are known and tokens never were.
     Bare,

@@ -6,7 +6,6 @@ use super::growth;
 use super::measure::{COMPONENTS, Component, Kind, Measured, Regime, Yardstick, load, open_sums};
 use super::signal::{Open, Signal};
 use super::statistics::log_ratio;
-use super::tails::Tails;
 use super::{Around, GATE, GATED, Memory, Observed, ScoreSettings, Scored};
 use crate::detect::baseline::as_float;
 
@@ -126,7 +125,7 @@ impl Memory {
 
     /// Scores of the windows, the highest first.
     pub(super) fn scored(&self, sights: &[Sight], settings: &ScoreSettings) -> Vec<Scored> {
-        let tails = Tails::of_program();
+        let tails = &settings.tails;
         let regime = self.regime();
         let level =
             tails.level(regime, settings.alerts_per_week.max(1e-9).log10()) + self.control.share();

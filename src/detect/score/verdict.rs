@@ -1,6 +1,6 @@
 //! What a judgement says.
 
-use super::measure::Component;
+use super::measure::{Component, Regime};
 use super::rhythm::Rhythm;
 
 /// What people are told of.
@@ -89,6 +89,8 @@ pub struct Scored {
 pub struct Verdict {
     /// Every part that could be judged, the highest score first.
     pub parts: Vec<Scored>,
+    /// What kind of deployment it was before the slot.
+    pub regime: Regime,
     /// Whether traffic has fallen clearly: what the fleet counts.
     pub fallen: bool,
     /// Among which peers it counts; unknown where too little was expected to say.
