@@ -14,7 +14,7 @@ import tempfile
 from collections import defaultdict
 from pathlib import Path
 
-from learn import DAY, HOUR, Running, Series, calls_of_an_hour, learn, log_ratio, mean, median
+from learn import DAY, HOUR, Running, Series, calls_of_an_hour, growth_of, learn, log_ratio, mean, median
 from plot import BLUE, GREEN, GREY, INK, ORANGE, RED, Chart, Picture
 
 HERE = Path(__file__).resolve().parent
@@ -280,21 +280,21 @@ def most(fleet):
     return picture
 
 
-def drift(fleet):
-    picture = Picture("Two days against the same days of the weeks before, in standard deviations", height=360)
-    chart = Chart(picture, (18, 35), (-4, 8), at=(70, 72, 760, 230))
-    chart.axes([(d, f"day {d}") for d in range(18, 36, 2)], [(n, str(n)) for n in range(-4, 9, 4)], yname="σ")
-    for name, kind, colour, text in (("dep-010", "growth", RED, "growth to ×1.8"), ("dep-007", "low_slow", ORANGE, "×1.3 for 5 days"),
-                                     ("dep-009", None, BLUE, "neither")):
+def growth(fleet):
+    picture = Picture("Growth of a week, by the days of the last two", height=360)
+    chart = Chart(picture, (20, 35), (0.8, 1.4), at=(70, 72, 760, 230))
+    chart.axes([(d, f"day {d}") for d in range(20, 36, 3)], [(n, f"×{n}") for n in (0.8, 1.0, 1.2, 1.4)])
+    lines = (("dep-009", 1.03, RED, "3 % more every day from day 7"), ("dep-010", 1.0, ORANGE, "a step to ×1.8"),
+             ("dep-009", 1.0, BLUE, "neither"))
+    for name, creep, colour, text in lines:
         series = fleet.series[name]
-        if kind:
-            start, end = fleet.attack(name, kind)
-            y = chart.at[1] + chart.at[3] - (10 if kind == "growth" else 22)
-            (x0, _), (x1, _) = chart.place(start / DAY, 0), chart.place(min(end / DAY, 35), 0)
-            chart.raw(f'<path d="M{x0:.1f} {y}H{x1:.1f}" stroke="{colour}" stroke-width="6" opacity="0.5"/>')
-        points = [(hour / 24, sigmas) for hour, sigmas in enumerate(series.drift, 1) if sigmas is not None and hour >= 18 * 24]
-        chart.line(points, colour, 1.8)
+        calls = [value * creep ** max(slot / DAY - 7, 0) for slot, value in enumerate(series.calls)]
+        days = [sum(calls[day * DAY : (day + 1) * DAY]) for day in range(len(calls) // DAY)]
+        grown = [(end, growth_of(days[:end])) for end in range(21, len(days) + 1)]
+        chart.line(grown, colour, 1.8)
         chart.legend((text, colour, "line"))
+    chart.line([(20, 1.6 ** (1 / 3)), (35, 1.6 ** (1 / 3))], GREY, 1.4, "5 3")
+    chart.legend(("×1.6 in three weeks", GREY, "dash"))
     return picture
 
 
@@ -404,7 +404,7 @@ def control(fleet):
     return picture
 
 
-PICTURES = (rhythm, levels, calibration, own, spike, concentration, wallet, most, drift, silence, gate, tails, control)
+PICTURES = (rhythm, levels, calibration, own, spike, concentration, wallet, most, growth, silence, gate, tails, control)
 
 
 def main():

@@ -23,6 +23,14 @@ def mean(values):
     return sum(values) / max(len(values), 1)
 
 
+def growth_of(days):
+    """Growth of a week, as a factor, by the last of so many days of calls (growth.rs); None before three weeks."""
+    if len(days) < 21:
+        return None
+    ratios = [log_ratio(days[-back], days[-back - 7], 20) for back in range(1, 15)]
+    return math.exp(sorted(ratios)[4])
+
+
 class Series:
     """One deployment, slot by slot: what is expected of its calls (signal.rs), and what is left out of learning
     (learn.rs). Lists begin with the first slot that had calls, `start`."""
@@ -34,7 +42,6 @@ class Series:
         self.frozen, self.run, self.rhythm = set(), 0, None
         self.learnt, self.hours, self.profile = [], [], [0.0, 0.0]
         self.high, self.low, self.plain, self.usual_of, self.fallen = [], [], [], [], []
-        self.drift = []
         self.level = self.usual = self.hour_learnt = self.hour_seen = 0.0
 
     def step(self, falling):
@@ -69,7 +76,6 @@ class Series:
         self.learnt.append(self.hour_learnt)
         self.hours.append(self.hour_seen)
         self.hour_learnt = self.hour_seen = 0.0
-        self.drift.append(self.drift_of())
         if end % DAY == 0:
             self.begin_day()
             self.rhythm = rhythm(self.learnt, self.start // HOUR)
@@ -83,21 +89,6 @@ class Series:
         slot = (self.profile[hour] * (1 - abs(offset)) + there * abs(offset)) / HOUR
         self.plain.append(slot)
         return tuple(slot * math.exp(0.8 * at(self.level, 0.0)) for at in (max, min))
-
-    def drift_of(self):
-        """Two days against the same days of the weeks before, in standard deviations (drift.rs); None of the young."""
-        end, usual = len(self.learnt), self.usual * HOUR
-        total = lambda start, stop: sum(self.learnt[start:stop])
-        before = [total(end - 48 - week, end - week) for week in (168, 336, 504) if end - 48 - week >= max(end - 672, 0)]
-        ends = [end - 24 * back for back in range(3, 17) if end - 24 * back - 192 >= max(end - 672, 0)]
-        if len(before) < 2 or len(ends) < 5:
-            return None
-        apart = [log_ratio(total(t - 24, t), total(t - 192, t - 168), usual) for t in ends]
-        common = median(apart)
-        apart = median(abs(each - common) for each in apart)
-        sigma = math.sqrt(((1.4826 * apart) ** 2 * len(ends) + 0.12**2 * 5) / (len(ends) + 5))
-        middle = max(before) if len(before) == 2 else median(before)
-        return log_ratio(total(end - 48, end), middle, 2 * usual) / sigma
 
     def begin_day(self):
         days = min(len(self.learnt) // 24, 14)
