@@ -30,8 +30,10 @@ pub struct DetectSettings {
     pub min_excess_usd_per_hour: f64,
     /// Excess in tokens per hour that stands in for money where the price is unknown.
     pub min_excess_tokens_per_hour: f64,
-    /// Cost in USD per hour and deployment that is never normal, whatever was learnt.
+    /// Cost in USD per hour and deployment that is never normal, whatever was learnt; 0: any is.
     pub ceiling_usd_per_hour: f64,
+    /// The same per day, and half of it within six hours; 0: any is.
+    pub ceiling_usd_per_day: f64,
     /// Cost in USD within one hour that makes a new network worth a note.
     pub new_network_usd: f64,
     /// Expected calls in a row that must be missing before a deployment counts as silent.
@@ -45,6 +47,7 @@ impl Default for DetectSettings {
             min_excess_usd_per_hour: 2.0,
             min_excess_tokens_per_hour: 100_000.0,
             ceiling_usd_per_hour: 100.0,
+            ceiling_usd_per_day: 100.0 * ceiling::HOURS_PER_DAY,
             new_network_usd: 1.0,
             silence_min_calls: 30.0,
         }

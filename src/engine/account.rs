@@ -439,8 +439,8 @@ impl Account {
             account.names.restore(kind, text);
         }
         account.hubs = saved.hubs.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
-        for (deployment, hour, amount) in saved.hours {
-            account.series.entry(deployment).or_default().restore_hour(hour, amount);
+        for (deployment, hour, split) in saved.hours {
+            account.series.entry(deployment).or_default().restore_hour(hour, split);
         }
         for (deployment, slot, caller, amount) in saved.slots {
             let series = account.series.entry(deployment).or_default();

@@ -221,7 +221,7 @@ pub(super) async fn sums_by_hour(
         let (account, deployment) = series_parts(row.try_get(1)?);
         if let Some(account) = accounts.get_mut(&account) {
             let hour = row.try_get::<i64, _>(0)?.div_euclid(60);
-            account.hours.push((deployment, hour, split_at(&row, 2)?.total()));
+            account.hours.push((deployment, hour, split_at(&row, 2)?));
         }
     }
     Ok(())
