@@ -13,6 +13,7 @@ pub(super) const DETECT: &[&str] = &[
     "min_excess_tokens_per_hour",
     "ceiling_usd_per_hour",
     "ceiling_usd_per_day",
+    "new_deployment_usd_per_day",
     "new_network_usd",
     "silence_min_calls",
 ];
@@ -75,6 +76,7 @@ pub(super) fn detect(section: Option<Section<'_>>, walk: &mut Walk<'_>) -> Detec
         ("alerts_per_week", &mut settings.score.alerts_per_week),
         ("min_excess_usd_per_hour", &mut settings.min_excess_usd_per_hour),
         ("min_excess_tokens_per_hour", &mut settings.min_excess_tokens_per_hour),
+        ("new_deployment_usd_per_day", &mut settings.new_deployment_usd_per_day),
         ("new_network_usd", &mut settings.new_network_usd),
         ("silence_min_calls", &mut settings.silence_min_calls),
     ];

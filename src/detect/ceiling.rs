@@ -147,7 +147,7 @@ mod tests {
     fn found(usd: &[f64], settings: &DetectSettings) -> Vec<(i64, Finding)> {
         let mut series = Series::default();
         let verdict = Verdict::default();
-        let judge = Judge { settings, phase: Phase::Closed, verdict: &verdict };
+        let judge = Judge { settings, phase: Phase::Closed, verdict: &verdict, newcomer: None };
         let mut found = Vec::new();
         for (place, usd) in (0..).zip(usd) {
             let slot = Slot(FIRST + place);
@@ -247,6 +247,7 @@ mod tests {
             settings: &day,
             phase,
             verdict: &verdict,
+            newcomer: None,
         });
         for (place, expected) in [(0, [false; 2]), (1, [true, false]), (2, [true; 2])] {
             let slot = Slot(FIRST + place);

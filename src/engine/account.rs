@@ -472,6 +472,9 @@ impl Account {
             let shelf = Shelf::of(&account.resource, &account.names, env);
             account.bought.add(deployment, purchase, shelf);
         }
+        for (deployment, model) in saved.models {
+            account.know(deployment, model, env);
+        }
         account.restore_calls(&saved.rows, env);
         account
     }

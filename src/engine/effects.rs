@@ -190,6 +190,8 @@ pub struct SavedAccount {
     pub names: Vec<(NameKind, String)>,
     /// How deployments were bought.
     pub purchases: Vec<(u32, Purchase)>,
+    /// Which model each deployment serves.
+    pub models: Vec<(u32, u32)>,
     /// Blobs of rows still within the horizon, each with its form.
     pub rows: Vec<(i64, Vec<u8>)>,
     /// Sums by deployment and hour.
