@@ -65,7 +65,8 @@ impl Growth {
         let newest = self.today + calls;
         let of = |day: i64| if day == today { newest } else { self.days.at(day) };
         let days = today + 1 - DAYS..=today;
-        let mut ratios: Vec<f64> = days.map(|day| log_ratio(of(day), of(day - WEEK), FLOOR)).collect();
+        let mut ratios: Vec<f64> =
+            days.map(|day| log_ratio(of(day), of(day - WEEK), FLOOR)).collect();
         ratios.sort_unstable_by(f64::total_cmp);
         let growth = ratios.get(RANK).copied()?;
         let week: f64 = (today + 1 - WEEK..=today).map(of).sum();
