@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::run::Judged;
+use super::values::seconds;
 use crate::detect::score::{Grid, Part, Scored};
 use crate::money::Grouped;
 
@@ -85,6 +86,31 @@ impl Alert {
     }
 }
 
+/// Seconds after an alert in which whatever scores belongs to the same incident, as in the rules for attacks.
+const EPISODE_S: i64 = 6 * 3_600;
+
+/// The alerts that open an incident, and the rows between incidents: a row of single values is held against the
+/// labels by itself, so that an incident of many rows would be as many alerts. Rows of a series lie together
+/// and in order.
+#[must_use]
+pub fn openings(alerts: Vec<Alert>) -> Vec<Alert> {
+    let mut told: Option<(String, i64)> = None;
+    let is_new = |alert: &Alert| {
+        let Some(at) = seconds(&alert.timestamp) else { return true };
+        let within = |(series, since): &(String, i64)| {
+            *series == alert.series && (0..EPISODE_S).contains(&(at - since))
+        };
+        if told.as_ref().is_some_and(within) {
+            return false;
+        }
+        if alert.score >= 1.0 {
+            told = Some((alert.series.clone(), at));
+        }
+        true
+    };
+    alerts.into_iter().filter(is_new).collect()
+}
+
 /// What a part counts, in the plural.
 #[must_use]
 pub(super) const fn noun(part: Part) -> &'static str {
@@ -143,6 +169,7 @@ pub fn number(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::detect::score::measure::Component;
 
     #[test]
     fn numbers_read_well() {
@@ -154,6 +181,27 @@ mod tests {
         check(-12.34, "-12.3");
         check(1_234_567.8, "1,234,568");
         check(f64::INFINITY, "any");
+    }
+
+    #[test]
+    fn an_incident_of_values_is_one_row() {
+        let alert = |series: &str, hour: i64, score: f64| Alert {
+            series: series.to_owned(),
+            timestamp: (hour * 3_600).to_string(),
+            score,
+            component: "calls",
+            window: "1h".to_owned(),
+            observed: 9.0,
+            expected: 1.0,
+            low: 0.0,
+            high: 3.0,
+            reason: String::new(),
+        };
+        let rows = [("a", 0, 0.5), ("a", 1, 1.0), ("a", 2, 3.0), ("a", 6, 0.9), ("a", 7, 1.2)];
+        let rows = rows.into_iter().chain([("b", 8, 1.1), ("b", 13, 2.0), ("b", 14, 0.2)]);
+        let kept = openings(rows.map(|(series, hour, score)| alert(series, hour, score)).collect());
+        let kept: Vec<f64> = kept.iter().map(|alert| alert.score).collect();
+        assert_eq!(kept, [0.5, 1.0, 1.2, 1.1, 0.2]);
     }
 
     #[test]
@@ -171,6 +219,7 @@ mod tests {
     #[test]
     fn a_reason_names_the_end_of_the_band_that_was_left() {
         let top = Scored {
+            component: Component::MostTokens,
             part: Part::MostTokens,
             slots: 12,
             score: 2.0,

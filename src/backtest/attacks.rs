@@ -58,6 +58,11 @@ struct Row {
 }
 
 impl Traffic {
+    /// Whether it is known which part came from new callers.
+    pub(super) const fn knows_fresh(&self) -> bool {
+        self.fresh.is_some()
+    }
+
     /// What was seen in a slot.
     pub(super) fn observed(&self, slot: i64) -> Observed {
         let row = at(&self.rows, slot);

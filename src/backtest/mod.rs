@@ -2,22 +2,24 @@
 //!
 //! A [`Track`] is a folder's series of one kind. [`Run`] closes every slot of every series in order,
 //! exactly as the service does, and hands each judgement to the caller; [`Alert`] is what is written
-//! of one, and [`score`] holds alerts against labels.
+//! of one, and [`score`] holds alerts against labels. [`Fit`] counts the detector's tails over series with labels.
 //!
 //! ```text
-//! table → attacks, values → Track → Run → Alert → score
+//! table → attacks, values → Track → Run → Alert → score → Fit
 //! ```
 
 mod alert;
 mod attacks;
+mod fit;
 mod run;
 pub mod score;
 mod table;
 mod track;
 mod values;
 
-pub use alert::{Alert, COLUMNS, number, window};
+pub use alert::{Alert, COLUMNS, number, openings, window};
 pub use attacks::{Info, Traffic};
+pub use fit::{Draw, Fit, FitError, Fitted};
 pub use run::{Judged, Run};
 pub use track::{Layout, Rows, Series, Track};
 pub use values::Values;

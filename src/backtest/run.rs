@@ -76,7 +76,7 @@ impl<'a> Run<'a> {
         thread::scope(|scope| {
             let start = |members| {
                 let ((orders, ordered), (tell, fallen)) = (sync_channel(1), sync_channel(1));
-                let settings = self.settings;
+                let settings = &self.settings;
                 let work = move || work(members, settings, &ordered, &tell, keep);
                 Worker { orders, fallen, thread: scope.spawn(work) }
             };
@@ -113,12 +113,12 @@ impl<'a> Run<'a> {
             let (tell, told) = channel();
             let start = |mut members: Vec<Member<'a, T>>| {
                 let (tell, until, settings): (Sender<i64>, _, _) =
-                    (tell.clone(), self.until, self.settings);
+                    (tell.clone(), self.until, &self.settings);
                 scope.spawn(move || {
                     for member in &mut members {
                         let slots = member.series.slots.clone();
                         for slot in slots.start..slots.end.min(until.map_or(slots.end, |u| u + 1)) {
-                            member.close(slot, &Fleet::default(), &settings, keep);
+                            member.close(slot, &Fleet::default(), settings, keep);
                         }
                         if tell.send(slots.end - slots.start).is_err() {
                             break;
@@ -158,7 +158,7 @@ impl<'a> Run<'a> {
 /// Closes slots as they are ordered, until nobody orders any more.
 fn work<'a, T>(
     mut members: Vec<Member<'a, T>>,
-    settings: ScoreSettings,
+    settings: &ScoreSettings,
     ordered: &Receiver<(i64, Fleet)>,
     tell: &SyncSender<Fleet>,
     keep: &impl Fn(&Judged<'_>) -> Option<T>,
@@ -166,7 +166,7 @@ fn work<'a, T>(
     while let Ok((slot, before)) = ordered.recv() {
         let mut fallen = Fleet::default();
         for member in &mut members {
-            fallen.hear(&member.close(slot, &before, &settings, keep));
+            fallen.hear(&member.close(slot, &before, settings, keep));
         }
         if tell.send(fallen).is_err() {
             break;

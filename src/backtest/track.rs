@@ -87,6 +87,15 @@ impl Track {
     pub fn slots(&self) -> i64 {
         self.series.iter().map(|series| series.slots.end - series.slots.start).sum()
     }
+
+    /// Whether it is known which part of the traffic came from new callers.
+    #[must_use]
+    pub fn knows_fresh(&self) -> bool {
+        self.series.iter().any(|series| match &series.rows {
+            Rows::Traffic(traffic) => traffic.knows_fresh(),
+            Rows::Values(_) => false,
+        })
+    }
 }
 
 impl Series {

@@ -61,8 +61,12 @@ impl Values {
 
     /// The text of a slot's last row; the slot is judged when that has come.
     pub(super) fn timestamp(&self, slot: i64) -> Option<&str> {
-        let row = self.rows.get(self.point(slot)?.row)?;
-        Some(&row.timestamp)
+        Some(&self.row(slot)?.timestamp)
+    }
+
+    /// The row that closes a slot.
+    pub(super) fn row(&self, slot: i64) -> Option<&Row> {
+        self.rows.get(self.point(slot)?.row)
     }
 
     /// The last slot whose last row is not later than a moment.

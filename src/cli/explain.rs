@@ -192,9 +192,11 @@ fn needed(top: &Scored, what: &str, grid: Grid) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::detect::score::measure::Component;
 
     fn scored(part: Part, score: f64, (observed, expected): (f64, f64), high: f64) -> Scored {
         Scored {
+            component: Component::CallsHour,
             part,
             slots: 12,
             score,

@@ -24,6 +24,7 @@ mod estimates;
 mod formats;
 mod format_peers;
 mod golden;
+mod fit;
 mod fuzz;
 mod harness;
 mod heartbeat;

@@ -18,7 +18,7 @@ const GRACE_S: f64 = 3_600.0;
 /// And for so long after that, an alert is neither right nor wrong: the same incident goes on.
 const RESIDUE_S: f64 = 86_400.0;
 /// Seconds in a week.
-const WEEK_S: f64 = 604_800.0;
+pub const WEEK_S: f64 = 604_800.0;
 /// Rates of false alerts per series and week that a sweep looks for.
 pub const BUDGETS: [f64; 6] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.0];
 
@@ -150,8 +150,20 @@ impl Exam {
                 burnt.push(delay.map_or(1.0, |delay| (delay / length).min(1.0)));
             }
         }
-        let false_alerts = self.scores.keys().map(|series| self.false_alerts(series, threshold));
-        self.marks(threshold, false_alerts.sum(), delays, mean(&burnt))
+        self.marks(threshold, self.false_alerts_at(threshold), delays, mean(&burnt))
+    }
+
+    /// Episodes that are false where a score of `threshold` fires.
+    #[must_use]
+    pub fn false_alerts_at(&self, threshold: f64) -> u32 {
+        self.scores.keys().map(|series| self.false_alerts(series, threshold)).sum()
+    }
+
+    /// Whether an alert of this series at this moment would be false.
+    #[must_use]
+    pub fn is_clear(&self, series: &str, at: f64) -> bool {
+        let events = self.events.get(series).map_or(&[][..], Vec::as_slice);
+        matches!(episode(at, events), Episode::False)
     }
 
     /// Lawful changes and the alerts that open within them, where a score of `threshold` fires.
@@ -188,8 +200,7 @@ impl Exam {
     }
 
     fn rate(&self, threshold: f64) -> f64 {
-        let counts = self.scores.keys().map(|series| self.false_alerts(series, threshold));
-        f64::from(counts.sum::<u32>()) / self.weeks
+        f64::from(self.false_alerts_at(threshold)) / self.weeks
     }
 
     fn counts(&self, at: f64) -> bool {
@@ -203,9 +214,8 @@ impl Exam {
     }
 
     fn false_alerts(&self, series: &str, threshold: f64) -> u32 {
-        let events = self.events.get(series).map_or(&[][..], Vec::as_slice);
-        let wrong = |at: &f64| matches!(episode(*at, events), Episode::False);
-        let count = openings(self.fired(series, threshold)).filter(wrong).count();
+        let opened = openings(self.fired(series, threshold));
+        let count = opened.filter(|at| self.is_clear(series, *at)).count();
         u32::try_from(count).unwrap_or(u32::MAX)
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::alert::Alert;
 use super::super::track::{Rows, Track};
-use super::super::values::Row;
+use super::super::values::{Row, Values};
 use super::{Event, Exam, moments};
 use crate::detect::baseline::as_float;
 
@@ -43,6 +43,14 @@ pub fn exam(track: &Track, alerts: &[Alert]) -> Option<Exam> {
         span: (f64::NEG_INFINITY, f64::INFINITY),
         weeks,
     })
+}
+
+/// When the row came that closes a slot, in seconds since 1970; `None` of what is there to learn from.
+#[must_use]
+pub fn moment(values: &Values, slot: i64) -> Option<i64> {
+    let rows = values.rows();
+    let (cut, row) = (rows.get(rows.len() / WARM_UP)?, values.row(slot)?);
+    (row.at_ms >= cut.at_ms).then(|| row.at_ms.div_euclid(1_000))
 }
 
 /// Runs of labels from row `cut` on.

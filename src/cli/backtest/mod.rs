@@ -1,5 +1,6 @@
 //! `tokenwatch backtest`: recorded series through the detector of the service.
 
+mod fit;
 mod marks;
 
 use std::collections::BTreeSet;
@@ -13,7 +14,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Exit, print};
 use crate::backtest::score::episodes;
-use crate::backtest::{Alert, COLUMNS, Layout, Run, Track};
+use crate::backtest::{Alert, COLUMNS, Layout, Run, Track, openings};
 use crate::detect::baseline::as_float;
 use crate::detect::score::ScoreSettings;
 use crate::money::Grouped;
@@ -28,11 +29,14 @@ const MIN_SCORE: f64 = 0.5;
 /// with `TRACK_meta.csv` (prices) and `TRACK_info.json` (length of slots), or rows of
 /// `series,timestamp,value`. Every slot is judged by what came before it; a score of 1 fires.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(after_help = "Examples:\n  \
     tokenwatch backtest --data bench/dev --track fleet --out alerts.csv\n  \
     tokenwatch backtest --data tests/data/detection --track servegen --alerts-per-week 0.25 --score\n  \
     tokenwatch backtest --file cpu.csv --format json | jq .reason")]
 pub(super) struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
     #[command(flatten)]
     input: Input,
     #[command(flatten)]
@@ -49,6 +53,11 @@ pub(super) struct Args {
     /// Print how good the alerts are by the labels beside the data; alerts go to `--out` alone then.
     #[arg(long, conflicts_with = "file")]
     score: bool,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Fit(fit::Args),
 }
 
 /// Which series.
@@ -72,6 +81,12 @@ pub(super) struct Tuning {
     /// False alerts accepted per deployment and week.
     #[arg(long, default_value_t = ScoreSettings::default().alerts_per_week, value_parser = positive)]
     alerts_per_week: f64,
+    #[command(flatten)]
+    threads: Threads,
+}
+
+#[derive(Debug, Clone, Copy, clap::Args)]
+struct Threads {
     /// Threads; as many as there are processors by default. Results do not depend on it.
     #[arg(long)]
     threads: Option<NonZeroUsize>,
@@ -87,6 +102,13 @@ enum Form {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
+    match &args.command {
+        None => judge(args),
+        Some(Command::Fit(args)) => fit::run(args),
+    }
+}
+
+fn judge(args: &Args) -> anyhow::Result<Exit> {
     let track = args.input.open()?;
     let min_score = args.min_score.unwrap_or(match track.layout {
         Layout::Attacks(_) => MIN_SCORE,
@@ -103,6 +125,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     let bar = progress(track.slots());
     let mut told = |judged| bar.set_position(u64::try_from(judged).unwrap_or(0));
     let alerts = args.tuning.run(&track).keep(|judged| Alert::of(judged, min_score), &mut told);
+    let alerts = match track.layout {
+        Layout::Attacks(_) => alerts,
+        Layout::Values => openings(alerts),
+    };
     bar.finish_and_clear();
     if let Some((path, file)) = &mut out {
         write(&alerts, args.format, file)
@@ -141,9 +167,16 @@ impl Input {
 impl Tuning {
     /// A run over all of the track.
     pub(super) fn run(self, track: &Track) -> Run<'_> {
+        let settings =
+            ScoreSettings { alerts_per_week: self.alerts_per_week, ..ScoreSettings::default() };
+        Run { track, settings, threads: self.threads.count(), until: None }
+    }
+}
+
+impl Threads {
+    fn count(self) -> usize {
         let threads = self.threads.or_else(|| std::thread::available_parallelism().ok());
-        let settings = ScoreSettings { alerts_per_week: self.alerts_per_week };
-        Run { track, settings, threads: threads.map_or(1, NonZeroUsize::get), until: None }
+        threads.map_or(1, NonZeroUsize::get)
     }
 }
 

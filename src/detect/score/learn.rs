@@ -85,6 +85,7 @@ impl Memory {
                 self.concentration.add(seen.calls, callers);
             }
         }
+        self.knows_tokens |= seen.tokens() > 0.0;
         self.knows_fresh |= seen.fresh.is_some();
         self.fresh.push(frame.fresh);
         self.growth.add(seen.calls);
@@ -125,6 +126,7 @@ impl Memory {
                 Component::FanOut => &mut self.calibrations.mix,
                 Component::Size => &mut self.calibrations.size,
                 Component::Drop => &mut self.calibrations.drop,
+                Component::Season => self.calibrations.season.get_or_insert_default(),
                 Component::Concentration
                 | Component::MostTokens
                 | Component::MostCalls
@@ -163,7 +165,7 @@ impl Memory {
         for signal in [&mut self.tokens, &mut self.calls, &mut self.callers] {
             signal.begin_day(self.grid);
         }
-        self.calibrations.all().into_iter().for_each(super::Calibration::refit);
+        self.calibrations.all().for_each(super::Calibration::refit);
         self.concentration.age();
         for most in [&mut self.most_tokens, &mut self.most_calls, &mut self.most_fresh] {
             most.end_day();

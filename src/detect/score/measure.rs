@@ -7,20 +7,23 @@ use super::statistics::{log_ratio, seen_at};
 use super::verdict::Part;
 
 /// Kinds of deployments whose tails differ.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Regime {
     /// Calls in most slots.
     Busy,
     /// Calls in fewer than six of ten slots.
     Idle,
     /// Known for less than two weeks: its own spreads are not to be trusted yet.
+    #[default]
     Young,
+    /// Of which calls are known and tokens never were.
+    Bare,
 }
 
 impl Regime {
     /// Every regime, by its name in `models/detection.csv`.
-    pub const ALL: [(Self, &str); 3] =
-        [(Self::Busy, "busy"), (Self::Idle, "idle"), (Self::Young, "young")];
+    pub const ALL: [(Self, &str); 4] =
+        [(Self::Busy, "busy"), (Self::Idle, "idle"), (Self::Young, "young"), (Self::Bare, "bare")];
 }
 
 /// One way of looking, in the order of [`COMPONENTS`].
@@ -52,6 +55,8 @@ pub enum Component {
     Wake,
     /// Tokens in an hour from callers first seen within a day.
     Fresh,
+    /// Calls of a slot against the rhythm, where calls are all that is known.
+    Season,
 }
 
 impl Component {
@@ -64,7 +69,8 @@ impl Component {
             | Self::MostTokens
             | Self::MostCalls
             | Self::Wake
-            | Self::Fresh => true,
+            | Self::Fresh
+            | Self::Season => true,
             Self::CallersHour
             | Self::FanOut
             | Self::Concentration
@@ -93,7 +99,7 @@ impl Kind {
     /// True where the largest scores of earlier days say nothing: what creeps would become its own yardstick.
     #[must_use]
     pub const fn is_absolute(&self) -> bool {
-        matches!(self.id, Component::Growth | Component::Wake)
+        matches!(self.id, Component::Growth | Component::Wake | Component::Season)
     }
 
     /// True where chance plays no part, so that there is no tail.
@@ -108,7 +114,7 @@ const fn kind(id: Component, name: &'static str, part: Part, seconds: i64) -> Ki
 }
 
 /// Every component; `models/README.md` has the table of what is lost without it.
-pub static COMPONENTS: [Kind; 13] = [
+pub static COMPONENTS: [Kind; 14] = [
     kind(Component::CallsQuarter, "calls-15m", Part::Calls, 900),
     kind(Component::CallsHour, "calls-1h", Part::Calls, 3600),
     kind(Component::CallersHour, "callers-1h", Part::Callers, 3600),
@@ -122,6 +128,7 @@ pub static COMPONENTS: [Kind; 13] = [
     kind(Component::Silence, "silence", Part::Silence, 300),
     kind(Component::Wake, "wake-1h", Part::Wake, 3600),
     kind(Component::Fresh, "fresh-1h", Part::Fresh, 3600),
+    kind(Component::Season, "season-5m", Part::Calls, 300),
 ];
 
 /// By what a window is measured.
@@ -131,6 +138,8 @@ pub(super) enum Yardstick {
     Above(Spread),
     /// Own lower spreads below the middle.
     Below(Spread),
+    /// Own ordinary spread above the middle, whatever the tail.
+    Bulk(Spread),
     /// Half as much again as the most there was.
     Most,
     /// Multiples of a log ratio.
@@ -173,6 +182,7 @@ impl Measured {
         let raw = match self.by {
             Yardstick::Above(spread) => spread.above(self.ratio(), self.least),
             Yardstick::Below(spread) => spread.below(self.ratio(), self.least),
+            Yardstick::Bulk(spread) => spread.sigmas(self.ratio(), self.least),
             Yardstick::Most => (1.0 + self.ratio() / Extreme::ratio(2.0)).max(0.0),
             Yardstick::Log(unit) => self.ratio() / unit,
             Yardstick::Times => self.seen / self.expected,
@@ -188,6 +198,7 @@ impl Measured {
         match self.by {
             Yardstick::Above(spread) => at(spread.ratio_above(raw, self.least)),
             Yardstick::Below(spread) => at(spread.ratio_below(raw, self.least)),
+            Yardstick::Bulk(spread) => at(spread.ratio_sigmas(raw, self.least)),
             Yardstick::Most => at(Extreme::ratio(raw)),
             Yardstick::Log(unit) => at(raw * unit),
             Yardstick::Times => raw * self.expected,
@@ -237,6 +248,7 @@ mod tests {
         for by in [
             Yardstick::Above(spread()),
             Yardstick::Below(spread()),
+            Yardstick::Bulk(spread()),
             Yardstick::Most,
             Yardstick::Log(0.2),
             Yardstick::Times,

@@ -32,11 +32,14 @@ mod tails;
 mod tests;
 pub mod verdict;
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 pub use learn::Heed;
 pub use observed::{Around, Fresh, Grid, Observed};
 pub use rhythm::{Fleet, Rhythm};
+pub use tails::{Points, Tails};
 pub use verdict::{Part, Scored, Verdict};
 
 use calibration::Calibration;
@@ -49,16 +52,18 @@ use ring::Ring;
 use signal::Signal;
 use silence::Silence;
 
-/// What the operator may set.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// What the operator may set, and what rarity is read from.
+#[derive(Debug, Clone, PartialEq)]
 pub struct ScoreSettings {
     /// False alerts accepted per deployment and week; 0.1 is one in ten weeks.
     pub alerts_per_week: f64,
+    /// How rare scores are: those that are compiled in, but for fitting them anew.
+    pub tails: Arc<Tails>,
 }
 
 impl Default for ScoreSettings {
     fn default() -> Self {
-        Self { alerts_per_week: 0.1 }
+        Self { alerts_per_week: 0.1, tails: Tails::of_program() }
     }
 }
 
@@ -83,8 +88,9 @@ pub struct Memory {
     tokens: Signal,
     calls: Signal,
     callers: Signal,
-    /// Whether callers were ever known.
+    /// Whether callers, and tokens, were ever known.
     knows_callers: bool,
+    knows_tokens: bool,
     /// Callers expected for the calls of each slot.
     callers_for_calls: Ring,
     concentration: Concentration,
@@ -122,12 +128,14 @@ struct Calibrations {
     mix: Calibration,
     size: Calibration,
     drop: Calibration,
+    /// Where calls are all that is known.
+    season: Option<Calibration>,
 }
 
 impl Calibrations {
-    const fn all(&mut self) -> [&mut Calibration; 6] {
-        let Self { calls_quarter, calls_hour, callers_hour, mix, size, drop } = self;
-        [calls_quarter, calls_hour, callers_hour, mix, size, drop]
+    fn all(&mut self) -> impl Iterator<Item = &mut Calibration> {
+        let Self { calls_quarter, calls_hour, callers_hour, mix, size, drop, season } = self;
+        [calls_quarter, calls_hour, callers_hour, mix, size, drop].into_iter().chain(season)
     }
 }
 
@@ -145,6 +153,7 @@ impl Memory {
             calls,
             callers,
             knows_callers: false,
+            knows_tokens: false,
             callers_for_calls: Ring::new(grid.slots(3600) + 1),
             concentration: Concentration::default(),
             calibrations: Calibrations::default(),
@@ -219,7 +228,7 @@ impl Memory {
         let sights = self.sights(&frame, &Around { falling: 0.0, complete: false });
         let early = sights.into_iter().filter(|sight| sight.measured.id.fires_early());
         let parts = self.scored(&early.collect::<Vec<_>>(), settings);
-        Verdict { parts, ..Verdict::default() }
+        Verdict { parts, regime: self.regime(), ..Verdict::default() }
     }
 
     /// The slot that closes next; `None` before the first.
@@ -242,6 +251,7 @@ impl Memory {
     }
 
     fn step(&mut self, seen: &Observed, around: &Around, settings: &ScoreSettings) -> Verdict {
+        let regime = self.regime();
         let frame = self.frame(&[*seen]);
         let sights = self.sights(&frame, around);
         let parts = self.scored(&sights, settings);
@@ -257,7 +267,7 @@ impl Memory {
         }
         self.end_slot();
         let peers = if fallen.is_some() { self.rhythm } else { Rhythm::Unknown };
-        Verdict { parts, fallen: fallen == Some(true), peers }
+        Verdict { parts, regime, fallen: fallen == Some(true), peers }
     }
 }
 
@@ -281,4 +291,4 @@ impl Memory {
 }
 
 /// First byte of a saved memory; another number where its shape has changed.
-const FORM: u8 = 1;
+const FORM: u8 = 2;

@@ -6,7 +6,6 @@ use super::growth;
 use super::measure::{COMPONENTS, Component, Kind, Measured, Regime, Yardstick, load, open_sums};
 use super::signal::{Open, Signal};
 use super::statistics::log_ratio;
-use super::tails::Tails;
 use super::{Around, GATE, GATED, Memory, Observed, ScoreSettings, Scored};
 use crate::detect::baseline::as_float;
 
@@ -16,6 +15,7 @@ const USUAL_SHARE: f64 = 0.25;
 const LEAST_RISE: f64 = 0.4;
 const LEAST_FALL: f64 = 0.3;
 const LEAST_MIX: f64 = 0.1;
+const LEAST_BARE: f64 = 0.4;
 /// Share of its own deviation that the last hours hand on to the next.
 const LOCAL_SHARE: f64 = 0.8;
 /// Seconds of the last hours that a local window is compared with.
@@ -115,6 +115,7 @@ impl Memory {
                 Component::Drop => self.fall(kind, frame, around),
                 Component::Silence => self.silent(kind, frame, around),
                 Component::Fresh => self.fresh(kind, frame),
+                Component::Season => self.bare(kind, frame).filter(|_| !self.knows_tokens),
                 Component::Wake => None,
             };
             sights.extend(sight);
@@ -124,7 +125,7 @@ impl Memory {
 
     /// Scores of the windows, the highest first.
     pub(super) fn scored(&self, sights: &[Sight], settings: &ScoreSettings) -> Vec<Scored> {
-        let tails = Tails::of_program();
+        let tails = &settings.tails;
         let regime = self.regime();
         let level =
             tails.level(regime, settings.alerts_per_week.max(1e-9).log10()) + self.control.share();
@@ -144,6 +145,7 @@ impl Memory {
             let score = (1.0 + 0.5 * (level - rate)).max(0.0);
             let is_lower = measured.is_lower();
             Some(Scored {
+                component: kind.id,
                 part: kind.part,
                 slots: measured.slots,
                 score: if score.is_finite() { score } else { 0.0 },
@@ -163,7 +165,9 @@ impl Memory {
     /// What kind of deployment it is.
     pub(super) fn regime(&self) -> Regime {
         let days = self.active.next() - self.active.oldest();
-        if self.active.next() < GROWN_DAYS {
+        if !self.knows_tokens {
+            Regime::Bare
+        } else if self.active.next() < GROWN_DAYS {
             Regime::Young
         } else if self.active.newest(days) < IDLE_BELOW * as_float(days) {
             Regime::Idle
@@ -192,6 +196,26 @@ impl Memory {
         let window = Window::of(signal, slots, (&open, expected));
         let load = load(high, signal.usual(), slots);
         window.above(kind, (calibration, load), (LEAST_RISE, self.grid.per_day()))
+    }
+
+    /// Calls of a slot against the rhythm, by how far they usually stray from it, however often they stray
+    /// further: without tokens and callers the single slot is all there is to see a theft by. A raised level
+    /// excuses nothing.
+    fn bare(&self, kind: &Kind, frame: &Frame) -> Option<Sight> {
+        let (signal, slots) = (&self.calls, self.grid.slots(kind.seconds));
+        let open = open_sums(&frame.calls, slots);
+        let (_, expected) = signal.expected_trailing(slots, &open);
+        let window = Window {
+            slots,
+            seen: signal.trailing(slots, &open),
+            expected,
+            floor: signal.floor(slots, 1.0),
+        };
+        let load = load(expected, signal.usual(), slots);
+        let calibration = self.calibrations.season.as_ref();
+        let spread = calibration.and_then(|season| season.spread(load, self.grid.per_day()));
+        let Some(spread) = spread else { return Some(window.learning(kind, load)) };
+        Some(Sight { learns: Some(load), ..window.by(kind, Yardstick::Bulk(spread), LEAST_BARE) })
     }
 
     /// Callers against the rhythm.

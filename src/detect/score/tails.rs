@@ -3,15 +3,18 @@
 //! A score that is measured by a deployment's own spread still has a tail of its own kind: sums of an hour fall
 //! off faster than slots, deployments that are mostly idle slower than busy ones. The tails are those of
 //! thousands of simulated deployment-weeks without attacks, as straight lines between a few points in the
-//! logarithm of the rate, continued beyond the last as they fell before. `models/README.md` says how they are
-//! made.
+//! logarithm of the rate, continued beyond the last as they fell before. `tokenwatch backtest fit` makes them, as
+//! `models/README.md` says.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use super::measure::{COMPONENTS, Component, Regime};
+use crate::problem::{Findings, Problems};
 
 /// Points of a tail: one alert per deployment in 1, 3.2, 10, 32 and 100 weeks.
-pub(super) const POINTS: usize = 5;
+const POINTS: usize = 5;
+/// Scores, or of the level logarithms of rates, at the points of a tail.
+pub type Points = [f64; POINTS];
 /// Decades between two points.
 const STEP: f64 = 0.5;
 /// Kinds of deployments.
@@ -19,53 +22,109 @@ const REGIMES: usize = Regime::ALL.len();
 /// No alert at all: a score below the first point.
 const NEVER: f64 = 9.0;
 
-/// The table that is compiled in.
+/// The table that is compiled in, and what it is called.
 const TABLE: &str = include_str!("../../../models/detection.csv");
+const FILE: &str = "models/detection.csv";
+/// What a table begins with.
+const HEADING: &str = "# Scores that a deployment reaches once in 1, 3.2, 10, 32 and 100 weeks; see README.md.\n\
+    # name,regime,1,3.2,10,32,100\n";
+/// The name of the rows about all parts together.
+const FUSED: &str = "fused";
 
-static TAILS: LazyLock<Tails> = LazyLock::new(|| Tails::read(TABLE));
+static TAILS: LazyLock<Arc<Tails>> =
+    LazyLock::new(|| Arc::new(Tails::parse(FILE, TABLE).unwrap_or_default()));
 
 /// Scores by how often they are reached.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Tails {
-    /// By component and regime.
-    parts: Vec<[[f64; POINTS]; REGIMES]>,
+pub struct Tails {
+    /// By component and regime; a part without a tail never fires.
+    parts: Vec<[Option<Points>; REGIMES]>,
     /// Of all parts together: the logarithm of the rate of the rarest part, by how often it is reached, by
-    /// regime.
-    fused: [[f64; POINTS]; REGIMES],
+    /// regime. Where it is not known, as if there were one part alone.
+    fused: [Option<Points>; REGIMES],
+}
+
+impl Default for Tails {
+    /// None at all.
+    fn default() -> Self {
+        Self { parts: vec![[None; REGIMES]; COMPONENTS.len()], fused: [None; REGIMES] }
+    }
 }
 
 impl Tails {
+    /// Logarithm to base ten of how often a deployment reaches each point, per week.
+    pub const RATES: Points = [0.0, -STEP, -2.0 * STEP, -3.0 * STEP, -4.0 * STEP];
+
     /// Those that are compiled in.
-    pub(super) fn of_program() -> &'static Self {
-        &TAILS
+    #[must_use]
+    pub fn of_program() -> Arc<Self> {
+        Arc::clone(&TAILS)
     }
 
-    /// Reads lines of name, regime and points; what is not understood has no tail and never fires.
-    fn read(table: &str) -> Self {
-        let mut tails = Self {
-            parts: vec![[[f64::MAX; POINTS]; REGIMES]; COMPONENTS.len()],
-            fused: [[-NEVER; POINTS]; REGIMES],
-        };
-        for line in table.lines().filter(|line| !line.starts_with('#')) {
-            let mut fields = line.split(',');
-            let (Some(name), Some(regime)) = (fields.next(), fields.next()) else { continue };
-            let mut points = [f64::MAX; POINTS];
-            for (point, field) in points.iter_mut().zip(fields) {
-                *point = field.trim().parse().unwrap_or(f64::MAX);
+    /// Reads lines of name, regime and points.
+    ///
+    /// # Errors
+    ///
+    /// Every line that is none.
+    pub fn parse(file: &str, text: &str) -> Result<Self, Problems> {
+        const MEND: &str =
+            "write a part, busy, idle, young or bare, and five numbers that rise (of fused: fall)";
+        let mut findings = Findings::new(file, text);
+        let mut tails = Self::default();
+        let mut start = 0;
+        for line in text.split_inclusive('\n') {
+            let row = line.trim_end();
+            if !row.is_empty() && !row.starts_with('#') && tails.read(row).is_none() {
+                findings.report(start..start + row.len(), "this is no row of the tails", MEND);
             }
-            let Some(regime) = Regime::ALL.iter().position(|(_, known)| *known == regime) else {
-                continue;
-            };
-            let place = COMPONENTS.iter().position(|component| component.name == name);
-            let row = match place {
-                Some(place) => tails.parts.get_mut(place),
-                None => Some(&mut tails.fused).filter(|_| name == "fused"),
-            };
-            if let Some(tail) = row.and_then(|row| row.get_mut(regime)) {
-                *tail = points;
-            }
+            start += line.len();
         }
-        tails
+        if findings.is_empty() { Ok(tails) } else { Err(findings.finish()) }
+    }
+
+    /// Takes one row; `None` if it is not understood.
+    fn read(&mut self, row: &str) -> Option<()> {
+        let mut fields = row.split(',');
+        let (name, regime) = (fields.next()?, fields.next()?);
+        let regime = Regime::ALL.iter().find(|(_, known)| *known == regime)?.0;
+        let number =
+            |field: &str| field.trim().parse().ok().filter(|number: &f64| number.is_finite());
+        let points: Points = fields.map(number).collect::<Option<Vec<f64>>>()?.try_into().ok()?;
+        if name == FUSED {
+            self.set_level(regime, points);
+            return points.iter().rev().is_sorted().then_some(());
+        }
+        let kind = COMPONENTS.iter().find(|kind| kind.name == name)?;
+        self.set(kind.id, regime, Some(points));
+        points.is_sorted().then_some(())
+    }
+
+    /// The table, as [`Tails::parse`] reads it: three digits after the point.
+    #[must_use]
+    pub fn to_table(&self) -> String {
+        let parts = COMPONENTS.iter().map(|kind| kind.name).zip(&self.parts);
+        let rows = parts.chain([(FUSED, &self.fused)]).flat_map(|(name, regimes)| {
+            Regime::ALL.iter().zip(regimes).filter_map(move |((_, regime), points)| {
+                let points = points.as_ref()?.map(|point| format!("{point:.3}")).join(",");
+                Some(format!("{name},{regime},{points}\n"))
+            })
+        });
+        [HEADING.to_owned()].into_iter().chain(rows).collect()
+    }
+
+    /// Replaces the tail of a part; `None` is a part that never fires.
+    pub fn set(&mut self, component: Component, regime: Regime, points: Option<Points>) {
+        let regimes = self.parts.get_mut(component as usize);
+        if let Some(tail) = regimes.and_then(|regimes| regimes.get_mut(regime as usize)) {
+            *tail = points;
+        }
+    }
+
+    /// Replaces what [`Tails::level`] is read from.
+    pub fn set_level(&mut self, regime: Regime, points: Points) {
+        if let Some(level) = self.fused.get_mut(regime as usize) {
+            *level = Some(points);
+        }
     }
 
     /// Logarithm to base ten of how often a deployment reaches `score` in this part, per week.
@@ -79,20 +138,20 @@ impl Tails {
     }
 
     /// The rate of the rarest part at which all parts together fire as often as 10^`rate` per week.
-    pub(super) fn level(&self, regime: Regime, rate: f64) -> f64 {
+    #[must_use]
+    pub fn level(&self, regime: Regime, rate: f64) -> f64 {
         // Rates of parts fall as scores rise.
-        let points = self.fused.get(regime as usize).copied().unwrap_or([-NEVER; POINTS]);
+        let points = self.fused.get(regime as usize).copied().flatten().unwrap_or(Self::RATES);
         -score_at(&points.map(|point| -point), rate)
     }
 
-    fn points(&self, component: Component, regime: Regime) -> Option<&[f64; POINTS]> {
-        let regimes = self.parts.get(component as usize)?;
-        regimes.get(regime as usize).filter(|points| points.iter().all(|p| *p < f64::MAX))
+    fn points(&self, component: Component, regime: Regime) -> Option<&Points> {
+        self.parts.get(component as usize)?.get(regime as usize)?.as_ref()
     }
 }
 
 /// Where `score` lies between points that stand half a decade apart, from once a week on.
-fn rate_at(points: &[f64; POINTS], score: f64) -> f64 {
+fn rate_at(points: &Points, score: f64) -> f64 {
     let [first, ..] = *points;
     if score < first {
         return NEVER;
@@ -111,7 +170,7 @@ fn rate_at(points: &[f64; POINTS], score: f64) -> f64 {
 }
 
 /// The inverse of [`rate_at`], as far as it has one.
-fn score_at(points: &[f64; POINTS], rate: f64) -> f64 {
+fn score_at(points: &Points, rate: f64) -> f64 {
     let [first, ..] = *points;
     let mut at = 0.0;
     let mut last = first;
@@ -127,7 +186,7 @@ fn score_at(points: &[f64; POINTS], rate: f64) -> f64 {
 }
 
 /// Scores per half decade beyond the last point: as over the last decade.
-fn slope(points: &[f64; POINTS]) -> f64 {
+fn slope(points: &Points) -> f64 {
     let [.., before, _, last] = *points;
     ((last - before) / 2.0).max(0.02)
 }
@@ -149,7 +208,7 @@ mod tests {
 
     #[test]
     fn every_part_has_its_tails() {
-        let tails = Tails::of_program();
+        let tails = Tails::parse(FILE, TABLE).unwrap();
         for component in COMPONENTS {
             let known = tails.points(component.id, Regime::Busy).is_some();
             assert!(known || component.is_certain(), "{}", component.name);
@@ -157,5 +216,35 @@ mod tests {
         for (regime, name) in Regime::ALL {
             assert!(tails.level(regime, -1.0) < tails.level(regime, 0.0), "{name}");
         }
+    }
+
+    #[test]
+    fn a_table_is_read_as_it_was_written() {
+        let tails = Tails::parse(FILE, TABLE).unwrap();
+        let table = tails.to_table();
+        assert_eq!(Tails::parse("written", &table).unwrap(), tails);
+        let rows =
+            |text: &str| text.lines().map(str::to_owned).collect::<std::collections::BTreeSet<_>>();
+        assert_eq!(rows(&table), rows(TABLE));
+    }
+
+    #[test]
+    fn every_line_that_is_no_row_is_told() {
+        let check = |row: &str| {
+            let text = format!("{HEADING}fused,busy,0,-1,-2,-3,-4\n{row}\n");
+            let problems = Tails::parse("x.csv", &text).unwrap_err();
+            let told: Vec<(usize, &str)> =
+                problems.0.iter().map(|problem| (problem.line, &*problem.source)).collect();
+            assert_eq!(told, [(4, row)]);
+        };
+        check("tokens-1y,busy,1,2,3,4,5");
+        check("calls-1h,lazy,1,2,3,4,5");
+        check("calls-1h,busy,1,2,3,4");
+        check("calls-1h,busy,1,2,3,4,5,6");
+        check("calls-1h,busy,1,2,three,4,5");
+        check("calls-1h,busy,1,2,3,4,inf");
+        check("calls-1h,busy,1,3,2,4,5");
+        check("fused,young,0,-1,-2,-3,4");
+        check("[detect]");
     }
 }

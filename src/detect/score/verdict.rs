@@ -1,5 +1,6 @@
 //! What a judgement says.
 
+use super::measure::{Component, Regime};
 use super::rhythm::Rhythm;
 
 /// What people are told of.
@@ -62,6 +63,8 @@ impl Part {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scored {
     /// Which.
+    pub component: Component,
+    /// What people are told of it.
     pub part: Part,
     /// Length of its window in slots.
     pub slots: i64,
@@ -86,6 +89,8 @@ pub struct Scored {
 pub struct Verdict {
     /// Every part that could be judged, the highest score first.
     pub parts: Vec<Scored>,
+    /// What kind of deployment it was before the slot.
+    pub regime: Regime,
     /// Whether traffic has fallen clearly: what the fleet counts.
     pub fallen: bool,
     /// Among which peers it counts; unknown where too little was expected to say.

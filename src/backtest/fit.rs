@@ -1,0 +1,388 @@
+//! Counts the pooled tails of the detector over labelled series: what `models/detection.csv` is made of.
+//!
+//! Every slot is judged as in a backtest. Of each part the largest scores of six hours are ranked, outside attacks
+//! and what follows them, and the level of all parts together is the one whose false alerts come at the set
+//! rate. Scores hang a little on the tails, because a slot that fires is not learnt: so this goes in rounds.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::run::{Judged, Run};
+use super::score::attacks::WEEK_S;
+use super::score::{Exam, Moment, Moments, msft};
+use super::table::at_start;
+use super::track::{Layout, Rows, Track};
+use crate::detect::baseline::as_float;
+use crate::detect::score::measure::{COMPONENTS, Component, Kind, Regime};
+use crate::detect::score::{Points, ScoreSettings, Tails};
+use crate::problem::Problems;
+
+/// Fewest weeks of a kind of deployment: the score of once in 32 weeks is counted then, and that of once in
+/// 100 is the largest.
+const LEAST_WEEKS: f64 = 32.0;
+/// Two points of a tail are at least so far apart, for a score to have one rate.
+const APART: f64 = 0.01;
+/// Points that may be missing, because most weeks reach no score at all: those of once in 1 and 3.2 weeks.
+const MAY_MISS: usize = 2;
+/// Logarithms of rates between which the level is looked for, and how often the span is halved.
+const LEVELS: (f64, f64) = (-8.0, 0.5);
+const HALVINGS: u32 = 26;
+/// Seconds of which the largest score counts: those of an episode.
+const BLOCK_S: i64 = 6 * 3_600;
+const POINTS: usize = Tails::RATES.len();
+const REGIMES: usize = Regime::ALL.len();
+const PARTS: usize = COMPONENTS.len();
+
+/// One track of traffic with its labels.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Draw {
+    /// The series.
+    pub track: Track,
+    /// First and last second that are scored.
+    span: (i64, i64),
+    /// What was injected; without scores.
+    exam: Exam,
+}
+
+impl Draw {
+    /// Reads the track `name` of a folder and its labels.
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong with its files, and a track without a scored span.
+    pub fn open(folder: &Path, name: &str) -> Result<Self, Problems> {
+        let track = Track::open(folder, name)?;
+        if let Layout::Attacks(info) = track.layout {
+            let exam = Exam::of(folder, name, info, Moments::new())?;
+            return Ok(Self { track, span: (info.score_from, info.score_to), exam });
+        }
+        let Some(exam) = msft::exam(&track, &[]) else {
+            let path = folder.join(format!("{name}.csv.gz"));
+            let mend = "add a column label (0 or 1) to the values, or name a track of traffic";
+            return Err(at_start(&path, "no scored span".to_owned(), mend));
+        };
+        Ok(Self { track, span: (0, i64::MAX), exam })
+    }
+
+    /// When a slot is told of, in seconds of the labels; `None` where it is not scored.
+    fn moment(&self, judged: &Judged<'_>) -> Option<i64> {
+        match &judged.series.rows {
+            Rows::Traffic(_) => {
+                let length = judged.series.grid.slot_seconds;
+                let (start, end) = (judged.slot * length, (judged.slot + 1) * length);
+                let (from, to) = self.span;
+                (from <= start && end <= to).then_some(end)
+            }
+            Rows::Values(values) => msft::moment(values, judged.slot),
+        }
+    }
+}
+
+/// Fits tails to draws of one track.
+#[derive(Debug, Clone, Copy)]
+pub struct Fit<'a> {
+    /// At least one.
+    pub draws: &'a [Draw],
+    /// How often the tails of the parts are counted, at least once; then the level is.
+    pub rounds: u32,
+    /// Threads, at least one; the results do not depend on them.
+    pub threads: usize,
+}
+
+/// What was counted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fitted {
+    /// The tails before, with those rows replaced that the draws fill.
+    pub tails: Tails,
+    /// The kinds of deployments that were fitted, with their weeks.
+    pub weeks: Vec<(Regime, f64)>,
+}
+
+/// Why nothing was fitted.
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+pub enum FitError {
+    /// The last points of a tail would be made up.
+    #[error(
+        "{weeks:.1} scored weeks of {regime} deployments are too few for a score reached once in 100 weeks: \
+         {LEAST_WEEKS} are needed"
+    )]
+    TooFewWeeks {
+        /// Of what kind of deployment.
+        regime: &'static str,
+        /// How many there are.
+        weeks: f64,
+    },
+}
+
+/// Scored seconds and largest scores, by kind of deployment.
+struct Counted {
+    seconds: [i64; REGIMES],
+    largest: Vec<[Vec<f64>; REGIMES]>,
+}
+
+/// One scored slot.
+struct Slot {
+    /// Its series, and which six hours of it.
+    block: (usize, i64),
+    /// Its length.
+    seconds: i64,
+    regime: Regime,
+    /// Scores by component; `None` in and after attacks.
+    raws: Option<[f64; PARTS]>,
+}
+
+impl Fit<'_> {
+    /// Replaces the rows of `tails` that these draws fill:
+    ///
+    /// - where it is known what new callers did, the part `fresh` alone;
+    /// - where most deployments are young, or bare, the rows of young, or of bare ones;
+    /// - else the rows of busy and of idle ones.
+    ///
+    /// `progress` hears how many slots have been judged, of [`Fit::slots`].
+    ///
+    /// # Errors
+    ///
+    /// Too few weeks of a kind of deployment whose rows are to be filled.
+    pub fn run(&self, mut tails: Tails, progress: &mut dyn FnMut(i64)) -> Result<Fitted, FitError> {
+        let mut weeks = Vec::new();
+        for round in 0..self.rounds.max(1) {
+            let counted = self.count(&tails, &mut |judged| progress(self.before(round) + judged));
+            weeks = counted.regimes()?;
+            for (regime, weeks) in &weeks {
+                self.set_parts(*regime, *weeks, &counted, &mut tails);
+            }
+        }
+        if !self.knows_fresh() {
+            let judged = self.before(self.rounds.max(1));
+            let level = self.level(&tails, &mut |more| progress(judged + more));
+            weeks.iter().for_each(|(regime, _)| tails.set_level(*regime, level));
+        }
+        Ok(Fitted { tails, weeks })
+    }
+
+    /// Slots that [`Fit::run`] judges.
+    #[must_use]
+    pub fn slots(&self) -> i64 {
+        self.before(self.rounds.max(1) + u32::from(!self.knows_fresh()))
+    }
+
+    /// Slots that so many rounds judge.
+    fn before(&self, rounds: u32) -> i64 {
+        i64::from(rounds) * self.draws.iter().map(|draw| draw.track.slots()).sum::<i64>()
+    }
+
+    fn knows_fresh(&self) -> bool {
+        self.draws.iter().any(|draw| draw.track.knows_fresh())
+    }
+
+    /// Replaces the tails of the parts for one kind of deployment.
+    fn set_parts(&self, regime: Regime, weeks: f64, counted: &Counted, tails: &mut Tails) {
+        for (kind, largest) in COMPONENTS.iter().zip(&counted.largest) {
+            if (kind.id == Component::Fresh) != self.knows_fresh() {
+                continue;
+            }
+            let largest = largest.get(regime as usize).filter(|_| has_tail(kind, regime));
+            tails.set(kind.id, regime, largest.and_then(|largest| points(largest, weeks)));
+        }
+    }
+
+    /// Judges the draws by `tails`, one after the other; `keep` is told the end of each scored slot in seconds.
+    fn judge<T: Send>(
+        &self,
+        tails: &Tails,
+        keep: impl Fn(&Draw, &Judged<'_>, i64) -> Option<T> + Sync,
+        progress: &mut dyn FnMut(i64),
+    ) -> impl Iterator<Item = (&Draw, Vec<T>)> {
+        let settings = ScoreSettings { tails: Arc::new(tails.clone()), ..ScoreSettings::default() };
+        let mut before = 0;
+        self.draws.iter().map(move |draw| {
+            let (track, settings) = (&draw.track, settings.clone());
+            let run = Run { track, settings, threads: self.threads, until: None };
+            let scored = |judged: &Judged<'_>| keep(draw, judged, draw.moment(judged)?);
+            let kept = run.keep(scored, &mut |slots| progress(before + slots));
+            before += track.slots();
+            (draw, kept)
+        })
+    }
+
+    /// Weeks, and the largest score of every six hours.
+    fn count(&self, tails: &Tails, progress: &mut dyn FnMut(i64)) -> Counted {
+        let keep = |draw: &Draw, judged: &Judged<'_>, end: i64| {
+            let is_clear = draw.exam.is_clear(&judged.series.name, as_float(end));
+            let seconds = judged.series.grid.slot_seconds;
+            Some(Slot {
+                block: (judged.place, (end - seconds - draw.span.0).div_euclid(BLOCK_S)),
+                seconds,
+                regime: judged.verdict.regime,
+                raws: is_clear.then(|| raws(judged)),
+            })
+        };
+        let mut counted = Counted::default();
+        self.judge(tails, keep, progress).for_each(|(_, slots)| counted.add(&slots));
+        counted
+    }
+
+    /// The rates of the rarest part at which all draws together alert as often as [`Tails::RATES`] say.
+    fn level(&self, tails: &Tails, progress: &mut dyn FnMut(i64)) -> Points {
+        let accepted = ScoreSettings::default().alerts_per_week.log10();
+        let keep = |_: &Draw, judged: &Judged<'_>, end: i64| {
+            let (verdict, series) = (judged.verdict, &judged.series.name);
+            // Half a score is a decade, and 1 is the level less what this deployment has spent: so what is
+            // fitted is the level at which the set rate is kept with that thrift.
+            let rate = tails.level(verdict.regime, accepted) - 2.0 * (verdict.score() - 1.0);
+            (verdict.score() > 0.0).then(|| (series.clone(), as_float(end), -rate))
+        };
+        let exams = self.judge(tails, keep, progress).map(|(draw, kept)| {
+            let mut scores = Moments::new();
+            for (series, at, score) in kept {
+                scores.entry(series).or_default().push(Moment { at, score });
+            }
+            Exam { scores, ..draw.exam.clone() }
+        });
+        let exams: Vec<Exam> = exams.collect();
+        let weeks: f64 = exams.iter().map(|exam| exam.weeks).sum();
+        let alerts =
+            |score: f64| -> u32 { exams.iter().map(|exam| exam.false_alerts_at(score)).sum() };
+        let level = |rate: f64| {
+            let wanted = weeks * 10_f64.powf(rate);
+            let (mut low, mut high) = LEVELS;
+            for _ in 0..HALVINGS {
+                let middle = f64::midpoint(low, high);
+                let too_many = f64::from(alerts(-middle)) > wanted;
+                if too_many { high = middle } else { low = middle }
+            }
+            low
+        };
+        apart(Tails::RATES.map(|rate| -level(rate))).map(|score| -score)
+    }
+}
+
+impl Default for Counted {
+    fn default() -> Self {
+        let largest = COMPONENTS.iter().map(|_| Default::default()).collect();
+        Self { seconds: [0; REGIMES], largest }
+    }
+}
+
+impl Counted {
+    /// Adds the slots of a draw, series by series and each in order.
+    fn add(&mut self, slots: &[Slot]) {
+        for slot in slots {
+            if let Some(seconds) = self.seconds.get_mut(slot.regime as usize) {
+                *seconds += slot.seconds;
+            }
+        }
+        for block in slots.chunk_by(|a, b| a.block == b.block) {
+            for (component, by_regime) in self.largest.iter_mut().enumerate() {
+                for ((regime, _), largest) in Regime::ALL.into_iter().zip(by_regime) {
+                    let of = block.iter().filter(|slot| slot.regime == regime);
+                    let raws = of.filter_map(|slot| slot.raws.as_ref()?.get(component));
+                    // No score above zero is no sign of anything, and has no rate.
+                    let most = raws.copied().fold(0.0, f64::max);
+                    largest.extend(Some(most).filter(|most| *most > 0.0));
+                }
+            }
+        }
+    }
+
+    /// Kinds of deployments whose rows these series fill, with their weeks.
+    fn regimes(&self) -> Result<Vec<(Regime, f64)>, FitError> {
+        let [busy, idle, young, bare] = Regime::ALL.map(|(regime, name)| {
+            let seconds = self.seconds.get(regime as usize).copied().unwrap_or(0);
+            (regime, name, as_float(seconds) / WEEK_S)
+        });
+        let grown = busy.2 + idle.2;
+        let filled = if bare.2 > grown.max(young.2) {
+            vec![bare]
+        } else if young.2 > grown {
+            vec![young]
+        } else {
+            vec![busy, idle]
+        };
+        let enough = |(regime, name, weeks): (Regime, &'static str, f64)| {
+            if weeks < LEAST_WEEKS {
+                return Err(FitError::TooFewWeeks { regime: name, weeks });
+            }
+            Ok((regime, weeks))
+        };
+        filled.into_iter().map(enough).collect()
+    }
+}
+
+/// Scores of a slot by component; 0 of those that could not be judged.
+fn raws(judged: &Judged<'_>) -> [f64; PARTS] {
+    let mut raws = [0.0; PARTS];
+    for part in &judged.verdict.parts {
+        if let Some(raw) = raws.get_mut(part.component as usize) {
+            *raw = part.raw;
+        }
+    }
+    raws
+}
+
+/// Whether chance raises this part where nothing is wrong.
+const fn has_tail(kind: &Kind, regime: Regime) -> bool {
+    // Real clients go dark for days in their second week, and nothing tells that from an outage.
+    let goes_dark =
+        matches!(regime, Regime::Young) && matches!(kind.id, Component::Drop | Component::Silence);
+    !(kind.is_certain() || goes_dark)
+}
+
+/// The scores reached as often as [`Tails::RATES`] say in so many weeks; `None` where too few blocks had any.
+fn points(largest: &[f64], weeks: f64) -> Option<Points> {
+    let mut largest = largest.to_vec();
+    largest.sort_by(|a, b| b.total_cmp(a));
+    let found = Tails::RATES.map(|rate| reached(&largest, weeks * 10_f64.powf(rate)));
+    let mut points = [APART; POINTS];
+    for (place, (point, found)) in points.iter_mut().zip(found).enumerate() {
+        match found {
+            Some(score) => *point = score,
+            None if place < MAY_MISS => {}
+            None => return None,
+        }
+    }
+    Some(apart(points))
+}
+
+/// The score that `count` values reach, of values from the largest on; the largest where `count` is less than
+/// one, `None` where there are fewer.
+fn reached(largest: &[f64], count: f64) -> Option<f64> {
+    let mut ranks = (1_u32..).zip(largest);
+    ranks.find(|(rank, _)| f64::from(*rank) + 1.0 > count).map(|(_, score)| *score)
+}
+
+/// Raises each point to stand above the one before.
+fn apart(mut points: Points) -> Points {
+    let mut least = f64::NEG_INFINITY;
+    for point in &mut points {
+        *point = point.max(least);
+        least = *point + APART;
+    }
+    points
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_point_is_the_score_reached_so_often() {
+        // 1,000 blocks in 100 weeks, of which 60 have a score: those of once in 3.2 weeks, 10, …
+        let largest: Vec<f64> = (1..=60).map(|score| f64::from(score) / 10.0).collect();
+        let [once, points @ ..] = points(&largest, 100.0).unwrap();
+        // 100 are wanted once a week, and there are 60.
+        assert!((once - APART).abs() < 1e-9);
+        for (point, rank) in points.into_iter().zip([31, 10, 3, 1]) {
+            assert!((point - f64::from(61 - rank) / 10.0).abs() < 1e-9, "{point} at {rank}");
+        }
+    }
+
+    #[test]
+    fn points_stand_apart_and_none_is_made_up() {
+        let equal = points(&[2.0; 50], 100.0).unwrap();
+        let expected = [APART, 2.0, 2.0 + APART, 2.0 + 2.0 * APART, 2.0 + 3.0 * APART];
+        assert!(equal.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-9), "{equal:?}");
+        assert_eq!(points(&[2.0; 9], 100.0), None, "ten reach once in ten weeks");
+        assert_eq!(points(&[], 50.0), None);
+    }
+}

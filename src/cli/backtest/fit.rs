@@ -1,0 +1,107 @@
+//! `tokenwatch backtest fit`: the pooled tails of the detector, counted anew.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use super::{Threads, progress, refusal};
+use crate::backtest::{Draw, Fit, Fitted};
+use crate::cli::Exit;
+use crate::detect::score::Tails;
+use crate::detect::score::measure::Regime;
+use crate::problem::Problems;
+
+/// Counts how often each score is reached where nothing is wrong, and writes the detector's table of it.
+///
+/// Every draw of a track is judged as by `backtest`, attacks and the day after them are left out. Draws of a fleet
+/// fill the rows of busy and idle deployments; of deployments younger than two weeks those of young ones; and where
+/// `TRACK_fresh.csv` says what new callers did, the rows of that part alone. Other rows of the table stay as they are.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    tokenwatch simulate --series draws/1 --seed 1 --preset bursty\n  \
+    tokenwatch backtest fit --data draws/1,draws/2 --track fleet --out models/detection.csv\n  \
+    tokenwatch backtest fit --data draws/1,draws/2 --track callers --out models/detection.csv")]
+pub(super) struct Args {
+    /// Folders with a draw of the track each, with labels.
+    #[arg(long, value_name = "DIR", required = true, value_delimiter = ',')]
+    data: Vec<PathBuf>,
+    /// What the files of the track are called.
+    #[arg(long)]
+    track: String,
+    /// The table: where there is one, its other rows are kept; else those that are compiled in.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// How often the draws are judged and counted, since what fires by the table is not learnt from.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=9))]
+    rounds: u32,
+    #[command(flatten)]
+    threads: Threads,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
+    let before = tails(&args.out)?;
+    let draws = open(&args.data, &args.track).map_err(|problems| refusal(&problems))?;
+    let fit = Fit { draws: &draws, rounds: args.rounds, threads: args.threads.count() };
+    let bar = progress(fit.slots());
+    let mut told = |judged| bar.set_position(u64::try_from(judged).unwrap_or(0));
+    let fitted = fit.run(before.clone(), &mut told).with_context(|| what(args))?;
+    bar.finish_and_clear();
+    std::fs::write(&args.out, fitted.tails.to_table())
+        .with_context(|| format!("cannot write {}", args.out.display()))?;
+    // Nobody to tell if standard error is gone.
+    drop(writeln!(std::io::stderr(), "{}", summary(args, &before, &fitted)));
+    Ok(Exit::Ok)
+}
+
+/// The table there is, or the program's.
+fn tails(path: &Path) -> anyhow::Result<Tails> {
+    if !path.exists() {
+        return Ok(Tails::clone(&Tails::of_program()));
+    }
+    let file = path.display().to_string();
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {file}"))?;
+    Tails::parse(&file, &text).map_err(|problems| refusal(&problems))
+}
+
+/// All draws, or everything that is wrong with them.
+fn open(folders: &[PathBuf], track: &str) -> Result<Vec<Draw>, Problems> {
+    let (mut draws, mut problems) = (Vec::new(), Vec::new());
+    for folder in folders {
+        match Draw::open(folder, track) {
+            Ok(draw) => draws.push(draw),
+            Err(found) => problems.extend(found.0),
+        }
+    }
+    if problems.is_empty() { Ok(draws) } else { Err(Problems(problems)) }
+}
+
+fn what(args: &Args) -> String {
+    let folders: Vec<String> =
+        args.data.iter().map(|folder| folder.display().to_string()).collect();
+    format!("cannot fit the tails to {} of {}", args.track, folders.join(", "))
+}
+
+fn summary(args: &Args, before: &Tails, fitted: &Fitted) -> String {
+    let weeks = fitted.weeks.iter().map(|(regime, weeks)| {
+        let name = Regime::ALL.iter().find(|(known, _)| known == regime);
+        format!("{weeks:.1} weeks of {} deployments", name.map_or("", |(_, name)| name))
+    });
+    let weeks = weeks.collect::<Vec<_>>().join(" and ");
+    let (out, draws) = (args.out.display(), args.data.len());
+    let mut text = format!("{out}: counted {weeks} in {draws} draws");
+    let lost = lost(before, &fitted.tails);
+    if !lost.is_empty() {
+        let lost = lost.join(", ");
+        text.push_str(&format!("; no row any more for {lost}: without one a part never fires"));
+    }
+    text
+}
+
+/// Parts and kinds of deployments that had a row and have none any more.
+fn lost(before: &Tails, after: &Tails) -> Vec<String> {
+    let name = |row: &str| row.split(',').take(2).collect::<Vec<_>>().join(" ");
+    let names = |tails: &Tails| tails.to_table().lines().map(name).collect::<Vec<_>>();
+    let kept = names(after);
+    names(before).into_iter().filter(|row| !kept.contains(row)).collect()
+}
