@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use crate::aggregate::rollup::{Amount, Split};
 use crate::detect::seasonal;
 use crate::detect::series::{Series, Signal, Slot};
 use crate::incident::{Announcement, Incident, Kind, Severity};
@@ -103,7 +104,7 @@ async fn day(reader: &mut Reader, incident: &Incident) -> Result<Option<Day>, St
     let hours = reader.hours(&incident.account, &deployment).await?;
     let mut series = Series::default();
     for (hour, amount) in &hours {
-        series.restore_hour(*hour, *amount);
+        series.restore_hour(*hour, Split { on_time: *amount, late: Amount::default() });
     }
     let now = Slot::of(incident.last_window.minute());
     let Some(curve) = seasonal::curve(&series, now, Signal::Tokens, 12) else { return Ok(None) };

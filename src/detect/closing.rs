@@ -92,6 +92,12 @@ impl Series {
         verdict
     }
 
+    /// The first closed slot with calls on time.
+    #[must_use]
+    pub fn begun(&self) -> Option<Slot> {
+        self.scores.as_ref().map(|scores| scores.first)
+    }
+
     /// Judges `slot`, which is open, by what was seen so far: upper tails alone.
     #[must_use]
     pub fn peek(&self, slot: Slot, settings: &ScoreSettings) -> Verdict {

@@ -11,6 +11,7 @@ pub mod ceiling;
 pub mod closing;
 pub mod lesson;
 pub mod network;
+pub mod newcomer;
 pub mod outlook;
 pub mod score;
 pub mod seasonal;
@@ -18,6 +19,7 @@ pub mod series;
 pub mod statistic;
 
 use crate::severity::Severity;
+use newcomer::Newcomer;
 use score::{ScoreSettings, Verdict};
 use series::{Series, Signal, Slot};
 
@@ -30,8 +32,12 @@ pub struct DetectSettings {
     pub min_excess_usd_per_hour: f64,
     /// Excess in tokens per hour that stands in for money where the price is unknown.
     pub min_excess_tokens_per_hour: f64,
-    /// Cost in USD per hour and deployment that is never normal, whatever was learnt.
+    /// Cost in USD per hour and deployment that is never normal, whatever was learnt; 0: any is.
     pub ceiling_usd_per_hour: f64,
+    /// The same per day, and half of it within six hours; 0: any is.
+    pub ceiling_usd_per_day: f64,
+    /// Cost in USD per day that no deployment has in its first week; 0: any may.
+    pub new_deployment_usd_per_day: f64,
     /// Cost in USD within one hour that makes a new network worth a note.
     pub new_network_usd: f64,
     /// Expected calls in a row that must be missing before a deployment counts as silent.
@@ -45,6 +51,8 @@ impl Default for DetectSettings {
             min_excess_usd_per_hour: 2.0,
             min_excess_tokens_per_hour: 100_000.0,
             ceiling_usd_per_hour: 100.0,
+            ceiling_usd_per_day: 100.0 * ceiling::HOURS_PER_DAY,
+            new_deployment_usd_per_day: 50.0,
             new_network_usd: 1.0,
             silence_min_calls: 30.0,
         }
@@ -120,6 +128,8 @@ pub struct Judge<'a> {
     pub phase: Phase,
     /// What the statistical detector says of the slot.
     pub verdict: &'a Verdict,
+    /// What is known of the deployment when it is new; only of slots that have closed.
+    pub newcomer: Option<&'a Newcomer>,
 }
 
 /// Every detector, in the order of the manual's table.
@@ -127,11 +137,16 @@ pub const DETECTORS: &[&dyn Detector] = &[
     &statistic::USAGE,
     &statistic::RAMP,
     &ceiling::Ceiling,
+    &newcomer::ColdStart,
     &statistic::WAKE,
     &network::NewNetwork,
     &statistic::FAN_OUT,
     &statistic::SILENCE,
 ];
+
+/// Rules that tell the whole story of a deployment that costs too much, the surest first: while one is
+/// open, what later ones and the other rules about cost find is part of it.
+pub const STORIES: &[&dyn Detector] = &[&statistic::USAGE, &newcomer::ColdStart];
 
 /// An early verdict must clear the bound by this factor, because a correction of the call's minute
 /// can still take a little away.

@@ -6,6 +6,7 @@ use super::baseline;
 use super::closing::Scores;
 use super::lesson::{self, Lesson};
 use crate::aggregate::rollup::{Amount, Caller, Split};
+use crate::money::NanoUsd;
 use crate::time::Minute;
 
 /// Minutes in a slot.
@@ -21,6 +22,8 @@ pub const LEARN_LAG_HOURS: i64 = 5;
 pub const KEEP_HOURS: i64 = 28 * 24;
 /// Slots kept behind the newest closed one: the four hours of the longest window, and one more.
 pub const KEEP_SLOTS: i64 = 5 * SLOTS_PER_HOUR;
+/// Hours behind the newest whose cost on time is kept: a day.
+const SPENT_HOURS: i64 = 24;
 /// Networks remembered per deployment; beyond it the oldest are forgotten.
 const MAX_NETWORKS: usize = 4096;
 
@@ -94,7 +97,7 @@ pub type Values = [f64; 3];
 #[expect(clippy::cast_precision_loss, reason = "statistics start here; sums stay integers")]
 #[must_use]
 pub fn values(amount: Amount) -> Values {
-    let usd = crate::money::NanoUsd(amount.cost_nano).usd();
+    let usd = NanoUsd(amount.cost_nano).usd();
     [amount.tokens() as f64, usd, amount.calls as f64]
 }
 
@@ -107,6 +110,8 @@ pub struct Series {
     slots: BTreeMap<i64, Amount>,
     /// Sums of hours with everything in them.
     hours: BTreeMap<i64, Amount>,
+    /// On-time cost of the hours of the last day, in nano-USD.
+    spent: BTreeMap<i64, i64>,
     /// On-time sums of recent slots by caller.
     callers: BTreeMap<(i64, Caller), Amount>,
     /// First minute of the closed slot each network was first seen in, on time.
@@ -125,6 +130,7 @@ impl Series {
         if caller == Caller::TOTAL {
             add_to(&mut self.slots, slot.0, split.on_time);
             add_to(&mut self.hours, slot.hour(), split.total());
+            self.spend(slot.hour(), split.on_time.cost_nano);
             self.first_hour = Some(self.first_hour.map_or(slot.hour(), |h| h.min(slot.hour())));
             return;
         }
@@ -143,9 +149,17 @@ impl Series {
         }
     }
 
+    fn spend(&mut self, hour: i64, nano: i64) {
+        if nano != 0 {
+            let spent = self.spent.entry(hour).or_default();
+            *spent = spent.saturating_add(nano);
+        }
+    }
+
     /// Puts back a saved hour.
-    pub fn restore_hour(&mut self, hour: i64, amount: Amount) {
-        add_to(&mut self.hours, hour, amount);
+    pub fn restore_hour(&mut self, hour: i64, split: Split) {
+        add_to(&mut self.hours, hour, split.total());
+        self.spend(hour, split.on_time.cost_nano);
         self.first_hour = Some(self.first_hour.map_or(hour, |first| first.min(hour)));
     }
 
@@ -181,6 +195,20 @@ impl Series {
     pub fn trailing(&self, slot: Slot, count: i64) -> Amount {
         let range = self.slots.range(slot.0 - count + 1..=slot.0);
         range.fold(Amount::default(), |sum, (_, amount)| sum.plus(*amount))
+    }
+
+    /// On-time cost in USD of the `hours` hours (at most 24) that end with `slot`. Of the hour in which
+    /// they begin, the share that lies within them counts, as if it had cost the same all along.
+    #[must_use]
+    pub fn spent(&self, slot: Slot, hours: i64) -> f64 {
+        let hour = slot.hour();
+        let begun = slot.0 - hour * SLOTS_PER_HOUR + 1;
+        let whole = self.spent.range(hour - hours + 1..hour);
+        let within = whole
+            .fold(self.trailing(slot, begun).cost_nano, |sum, (_, nano)| sum.saturating_add(*nano));
+        let cut = self.spent.get(&(hour - hours)).copied().unwrap_or(0);
+        let share = baseline::as_float(SLOTS_PER_HOUR - begun) / baseline::as_float(SLOTS_PER_HOUR);
+        NanoUsd(within).usd() + share * NanoUsd(cut).usd()
     }
 
     /// On-time sums by caller of the slots `from..=to`; none where the end lies before the beginning.
@@ -270,6 +298,7 @@ impl Series {
         self.slots = self.slots.split_off(&oldest);
         self.callers = self.callers.split_off(&(oldest, Caller(i64::MIN)));
         self.hours = self.hours.split_off(&(closed.hour() - KEEP_HOURS));
+        self.spent = self.spent.split_off(&(closed.hour() - SPENT_HOURS));
         self.expected.forget(closed);
     }
 }

@@ -42,7 +42,7 @@ fn run(slots: &[i64], settings: &DetectSettings) -> (Vec<Found>, Vec<Verdict>) {
         }
         series.prepare(slot);
         let verdict = series.close(slot, |_| Around::default(), &settings.score);
-        let judge = Judge { settings, phase: Phase::Closed, verdict: &verdict };
+        let judge = Judge { settings, phase: Phase::Closed, verdict: &verdict, newcomer: None };
         for detector in DETECTORS {
             if let Some(finding) = detector.judge(&series, slot, &judge) {
                 found.push((

@@ -439,8 +439,8 @@ impl Account {
             account.names.restore(kind, text);
         }
         account.hubs = saved.hubs.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
-        for (deployment, hour, amount) in saved.hours {
-            account.series.entry(deployment).or_default().restore_hour(hour, amount);
+        for (deployment, hour, split) in saved.hours {
+            account.series.entry(deployment).or_default().restore_hour(hour, split);
         }
         for (deployment, slot, caller, amount) in saved.slots {
             let series = account.series.entry(deployment).or_default();
@@ -471,6 +471,9 @@ impl Account {
         for (deployment, purchase) in saved.purchases {
             let shelf = Shelf::of(&account.resource, &account.names, env);
             account.bought.add(deployment, purchase, shelf);
+        }
+        for (deployment, model) in saved.models {
+            account.know(deployment, model, env);
         }
         account.restore_calls(&saved.rows, env);
         account

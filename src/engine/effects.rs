@@ -14,7 +14,7 @@ use crate::aggregate::gateway::{GatewayRow, LinkSpan};
 use crate::aggregate::link::Behind;
 use crate::aggregate::names::NameKind;
 use crate::aggregate::repeats::Repeats;
-use crate::aggregate::rollup::{Amount, Caller, Deltas};
+use crate::aggregate::rollup::{Amount, Caller, Deltas, Split};
 use crate::detect::series::Slot;
 use crate::event::{PartitionKey, Rejected};
 use crate::incident::tracker::{Cause, Changes, Tracked};
@@ -190,10 +190,12 @@ pub struct SavedAccount {
     pub names: Vec<(NameKind, String)>,
     /// How deployments were bought.
     pub purchases: Vec<(u32, Purchase)>,
+    /// Which model each deployment serves.
+    pub models: Vec<(u32, u32)>,
     /// Blobs of rows still within the horizon, each with its form.
     pub rows: Vec<(i64, Vec<u8>)>,
     /// Sums by deployment and hour.
-    pub hours: Vec<(u32, i64, Amount)>,
+    pub hours: Vec<(u32, i64, Split)>,
     /// On-time sums by deployment, slot and caller.
     pub slots: Vec<(u32, i64, Caller, Amount)>,
     /// Tokens by deployment, hour and caller, for the cap.

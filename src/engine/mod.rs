@@ -10,6 +10,7 @@ pub mod estate;
 pub mod fleet;
 pub mod gateways;
 pub mod honesty;
+pub mod newcomers;
 pub mod shed;
 pub mod watch;
 

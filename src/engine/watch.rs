@@ -7,9 +7,11 @@ use super::Env;
 use super::account::{Account, Moment, Turn, closed_before};
 use super::context::{self, People, Span};
 use super::fleet::Group;
+use super::newcomers::{self, Newcomers};
+use crate::detect::newcomer::Newcomer;
 use crate::detect::score::{self, Fleet, Part};
 use crate::detect::series::{SLOTS_PER_DAY, Series, Signal, Slot, values};
-use crate::detect::{DETECTORS, Detector, Finding, Judge, Phase, seasonal, statistic};
+use crate::detect::{DETECTORS, Detector, Finding, Judge, Phase, STORIES, seasonal, statistic};
 use crate::incident::tracker::{self, Cause, Changes, Hearing, Sighting, Verdict, Weight};
 use crate::incident::{Chart, Incident, State, respond};
 use crate::money::NanoUsd;
@@ -26,6 +28,7 @@ struct Scene<'a> {
     moment: Moment,
     env: &'a Env,
     score: &'a score::Verdict,
+    newcomer: Option<&'a Newcomer>,
 }
 
 /// Judges and learns every slot the watermark has closed, in order: slot by slot over all accounts of a
@@ -42,9 +45,10 @@ pub(super) fn close(turns: &mut [Turn<'_>], group: &mut Group, env: &Env) -> Opt
         let seen = due.iter().map(|(turn, _)| turn.moment.seen).min();
         let begun = group.begin(slot, seen.is_none_or(|seen| seen >= closed_at));
         news = news.or_else(|| begun.then_some(slot));
+        let newcomers = newcomers::find(due.iter().map(|(turn, _)| &*turn.account), slot, env);
         for (turn, _) in due.iter_mut().filter(|(_, slots)| slots.contains(&slot.0)) {
             let moment = Moment { now: closed_at, ..turn.moment };
-            let fleet = close_slot(turn, (slot, moment), group, env);
+            let fleet = close_slot(turn, (slot, moment), (group, &newcomers), env);
             if begun {
                 group.note(slot, &fleet);
             }
@@ -68,7 +72,7 @@ fn due(account: &Account, env: &Env) -> Option<Range<i64>> {
 fn close_slot(
     turn: &mut Turn<'_>,
     (slot, moment): (Slot, Moment),
-    group: &Group,
+    (group, newcomers): (&Group, &Newcomers),
     env: &Env,
 ) -> Fleet {
     let Turn { account, outcome, .. } = turn;
@@ -84,7 +88,8 @@ fn close_slot(
             outcome.states.insert(deployment, state);
         }
         let phase = Phase::Closed;
-        let scene = Scene { deployment, slot, phase, moment, env, score: &score };
+        let newcomer = newcomers.get(&(account.id, deployment));
+        let scene = Scene { deployment, slot, phase, moment, env, score: &score, newcomer };
         outcome.changes.extend(judge_closed(account, &scene));
         if let Some(series) = account.series.get_mut(&deployment) {
             series.forget(slot);
@@ -153,7 +158,8 @@ pub(super) fn look_ahead(
             score = series.peek(*slot, &env.settings.detect.score);
         }
         let (slot, deployment, phase) = (*slot, *deployment, Phase::Open);
-        let scene = Scene { deployment, slot, phase, moment, env, score: &score };
+        let newcomer = None;
+        let scene = Scene { deployment, slot, phase, moment, env, score: &score, newcomer };
         for detector in DETECTORS {
             if let Some(finding) = judge(account, *detector, &scene) {
                 changes.extend(report(account, *detector, &finding, &scene));
@@ -164,8 +170,12 @@ pub(super) fn look_ahead(
 }
 
 fn judge(account: &Account, detector: &dyn Detector, scene: &Scene<'_>) -> Option<Finding> {
-    let judge =
-        Judge { settings: &scene.env.settings.detect, phase: scene.phase, verdict: scene.score };
+    let judge = Judge {
+        settings: &scene.env.settings.detect,
+        phase: scene.phase,
+        verdict: scene.score,
+        newcomer: scene.newcomer,
+    };
     detector.judge(account.series.get(&scene.deployment)?, scene.slot, &judge)
 }
 
@@ -204,10 +214,10 @@ fn report(
         Phase::Closed => Verdict::Closing,
     };
     // A spike of the same deployment already tells the story of the ceiling; it only grows worse.
-    let parent = DETECTORS.first().map(|first| cause_of(account, *first, scene.deployment));
-    let parent = parent.filter(|parent| {
-        detector.profile().about_cost && *parent != cause && account.tracker.open(parent).is_some()
-    });
+    let stories = STORIES.iter().map(|story| cause_of(account, *story, scene.deployment));
+    let mut stories = stories.take_while(|story| *story != cause);
+    let parent = stories.find(|story| account.tracker.open(story).is_some());
+    let parent = parent.filter(|_| detector.profile().about_cost);
     let hearing = if parent.is_some() { Hearing::Inhibited } else { Hearing::Announce };
     let sighting = Sighting { incident: seen, score: finding.score, verdict, hearing };
     let mut changes = Changes::default();

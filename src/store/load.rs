@@ -43,6 +43,7 @@ async fn load_all(connection: &mut SqliteConnection) -> Result<Saved, sqlx::Erro
     names(connection, &mut accounts).await?;
     purchases(connection, &mut accounts).await?;
     rows_and_states(connection, &mut accounts).await?;
+    models(connection, &mut accounts).await?;
     hours(connection, &mut accounts).await?;
     recent(connection, &mut accounts).await?;
     let mut estate = Vec::new();
@@ -175,6 +176,31 @@ async fn rows_and_states(
     super::score::states(connection, accounts).await
 }
 
+/// The model of each deployment: the newest that it was called with in the last day or, of those that were
+/// not, the one that was first seen last.
+async fn models(
+    connection: &mut SqliteConnection,
+    accounts: &mut Accounts,
+) -> Result<(), sqlx::Error> {
+    let rows = sqlx::query(
+        "select 0 as newest, series, model from total where model <> 0 \
+         union all select max(start), series, model from spend_hour \
+           where model <> 0 and start >= (select max(start) - $1 from spend_hour) \
+           group by series, model \
+         order by newest, model",
+    )
+    .bind(28 * 60)
+    .fetch_all(&mut *connection)
+    .await?;
+    for row in rows {
+        let (account, deployment) = series_parts(row.try_get(1)?);
+        if let Some(account) = accounts.get_mut(&account) {
+            account.models.push((deployment, row.try_get(2)?));
+        }
+    }
+    Ok(())
+}
+
 /// Hours of the last four weeks, tokens by caller of the last day, first sight of each network.
 async fn hours(
     connection: &mut SqliteConnection,
@@ -221,7 +247,7 @@ pub(super) async fn sums_by_hour(
         let (account, deployment) = series_parts(row.try_get(1)?);
         if let Some(account) = accounts.get_mut(&account) {
             let hour = row.try_get::<i64, _>(0)?.div_euclid(60);
-            account.hours.push((deployment, hour, split_at(&row, 2)?.total()));
+            account.hours.push((deployment, hour, split_at(&row, 2)?));
         }
     }
     Ok(())

@@ -38,6 +38,7 @@ mod feedback;
 mod life;
 mod metrics_api;
 mod metrics_run;
+mod money;
 mod monitor;
 mod lists;
 mod mail_browser;

@@ -126,10 +126,9 @@ async fn check(scenario: Scenario, feedback: Feedback) {
     }
 }
 
-/// What people are told, line by line, but for Azure's delay and the model, which a start learns from the
-/// next record.
+/// What people are told, line by line, but for Azure's delay, which a start learns from the next record.
 fn lines(incidents: impl Iterator<Item = Incident>) -> Vec<String> {
-    let known = incidents.map(|incident| Incident { delay_azure_s: None, model: None, ..incident });
+    let known = incidents.map(|incident| Incident { delay_azure_s: None, ..incident });
     format!("{:#?}", known.collect::<Vec<_>>()).lines().map(str::to_owned).collect()
 }
 
