@@ -17,6 +17,7 @@ mod fleet;
 mod load;
 mod noise;
 mod number;
+mod oracle;
 mod plan;
 mod random;
 mod settings;
@@ -29,6 +30,7 @@ use std::thread;
 
 use number::{three_digits, whole};
 use random::Draws;
+pub use oracle::{ORACLE_FILE, write_oracle};
 pub use settings::{MAX_DEPLOYMENTS, Preset, Settings};
 pub use write::{files, write};
 
