@@ -52,7 +52,7 @@ pub static USAGE: Statistic = Statistic {
     worth: Worth::Excess,
 };
 
-/// A level that stays raised for days, or creeps up.
+/// Growth that no single day shows.
 pub static RAMP: Statistic = Statistic {
     profile: &Profile {
         id: "TW-C03",
@@ -64,7 +64,7 @@ pub static RAMP: Statistic = Statistic {
         cannot_know: "whether the growth was wanted: success looks like a slow theft",
         quiet_slots: 12,
     },
-    parts: &[Part::Drift],
+    parts: &[Part::Growth],
     worth: Worth::Excess,
 };
 
@@ -173,7 +173,7 @@ impl Excess {
             | Part::Size
             | Part::MostTokens
             | Part::MostCalls
-            | Part::Drift
+            | Part::Growth
             | Part::Wake
             | Part::Drop
             | Part::Silence => (at.observed - at.expected, at.observed),
@@ -236,7 +236,7 @@ const fn signal(part: Part) -> Option<Signal> {
         Part::Calls
         | Part::MostCalls
         | Part::Concentration
-        | Part::Drift
+        | Part::Growth
         | Part::Wake
         | Part::Drop
         | Part::Silence => Some(Signal::Calls),
@@ -247,7 +247,7 @@ const fn signal(part: Part) -> Option<Signal> {
 /// What the amounts of a part are of.
 const fn unit(part: Part) -> &'static str {
     match part {
-        Part::Calls | Part::MostCalls | Part::Drift | Part::Wake | Part::Drop => "calls",
+        Part::Calls | Part::MostCalls | Part::Growth | Part::Wake | Part::Drop => "calls",
         Part::Silence => "calls missed",
         Part::Callers | Part::FanOut | Part::Concentration => "callers by slot",
         Part::Size | Part::MostTokens | Part::Fresh => "tokens",
@@ -263,7 +263,7 @@ const fn reason(part: Part) -> &'static str {
         Part::Size => "more tokens than so many calls usually bring",
         Part::MostTokens => "more tokens than were ever seen here in so short a time",
         Part::MostCalls => "more calls than were ever seen here in so short a time",
-        Part::Drift => "a level that stays raised, or creeps up",
+        Part::Growth => "day for day more than the week before, for two weeks",
         Part::Wake => "traffic where there was none for weeks",
         Part::Fresh => "tokens used by callers first seen here within a day",
         Part::Drop => "fewer calls than usual",

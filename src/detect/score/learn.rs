@@ -87,6 +87,7 @@ impl Memory {
         }
         self.knows_fresh |= seen.fresh.is_some();
         self.fresh.push(frame.fresh);
+        self.growth.add(seen.calls);
         let hour = self.grid.per_hour();
         if !frozen {
             self.most_tokens.add(self.tokens.slots().newest(hour));
@@ -127,7 +128,7 @@ impl Memory {
                 Component::Concentration
                 | Component::MostTokens
                 | Component::MostCalls
-                | Component::Drift
+                | Component::Growth
                 | Component::Silence
                 | Component::Wake
                 | Component::Fresh => continue,
@@ -169,6 +170,7 @@ impl Memory {
         }
         self.own.iter_mut().for_each(super::Own::end_day);
         self.silence.end_day();
+        self.growth.end_day();
         self.quiet_days = self.silence.quiet_days();
         self.active.push(std::mem::take(&mut self.active_today));
         self.frozen.push(std::mem::take(&mut self.frozen_today));

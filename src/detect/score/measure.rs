@@ -42,8 +42,8 @@ pub enum Component {
     MostTokens,
     /// Calls of an hour against the most there ever were.
     MostCalls,
-    /// Two days against the same days before.
-    Drift,
+    /// Day for day more than a week before, for two weeks.
+    Growth,
     /// Fewer calls in an hour than the rhythm has.
     Drop,
     /// Nothing, for longer than ever.
@@ -69,7 +69,7 @@ impl Component {
             | Self::FanOut
             | Self::Concentration
             | Self::Size
-            | Self::Drift
+            | Self::Growth
             | Self::Drop
             | Self::Silence => false,
         }
@@ -93,7 +93,7 @@ impl Kind {
     /// True where the largest scores of earlier days say nothing: what creeps would become its own yardstick.
     #[must_use]
     pub const fn is_absolute(&self) -> bool {
-        matches!(self.id, Component::Drift | Component::Wake)
+        matches!(self.id, Component::Growth | Component::Wake)
     }
 
     /// True where chance plays no part, so that there is no tail.
@@ -117,7 +117,7 @@ pub static COMPONENTS: [Kind; 13] = [
     kind(Component::Size, "size-1h", Part::Size, 3600),
     kind(Component::MostTokens, "most-tokens-1h", Part::MostTokens, 3600),
     kind(Component::MostCalls, "most-calls-1h", Part::MostCalls, 3600),
-    kind(Component::Drift, "drift-2d", Part::Drift, 2 * 86_400),
+    kind(Component::Growth, "growth-1w", Part::Growth, 7 * 86_400),
     kind(Component::Drop, "drop-1h", Part::Drop, 3600),
     kind(Component::Silence, "silence", Part::Silence, 300),
     kind(Component::Wake, "wake-1h", Part::Wake, 3600),
@@ -133,8 +133,8 @@ pub(super) enum Yardstick {
     Below(Spread),
     /// Half as much again as the most there was.
     Most,
-    /// Standard deviations of log ratios.
-    Sigma(f64),
+    /// Multiples of a log ratio.
+    Log(f64),
     /// Multiples of what is expected.
     Times,
     /// By nothing yet: it is only learnt from.
@@ -174,7 +174,7 @@ impl Measured {
             Yardstick::Above(spread) => spread.above(self.ratio(), self.least),
             Yardstick::Below(spread) => spread.below(self.ratio(), self.least),
             Yardstick::Most => (1.0 + self.ratio() / Extreme::ratio(2.0)).max(0.0),
-            Yardstick::Sigma(sigma) => self.ratio() / sigma,
+            Yardstick::Log(unit) => self.ratio() / unit,
             Yardstick::Times => self.seen / self.expected,
             Yardstick::Unknown => 0.0,
         };
@@ -189,7 +189,7 @@ impl Measured {
             Yardstick::Above(spread) => at(spread.ratio_above(raw, self.least)),
             Yardstick::Below(spread) => at(spread.ratio_below(raw, self.least)),
             Yardstick::Most => at(Extreme::ratio(raw)),
-            Yardstick::Sigma(sigma) => at(raw * sigma),
+            Yardstick::Log(unit) => at(raw * unit),
             Yardstick::Times => raw * self.expected,
             Yardstick::Unknown => f64::INFINITY,
         }
@@ -238,7 +238,7 @@ mod tests {
             Yardstick::Above(spread()),
             Yardstick::Below(spread()),
             Yardstick::Most,
-            Yardstick::Sigma(0.2),
+            Yardstick::Log(0.2),
             Yardstick::Times,
         ] {
             let measured = Measured {

@@ -15,8 +15,8 @@
 pub mod calibration;
 pub mod concentration;
 pub mod control;
-mod drift;
 pub mod extreme;
+pub mod growth;
 mod learn;
 pub mod measure;
 pub mod observed;
@@ -43,6 +43,7 @@ use calibration::Calibration;
 use concentration::Concentration;
 use control::Control;
 use extreme::Extreme;
+use growth::Growth;
 use own::Own;
 use ring::Ring;
 use signal::Signal;
@@ -91,6 +92,7 @@ pub struct Memory {
     most_tokens: Extreme,
     most_calls: Extreme,
     most_fresh: Extreme,
+    growth: Growth,
     fresh: Ring,
     knows_fresh: bool,
     silence: Silence,
@@ -149,6 +151,7 @@ impl Memory {
             most_tokens: Extreme::default(),
             most_calls: Extreme::default(),
             most_fresh: Extreme::default(),
+            growth: Growth::default(),
             fresh: Ring::new(grid.slots(3600) + 1),
             knows_fresh: false,
             silence: Silence::default(),
@@ -246,6 +249,9 @@ impl Memory {
         let fired = parts.first().is_some_and(|part| part.score >= 1.0);
         let odd = fired || (fallen == Some(true) && around.falling > GATE) || !around.complete;
         self.learn(seen, &frame, &sights, odd);
+        if parts.iter().any(|part| part.part == Part::Growth && part.score >= 1.0) {
+            self.growth.tell();
+        }
         if around.complete {
             self.control.close(self.grid.slot_seconds, fired);
         }

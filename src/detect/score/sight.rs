@@ -1,8 +1,8 @@
 //! Looking at the slots that are judged: each component's window, and what its score means.
 
 use super::calibration::{Calibration, Load};
-use super::drift::Drift;
 use super::extreme::Extreme;
+use super::growth;
 use super::measure::{COMPONENTS, Component, Kind, Measured, Regime, Yardstick, load, open_sums};
 use super::signal::{Open, Signal};
 use super::statistics::log_ratio;
@@ -111,7 +111,7 @@ impl Memory {
                 Component::MostCalls => {
                     self.most(kind, (&self.calls, &self.most_calls), &frame.calls)
                 }
-                Component::Drift => self.drift(kind, frame),
+                Component::Growth => self.growing(kind, frame),
                 Component::Drop => self.fall(kind, frame, around),
                 Component::Silence => self.silent(kind, frame, around),
                 Component::Fresh => self.fresh(kind, frame),
@@ -256,21 +256,12 @@ impl Memory {
         Some(window.by(kind, Yardstick::Most, 0.0))
     }
 
-    /// Two days against the same days before, when an hour is full.
-    fn drift(&self, kind: &Kind, frame: &Frame) -> Option<Sight> {
-        let per_hour = self.grid.per_hour();
-        if self.age % per_hour != per_hour - 1 {
-            return None;
-        }
-        let hour = self.calls.trailing(per_hour, &open_sums(&frame.calls, per_hour));
-        let drift = Drift::of(&self.calls, hour, self.grid)?;
-        let window = Window {
-            slots: self.grid.slots(kind.seconds),
-            seen: drift.seen,
-            expected: drift.usual,
-            floor: drift.floor,
-        };
-        Some(window.by(kind, Yardstick::Sigma(drift.sigma), 0.0))
+    /// The last week against what it would be without the growth of a week, when a day ends.
+    fn growing(&self, kind: &Kind, frame: &Frame) -> Option<Sight> {
+        let Open { seen, .. } = open_sums(&frame.calls, 1);
+        let (seen, expected) = self.growth.judge(seen, self.age, self.grid)?;
+        let window = Window { slots: self.grid.slots(kind.seconds), seen, expected, floor: 0.0 };
+        Some(window.by(kind, Yardstick::Log(growth::UNIT), 0.0))
     }
 
     /// Calls of an hour below the rhythm; many peers that fall at once excuse it.

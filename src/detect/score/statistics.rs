@@ -2,10 +2,6 @@
 
 use crate::detect::baseline::as_float;
 
-/// Scale that makes the median absolute deviation estimate the standard deviation of normal data
-/// (1 / Φ⁻¹(3/4); Rousseeuw & Croux 1993).
-pub(super) const MAD_TO_SIGMA: f64 = 1.482_602_218_505_602;
-
 /// The middle value, or the mean of the two in the middle; 0 of nothing.
 pub(super) fn median(values: &mut [f64]) -> f64 {
     crate::detect::baseline::median(values).unwrap_or(0.0)

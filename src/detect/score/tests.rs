@@ -126,6 +126,21 @@ fn a_lawful_step_is_accepted_within_two_days() {
 }
 
 #[test]
+fn three_per_cent_a_day_are_told_once_and_before_they_double() {
+    let mut memory = after(35);
+    let growth = |slot: i64| 1.03_f64.powf(as_float(slot - 35 * DAY) / as_float(DAY));
+    let mut told = Vec::new();
+    for slot in 35 * DAY..65 * DAY {
+        let verdict = close(&mut memory, slot, &times(&usual(slot), growth(slot)));
+        let part = verdict.parts.iter().find(|part| part.part == Part::Growth);
+        let part = part.filter(|part| part.score >= 1.0);
+        told.extend(part.map(|part| (growth(slot), part.observed / part.expected)));
+    }
+    let [(level, weekly)] = *told.as_slice() else { panic!("{told:?}") };
+    assert!(level < 2.0 && (1.15..1.3).contains(&weekly), "{told:?}");
+}
+
+#[test]
 fn an_attack_is_left_out_of_the_rhythm() {
     let mut memory = after(21);
     let attack = 21 * DAY + 9 * 12..21 * DAY + 13 * 12;

@@ -19,8 +19,8 @@ pub enum Part {
     MostTokens,
     /// More calls than were ever seen in such a window.
     MostCalls,
-    /// A level that stays raised for days, or creeps up.
-    Drift,
+    /// Day for day more than the week before.
+    Growth,
     /// Traffic where there was none for weeks.
     Wake,
     /// Volume of callers first seen within a day.
@@ -43,7 +43,7 @@ impl Part {
             Self::Size => "size",
             Self::MostTokens => "most-tokens",
             Self::MostCalls => "most-calls",
-            Self::Drift => "drift",
+            Self::Growth => "growth",
             Self::Wake => "wake",
             Self::Fresh => "fresh",
             Self::Drop => "drop",
