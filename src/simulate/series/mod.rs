@@ -29,8 +29,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use number::{three_digits, whole};
-use random::Draws;
 pub use oracle::{ORACLE_FILE, write_oracle};
+use random::Draws;
 pub use settings::{MAX_DEPLOYMENTS, Preset, Settings};
 pub use write::{files, write};
 
