@@ -7,7 +7,7 @@
     python3 docs/detection/bound.py fleets/1 fleets/2 fleets/3
 
 `oracle.py` says what an oracle computes, `docs/detection.md` what the columns mean. Without `alerts.csv` there is no column
-of the program. The same fleets give the same table. With `pypy3` it takes minutes, with `python3` about ten times as long.
+of the program. Draws `bound.svg` too. The same fleets give the same table. With `pypy3` it takes minutes, with `python3` about ten times as long.
 """
 
 import csv
@@ -20,6 +20,7 @@ from multiprocessing import Pool
 from pathlib import Path
 
 from oracle import DAY, FITS, HOUR, KINDS, WEEK, Laws, Ordinary, mean_length, watcher
+from plot import BLUE, GREEN, ORANGE, Chart, Picture
 
 SLOT = 300  # seconds
 FIRST, LAST = 21 * DAY, 35 * DAY  # scored slots
@@ -225,11 +226,35 @@ def report(found):
     print(f"\nAll found when their first slot closes: burn {burn(dict.fromkeys(attacks, 1))}, 5 minutes.")
 
 
+def draw(found):
+    """Recall by kind: the program, and above it what the oracles find more."""
+    picture = Picture(f"Recall at {RATES[1]} false alerts per deployment and week", height=360)
+    chart = Chart(picture, (0, len(KINDS)), (0, 1), at=(70, 76, 760, 214))
+    chart.axes([], [(value / 4, f"{value / 4:g}") for value in range(5)], yname="recall")
+    columns = [("program", BLUE, "tokenwatch"), ("laws", ORANGE, "knows the laws"), ("kind", GREEN, "and the kind")]
+    columns = [column for column in columns if (column[0], RATES[1]) in found]
+    for place, (oracle, colour, _) in enumerate(columns):
+        bars = []
+        for at, kind in enumerate(KINDS):
+            of = {key: slots for key, slots in found[oracle, RATES[1]].items() if key[3] == kind}
+            left = at + 0.14 + 0.24 * place
+            bars.append((left, left + 0.22, float(share(of))))
+        chart.bars(bars, colour, 0.6)
+    for at, kind in enumerate(KINDS):
+        x, _ = chart.place(at + 0.5, 0)
+        for line, word in enumerate(kind.split("_")):
+            picture.text(x, 310 + 17 * line, word, "middle")
+    chart.legend(*((text, colour, "bar") for _, colour, text in columns))
+    picture.save(Path(__file__).resolve().parent / "bound.svg")
+
+
 def main():
     fleet = [deployment for folder in sys.argv[1:] for deployment in read(folder)]
     with Pool() as pool:
         judged = pool.map(judge, fleet, chunksize=1)
-    report(by_oracles(fleet, judged))
+    found = by_oracles(fleet, judged)
+    report(found)
+    draw(found)
 
 
 if __name__ == "__main__":

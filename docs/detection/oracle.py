@@ -240,33 +240,36 @@ class Strangers:
     def __init__(self, laws, rate, shape, most):
         """`most` strangers at most, any number down to one."""
         self.laws, self.level, self.weight, self.most = laws, None, 0.0, most
-        self.table = []  # of few calls: probability
-        self.points = []  # of many calls: the middles of parts of the same probability
-        log, below, step, count = 0.0, 0.0, 12, 0
-        log = -rate if shape is None else -shape * math.log1p(rate / shape)
-        while len(self.points) < step and count < 50 * rate + 100:
-            chance = math.exp(log)
-            if count <= self.FEW:
-                self.table.append(chance)
-            below += chance
-            while len(self.points) < step and below >= (len(self.points) + 0.5) / step:
-                self.points.append(count)
-            count += 1
-            log += math.log(rate / count) if shape is None else math.log(
-                (count - 1 + shape) / count * rate / (rate + shape))
-        while len(self.table) <= self.FEW:
-            self.table.append(0.0)
+        self.rate, self.shape = rate, shape
+        self.log_chance = lru_cache(None)(self.log_chance)
+        deviation = math.sqrt(rate + (0 if shape is None else rate * rate / shape))
+        self.span = max(int(rate - 3 * deviation), 0), int(rate + 6 * deviation) + 10
 
-    def splits(self, calls):
-        """(own calls, strangers' calls, probability)."""
-        if calls <= self.FEW:
-            return [(calls - theirs, theirs, self.table[theirs]) for theirs in range(calls + 1)]
-        return [(calls - theirs, theirs, 1 / 12) for theirs in self.points if theirs <= calls]
+    def log_chance(self, theirs):
+        """Logarithm of the probability of so many strangers' calls: negative binomial, or Poisson without a shape."""
+        rate, shape = self.rate, self.shape
+        if shape is None:
+            return theirs * math.log(rate) - rate - math.lgamma(theirs + 1)
+        ways = math.lgamma(theirs + shape) - math.lgamma(shape) - math.lgamma(theirs + 1)
+        return ways + theirs * math.log(rate / (rate + shape)) - shape * math.log1p(rate / shape)
 
-    def terms(self, calls, callers, _):
+    def splits(self, calls, level):
+        """Own calls, strangers' calls, and the probability of these: all, or some of many that neither side excludes."""
+        first, last, stride = 0, calls, 1
+        if calls > self.FEW:
+            mean, deviation = level
+            loose = 3 * deviation + 3 / math.sqrt(self.laws.shape)
+            most = math.exp(mean + loose) + 4 * math.exp((mean + loose) / 2) + 6
+            least = math.exp(mean - 3 * deviation) * max(1 - 3 / math.sqrt(self.laws.shape), 0) - 6
+            last = min(max(calls - max(int(least), 0), 0), max(self.span[1], 0))
+            first = min(max(self.span[0], calls - int(most)), last)
+            stride = max((last - first) // 14, 1)
+        return [(calls - n, n, stride * math.exp(max(self.log_chance(n), -700))) for n in range(last, first - 1, -stride)]
+
+    def terms(self, calls, callers, level):
         """Own calls, and the probability of the strangers' calls and of all callers given them."""
         find = self.laws.same_callers
-        for own, theirs, chance in self.splits(calls):
+        for own, theirs, chance in self.splits(calls, level):
             there = sum(find(callers - min(theirs, n), own) for n in range(1, self.most + 1))
             yield own, chance * there / self.most
 
@@ -310,12 +313,11 @@ class Surge(Strangers):
 
     def __init__(self, laws, rate):
         super().__init__(laws, rate, None, 1)
-        self.rate = rate
 
     def terms(self, calls, callers, level):
         laws, (mean, deviation) = self.laws, level
         own = [-laws.pool * math.expm1(-math.exp(mean + z * deviation) / laws.pool / 1.5) for z in (-2.7, 2.7)]
-        low = max(int(own[0] - 3 * math.sqrt(own[0]) - 1), 0)
+        low = min(max(int(own[0] - 3 * math.sqrt(own[0]) - 1), 0), callers)
         high = min(int(own[1] + 3 * math.sqrt(own[1]) + 2), callers)
         stride = max((high - low) // self.STEPS, 1)
         for known in range(low, high + 1, stride):
@@ -323,7 +325,7 @@ class Surge(Strangers):
             chance = stride * math.exp(others * math.log(self.rate) - self.rate - math.lgamma(others + 1))
             first, last = max(calls - int(1.3 * others), 0), calls - others
             step = max((last - first) // self.STEPS, 1)
-            for own_calls in range(first, last + 1, step):
+            for own_calls in range(last, first - 1, -step):
                 yield own_calls, step * chance / (0.3 * others + 1) * laws.same_callers(known, own_calls)
             # Never fewer than a tenth of the own calls.
             if (most := round(calls / 1.1)) < first:
