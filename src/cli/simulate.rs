@@ -8,7 +8,7 @@ use anyhow::{Context as _, ensure};
 use indicatif::ProgressBar;
 
 use super::Exit;
-use crate::simulate::series::{self, Kind, MAX_DEPLOYMENTS, Preset, Settings};
+use crate::simulate::series::{self, Kind, MAX_DEPLOYMENTS, ORACLE_FILE, Preset, Settings};
 use crate::simulate::{Options, Scenario, Simulation, write_file};
 
 /// Writes simulated Azure records and what really happened, or labelled series to measure a detector
@@ -26,7 +26,8 @@ use crate::simulate::{Options, Scenario, Simulation, write_file};
     TRACK_info.json       slot length, number of slots and series, scored span\n  \
     callers_fresh.csv.gz  the part of each slot from callers first seen less than 24 hours before its end\n  \
     callers_top.csv.gz    the caller with the most tokens in each slot\n  \
-    callers_lawful.csv    lawful events, on which an alert is wrong; no labels, so the scorer sees none"
+    callers_lawful.csv    lawful events, on which an alert is wrong; no labels, so the scorer sees none\n  \
+    fleet_oracle.jsonl    with --oracle: what each deployment was drawn from, which no detector may read"
 )]
 pub(super) struct Args {
     /// stolen-key, runaway-loop, slow-ramp, outage or quiet.
@@ -73,6 +74,9 @@ struct SeriesArgs {
     /// How restless the traffic is.
     #[arg(long, value_enum, default_value = "dev", conflicts_with = "out")]
     preset: Preset,
+    /// Write the laws of the fleet's noise too, for the bound of what could be found.
+    #[arg(long, conflicts_with = "out")]
+    oracle: bool,
     /// Write over files of the same names.
     #[arg(long, conflicts_with = "out")]
     force: bool,
@@ -114,7 +118,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
 fn write_series(folder: &Path, seed: u64, args: &SeriesArgs) -> anyhow::Result<Exit> {
     let failed = || format!("cannot write to {}", folder.display());
     let kinds = args.track.kinds();
+    let oracle = args.oracle && kinds.contains(&Kind::Fleet);
     let files = kinds.iter().flat_map(|kind| series::files(*kind));
+    let files = files.chain(oracle.then(|| ORACLE_FILE.to_owned()));
     let existing: Vec<String> = files.filter(|file| folder.join(file).exists()).collect();
     ensure!(
         args.force || existing.is_empty(),
@@ -134,6 +140,9 @@ fn write_series(folder: &Path, seed: u64, args: &SeriesArgs) -> anyhow::Result<E
         let bar = ProgressBar::new(u64::try_from(2 * deployments)?);
         let track = series::draw(*kind, &settings, &|| bar.inc(1));
         series::write(&track, folder, &|| bar.inc(1)).with_context(failed)?;
+        if oracle && *kind == Kind::Fleet {
+            series::write_oracle(&settings, folder).with_context(failed)?;
+        }
         bar.finish_and_clear();
         tracing::info!(
             track = kind.word(),

@@ -1,6 +1,6 @@
 //! `simulate --series` from outside: files for a scorer, never written over by mistake.
 
-use tokenwatch::simulate::series::{Kind, files};
+use tokenwatch::simulate::series::{Kind, ORACLE_FILE, files};
 
 use crate::harness::{Folder, run};
 
@@ -37,6 +37,18 @@ fn series_are_written_once_and_again_the_same_when_forced() {
 }
 
 #[test]
+fn what_an_oracle_may_know_is_written_only_when_asked_for() {
+    let folder = Folder::new();
+    let path = folder.path("series");
+    let file = format!("{path}/{ORACLE_FILE}");
+    let call = ["simulate", "--series", &path, "--deployments", "2", "--track", "fleet"];
+    assert_eq!(run(&call).code, Some(0));
+    assert!(!std::fs::exists(&file).unwrap());
+    assert_eq!(run(&[&call[..], &["--force", "--oracle"]].concat()).code, Some(0));
+    assert_eq!(std::fs::read_to_string(&file).unwrap().lines().count(), 2);
+}
+
+#[test]
 fn options_of_series_and_of_events_do_not_mix() {
     let folder = Folder::new();
     let path = folder.path("series");
@@ -50,6 +62,7 @@ fn options_of_series_and_of_events_do_not_mix() {
     check(&["--series", &path, "--scenario", "quiet"]);
     check(&["--out", "-", "--track", "fleet"]);
     check(&["--force"]);
+    check(&["--out", "-", "--oracle"]);
     check(&["--series", &path, "--deployments", "0"]);
     check(&["--series", &path, "--deployments", "2001"]);
     check(&["--series", &path, "--preset", "sunny"]);

@@ -11,29 +11,50 @@ use super::{Profile, Raw, Series, Settings, model, rounded};
 #[derive(Debug)]
 pub(super) struct Fleet<'a>(Draft<'a, Attack>);
 
+/// What a deployment would do if nobody interfered.
+#[derive(Debug)]
+pub(super) struct Ordinary {
+    pub(super) load: Load,
+    pub(super) sizes: Sizes,
+    /// Different callers that there are.
+    pub(super) pool: f64,
+}
+
+/// Of a deployment.
+pub(super) fn name(number: usize) -> String {
+    format!("dep-{number:03}")
+}
+
 impl<'a> Fleet<'a> {
     pub(super) fn plan(settings: &'a Settings) -> Self {
         Self(Draft::new(settings, "fleet plan", &COUNTS))
     }
 
-    pub(super) fn series(&self, number: usize) -> Series {
+    /// What a deployment would do of itself, and the numbers to go on drawing with.
+    pub(super) fn ordinary(&self, number: usize) -> (Ordinary, Draws) {
         let Draft { settings, holidays, .. } = &self.0;
         let mut draws = Draws::new(settings.seed, "fleet series", number);
-        let draws = &mut draws;
         let (profile, plan) = self.0.deployment(number);
-        let slots = settings.slots();
         let late = profile != Profile::Dormant && plan.is_empty();
-        let load = Load::draw(settings, (profile, late), holidays, draws);
-        let sizes = Sizes::draw(slots, draws);
-        let plan: Vec<_> = plan.iter().map(|event| event.settled(&load)).collect();
-        let mut factor = vec![1.0; slots];
-        plan.iter().for_each(|event| event.scale(&mut factor));
+        let load = Load::draw(settings, (profile, late), holidays, &mut draws);
+        let sizes = Sizes::draw(settings.slots(), &mut draws);
         let pool = match profile {
             Profile::Batch | Profile::Sparse => real(draws.within(1..6)),
             Profile::Business | Profile::Consumer | Profile::Flat | Profile::Dormant => {
                 draws.log_between((1.0, 3_000.0))
             }
         };
+        (Ordinary { load, sizes, pool }, draws)
+    }
+
+    pub(super) fn series(&self, number: usize) -> Series {
+        let (Ordinary { load, sizes, pool }, mut draws) = self.ordinary(number);
+        let draws = &mut draws;
+        let (profile, plan) = self.0.deployment(number);
+        let slots = load.expected.len();
+        let plan: Vec<_> = plan.iter().map(|event| event.settled(&load)).collect();
+        let mut factor = vec![1.0; slots];
+        plan.iter().for_each(|event| event.scale(&mut factor));
         let mut raw = Vec::with_capacity(slots);
         for (slot, factor) in factor.into_iter().enumerate() {
             let calls = draws.negative_binomial(load.at(slot) * factor, load.shape);
@@ -44,7 +65,7 @@ impl<'a> Fleet<'a> {
             event.add((&load, &sizes), &mut raw, draws);
         }
         Series {
-            name: format!("dep-{number:03}"),
+            name: name(number),
             model: model(draws),
             profile,
             slots: rounded(&raw),

@@ -1,6 +1,6 @@
 //! What a deployment would do if nobody interfered: the load expected in every slot, and its sizes.
 
-use super::noise::{ar1, modulation};
+use super::noise::{Modulation, ar1, modulation};
 use super::number::real;
 use super::random::Draws;
 use super::shapes::rhythm;
@@ -34,8 +34,8 @@ impl Holidays {
 pub(super) struct Load {
     /// Calls expected in every slot, by rhythm, level, trend and holidays.
     pub(super) expected: Vec<f64>,
-    /// Factor on it that no calendar knows.
-    pub(super) modulation: Vec<f64>,
+    /// What no calendar knows.
+    pub(super) modulation: Modulation,
     /// Shape of the counts.
     pub(super) shape: f64,
     /// Mean calls expected in a slot of the warm-up; at least 0.02, so that an attack on a silent
@@ -90,7 +90,7 @@ impl Load {
     /// Calls expected in a slot, with all that no calendar knows.
     pub(super) fn at(&self, slot: usize) -> f64 {
         let get = |list: &[f64]| list.get(slot).copied().unwrap_or(0.0);
-        get(&self.expected) * get(&self.modulation)
+        get(&self.expected) * get(&self.modulation.factor)
     }
 }
 
@@ -103,8 +103,12 @@ pub(super) struct Sizes {
     pub(super) output: f64,
     /// Slow factor on both.
     drift: Vec<f64>,
+    /// Standard deviation of the logarithm of that factor.
+    pub(super) sigma: f64,
+    /// Its correlation time in slots.
+    pub(super) time: f64,
     /// Standard deviation of one call, relative to the mean.
-    deviation: f64,
+    pub(super) deviation: f64,
 }
 
 impl Sizes {
@@ -114,7 +118,7 @@ impl Sizes {
         let (sigma, time) = (draws.between((0.03, 0.2)), draws.between((50.0, 500.0)));
         let mut drift = ar1(slots, sigma, time, draws);
         drift.iter_mut().for_each(|value| *value = value.exp());
-        Self { input, output, drift, deviation: draws.between((0.5, 1.6)) }
+        Self { input, output, drift, sigma, time, deviation: draws.between((0.5, 1.6)) }
     }
 
     /// Prompt and generated tokens of so many calls in a slot.

@@ -17,6 +17,7 @@ mod fleet;
 mod load;
 mod noise;
 mod number;
+mod oracle;
 mod plan;
 mod random;
 mod settings;
@@ -28,6 +29,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use number::{three_digits, whole};
+pub use oracle::{ORACLE_FILE, write_oracle};
 use random::Draws;
 pub use settings::{MAX_DEPLOYMENTS, Preset, Settings};
 pub use write::{files, write};

@@ -18,8 +18,21 @@ pub(super) fn ar1(slots: usize, sigma: f64, time: f64, draws: &mut Draws) -> Vec
     process
 }
 
-/// Factor on the expected load of every slot: a slow wander, good and bad days, short bursts.
-pub(super) fn modulation(settings: &Settings, draws: &mut Draws) -> Vec<f64> {
+/// What moves a load that no calendar knows.
+#[derive(Debug)]
+pub(super) struct Modulation {
+    /// Factor on the expected load of every slot: a slow wander, good and bad days, short bursts.
+    pub(super) factor: Vec<f64>,
+    /// Standard deviation of the wander's logarithm.
+    pub(super) sigma: f64,
+    /// Correlation time of the wander in slots.
+    pub(super) time: f64,
+    /// Standard deviation of the logarithm of a day's factor.
+    pub(super) day_sigma: f64,
+}
+
+/// Draws what moves a load.
+pub(super) fn modulation(settings: &Settings, draws: &mut Draws) -> Modulation {
     let slots = settings.slots();
     let sigma = draws.between(settings.ar_sigma);
     let time = draws.between((3.0, 40.0));
@@ -36,7 +49,7 @@ pub(super) fn modulation(settings: &Settings, draws: &mut Draws) -> Vec<f64> {
         let burst = factor.get_mut(from..(from + length).min(slots)).unwrap_or_default();
         burst.iter_mut().for_each(|value| *value *= size);
     }
-    factor
+    Modulation { factor, sigma, time, day_sigma }
 }
 
 /// The factor of the days, straight from one noon to the next.

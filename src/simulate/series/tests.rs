@@ -295,6 +295,38 @@ fn files_are_the_series_and_a_missing_row_is_silence() {
 }
 
 #[test]
+fn an_oracle_reads_what_the_series_were_drawn_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let track = fleet(&small(3));
+    write_oracle(&small(3), folder.path()).unwrap();
+    let text = std::fs::read_to_string(folder.path().join(ORACLE_FILE)).unwrap();
+    assert_eq!(text.lines().count(), track.series.len());
+    let mut compared = 0;
+    for (line, series) in text.lines().zip(&track.series) {
+        let laws: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(laws["series"], series.name);
+        let list = |name: &str| -> Vec<f64> {
+            let values = laws[name].as_array().unwrap();
+            assert_eq!(values.len(), 35 * DAY, "{name}");
+            values.iter().map(|value| value.as_f64().unwrap()).collect()
+        };
+        // Nothing was injected into the warm-up.
+        let pairs = list("expected").into_iter().zip(list("modulation")).take(21 * DAY);
+        let expected: f64 = pairs.map(|(calls, factor)| calls * factor).sum();
+        let warmup = &series.slots[..21 * DAY];
+        let seen: f64 = warmup.iter().map(|slot| float(slot.calls)).sum();
+        if expected > 5_000.0 {
+            assert!((seen / expected - 1.0).abs() < 0.1, "{}: {seen}, {expected}", series.name);
+            let tokens: f64 = warmup.iter().map(|slot| float(slot.input)).sum();
+            let size = tokens / seen / laws["input"].as_f64().unwrap();
+            assert!((0.7..1.4).contains(&size), "{}: {size}", series.name);
+            compared += 1;
+        }
+    }
+    assert!(compared >= 6, "{compared}");
+}
+
+#[test]
 fn lawful_events_are_no_labels() {
     let folder = tempfile::tempdir().unwrap();
     let track = Track { series: CALLERS.series[..20].to_vec(), ..CALLERS.clone() };
