@@ -105,9 +105,7 @@ impl Series {
         match &self.rows {
             Rows::Traffic(traffic) => (traffic.observed(slot), true),
             Rows::Values(values) => match values.at(slot) {
-                Some(value) => {
-                    (Observed { calls: value, input: value, ..Observed::default() }, true)
-                }
+                Some(value) => (Observed { calls: value, ..Observed::default() }, true),
                 None => (Observed::default(), false),
             },
         }

@@ -172,29 +172,29 @@ fn scores_of_labelled_attacks_are_not_counted() {
 fn known_new_callers_fill_their_own_rows_alone() {
     let folder = Folder::new();
     write(&folder, 1, &label(), Size { fresh: true, ..GROWN });
-    let out = folder.write("out.csv", b"# nothing yet\n\ndrop-1h,busy,1,2,3,4,5\n");
+    let out = folder.write("out.csv", b"# nothing yet\n\ndrop-2h,busy,1,2,3,4,5\n");
     let ran = fit(&[&folder], &out, &[]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     let names: Vec<String> = rows(&out).into_keys().collect();
-    assert_eq!(names, ["drop-1h,busy", "fresh-1h,busy", "fresh-1h,idle"]);
+    assert_eq!(names, ["drop-2h,busy", "fresh-1h,busy", "fresh-1h,idle"]);
 }
 
 #[test]
 fn young_deployments_fill_their_own_rows_and_none_about_silence() {
     let folder = Folder::new();
     write(&folder, 1, "", Size { deployments: 30, days: (5, 14), fresh: false });
-    let table = "drop-1h,young,1,2,3,4,5\ncalls-1h,busy,1,2,3,4,5\n";
+    let table = "drop-2h,young,1,2,3,4,5\ncalls-1h,busy,1,2,3,4,5\n";
     let out = folder.write("out.csv", table.as_bytes());
     let ran = fit(&[&folder], &out, &["--rounds", "1"]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
-    assert!(ran.err.contains("no row any more for drop-1h young: "), "{}", ran.err);
+    assert!(ran.err.contains("no row any more for drop-2h young: "), "{}", ran.err);
     let rows = rows(&out);
     assert_eq!(rows.get("calls-1h,busy").unwrap(), &[1.0, 2.0, 3.0, 4.0, 5.0]);
     let young: Vec<&str> = rows.keys().filter_map(|name| name.strip_suffix(",young")).collect();
     for part in ["calls-1h", "fused"] {
         assert!(young.contains(&part), "{part} is not in {young:?}");
     }
-    for part in ["drop-1h", "silence"] {
+    for part in ["drop-2h", "silence"] {
         assert!(!young.contains(&part), "{part} is in {young:?}");
     }
 }

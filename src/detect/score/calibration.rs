@@ -19,6 +19,8 @@ const WIDTH: f64 = 0.0625;
 const LOADS: usize = 4;
 /// A ratio counts half after 46 days.
 const KEPT_PER_DAY: f32 = 0.985;
+/// What is left of a ratio that is forgotten: enough to judge by until others have come.
+const FORGOTTEN: f32 = 0.05;
 /// Share of a day that must have been seen before quantiles are believed.
 const ENOUGH_DAYS: f64 = 0.7;
 /// The upper quartile of the standard normal distribution.
@@ -125,6 +127,11 @@ impl Calibration {
         let enough = single(ENOUGH_DAYS * as_float(slots_per_day));
         let own = self.spreads.get(load.0).copied();
         own.into_iter().chain([self.whole]).find(|spread| spread.count >= enough)
+    }
+
+    /// Lets what was learnt so far count next to nothing, because what was expected was another thing then.
+    pub fn forget(&mut self) {
+        self.bins.iter_mut().for_each(|bin| *bin *= FORGOTTEN);
     }
 
     /// Takes the quantiles anew and lets the past fade; once a day.

@@ -8,6 +8,10 @@ use super::sight::{Frame, Sight};
 use super::{Memory, Observed};
 use crate::detect::baseline::as_float;
 
+/// Days after which the rhythm knows more: every hour of the week, and two of each. Ratios to the rhythm before
+/// are forgotten, because without them the first weekend, a fall of nothing but its own ignorance, is the yardstick
+/// of falls for a month.
+const RHYTHM_LEARNS_DAYS: [i64; 2] = [8, 15];
 /// Days before anomalous slots are left out of learning: until then the spreads are too narrow to be trusted.
 const FREEZE_FROM_DAYS: i64 = 14;
 /// Days in a row, and of the last two weeks, that are left out at most: what stays is learnt in the end.
@@ -166,6 +170,10 @@ impl Memory {
             signal.begin_day(self.grid);
         }
         self.calibrations.all().for_each(super::Calibration::refit);
+        if RHYTHM_LEARNS_DAYS.contains(&(self.age / self.grid.per_day())) {
+            self.calibrations.drop.forget();
+            self.calibrations.callers_hour.forget();
+        }
         self.concentration.age();
         for most in [&mut self.most_tokens, &mut self.most_calls, &mut self.most_fresh] {
             most.end_day();

@@ -47,7 +47,7 @@ pub enum Component {
     MostCalls,
     /// Day for day more than a week before, for two weeks.
     Growth,
-    /// Fewer calls in an hour than the rhythm has.
+    /// Fewer calls in two hours than the rhythm has.
     Drop,
     /// Nothing, for longer than ever.
     Silence,
@@ -124,7 +124,7 @@ pub static COMPONENTS: [Kind; 14] = [
     kind(Component::MostTokens, "most-tokens-1h", Part::MostTokens, 3600),
     kind(Component::MostCalls, "most-calls-1h", Part::MostCalls, 3600),
     kind(Component::Growth, "growth-1w", Part::Growth, 7 * 86_400),
-    kind(Component::Drop, "drop-1h", Part::Drop, 3600),
+    kind(Component::Drop, "drop-2h", Part::Drop, 7200),
     kind(Component::Silence, "silence", Part::Silence, 300),
     kind(Component::Wake, "wake-1h", Part::Wake, 3600),
     kind(Component::Fresh, "fresh-1h", Part::Fresh, 3600),

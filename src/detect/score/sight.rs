@@ -288,7 +288,7 @@ impl Memory {
         Some(window.by(kind, Yardstick::Log(growth::UNIT), 0.0))
     }
 
-    /// Calls of an hour below the rhythm; many peers that fall at once excuse it.
+    /// Calls of two hours below the rhythm; many peers that fall at once excuse it.
     fn fall(&self, kind: &Kind, frame: &Frame, around: &Around) -> Option<Sight> {
         let (signal, slots) = (&self.calls, self.grid.slots(kind.seconds));
         let open = open_sums(&frame.calls, slots);

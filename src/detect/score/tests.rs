@@ -180,6 +180,14 @@ fn a_year_without_slots_is_a_gap_and_not_a_year_of_work() {
 }
 
 #[test]
+fn the_first_weekend_is_no_yardstick_of_falls() {
+    let mut memory = after(22);
+    let fall = 22 * DAY + 10 * 12..22 * DAY + 15 * 12;
+    let told = fired(&mut memory, 22..23, |slot| if fall.contains(&slot) { 0.3 } else { 1.0 });
+    assert!(told.first().is_some_and(|first| fall.contains(first)), "{told:?}");
+}
+
+#[test]
 fn waking_after_weeks_is_told_at_once() {
     let mut memory = Memory::new(Grid::FIVE_MINUTES);
     close(&mut memory, 0, &Observed::default());
