@@ -89,9 +89,10 @@ impl Alert {
 /// Seconds after an alert in which whatever scores belongs to the same incident, as in the rules for attacks.
 const EPISODE_S: i64 = 6 * 3_600;
 
-/// The alerts that open an incident, and the rows between incidents: a row of single values is held against the
-/// labels by itself, so that an incident of many rows would be as many alerts. Rows of a series lie together
-/// and in order.
+/// The alerts that open an incident, and the rows between incidents.
+///
+/// A row of single values is held against the labels by itself, so that an incident of many rows would be as
+/// many alerts. Rows of a series lie together and in order.
 #[must_use]
 pub fn openings(alerts: Vec<Alert>) -> Vec<Alert> {
     let mut told: Option<(String, i64)> = None;
