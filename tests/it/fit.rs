@@ -199,6 +199,22 @@ fn young_deployments_fill_their_own_rows_and_none_about_silence() {
     }
 }
 
+#[test]
+fn single_values_fill_the_rows_of_bare_deployments() {
+    let folder = Folder::new();
+    let out = folder.write("out.csv", b"calls-1h,busy,1,2,3,4,5\n");
+    let data = data().display().to_string();
+    let fit = ["backtest", "fit", "--data", &data, "--track", "msft", "--out", &out];
+    let ran = run(&[fit.as_slice(), &["--rounds", "1"]].concat());
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    assert!(ran.err.contains("116.5 weeks of bare deployments"), "{}", ran.err);
+    let rows = rows(&out);
+    for part in ["season-5m,bare", "drop-2h,bare", "fused,bare", "calls-1h,busy"] {
+        assert!(rows.contains_key(part), "{part} is not in {rows:?}");
+    }
+    assert!(!rows.contains_key("season-5m,busy"));
+}
+
 /// What the tails say of series that they were counted on.
 #[test]
 fn fitted_tails_keep_the_set_rate_where_they_were_counted() {
@@ -248,7 +264,7 @@ fn what_cannot_be_fitted_is_told_with_its_place() {
         assert_eq!(std::fs::read_to_string(&out).unwrap(), table, "nothing is written");
     };
     check("none", "", 1, "none.csv.gz:1:1: cannot be read");
-    check("nab", "", 1, "nab_info.json:1:1: no scored span");
+    check("nab", "", 1, "nab.csv.gz:1:1: no scored span");
     check("none", "[detect]\nalerts_per_week = 1\n", 1, "out.csv:1:1: this is no row of the tails");
     write(&folder, 1, &label(), GROWN);
     folder.write("hours_info.json", info(GROWN, GROWN.days.1 - 7).as_bytes());
