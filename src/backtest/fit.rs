@@ -320,12 +320,18 @@ fn raws(judged: &Judged<'_>) -> [f64; PARTS] {
     raws
 }
 
-/// Whether chance raises this part where nothing is wrong.
+/// Whether a part is judged for this kind of deployment, and chance raises it where nothing is wrong.
 const fn has_tail(kind: &Kind, regime: Regime) -> bool {
-    // Real clients go dark for days in their second week, and nothing tells that from an outage.
-    let goes_dark =
-        matches!(regime, Regime::Young) && matches!(kind.id, Component::Drop | Component::Silence);
-    !(kind.is_certain() || goes_dark)
+    let is_judged = match regime {
+        Regime::Busy | Regime::Idle => true,
+        // Real clients go dark for days in their second week, and nothing tells that from an outage.
+        Regime::Young => !matches!(kind.id, Component::Drop | Component::Silence),
+        // One number says one thing. With the other windows as well, fewer of the labelled values were found.
+        Regime::Bare => {
+            matches!(kind.id, Component::Season | Component::MostCalls | Component::Drop)
+        }
+    };
+    is_judged && !kind.is_certain()
 }
 
 /// The scores reached as often as [`Tails::RATES`] say in so many weeks; `None` where too few blocks had any.
