@@ -284,8 +284,8 @@ def growth(fleet):
     picture = Picture("Growth of a week, by the days of the last two", height=360)
     chart = Chart(picture, (20, 35), (0.8, 1.4), at=(70, 72, 760, 230))
     chart.axes([(d, f"day {d}") for d in range(20, 36, 3)], [(n, f"×{n}") for n in (0.8, 1.0, 1.2, 1.4)])
-    lines = (("dep-009", 1.03, RED, "3 % more every day from day 7"), ("dep-010", 1.0, ORANGE, "a step to ×1.8"),
-             ("dep-009", 1.0, BLUE, "neither"))
+    lines = (("dep-004", 1.03, RED, "3 % more every day from day 7"), ("dep-010", 1.0, ORANGE, "a step to ×1.8"),
+             ("dep-004", 1.0, BLUE, "neither"))
     for name, creep, colour, text in lines:
         series = fleet.series[name]
         calls = [value * creep ** max(slot / DAY - 7, 0) for slot, value in enumerate(series.calls)]
