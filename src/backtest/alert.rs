@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::run::Judged;
+use super::score::attacks::EPISODE_S;
 use super::values::seconds;
 use crate::detect::score::{Grid, Part, Scored};
 use crate::money::Grouped;
@@ -85,9 +86,6 @@ impl Alert {
         ]
     }
 }
-
-/// Seconds after an alert in which whatever scores belongs to the same incident, as in the rules for attacks.
-const EPISODE_S: i64 = 6 * 3_600;
 
 /// The alerts that open an incident, and the rows between incidents.
 ///

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::run::{Judged, Run};
-use super::score::attacks::WEEK_S;
+use super::score::attacks::{EPISODE_S, WEEK_S};
 use super::score::{Exam, Moment, Moments, msft};
 use super::table::at_start;
 use super::track::{Layout, Rows, Track};
@@ -27,8 +27,6 @@ const MAY_MISS: usize = 2;
 /// Logarithms of rates between which the level is looked for, and how often the span is halved.
 const LEVELS: (f64, f64) = (-8.0, 0.5);
 const HALVINGS: u32 = 26;
-/// Seconds of which the largest score counts: those of an episode.
-const BLOCK_S: i64 = 6 * 3_600;
 const POINTS: usize = Tails::RATES.len();
 const REGIMES: usize = Regime::ALL.len();
 const PARTS: usize = COMPONENTS.len();
@@ -211,7 +209,7 @@ impl Fit<'_> {
             let is_clear = draw.exam.is_clear(&judged.series.name, as_float(end));
             let seconds = judged.series.grid.slot_seconds;
             Some(Slot {
-                block: (judged.place, (end - seconds - draw.span.0).div_euclid(BLOCK_S)),
+                block: (judged.place, (end - seconds - draw.span.0).div_euclid(EPISODE_S)),
                 seconds,
                 regime: judged.verdict.regime,
                 raws: is_clear.then(|| raws(judged)),

@@ -12,7 +12,7 @@ use crate::detect::baseline::as_float;
 use crate::problem::Problems;
 
 /// Alerts of a series within so many seconds of the first one are one episode, as a pager would repeat it.
-const EPISODE_S: f64 = 6.0 * 3_600.0;
+pub const EPISODE_S: i64 = 6 * 3_600;
 /// An alert so long after the end of an attack is still about it.
 const GRACE_S: f64 = 3_600.0;
 /// And for so long after that, an alert is neither right nor wrong: the same incident goes on.
@@ -268,7 +268,7 @@ pub(super) fn openings(alerts: impl Iterator<Item = f64>) -> impl Iterator<Item 
     alerts.filter(move |at| {
         let opens = *at >= open_until;
         if opens {
-            open_until = at + EPISODE_S;
+            open_until = at + as_float(EPISODE_S);
         }
         opens
     })

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::super::alert::Alert;
 use super::super::track::{Rows, Track};
 use super::super::values::{Row, Values};
+use super::attacks::WEEK_S;
 use super::{Event, Exam, moments};
 use crate::detect::baseline::as_float;
 
@@ -12,8 +13,6 @@ use crate::detect::baseline::as_float;
 const JOINED_ROWS: usize = 3;
 /// One part in so many of a series is there to learn from, and not scored.
 const WARM_UP: usize = 4;
-/// Seconds in a week.
-const WEEK_S: f64 = 604_800.0;
 
 /// Alerts held against the labels of a track; `None` where it has none.
 #[must_use]

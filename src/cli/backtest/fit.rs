@@ -15,8 +15,9 @@ use crate::problem::Problems;
 /// Counts how often each score is reached where nothing is wrong, and writes the detector's table of it.
 ///
 /// Every draw of a track is judged as by `backtest`, attacks and the day after them are left out. Draws of a fleet
-/// fill the rows of busy and idle deployments; of deployments younger than two weeks those of young ones; and where
-/// `TRACK_fresh.csv` says what new callers did, the rows of that part alone. Other rows of the table stay as they are.
+/// fill the rows of busy and idle deployments; of deployments younger than two weeks those of young ones; labelled
+/// single values those of bare ones; and where `TRACK_fresh.csv` says what new callers did, the rows of that part alone.
+/// Other rows of the table stay as they are.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     tokenwatch simulate --series draws/1 --seed 1 --preset bursty\n  \
@@ -47,7 +48,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     let mut told = |judged| bar.set_position(u64::try_from(judged).unwrap_or(0));
     let fitted = fit.run(before.clone(), &mut told).with_context(|| what(args))?;
     bar.finish_and_clear();
-    std::fs::write(&args.out, fitted.tails.to_table())
+    // Whole or not at all: the table is what the next run begins with.
+    let draft = args.out.with_extension("draft");
+    std::fs::write(&draft, fitted.tails.to_table())
+        .and_then(|()| std::fs::rename(&draft, &args.out))
         .with_context(|| format!("cannot write {}", args.out.display()))?;
     // Nobody to tell if standard error is gone.
     drop(writeln!(std::io::stderr(), "{}", summary(args, &before, &fitted)));

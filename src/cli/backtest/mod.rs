@@ -13,6 +13,7 @@ use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Exit, print};
+use crate::backtest::score::attacks::WEEK_S;
 use crate::backtest::score::episodes;
 use crate::backtest::{Alert, COLUMNS, Layout, Run, Track, openings};
 use crate::detect::baseline::as_float;
@@ -234,7 +235,7 @@ fn summary(track: &Track, alerts: &[Alert]) -> String {
     let seconds = track.series.iter().map(|series| {
         (series.slots.end - series.slots.start).saturating_mul(series.grid.slot_seconds)
     });
-    let weeks = as_float(seconds.sum()) / 604_800.0;
+    let weeks = as_float(seconds.sum()) / WEEK_S;
     let episodes = episodes(alerts);
     format!(
         "{}: {} series, {} slots judged. {} of the slots, in {} series, have a score of 1 or more: \

@@ -16,7 +16,7 @@ pub enum Regime {
     /// Known for less than two weeks: its own spreads are not to be trusted yet.
     #[default]
     Young,
-    /// Of which calls are known and tokens never were.
+    /// Of which calls are known, and neither tokens nor callers ever were.
     Bare,
 }
 

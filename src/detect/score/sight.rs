@@ -115,7 +115,7 @@ impl Memory {
                 Component::Drop => self.fall(kind, frame, around),
                 Component::Silence => self.silent(kind, frame, around),
                 Component::Fresh => self.fresh(kind, frame),
-                Component::Season => self.bare(kind, frame).filter(|_| !self.knows_tokens),
+                Component::Season => self.bare(kind, frame).filter(|_| self.is_bare()),
                 Component::Wake => None,
             };
             sights.extend(sight);
@@ -165,7 +165,7 @@ impl Memory {
     /// What kind of deployment it is.
     pub(super) fn regime(&self) -> Regime {
         let days = self.active.next() - self.active.oldest();
-        if !self.knows_tokens {
+        if self.is_bare() {
             Regime::Bare
         } else if self.active.next() < GROWN_DAYS {
             Regime::Young
@@ -174,6 +174,11 @@ impl Memory {
         } else {
             Regime::Busy
         }
+    }
+
+    /// Whether calls are all that was ever known.
+    const fn is_bare(&self) -> bool {
+        !self.knows_tokens && !self.knows_callers
     }
 
     fn wake(&self, frame: &Frame) -> Option<Sight> {

@@ -188,6 +188,24 @@ fn the_first_weekend_is_no_yardstick_of_falls() {
 }
 
 #[test]
+fn who_logs_callers_and_no_tokens_is_judged_like_others() {
+    let without_tokens = |slot: i64| {
+        let Observed { calls, callers, .. } = usual(slot);
+        Observed { calls, callers, ..Observed::default() }
+    };
+    let mut memory = Memory::new(Grid::FIVE_MINUTES);
+    (0..21 * DAY).for_each(|slot| drop(close(&mut memory, slot, &without_tokens(slot))));
+    assert_eq!(memory.regime(), measure::Regime::Busy);
+    let night = 21 * DAY..21 * DAY + 3 * 12;
+    let told: Vec<Part> = night
+        .filter_map(|slot| close(&mut memory, slot, &Observed::default()).parts.first().copied())
+        .filter(|part| part.score >= 1.0)
+        .map(|part| part.part)
+        .collect();
+    assert!(told.contains(&Part::Silence), "{told:?}");
+}
+
+#[test]
 fn waking_after_weeks_is_told_at_once() {
     let mut memory = Memory::new(Grid::FIVE_MINUTES);
     close(&mut memory, 0, &Observed::default());
