@@ -6,9 +6,9 @@
 //!
 //! `day` is the median, by hour of the day, of how far an hour lies from the mean of the week around it; `week`
 //! is the median, by hour of the week, of what then is left; `level` is the mean of what remains of the last day
-//! when both are taken away. Medians, so that an attack of some hours or a holiday moves neither. This is the
-//! decomposition of STL with medians in place of smoothing by loess: MSTL itself (augurs) found less on the
-//! labelled fleets and took far longer, as `models/README.md` records.
+//! when both are taken away, and `lift` how far it lies above the median of the last week. Medians, so that an attack of some hours or a holiday moves neither. This is the
+//! decomposition of STL (Cleveland, Cleveland, McRae & Terpenning 1990) with medians in place of smoothing by
+//! loess: MSTL itself found less on the labelled fleets and takes far longer, as `models/README.md` records.
 
 use std::iter::zip;
 
@@ -32,6 +32,7 @@ pub struct Seasons {
     /// The first hour; all as [`Ring`] counts them.
     first: i64,
     amounts: Vec<f32>,
+    lift: f32,
 }
 
 impl Seasons {
@@ -44,7 +45,7 @@ impl Seasons {
         let mut rest: Vec<f64> =
             (learnt.oldest()..first).map(|hour| learnt.at(hour).max(0.0).ln_1p()).collect();
         if rest.len() < MIN_WEEKS * week {
-            return Self { first, amounts: Vec::new() };
+            return Self { first, ..Self::default() };
         }
         let logarithms = rest.clone();
         let trend = centred(&rest, week);
@@ -56,11 +57,17 @@ impl Seasons {
             of(&daily) + of(&weekly)
         };
         let end = logarithms.len();
-        let last: Vec<f64> =
-            logarithms.iter().enumerate().skip(end - day).map(|(at, v)| v - season(at)).collect();
-        let level = mean(&last);
+        let rest_of = |hours: usize| -> Vec<f64> {
+            let newest = logarithms.iter().enumerate().skip(end - hours);
+            newest.map(|(at, value)| value - season(at)).collect()
+        };
+        let (level, usual) = (mean(&rest_of(day)), median(&mut rest_of(week)));
         let amount = |at: usize| single((level + season(at)).exp_m1().clamp(0.0, MOST));
-        Self { first, amounts: (end..end + day + BEYOND).map(amount).collect() }
+        Self {
+            first,
+            amounts: (end..end + day + BEYOND).map(amount).collect(),
+            lift: single(level - usual),
+        }
     }
 
     /// Amount of `hour`; `None` where nothing is said.
@@ -68,6 +75,12 @@ impl Seasons {
     pub fn at(&self, hour: i64) -> Option<f64> {
         let place = usize::try_from(hour - self.first).ok()?;
         self.amounts.get(place).copied().map(f64::from)
+    }
+
+    /// Logarithm of how far the last day lies above the usual day of its week; 0 where nothing is said.
+    #[must_use]
+    pub fn lift(&self) -> f64 {
+        f64::from(self.lift)
     }
 }
 
@@ -155,5 +168,7 @@ mod tests {
             let ratio = doubled.at(hour).unwrap() / usual.at(hour).unwrap();
             assert!((1.75..2.1).contains(&ratio), "{hour} {ratio}");
         }
+        let lift = std::f64::consts::LN_2;
+        assert!(usual.lift().abs() < 0.01 && (doubled.lift() / lift - 1.0).abs() < 0.1);
     }
 }

@@ -79,8 +79,8 @@ impl Signal {
     }
 
     /// What is expected of slot `place` of the hour that has begun: where a rise and where a fall is looked
-    /// for. A level that has risen counts for rises alone and one that has fallen for falls alone, so that
-    /// after a holiday ordinary traffic is not a rise, and after an attack not a fall.
+    /// for. A level or lift that has risen counts for rises alone and one that has fallen for falls alone, so
+    /// that after a holiday ordinary traffic is not a rise, and after an attack not a fall.
     #[must_use]
     pub fn expected(&self, place: i64, per_hour: i64) -> (f64, f64) {
         // Straight lines between the centres of the hours.
@@ -90,8 +90,10 @@ impl Signal {
         let (here, there) = (self.profile.at(hour), self.profile.at(neighbour));
         let weight = offset.abs();
         let slot = (here * (1.0 - weight) + there * weight) / as_float(per_hour);
-        let at = |level: f64| slot * (LEVEL_SHARE * level).exp();
-        (at(self.level.max(0.0)), at(self.level.min(0.0)))
+        // The profile holds half of the lift of the last day, being the mean of two.
+        let (level, lift) = (LEVEL_SHARE * self.level, 0.5 * self.seasons.lift());
+        let high = slot * (level.max(0.0) - lift.min(0.0)).exp();
+        (high, slot * (level.min(0.0) - lift.max(0.0)).exp())
     }
 
     /// Takes a slot that has closed; `frozen` where it must not be learnt.
