@@ -263,9 +263,7 @@ async fn name_all(connection: &mut SqliteConnection, size: Size) -> anyhow::Resu
         .execute(&mut *connection)
         .await?;
     }
-    let deployment = format!(
-        "insert into name select series >> 32, series & 4294967295, 0, 'chat-' || series from deployment"
-    );
+    let deployment = "insert into name select series >> 32, series & 4294967295, 0, 'chat-' || series from deployment";
     let networks = format!(
         "insert into name select id, n.column1, 2, '10.0.' || n.column1 || '.0/24' \
          from account, (values ({FIRST_NETWORK}), ({}), ({})) n",
@@ -276,7 +274,7 @@ async fn name_all(connection: &mut SqliteConnection, size: Size) -> anyhow::Resu
         "insert into account_hub select id, 'bench' from account",
         &format!("insert into name select id, {MODEL}, 1, 'gpt-4o@2024-08-06' from account"),
         &networks,
-        &deployment,
+        deployment,
         "insert into series_state select series, state from deployment",
         &format!(
             "insert into partition_state (hub, incarnation, partition, passed_ms, epoch) \
