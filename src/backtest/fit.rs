@@ -22,8 +22,8 @@ use crate::problem::Problems;
 const LEAST_WEEKS: f64 = 32.0;
 /// Two points of a tail are at least so far apart, for a score to have one rate.
 const APART: f64 = 0.01;
-/// Points that may be missing, because most weeks reach no score at all: those of once in 1 and 3.2 weeks.
-const MAY_MISS: usize = 2;
+/// Points that may be missing, because most weeks reach no score at all: those of once in 1, 3.2 and 10 weeks.
+const MAY_MISS: usize = 3;
 /// Logarithms of rates between which the level is looked for, and how often the span is halved.
 const LEVELS: (f64, f64) = (-8.0, 0.5);
 const HALVINGS: u32 = 26;
@@ -386,7 +386,7 @@ mod tests {
         let equal = points(&[2.0; 50], 100.0).unwrap();
         let expected = [APART, 2.0, 2.0 + APART, 2.0 + 2.0 * APART, 2.0 + 3.0 * APART];
         assert!(equal.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-9), "{equal:?}");
-        assert_eq!(points(&[2.0; 9], 100.0), None, "ten reach once in ten weeks");
+        assert_eq!(points(&[2.0; 2], 100.0), None, "three reach once in 32 weeks");
         assert_eq!(points(&[], 50.0), None);
     }
 }
