@@ -4,6 +4,7 @@ pub mod event_hubs;
 pub mod joined;
 pub mod metrics_api;
 pub mod replay;
+pub mod resource_graph;
 
 use crate::event::Batch;
 
