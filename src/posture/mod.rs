@@ -7,6 +7,7 @@
 
 mod command;
 mod doors;
+pub mod gaps;
 pub mod inventory;
 pub mod read;
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::{Door, Look, Verdict};
 use crate::severity::Severity;
 
 /// Every door.
-pub const DOORS: [Door; 8] = [
+pub static DOORS: [Door; 8] = [
     Door {
         word: "policy",
         name: "Policy and sprawl",
