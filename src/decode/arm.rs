@@ -55,7 +55,7 @@ pub fn ai_account(body: &str) -> Option<AccountState> {
 pub fn search_service(body: &str) -> Option<AccountState> {
     let body = Body::read(body)?;
     let properties = body.properties()?;
-    let mut state = AccountState { kind: "Search".to_owned(), ..account(&body.fields, &properties) };
+    let mut state = account(&body.fields, &properties);
     state.network.open_by_default = state.network.addresses.map(|rules| rules.count == 0);
     state.customer_key = inside(&properties, "encryptionWithCmk", |held| {
         match name(held, "enforcement").to_ascii_lowercase().as_str() {

@@ -151,6 +151,12 @@ impl Card {
     pub fn count(&self, state: State) -> usize {
         self.doors.iter().filter(|finding| finding.verdict.state == state).count()
     }
+
+    /// True when this door of it is in this state.
+    #[must_use]
+    pub fn has(&self, door: &str, state: State) -> bool {
+        self.doors.iter().any(|finding| finding.door == door && finding.verdict.state == state)
+    }
 }
 
 /// What is known from a configuration of ours, where there is one.
@@ -242,7 +248,7 @@ mod tests {
                 assert!(!needs_step || steps.iter().any(|step| step.command.starts_with("az ")));
             }
         }
-        for door in DOORS {
+        for door in &DOORS {
             assert!(door.why.ends_with('.') && !door.name.is_empty(), "{}", door.word);
         }
     }

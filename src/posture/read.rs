@@ -14,11 +14,13 @@ use crate::event::control::{
 #[must_use]
 pub fn resource(body: &str, kind: Kind, later: &Unread) -> Option<(String, Resource)> {
     let named = arm::named(body)?;
-    let state = match kind {
+    let mut state = match kind {
         Kind::Account => arm::ai_account(body)?,
         Kind::Search => arm::search_service(body)?,
         Kind::Workspace => arm::workspace(body)?,
     };
+    // Some services write a region's name for people, such as East US 2.
+    state.location.retain(|c| c != ' ');
     let resource = Resource {
         name: named.name,
         kind,

@@ -199,8 +199,8 @@ async fn the_doors_of_a_subscription_are_read_over_several_pages() {
         )
     );
     assert!(text(door(&told, "aif-prod", "logs"), "/finding").starts_with("Audit and AllMetrics reach no"));
-    assert!(text(door(&told, "aif-b", "spend"), "/notes/0").contains("gpt-4o (900 of 1000 left)"));
-    assert_eq!(told.pointer("/resources/0/name"), Some(&json!("aif-prod")), "the worst comes first");
+    assert!(text(door(&told, "aif-b", "spend"), "/notes/0").contains("gpt-4o (900 of 1,000 left)"));
+    assert_eq!(told.pointer("/resources/0/name"), Some(&json!("srch")), "the worst comes first");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -233,11 +233,12 @@ async fn the_page_fits_a_terminal_and_every_open_door_has_its_command() {
     let world = World::new().await;
     world.fleet();
     let page = world.audit(&[]).await.out;
-    for line in page.lines().filter(|line| !line.starts_with("az ")) {
+    for line in page.lines().filter(|line| !line.starts_with("    az ")) {
         assert!(line.chars().count() <= 100, "{line}");
     }
-    assert!(page.starts_with("11 doors stand open on 3 of 7 resources."), "{page}");
+    assert!(page.starts_with("10 doors stand open on 3 of 7 resources."), "{page}");
     assert!(page.contains("Contoso AI (3f0c0000-"), "{page}");
+    assert!(page.contains("\nOpen: network on 2, auth on 2, logs on 2, private on 2,"), "{page}");
     let matrix = "aif-prod                          ok      OPEN     OPEN     OPEN  ?         ?           OPEN  ok";
     assert!(page.contains(matrix), "{page}");
     assert!(page.contains("speech-of-long-n…on-of-the-north"), "{page}");
@@ -462,7 +463,7 @@ async fn with_a_configuration_the_hubs_must_be_ours_and_somebody_must_be_told() 
         std::fs::write(&config, text).unwrap();
         run(&["audit", "--from", &file, "--config", &config, "--format", "json"])
     };
-    let tell = "[[notify.webhook]]\nname = \"desk\"\nurl = { env = \"DESK\" }\nsecret = { env = \"DESK_SECRET\" }\n";
+    let tell = "[[notify.webhook]]\nname = \"desk\"\nurl = \"https://desk.contoso.example/hook\"\nsecret = { env = \"DESK_SECRET\" }\n";
     let ours = write("logs", tell);
     assert_eq!(ours.code, Some(0), "{} {}", ours.out, ours.err);
     let other = World::json(&write("elsewhere", tell));

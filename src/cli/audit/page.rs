@@ -7,7 +7,7 @@ use super::super::replay::printable;
 use super::Told;
 use crate::posture::gaps::Gap;
 use crate::posture::inventory::Kind;
-use crate::posture::{Card, DOORS, Finding, State};
+use crate::posture::{Card, DOORS, Door, Finding, State};
 
 /// Columns of names in the matrix; longer ones are cut in their middle.
 const NAME: usize = 32;
@@ -30,6 +30,9 @@ pub(super) fn to_text(told: &Told<'_>) -> String {
         }
     }
     text.push_str(&unread(&told.gaps));
+    if told.count(State::Unknown) > 0 {
+        text.push_str("\n--format json has commands for the doors marked ?, too.\n");
+    }
     text
 }
 
@@ -69,9 +72,26 @@ fn verdict(told: &Told<'_>) -> String {
         count => format!(" {} deleted while it was read.", plural(count, "resource was", "resources were")),
     };
     let mut text = wrapped(&printable(&format!("{words}{unknown}{gone}")), "", "");
+    let open_doors: Vec<String> = by_gravity(DOORS.iter().collect())
+        .into_iter()
+        .filter_map(|door| {
+            let cards = told.cards.iter();
+            let open = cards.filter(|card| card.has(door.word, State::Open)).count();
+            (open > 0).then(|| format!("{} on {open}", door.word))
+        })
+        .collect();
+    if !open_doors.is_empty() {
+        text.push_str(&wrapped(&format!("Open: {}.", open_doors.join(", ")), "", "  "));
+    }
     let read = format!("{of}, read {}", told.inventory.at);
     text.push_str(&wrapped(&printable(&read), "", "  "));
     text
+}
+
+/// The gravest first, else in the order of the table.
+fn by_gravity(mut doors: Vec<&'static Door>) -> Vec<&'static Door> {
+    doors.sort_by_key(|door| std::cmp::Reverse(door.severity));
+    doors
 }
 
 /// Resources by doors.
@@ -125,9 +145,17 @@ fn one(card: &Card) -> String {
     text.push_str(&wrapped(&printable(&format!("{}: {counts}", card.name)), "", "  "));
     text.push_str(&wrapped(&printable(&about(card)), "", "  "));
     for state in [State::Open, State::Unknown] {
-        for finding in card.doors.iter().filter(|finding| finding.verdict.state == state) {
+        if state == State::Unknown && card.count(State::Unknown) > 0 {
             text.push('\n');
-            text.push_str(&door(finding));
+        }
+        for known in by_gravity(DOORS.iter().collect()) {
+            let mut doors = card.doors.iter().filter(|finding| finding.verdict.state == state);
+            if let Some(finding) = doors.find(|finding| finding.door == known.word) {
+                if state == State::Open {
+                    text.push('\n');
+                }
+                text.push_str(&door(finding));
+            }
         }
     }
     let rest: Vec<String> = [State::Ok, State::NotApplicable]
@@ -177,10 +205,10 @@ fn door(finding: &Finding) -> String {
     for note in &verdict.notes {
         text.push_str(&wrapped(&printable(note), &format!("{INDENT}· "), &format!("{INDENT}  ")));
     }
-    for step in &verdict.steps {
+    for step in verdict.steps.iter().filter(|_| is_open) {
         text.push_str(&wrapped(&printable(&step.what), &format!("{INDENT}→ "), &format!("{INDENT}  ")));
-        // At the margin and in one piece: a wrapped command cannot be pasted.
-        text.push_str(&format!("{}\n", printable(&step.command)));
+        // In one piece: a wrapped command cannot be pasted.
+        text.push_str(&format!("    {}\n", printable(&step.command)));
     }
     text
 }
@@ -206,7 +234,7 @@ fn unread(gaps: &[Gap]) -> String {
         let words = format!("{part}{how}: {reason}. Of {of}{more}");
         text.push_str(&wrapped(&printable(&words), "  ", "    "));
         if let Some(gap) = gaps.first().filter(|gap| !gap.mend.is_empty()) {
-            text.push_str(&format!("{}\n", printable(&gap.mend)));
+            text.push_str(&format!("    {}\n", printable(&gap.mend)));
         }
     }
     text

@@ -79,10 +79,13 @@ fn holders(look: &Look<'_>) -> Option<String> {
     holders.sort_unstable();
     holders.dedup();
     let more = if roles.lack().is_some() { "At least " } else { "" };
-    let noun = if holders.len() == 1 { "identity" } else { "identities" };
+    let count = match (holders.len(), more) {
+        (0, "") => "No identity".to_owned(),
+        (1, _) => format!("{more}1 identity"),
+        (count, _) => format!("{more}{count} identities"),
+    };
     Some(format!(
-        "{more}{} {noun} can list its keys by a role on the subscription or above it.",
-        holders.len()
+        "{count} can list its keys by a role on the subscription or above it."
     ))
 }
 

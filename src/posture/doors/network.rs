@@ -49,7 +49,11 @@ fn limited(look: &Look<'_>, network: &NetworkState) -> Verdict {
         None => "an unknown number of virtual networks".to_owned(),
     };
     if let Some(wide) = too_wide(rules) {
-        let finding = format!("An address rule lets in all of a {wide}; there are {}.", counted(rules));
+        let which = match rules.count {
+            1 => "The only address rule".to_owned(),
+            count => format!("The widest of {count} address rules"),
+        };
+        let finding = format!("{which} lets in a whole {wide}.");
         return list(look, shut(look, Verdict::open(finding)));
     }
     Verdict::ok(format!("Only {} and {networks} are let in.", counted(rules)))
@@ -165,7 +169,7 @@ mod tests {
         assert!(verdict.steps[0].command.ends_with("--set properties.publicNetworkAccess=Disabled"));
         for (addresses, words) in [
             (rules(1, Some(0), None), "/0"),
-            (rules(2, Some(23), None), "/23"),
+            (rules(2, Some(23), None), "a whole /23"),
             (rules(1, None, Some(32)), "/32 of IPv6"),
         ] {
             let wide = NetworkState { open_by_default: Some(false), addresses, ..on.clone() };

@@ -67,7 +67,7 @@ fn budgets(look: &Look<'_>) -> Verdict {
 
 fn told(budget: &Budget) -> String {
     let currency = &budget.currency;
-    let number = |amount: u32| Grouped(u64::from(amount).cast_signed());
+    let number = |amount: u32| Grouped(i64::from(amount));
     match (budget.amount, budget.spent) {
         (Some(amount), Some(spent)) => {
             format!("\"{}\" ({} of {} {currency} used)", budget.name, number(spent), number(amount))
@@ -102,7 +102,10 @@ fn headroom(look: &Look<'_>, verdict: Verdict) -> Verdict {
     let named: Vec<String> = room
         .iter()
         .take(NAMED)
-        .map(|(room, quota)| format!("{} ({room} of {} left)", quota.name, quota.limit))
+        .map(|(room, quota)| {
+            let number = |number: u64| Grouped(i64::try_from(number).unwrap_or(i64::MAX));
+            format!("{} ({} of {} left)", quota.name, number(*room), number(quota.limit))
+        })
         .collect();
     let text = match named.is_empty() {
         true => format!("No quota in use in {region} has room left."),

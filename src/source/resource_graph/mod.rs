@@ -78,7 +78,7 @@ pub async fn read(
     let reader = Reader { client, bounds: settings.bounds, pace, tell, counts };
     let mut inventory = Inventory {
         version: Inventory::VERSION,
-        at: EventTime(clock()),
+        at: EventTime(clock().div_euclid(1_000) * 1_000),
         subscriptions: BTreeMap::new(),
         namespaces: BTreeMap::new(),
         definitions: BTreeMap::new(),
