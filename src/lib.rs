@@ -17,7 +17,7 @@
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | [`source`] | where batches come from: event hubs, metrics asked for by REST, or files of what was once delivered |
+//! | [`source`] | where batches come from: event hubs, metrics asked for by REST, or files of what was once delivered; and [what there is](source::resource_graph) |
 //! | [`decode`] | from bytes to typed [events](event::Event); a kind of record is one entry of [`DECODERS`](decode::DECODERS) |
 //! | [`known`] | whose a network is, where, and on which lists; names of object ids |
 //! | [`price`] | what tokens cost, or that nobody knows |

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use reqwest::Url;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::{Client, Pace, Pauses, RestError};
 use crate::decode::field::{Fields, elements};
@@ -17,8 +17,8 @@ pub struct Bounds {
     pub items: usize,
     /// Attempts at one page.
     pub attempts: u32,
-    /// Longest that one page is waited for between attempts; a service that asks for more is
-    /// not asked again.
+    /// A page is not asked for again later than this after the first time, nor where the service
+    /// asks for more patience.
     pub patience: Duration,
 }
 
@@ -73,6 +73,10 @@ impl Client {
             }
             let Some(link) = read.next else { return Ok(listing) };
             match self.follow(&link) {
+                Ok(url) if url == next => {
+                    listing.cut = Some("a page points to itself".to_owned());
+                    return Ok(listing);
+                }
                 Ok(url) => next = url,
                 Err(error) => {
                     listing.cut = Some(error.to_string());
@@ -96,7 +100,7 @@ impl Client {
         pace: &Pace,
     ) -> Result<String, RestError> {
         let mut pauses = Pauses::new(pace);
-        let mut waited = Duration::ZERO;
+        let began = Instant::now();
         for _ in 1..bounds.attempts {
             let error = match self.get(url, needs).await {
                 Ok(body) => return Ok(String::from_utf8_lossy(&body).into_owned()),
@@ -104,8 +108,7 @@ impl Client {
             };
             let (RestError::Busy { .. } | RestError::Passing(_)) = error else { return Err(error) };
             let pause = pauses.after(&error);
-            waited += pause;
-            if waited > bounds.patience {
+            if began.elapsed() + pause > bounds.patience {
                 return Err(error);
             }
             sleep(pause).await;
@@ -140,7 +143,8 @@ impl Page {
     fn read(text: &str, most: usize) -> Option<Self> {
         let fields = Fields::read(text)?;
         let mut items = Vec::new();
-        let count = elements(&fields.nested("value")?, most, &mut |item| items.push(item.to_owned()))?;
+        let count =
+            elements(&fields.nested("value")?, most, &mut |item| items.push(item.to_owned()))?;
         let next = fields.first_text(&["nextLink"]).map(|link| link.trim().to_owned());
         Some(Self { items, count, next })
     }
@@ -156,7 +160,9 @@ mod tests {
         let items = vec![r#"{"a":1}"#.to_owned(), "2".to_owned()];
         let next = Some("https://h/x".to_owned());
         assert_eq!(page, Some(Page { items, count: 3, next }));
-        for last in [r#"{"value":[]}"#, r#"{"value":[],"nextLink":null}"#, r#"{"nextLink":"","value":[]}"#] {
+        for last in
+            [r#"{"value":[]}"#, r#"{"value":[],"nextLink":null}"#, r#"{"nextLink":"","value":[]}"#]
+        {
             assert_eq!(Page::read(last, 2), Some(Page { items: vec![], count: 0, next: None }));
         }
         for text in ["", "[]", "{}", r#"{"value":{}}"#, r#"{"value":[1"#] {

@@ -93,7 +93,11 @@ pub(super) fn name(fields: &Fields<'_>, member: &str) -> String {
 }
 
 /// The members of an object inside; none when it is absent or no object.
-pub(super) fn inside<T: Default>(fields: &Fields<'_>, member: &str, read: impl Fn(&Fields<'_>) -> T) -> T {
+pub(super) fn inside<T: Default>(
+    fields: &Fields<'_>,
+    member: &str,
+    read: impl Fn(&Fields<'_>) -> T,
+) -> T {
     let held = fields.nested(member);
     held.as_deref().and_then(Fields::read).map_or_else(T::default, |fields| read(&fields))
 }

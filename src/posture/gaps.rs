@@ -85,9 +85,10 @@ fn note<T>(gaps: &mut Vec<Gap>, part: &'static str, of: &str, held: &Part<T>) {
 /// True when not one list of resources could be read.
 #[must_use]
 pub fn is_blank(inventory: &Inventory) -> bool {
-    let mut lists = inventory.subscriptions.values().flat_map(|subscription| {
-        Kind::ALL.map(|kind| subscription.of(kind).value().is_some())
-    });
+    let mut lists = inventory
+        .subscriptions
+        .values()
+        .flat_map(|subscription| Kind::ALL.map(|kind| subscription.of(kind).value().is_some()));
     !lists.any(|read| read)
 }
 

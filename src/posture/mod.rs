@@ -13,6 +13,8 @@ pub mod read;
 #[cfg(test)]
 mod sample;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::Serialize;
 
 use crate::decode::text;
@@ -159,14 +161,42 @@ impl Card {
     }
 }
 
-/// What is known from a configuration of ours, where there is one.
+/// What is known from a configuration of ours, where there is one, and what is allowed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Own {
     /// Event hubs that are read: first part of the namespace's host (empty when only a connection
     /// string says it), and name of the hub; lower case.
     pub hubs: Vec<(String, String)>,
-    /// Destinations that alerts go to.
-    pub destinations: usize,
+    /// Destinations that alerts go to; `None` without a configuration.
+    pub destinations: Option<usize>,
+    /// Regions that AI resources may be in, lower case; empty when any may.
+    pub regions: BTreeSet<String>,
+}
+
+/// How much there is, and where.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Sprawl {
+    /// Resources by kind.
+    pub kinds: BTreeMap<Kind, usize>,
+    /// Resources by region.
+    pub regions: BTreeMap<String, usize>,
+    /// Deployments by kind of capacity, such as `GlobalStandard`; of those that could be read.
+    pub deployments: BTreeMap<String, usize>,
+}
+
+/// Counts what an inventory holds; deleted resources are not in it.
+#[must_use]
+pub fn sprawl(inventory: &Inventory) -> Sprawl {
+    let mut sprawl = Sprawl::default();
+    for (.., resource) in inventory.resources() {
+        *sprawl.kinds.entry(resource.kind).or_default() += 1;
+        *sprawl.regions.entry(resource.state.location.clone()).or_default() += 1;
+        let deployments = resource.deployments.as_ref().and_then(|part| part.value());
+        for deployment in deployments.into_iter().flat_map(BTreeMap::values) {
+            *sprawl.deployments.entry(deployment.sku.clone()).or_default() += 1;
+        }
+    }
+    sprawl
 }
 
 /// Everything a door may look at.
@@ -176,13 +206,13 @@ struct Look<'a> {
     resource: &'a Resource,
     subscription: &'a Subscription,
     inventory: &'a Inventory,
-    own: Option<&'a Own>,
+    own: &'a Own,
 }
 
 /// The card of every resource that is still there: those with the most open doors first, then by
 /// id.
 #[must_use]
-pub fn cards(inventory: &Inventory, own: Option<&Own>) -> Vec<Card> {
+pub fn cards(inventory: &Inventory, own: &Own) -> Vec<Card> {
     let mut cards: Vec<Card> = inventory
         .resources()
         .map(|(subscription_id, subscription, id, resource)| {
@@ -215,7 +245,7 @@ fn card(look: &Look<'_>) -> Card {
         flavour: state.kind.clone(),
         sku: state.sku.clone(),
         location: state.location.clone(),
-        deployments: deployments.map(std::collections::BTreeMap::len),
+        deployments: deployments.map(BTreeMap::len),
         doors: doors.collect(),
     }
 }
@@ -236,7 +266,7 @@ mod tests {
     #[test]
     fn a_card_has_every_door_once_and_each_says_why_it_matters() {
         let world = World::new();
-        let cards = cards(&world.inventory, None);
+        let cards = cards(&world.inventory, &Own::default());
         assert_eq!(cards.len(), 3);
         for card in &cards {
             let words: Vec<_> = card.doors.iter().map(|finding| finding.door).collect();
@@ -258,11 +288,14 @@ mod tests {
         let mut world = World::new();
         world.account().state.network.public_access = Some(true);
         world.account().state.network.open_by_default = Some(true);
-        let first = cards(&world.inventory, None).remove(0);
+        let first = cards(&world.inventory, &Own::default()).remove(0);
         assert_eq!(first.kind, Kind::Account);
         assert!(first.count(State::Open) >= 1);
         world.account().settings = world.gone();
-        assert_eq!(cards(&world.inventory, None).len(), 2);
+        assert_eq!(cards(&world.inventory, &Own::default()).len(), 2);
         assert_eq!(world.inventory.gone(), 1);
+        let counted = sprawl(&world.inventory);
+        assert_eq!(counted.kinds, BTreeMap::from([(Kind::Search, 1), (Kind::Workspace, 1)]));
+        assert_eq!(counted.regions, BTreeMap::from([("eastus2".to_owned(), 2)]));
     }
 }

@@ -2,13 +2,13 @@
 //!
 //! Each function reads one element of a list; `None` is what cannot be read.
 
-use super::inventory::{About, Assignment, Budget, Definition, Kind, Part, Quota, Resource, Unread};
+use super::inventory::{
+    About, Assignment, Budget, Definition, Kind, Part, Quota, Resource, Unread,
+};
 use crate::decode::arm;
 use crate::decode::field::{Fields, elements, rounded};
 use crate::decode::text;
-use crate::event::control::{
-    Changed, DeploymentState, DiagnosticState, RoleState, Target,
-};
+use crate::event::control::{Changed, DeploymentState, DiagnosticState, RoleState, Target};
 
 /// An account, service or workspace with its id; what is asked for separately is yet `later`.
 #[must_use]
@@ -122,8 +122,11 @@ pub fn definition(body: &str) -> Option<Definition> {
         ("microsoft.search/", About::Search),
         ("microsoft.machinelearningservices", About::Workspace),
     ];
-    let mut about: Vec<About> =
-        about.iter().filter(|(word, _)| condition.contains(word)).map(|(_, about)| *about).collect();
+    let mut about: Vec<About> = about
+        .iter()
+        .filter(|(word, _)| condition.contains(word))
+        .map(|(_, about)| *about)
+        .collect();
     if about.is_empty() {
         let judges = |field: &str| condition.contains(&format!("\"{field}\""));
         about.extend(judges("location").then_some(About::Region));
@@ -246,12 +249,16 @@ mod tests {
         let full = r#""amount":1000.0,"currentSpend":{"amount":123.6,"unit":"USD"},"filter":{},
             "notifications":{"a":{"enabled":true},"b":{"enabled":false}}"#;
         let (_, found) = budget(&body(full)).unwrap();
-        assert_eq!((found.amount, found.spent, found.notifications), (Some(1000), Some(124), Some(1)));
+        assert_eq!(
+            (found.amount, found.spent, found.notifications),
+            (Some(1000), Some(124), Some(1))
+        );
         assert!(!found.filtered);
         let (_, bare) = budget(&body(r#""filter":{"dimensions":{}}"#)).unwrap();
         assert_eq!((bare.amount, bare.spent, bare.notifications), (None, None, None));
         assert!(bare.filtered);
-        let text = r#"{"name":{"value":"OpenAI.Standard.gpt-4o"},"currentValue":30.0,"limit":450.0}"#;
+        let text =
+            r#"{"name":{"value":"OpenAI.Standard.gpt-4o"},"currentValue":30.0,"limit":450.0}"#;
         assert_eq!(quota(text).map(|found| (found.used, found.limit)), Some((30, 450)));
         assert_eq!(quota(r#"{"name":{"value":"x"},"currentValue":1}"#), None);
         let held = r#"{"id":"/Subscriptions/S/resourceGroups/G/providers/Microsoft.Authorization/locks/l","name":"l"}"#;

@@ -9,8 +9,7 @@ use crate::time::{DAY_MS, EventTime};
 
 pub(super) const SUBSCRIPTION: &str = "3f0c0000-0000-4000-8000-000000000001";
 /// A namespace that takes events.
-pub(super) const NAMESPACE: &str =
-    "/subscriptions/3f0c0000-0000-4000-8000-000000000001/resourcegroups/rg-logs/providers/\
+pub(super) const NAMESPACE: &str = "/subscriptions/3f0c0000-0000-4000-8000-000000000001/resourcegroups/rg-logs/providers/\
      microsoft.eventhub/namespaces/contoso-logs";
 
 /// One subscription with one resource of each kind, of which little is known.
@@ -82,14 +81,14 @@ impl World {
     }
 
     pub(super) fn look(&self, kind: Kind, judge: fn(&Look<'_>) -> Verdict) -> Verdict {
-        self.look_with(kind, judge, None)
+        self.look_with(kind, judge, &Own::default())
     }
 
     pub(super) fn look_with(
         &self,
         kind: Kind,
         judge: fn(&Look<'_>) -> Verdict,
-        own: Option<&Own>,
+        own: &Own,
     ) -> Verdict {
         let id = Self::id(kind);
         let subscription = &self.inventory.subscriptions[SUBSCRIPTION];
@@ -106,7 +105,12 @@ impl World {
 }
 
 fn unread<T>(cause: Cause, reason: &str) -> Part<T> {
-    Part::Unread(Unread { cause, reason: reason.to_owned(), said: String::new(), mend: String::new() })
+    Part::Unread(Unread {
+        cause,
+        reason: reason.to_owned(),
+        said: String::new(),
+        mend: String::new(),
+    })
 }
 
 const fn name(kind: Kind) -> &'static str {

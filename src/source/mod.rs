@@ -1,4 +1,5 @@
-//! Where events come from: event hubs, metrics asked for by REST, or files of what was once delivered.
+//! Where events come from: event hubs, metrics asked for by REST, or files of what was once delivered;
+//! and the inventory of subscriptions.
 
 pub mod event_hubs;
 pub mod joined;

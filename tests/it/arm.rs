@@ -94,7 +94,9 @@ impl Arm {
                 let page: Vec<_> = all.iter().skip(at).take(PAGE).collect();
                 let mut body = json!({ "value": page });
                 if at + PAGE < all.len() {
-                    body.as_object_mut().unwrap().insert("nextLink".to_owned(), next(at + PAGE).into());
+                    body.as_object_mut()
+                        .unwrap()
+                        .insert("nextLink".to_owned(), next(at + PAGE).into());
                 }
                 Reply::json(&body.to_string())
             }
@@ -127,7 +129,10 @@ impl World {
         let port = serve(Some(entra.acceptor()), Arc::new(move |request| server.reply(request)));
         arm.port.store(port.await, Ordering::SeqCst);
         let subscription = format!("/subscriptions/{SUBSCRIPTION}");
-        arm.hold(&subscription, Held::One(json!({ "id": subscription, "displayName": "Contoso AI" })));
+        arm.hold(
+            &subscription,
+            Held::One(json!({ "id": subscription, "displayName": "Contoso AI" })),
+        );
         for list in [
             "Microsoft.CognitiveServices/accounts",
             "Microsoft.Search/searchServices",
@@ -165,7 +170,8 @@ impl World {
     /// The same, as JSON.
     #[track_caller]
     pub(crate) fn json(ran: &Ran) -> Value {
-        serde_json::from_str(&ran.out).unwrap_or_else(|error| panic!("{error}: {} {}", ran.out, ran.err))
+        serde_json::from_str(&ran.out)
+            .unwrap_or_else(|error| panic!("{error}: {} {}", ran.out, ran.err))
     }
 }
 

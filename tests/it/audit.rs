@@ -128,7 +128,11 @@ impl World {
         for name in ["aif-b", "aif-c", "aif-d"] {
             accounts.push(account(name, "OpenAI", locked()));
         }
-        accounts.push(account("speech-of-long-name-in-the-region-of-the-north", "SpeechServices", json!({})));
+        accounts.push(account(
+            "speech-of-long-name-in-the-region-of-the-north",
+            "SpeechServices",
+            json!({}),
+        ));
         self.accounts(accounts);
         let prod = id(ACCOUNTS, "aif-prod");
         let half = setting(&prod, &["RequestResponse", "AzureOpenAIRequestUsage"]);
@@ -198,7 +202,10 @@ async fn the_doors_of_a_subscription_are_read_over_several_pages() {
             id(ACCOUNTS, "aif-prod").to_lowercase()
         )
     );
-    assert!(text(door(&told, "aif-prod", "logs"), "/finding").starts_with("Audit and AllMetrics reach no"));
+    assert!(
+        text(door(&told, "aif-prod", "logs"), "/finding")
+            .starts_with("Audit and AllMetrics reach no")
+    );
     assert!(text(door(&told, "aif-b", "spend"), "/notes/0").contains("gpt-4o (900 of 1,000 left)"));
     assert_eq!(told.pointer("/resources/0/name"), Some(&json!("srch")), "the worst comes first");
 }
@@ -239,6 +246,8 @@ async fn the_page_fits_a_terminal_and_every_open_door_has_its_command() {
     assert!(page.starts_with("10 doors stand open on 3 of 7 resources."), "{page}");
     assert!(page.contains("Contoso AI (3f0c0000-"), "{page}");
     assert!(page.contains("\nOpen: network on 2, auth on 2, logs on 2, private on 2,"), "{page}");
+    let sprawl = "5 AI accounts, 1 AI Search service, 1 Machine Learning workspace; by region: 7 eastus2. 5\n  deployments: 5 GlobalStandard.";
+    assert!(page.contains(sprawl), "{page}");
     let matrix = "aif-prod                          ok      OPEN     OPEN     OPEN  ?         ?           OPEN  ok";
     assert!(page.contains(matrix), "{page}");
     assert!(page.contains("speech-of-long-n…on-of-the-north"), "{page}");
@@ -266,7 +275,8 @@ async fn csv_and_sarif_say_the_same() {
     let ran = run(&["audit", "--from", &file, "--format", "sarif"]);
     assert_eq!(ran.code, Some(4));
     let sarif = World::json(&ran);
-    let schema: Value = serde_json::from_str(include_str!("../data/sarif-used.schema.json")).unwrap();
+    let schema: Value =
+        serde_json::from_str(include_str!("../data/sarif-used.schema.json")).unwrap();
     let validator = jsonschema::validator_for(&schema).unwrap();
     let problems: Vec<_> = validator.iter_errors(&sarif).map(|error| error.to_string()).collect();
     assert!(problems.is_empty(), "{problems:#?}");
@@ -283,7 +293,8 @@ async fn csv_and_sarif_say_the_same() {
         let place = text(result, "/locations/0/logicalLocations/0/fullyQualifiedName");
         assert!(place.starts_with("/subscriptions/"), "{result}");
     }
-    let help = rules.iter().map(|rule| text(rule, "/help/text")).filter(|help| help.contains("az "));
+    let help =
+        rules.iter().map(|rule| text(rule, "/help/text")).filter(|help| help.contains("az "));
     assert_eq!(help.count(), 6, "each door that is open somewhere has a command in its help");
 }
 
@@ -297,6 +308,10 @@ async fn only_the_doors_asked_for_are_told_and_decide_the_exit_code() {
     assert_eq!(ran.code, Some(0), "{}", ran.out);
     assert!(ran.out.starts_with("No door was found open on 7 resources."), "{}", ran.out);
     assert!(ran.out.contains("  policy  spend\n") && !ran.out.contains("network"), "{}", ran.out);
+    let elsewhere = ["audit", "--from", &file, "--door", "policy", "--allow-region", "westeurope"];
+    let ran = run(&elsewhere);
+    assert_eq!(ran.code, Some(4), "{}", ran.out);
+    assert!(ran.out.contains("It is in eastus2, outside the regions"), "{}", ran.out);
     let wrong = run(&["audit", "--from", &file, "--door", "window"]);
     assert_eq!(wrong.code, Some(2));
     assert!(wrong.err.contains("the doors are policy, network, private, auth"), "{}", wrong.err);
@@ -313,7 +328,11 @@ async fn a_subscription_that_is_shut_ends_well() {
     let empty = World::new().await;
     let ran = empty.audit(&[]).await;
     assert_eq!(ran.code, Some(0), "{}", ran.err);
-    assert!(ran.out.contains("No AI account, AI Search service or Machine Learning"), "{}", ran.out);
+    assert!(
+        ran.out.contains("No AI account, AI Search service or Machine Learning"),
+        "{}",
+        ran.out
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -341,8 +360,13 @@ async fn a_busy_service_is_waited_for_as_long_as_it_asks() {
 async fn a_missing_role_makes_its_part_unknown_and_nothing_else() {
     let world = World::new().await;
     world.guarded();
-    world.accounts(vec![account("aif-prod", "AIServices", bare()), account("aif-b", "OpenAI", locked())]);
-    let no = || Held::Always(refusal(403, "AuthorizationFailed", "The client does not have authorization."));
+    world.accounts(vec![
+        account("aif-prod", "AIServices", bare()),
+        account("aif-b", "OpenAI", locked()),
+    ]);
+    let no = || {
+        Held::Always(refusal(403, "AuthorizationFailed", "The client does not have authorization."))
+    };
     let budgets = of_subscription("Microsoft.Consumption/budgets");
     let settings = settings_of(&id(ACCOUNTS, "aif-b"));
     world.arm.hold(&budgets, no());
@@ -433,13 +457,19 @@ async fn a_list_without_end_is_read_up_to_a_bound_and_called_cut() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_read_is_a_failure_that_says_why() {
     let world = World::new().await;
-    let no = || Held::Always(refusal(403, "AuthorizationFailed", "The client does not have authorization."));
+    let no = || {
+        Held::Always(refusal(403, "AuthorizationFailed", "The client does not have authorization."))
+    };
     for list in [ACCOUNTS, SEARCHES, WORKSPACES] {
         world.arm.hold(&of_subscription(list), no());
     }
     let ran = world.audit(&["--format", "json"]).await;
     assert_eq!((ran.code, ran.out.as_str()), (Some(1), ""));
-    assert!(ran.err.contains("nothing could be read: answered 403: AuthorizationFailed"), "{}", ran.err);
+    assert!(
+        ran.err.contains("nothing could be read: answered 403: AuthorizationFailed"),
+        "{}",
+        ran.err
+    );
     assert!(ran.err.contains("the role Reader on /subscriptions/3f0c"), "{}", ran.err);
     let none = run(&["audit", "--subscription", "production"]);
     assert_eq!(none.code, Some(2));

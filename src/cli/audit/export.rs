@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::super::prices;
 use super::Told;
 use crate::decode::fingerprint;
-use crate::posture::{Card, DOORS, Door, Finding, State};
+use crate::posture::{self, Card, DOORS, Door, Finding, State};
 use crate::severity::Severity;
 
 /// Form of the JSON document.
@@ -29,6 +29,7 @@ pub(super) fn to_json(told: &Told<'_>) -> Value {
         "subscriptions": subscriptions.collect::<Vec<_>>(),
         "summary": {
             "resources": told.cards.len(),
+            "sprawl": posture::sprawl(told.inventory),
             "deleted_meanwhile": told.inventory.gone(),
             "doors": BTreeMap::from(states),
         },
@@ -40,7 +41,8 @@ pub(super) fn to_json(told: &Told<'_>) -> Value {
 /// A row a door.
 pub(super) fn to_csv(told: &Told<'_>) -> anyhow::Result<String> {
     let head = [
-        "resource", "name", "kind", "location", "door", "state", "finding", "why", "notes", "command",
+        "resource", "name", "kind", "location", "door", "state", "finding", "why", "notes",
+        "command",
     ];
     let rows = told.cards.iter().flat_map(|card| {
         card.doors.iter().map(|finding| {
@@ -65,7 +67,11 @@ pub(super) fn to_csv(told: &Told<'_>) -> anyhow::Result<String> {
 
 /// A cell that no spreadsheet takes for a formula.
 fn plain(text: &str) -> String {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() }
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        format!("'{text}")
+    } else {
+        text.to_owned()
+    }
 }
 
 fn profile(word: &str) -> Option<&'static Door> {
@@ -116,9 +122,11 @@ const fn level(severity: Severity) -> &'static str {
 
 /// A door; its help holds the command for the first resource that has it open.
 fn rule(door: &Door, told: &Told<'_>) -> Value {
-    let open = told.cards.iter().flat_map(|card| &card.doors).find(|finding| {
-        finding.door == door.word && finding.verdict.state == State::Open
-    });
+    let open = told
+        .cards
+        .iter()
+        .flat_map(|card| &card.doors)
+        .find(|finding| finding.door == door.word && finding.verdict.state == State::Open);
     let step = open.and_then(|finding| finding.verdict.steps.first());
     let (text, markdown) = match step {
         None => (door.why.to_owned(), door.why.to_owned()),

@@ -37,6 +37,7 @@ const DISTANCE: Duration = Duration::from_millis(50);
     az login && tokenwatch audit --subscription 00000000-0000-0000-0000-000000000000\n  \
     tokenwatch audit --subscription ID --config tokenwatch.toml   # also: are these our hubs?\n  \
     tokenwatch audit --subscription ID --door auth --door network --format csv\n  \
+    tokenwatch audit --subscription ID --allow-region eastus2 --allow-region westeurope\n  \
     tokenwatch audit --subscription ID --save now.json && tokenwatch audit --from now.json\n  \
     tokenwatch audit --subscription ID --identity managed --format sarif > audit.sarif")]
 pub(super) struct Args {
@@ -62,6 +63,9 @@ pub(super) struct Args {
     /// Only this door; may be given several times.
     #[arg(long = "door", value_name = "NAME", value_parser = door)]
     doors: Vec<&'static str>,
+    /// Region that AI resources may be in, such as eastus2; may be given several times.
+    #[arg(long = "allow-region", value_name = "REGION", value_parser = region)]
+    regions: Vec<String>,
     /// Also write what was read to this file, for --from; it holds no keys.
     #[arg(long, value_name = "FILE", conflicts_with = "from")]
     save: Option<PathBuf>,
@@ -109,13 +113,14 @@ impl Told<'_> {
 }
 
 pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
-    let own = match &args.config {
-        None => None,
+    let mut own = match &args.config {
+        None => Own::default(),
         Some(path) => match check::load_without_secrets(path)? {
             None => return Ok(Exit::Configuration),
-            Some(config) => Some(own(&config)),
+            Some(config) => own(&config),
         },
     };
+    own.regions = args.regions.iter().cloned().collect();
     let inventory = match &args.from {
         Some(path) => load(path)?,
         None => read(&args).await?,
@@ -132,7 +137,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     if let Some(path) = &args.save {
         save(&inventory, path).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    let mut cards = posture::cards(&inventory, own.as_ref());
+    let mut cards = posture::cards(&inventory, &own);
     if !args.doors.is_empty() {
         for card in &mut cards {
             card.doors.retain(|finding| args.doors.contains(&finding.door));
@@ -154,7 +159,8 @@ fn own(config: &Config) -> Own {
         let host = hub.namespace.split('.').next().unwrap_or_default();
         (host.to_ascii_lowercase(), hub.hub.to_ascii_lowercase())
     });
-    Own { hubs: hubs.collect(), destinations: config.destinations.len() }
+    let destinations = Some(config.destinations.len());
+    Own { hubs: hubs.collect(), destinations, ..Own::default() }
 }
 
 async fn read(args: &Args) -> anyhow::Result<Inventory> {
@@ -170,8 +176,11 @@ async fn read(args: &Args) -> anyhow::Result<Inventory> {
         bounds: Bounds::default(),
     };
     let pace = Pace { distance: DISTANCE, ..Pace::default() };
-    let bar = if std::io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
-    if let Ok(style) = ProgressStyle::with_template("reading {bar:40} {pos}/{len} questions {elapsed}") {
+    let bar =
+        if std::io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
+    if let Ok(style) =
+        ProgressStyle::with_template("reading {bar:40} {pos}/{len} questions {elapsed}")
+    {
         bar.set_style(style);
     }
     let tell = |done: usize, all: usize| {
@@ -217,7 +226,11 @@ fn guid(text: &str) -> Result<String, String> {
             true => c == '-',
             false => c.is_ascii_hexdigit(),
         });
-    if is_guid { Ok(lower) } else { Err("write its id, as `az account list -o table` shows it".to_owned()) }
+    if is_guid {
+        Ok(lower)
+    } else {
+        Err("write its id, as `az account list -o table` shows it".to_owned())
+    }
 }
 
 fn https(text: &str) -> Result<Url, String> {
@@ -231,6 +244,12 @@ fn https(text: &str) -> Result<Url, String> {
             && url.fragment().is_none()
     });
     url.ok_or_else(|| "write https:// and the name of a host: it is sent our token".to_owned())
+}
+
+fn region(text: &str) -> Result<String, String> {
+    let lower = text.trim().to_ascii_lowercase();
+    let fine = !lower.is_empty() && lower.chars().all(|c| c.is_ascii_alphanumeric());
+    if fine { Ok(lower) } else { Err("write its short name, such as eastus2".to_owned()) }
 }
 
 fn door(text: &str) -> Result<&'static str, String> {
@@ -254,6 +273,8 @@ mod tests {
         for text in ["http://h", "https://u:p@h", "https://h/x", "https://h?x", "h"] {
             assert!(https(text).is_err(), "{text}");
         }
+        assert_eq!(region("EastUS2"), Ok("eastus2".to_owned()));
+        assert!(region("East US 2").is_err() && region("").is_err());
         assert_eq!(door("AUTH"), Ok("auth"));
         assert!(door("window").unwrap_err().contains("policy, network"));
     }

@@ -7,7 +7,7 @@ use super::super::replay::printable;
 use super::Told;
 use crate::posture::gaps::Gap;
 use crate::posture::inventory::Kind;
-use crate::posture::{Card, DOORS, Door, Finding, State};
+use crate::posture::{self, Card, DOORS, Door, Finding, Sprawl, State};
 
 /// Columns of names in the matrix; longer ones are cut in their middle.
 const NAME: usize = 32;
@@ -69,7 +69,10 @@ fn verdict(told: &Told<'_>) -> String {
     };
     let gone = match told.inventory.gone() {
         0 => String::new(),
-        count => format!(" {} deleted while it was read.", plural(count, "resource was", "resources were")),
+        count => format!(
+            " {} deleted while it was read.",
+            plural(count, "resource was", "resources were")
+        ),
     };
     let mut text = wrapped(&printable(&format!("{words}{unknown}{gone}")), "", "");
     let open_doors: Vec<String> = by_gravity(DOORS.iter().collect())
@@ -83,9 +86,54 @@ fn verdict(told: &Told<'_>) -> String {
     if !open_doors.is_empty() {
         text.push_str(&wrapped(&format!("Open: {}.", open_doors.join(", ")), "", "  "));
     }
+    let sprawl = sprawl(&posture::sprawl(told.inventory));
+    if !sprawl.is_empty() {
+        text.push_str(&wrapped(&printable(&sprawl), "", "  "));
+    }
     let read = format!("{of}, read {}", told.inventory.at);
     text.push_str(&wrapped(&printable(&read), "", "  "));
     text
+}
+
+/// What there is, and where.
+fn sprawl(sprawl: &Sprawl) -> String {
+    let kinds: Vec<String> = sprawl
+        .kinds
+        .iter()
+        .map(|(kind, count)| {
+            let (one, many) = (word(*kind), kind.words());
+            plural(*count, one, many)
+        })
+        .collect();
+    if kinds.is_empty() {
+        return String::new();
+    }
+    let counted = |counts: &BTreeMap<String, usize>| {
+        let named = counts.iter().map(|(name, count)| match name.as_str() {
+            "" => format!("{count} unknown"),
+            name => format!("{count} {name}"),
+        });
+        named.collect::<Vec<_>>().join(", ")
+    };
+    let all: usize = sprawl.deployments.values().sum();
+    let deployments = match all {
+        0 => String::new(),
+        all => format!(
+            " {}: {}.",
+            plural(all, "deployment", "deployments"),
+            counted(&sprawl.deployments)
+        ),
+    };
+    format!("{}; by region: {}.{deployments}", kinds.join(", "), counted(&sprawl.regions))
+}
+
+/// One resource of a kind.
+const fn word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Account => "AI account",
+        Kind::Search => "AI Search service",
+        Kind::Workspace => "Machine Learning workspace",
+    }
 }
 
 /// The gravest first, else in the order of the table.
@@ -101,7 +149,8 @@ fn matrix(cards: &[Card]) -> String {
         .map(|card| card.doors.iter().map(|finding| finding.door).collect())
         .unwrap_or_default();
     let names: Vec<String> = cards.iter().map(|card| short(&printable(&card.name))).collect();
-    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max("resource".len());
+    let width =
+        names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max("resource".len());
     let head: String = doors.iter().map(|door| format!("  {door}")).collect();
     let mut text = format!("{:<width$}{head}\n", "resource");
     for (card, name) in cards.iter().zip(names) {
@@ -118,7 +167,9 @@ fn matrix(cards: &[Card]) -> String {
         text.push_str(line.trim_end());
         text.push('\n');
     }
-    text.push_str("\nOPEN  a way in, or a way to go unseen     ok  shut     ?  unknown     -  no such door\n");
+    text.push_str(
+        "\nOPEN  a way in, or a way to go unseen     ok  shut     ?  unknown     -  no such door\n",
+    );
     text
 }
 
@@ -174,13 +225,10 @@ fn one(card: &Card) -> String {
 
 /// What it is, where, and how much is deployed on it.
 fn about(card: &Card) -> String {
-    let kind = match card.kind {
-        Kind::Account => "AI account",
-        Kind::Search => "AI Search service",
-        Kind::Workspace => "Machine Learning workspace",
-    };
-    let words: Vec<&str> =
-        [kind, &card.flavour, &card.sku].into_iter().filter(|word| !word.is_empty()).collect();
+    let words: Vec<&str> = [word(card.kind), &card.flavour, &card.sku]
+        .into_iter()
+        .filter(|word| !word.is_empty())
+        .collect();
     let mut parts = vec![words.join(" ")];
     if !card.location.is_empty() {
         parts.push(card.location.clone());
@@ -206,7 +254,11 @@ fn door(finding: &Finding) -> String {
         text.push_str(&wrapped(&printable(note), &format!("{INDENT}· "), &format!("{INDENT}  ")));
     }
     for step in verdict.steps.iter().filter(|_| is_open) {
-        text.push_str(&wrapped(&printable(&step.what), &format!("{INDENT}→ "), &format!("{INDENT}  ")));
+        text.push_str(&wrapped(
+            &printable(&step.what),
+            &format!("{INDENT}→ "),
+            &format!("{INDENT}  "),
+        ));
         // In one piece: a wrapped command cannot be pasted.
         text.push_str(&format!("    {}\n", printable(&step.command)));
     }

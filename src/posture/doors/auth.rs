@@ -22,7 +22,10 @@ pub(super) fn judge(look: &Look<'_>) -> Verdict {
     let step = |verdict: Verdict| {
         let command = match look.resource.kind {
             Kind::Search => {
-                format!("az search service update {} --disable-local-auth true", command::named(look.id))
+                format!(
+                    "az search service update {} --disable-local-auth true",
+                    command::named(look.id)
+                )
             }
             Kind::Account | Kind::Workspace => {
                 command::set(look.id, "properties.disableLocalAuth=true")
@@ -40,7 +43,9 @@ pub(super) fn judge(look: &Look<'_>) -> Verdict {
     }
     match look.resource.state.local_auth_disabled {
         Some(true) => Verdict::ok("Keys are refused; only Entra ID gets in."),
-        Some(false) => step(Verdict::open("Keys are accepted.").note(age(look)).note(holders(look))),
+        Some(false) => {
+            step(Verdict::open("Keys are accepted.").note(age(look)).note(holders(look)))
+        }
         None => step(
             Verdict::unknown("Azure does not say whether keys are accepted.")
                 .note(age(look))
@@ -84,9 +89,7 @@ fn holders(look: &Look<'_>) -> Option<String> {
         (1, _) => format!("{more}1 identity"),
         (count, _) => format!("{more}{count} identities"),
     };
-    Some(format!(
-        "{count} can list its keys by a role on the subscription or above it."
-    ))
+    Some(format!("{count} can list its keys by a role on the subscription or above it."))
 }
 
 #[cfg(test)]
@@ -119,7 +122,12 @@ mod tests {
             ..RoleState::default()
         };
         let reader = "acdd72a7-3385-48ef-bd42-f606fba81ae7";
-        let roles = [role("a", LIST_KEYS[0]), role("a", LIST_KEYS[1]), role("b", LIST_KEYS[2]), role("c", reader)];
+        let roles = [
+            role("a", LIST_KEYS[0]),
+            role("a", LIST_KEYS[1]),
+            role("b", LIST_KEYS[2]),
+            role("c", reader),
+        ];
         let roles = roles.into_iter().enumerate().map(|(id, role)| (id.to_string(), role));
         world.subscription().roles = Part::Read(roles.collect::<BTreeMap<_, _>>());
         for (days, words) in [(10, "at most 10 days old"), (200, "is 200 days old")] {

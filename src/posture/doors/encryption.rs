@@ -6,7 +6,9 @@ use crate::posture::inventory::Kind;
 
 pub(super) fn judge(look: &Look<'_>) -> Verdict {
     match (look.resource.state.customer_key, look.resource.kind) {
-        (Some(true), Kind::Search) => Verdict::ok("Objects without a key of yours are not allowed."),
+        (Some(true), Kind::Search) => {
+            Verdict::ok("Objects without a key of yours are not allowed.")
+        }
         (Some(true), Kind::Account | Kind::Workspace) => {
             Verdict::ok("Data is encrypted with a key of yours.")
         }
@@ -16,7 +18,9 @@ pub(super) fn judge(look: &Look<'_>) -> Verdict {
         (Some(false), Kind::Account | Kind::Workspace) => {
             shut(look, Verdict::open("Data is encrypted with a key of Microsoft's."))
         }
-        (None, _) => shut(look, Verdict::unknown("Azure does not say whose key data is encrypted with.")),
+        (None, _) => {
+            shut(look, Verdict::unknown("Azure does not say whose key data is encrypted with."))
+        }
     }
 }
 

@@ -84,13 +84,14 @@ fn fate(look: &Look<'_>, setting: &DiagnosticState) -> Fate {
     if setting.namespace.is_empty() {
         return Fate::NoHub;
     }
-    if let Some(own) = look.own.filter(|own| !own.hubs.is_empty()) {
+    let hubs = &look.own.hubs;
+    if !hubs.is_empty() {
         let host = setting.namespace.rsplit('/').next().unwrap_or_default();
         let reads = |(namespace, hub): &(String, String)| {
             (namespace.is_empty() || namespace == host)
                 && (setting.event_hub.is_empty() || hub.eq_ignore_ascii_case(&setting.event_hub))
         };
-        if !own.hubs.iter().any(reads) {
+        if !hubs.iter().any(reads) {
             return Fate::Elsewhere;
         }
     }
@@ -142,16 +143,17 @@ fn switch_on(look: &Look<'_>, missing: &[&str]) -> Verdict {
 /// A hub that others in this region send to, or what the configuration says of one.
 fn target(look: &Look<'_>) -> (String, String) {
     let region = &look.resource.state.location;
-    let near = look.inventory.resources().filter(|(.., resource)| resource.state.location == *region);
+    let near =
+        look.inventory.resources().filter(|(.., resource)| resource.state.location == *region);
     let settings = near.filter_map(|(.., resource)| resource.settings.value());
-    let mut reading = settings
-        .flat_map(|settings| settings.values())
-        .filter(|setting| matches!(fate(look, setting), Fate::Read) && !setting.event_hub.is_empty());
+    let mut reading = settings.flat_map(|settings| settings.values()).filter(|setting| {
+        matches!(fate(look, setting), Fate::Read) && !setting.event_hub.is_empty()
+    });
     if let Some(setting) = reading.next() {
         return (setting.event_hub.clone(), setting.namespace.clone());
     }
-    let own = look.own.and_then(|own| own.hubs.first());
-    let (namespace, hub) = own.map_or(("", ""), |(namespace, hub)| (namespace, hub));
+    let (namespace, hub) =
+        look.own.hubs.first().map_or(("", ""), |(namespace, hub)| (namespace, hub));
     let or = |word: &str, instead: &str| {
         if word.is_empty() { instead.to_owned() } else { word.to_owned() }
     };
@@ -168,8 +170,8 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::posture::{Own, State};
     use crate::posture::sample::{NAMESPACE, World};
+    use crate::posture::{Own, State};
 
     const ALL: [&str; 4] = ["RequestResponse", "AzureOpenAIRequestUsage", "Audit", METRICS];
 
@@ -184,7 +186,8 @@ mod tests {
 
     fn world(settings: &[DiagnosticState]) -> World {
         let mut world = World::new();
-        let named = settings.iter().enumerate().map(|(n, setting)| (n.to_string(), setting.clone()));
+        let named =
+            settings.iter().enumerate().map(|(n, setting)| (n.to_string(), setting.clone()));
         world.account().settings = Part::Read(named.collect::<BTreeMap<_, _>>());
         world
     }
@@ -218,7 +221,8 @@ mod tests {
 
     #[test]
     fn open_is_what_reaches_no_hub_and_the_command_sends_exactly_that() {
-        let verdict = check(&[setting(&ALL[..2], NAMESPACE)], State::Open, "Audit and AllMetrics reach no");
+        let verdict =
+            check(&[setting(&ALL[..2], NAMESPACE)], State::Open, "Audit and AllMetrics reach no");
         assert_eq!(
             verdict.steps[0].command,
             format!(
@@ -254,7 +258,7 @@ mod tests {
         let world = world(&[setting(&ALL, NAMESPACE)]);
         let own = |namespace: &str, hub: &str| Own {
             hubs: vec![(namespace.to_owned(), hub.to_owned())],
-            destinations: 1,
+            ..Own::default()
         };
         for (namespace, hub, state) in [
             ("contoso-logs", "logs", State::Ok),
@@ -262,7 +266,7 @@ mod tests {
             ("contoso-logs", "other", State::Open),
             ("another", "logs", State::Open),
         ] {
-            let verdict = world.look_with(Kind::Account, judge, Some(&own(namespace, hub)));
+            let verdict = world.look_with(Kind::Account, judge, &own(namespace, hub));
             assert_eq!(verdict.state, state, "{namespace}/{hub}");
             let told = verdict.notes.iter().any(|note| note.contains("does not read"));
             assert_eq!(told, state == State::Open);

@@ -16,9 +16,9 @@ pub(super) fn judge(look: &Look<'_>) -> Verdict {
         Some(true) => reachable(look, network),
         None => match network.open_by_default {
             Some(false) => limited(look, network),
-            Some(true) | None => shut(look, Verdict::unknown(
-                "Azure does not say whether public access is on.",
-            )),
+            Some(true) | None => {
+                shut(look, Verdict::unknown("Azure does not say whether public access is on."))
+            }
         },
     };
     verdict.note(bypass(network))
@@ -28,19 +28,27 @@ pub(super) fn judge(look: &Look<'_>) -> Verdict {
 fn reachable(look: &Look<'_>, network: &NetworkState) -> Verdict {
     match network.open_by_default {
         Some(false) => limited(look, network),
-        Some(true) => only_listed(look, shut(look, Verdict::open(
-            "Public access is on, and every address is let in.",
-        ))),
-        None => only_listed(look, shut(look, Verdict::open(
-            "Public access is on, and Azure names no rule that limits it.",
-        ))),
+        Some(true) => only_listed(
+            look,
+            shut(look, Verdict::open("Public access is on, and every address is let in.")),
+        ),
+        None => only_listed(
+            look,
+            shut(
+                look,
+                Verdict::open("Public access is on, and Azure names no rule that limits it."),
+            ),
+        ),
     }
 }
 
 /// Only addresses with a rule are let in.
 fn limited(look: &Look<'_>, network: &NetworkState) -> Verdict {
     let Some(rules) = network.addresses else {
-        return list(look, Verdict::unknown("Only listed addresses are let in, but Azure does not say which."));
+        return list(
+            look,
+            Verdict::unknown("Only listed addresses are let in, but Azure does not say which."),
+        );
     };
     let networks = match network.virtual_networks {
         Some(0) => "no virtual network".to_owned(),
@@ -101,7 +109,10 @@ fn only_listed(look: &Look<'_>, verdict: Verdict) -> Verdict {
         ),
         Kind::Search => (
             "Or lets in your own addresses alone (ADDRESS/LENGTH is yours).",
-            format!("az search service update {} --ip-rules ADDRESS/LENGTH", command::named(look.id)),
+            format!(
+                "az search service update {} --ip-rules ADDRESS/LENGTH",
+                command::named(look.id)
+            ),
         ),
         Kind::Workspace => return verdict,
     };
@@ -166,7 +177,9 @@ mod tests {
         let all = NetworkState { open_by_default: Some(true), ..on.clone() };
         let verdict = check(all, State::Open, "every address");
         assert_eq!(verdict.steps.len(), 2);
-        assert!(verdict.steps[0].command.ends_with("--set properties.publicNetworkAccess=Disabled"));
+        assert!(
+            verdict.steps[0].command.ends_with("--set properties.publicNetworkAccess=Disabled")
+        );
         for (addresses, words) in [
             (rules(1, Some(0), None), "/0"),
             (rules(2, Some(23), None), "a whole /23"),
@@ -198,7 +211,9 @@ mod tests {
                 NetworkState { public_access: Some(true), ..NetworkState::default() };
             let verdict = world.look(kind, judge);
             assert_eq!(verdict.state, State::Open, "{kind:?}");
-            assert!(verdict.steps[0].command.starts_with("az resource update --ids /subscriptions/"));
+            assert!(
+                verdict.steps[0].command.starts_with("az resource update --ids /subscriptions/")
+            );
         }
     }
 }

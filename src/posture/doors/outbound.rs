@@ -17,7 +17,9 @@ pub(super) fn judge(look: &Look<'_>) -> Verdict {
             None => "Only approved hosts may be called.".to_owned(),
         }),
         Some(false) => shut(look, Verdict::open("It may call any host.")),
-        None => shut(look, Verdict::unknown("Azure does not say whether outbound calls are limited.")),
+        None => {
+            shut(look, Verdict::unknown("Azure does not say whether outbound calls are limited."))
+        }
     }
 }
 

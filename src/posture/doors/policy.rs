@@ -27,6 +27,11 @@ enum Guard {
 }
 
 pub(super) fn judge(look: &Look<'_>) -> Verdict {
+    let (region, allowed) = (&look.resource.state.location, &look.own.regions);
+    if !allowed.is_empty() && !region.is_empty() && !allowed.contains(region) {
+        let finding = format!("It is in {region}, outside the regions that are allowed.");
+        return allow_regions(look, Verdict::open(finding)).note(lock(look));
+    }
     let part = &look.subscription.assignments;
     let Some(assignments) = part.value() else {
         let why = part.lack().unwrap_or_default();
@@ -58,9 +63,8 @@ pub(super) fn judge(look: &Look<'_>) -> Verdict {
     } else {
         allow_regions(look, Verdict::open("No policy refuses a region, a type or a setting here."))
     };
-    let watching = (!watches.is_empty()).then(|| {
-        format!("{} but refuse nothing.", named(&watches, "watches it,", "watch it,"))
-    });
+    let watching = (!watches.is_empty())
+        .then(|| format!("{} but refuse nothing.", named(&watches, "watches it,", "watch it,")));
     verdict.note(watching).note(lock(look))
 }
 
@@ -90,7 +94,10 @@ fn guard(look: &Look<'_>, assignment: &Assignment) -> Guard {
         Kind::Search => About::Search,
         Kind::Workspace => About::Workspace,
     };
-    if !found.about.iter().any(|about| *about == own || matches!(about, About::Region | About::Type))
+    if !found
+        .about
+        .iter()
+        .any(|about| *about == own || matches!(about, About::Region | About::Type))
     {
         return Guard::Other;
     }
@@ -126,16 +133,18 @@ fn allow_regions(look: &Look<'_>, verdict: Verdict) -> Verdict {
     let lists = Kind::ALL.into_iter().filter_map(|kind| look.subscription.of(kind).value());
     let mut regions: Vec<&str> =
         lists.flatten().map(|(_, resource)| resource.state.location.as_str()).collect();
+    if !look.own.regions.is_empty() {
+        regions = look.own.regions.iter().map(String::as_str).collect();
+    }
     regions.sort_unstable();
     regions.dedup();
-    regions.retain(|region| {
-        !region.is_empty() && region.chars().all(|c| c.is_ascii_alphanumeric())
-    });
+    regions
+        .retain(|region| !region.is_empty() && region.chars().all(|c| c.is_ascii_alphanumeric()));
     let regions: Vec<String> = regions.iter().map(|region| format!("\"{region}\"")).collect();
     let regions = if regions.is_empty() { "\"REGION\"".to_owned() } else { regions.join(",") };
     verdict.step(
-        "Refuses new resources of any kind outside the regions that AI resources are in now; what \
-         is there stays. Add the other regions you use.",
+        "Refuses new resources of any kind outside these regions; what is there stays. Add the \
+         other regions you use.",
         format!(
             "az policy assignment create --name tokenwatch-regions --scope {} --policy \
              {ALLOWED_LOCATIONS} --params '{{\"listOfAllowedLocations\":{{\"value\":[{regions}]}}}}'",
@@ -150,9 +159,9 @@ mod tests {
 
     use super::*;
     use crate::event::control::AssignmentState;
-    use crate::posture::State;
     use crate::posture::inventory::{Definition, Part};
     use crate::posture::sample::{SUBSCRIPTION, World};
+    use crate::posture::{Own, State};
 
     fn assigned(name: &str, definition: &str, effect: &str) -> Assignment {
         Assignment {
@@ -196,7 +205,11 @@ mod tests {
     fn ok_is_a_policy_that_refuses() {
         let regions = assigned("Regions", "regions", "");
         check(vec![regions.clone()], State::Ok, "\"Regions\" refuses what");
-        check(vec![assigned("Keys", "local-auth", "Deny"), regions.clone()], State::Ok, "refuse what");
+        check(
+            vec![assigned("Keys", "local-auth", "Deny"), regions.clone()],
+            State::Ok,
+            "refuse what",
+        );
         let scope = "/providers/microsoft.management/managementgroups/all".to_owned();
         check(vec![Assignment { scope, ..regions }], State::Ok, "\"Regions\" refuses");
     }
@@ -205,7 +218,10 @@ mod tests {
     fn open_is_that_none_refuses_anything_here() {
         let verdict = check(vec![], State::Open, "No policy refuses");
         let command = &verdict.steps[0].command;
-        assert!(command.contains(r#"'{"listOfAllowedLocations":{"value":["eastus2"]}}'"#), "{command}");
+        assert!(
+            command.contains(r#"'{"listOfAllowedLocations":{"value":["eastus2"]}}'"#),
+            "{command}"
+        );
         let audits = assigned("Keys", "local-auth", "");
         check(vec![audits], State::Open, "\"Keys\" watches it, but");
         check(vec![assigned("Search only", "search", "")], State::Open, "No policy");
@@ -230,9 +246,25 @@ mod tests {
         let verdict = world.look(Kind::Search, judge);
         assert_eq!(verdict.state, State::Unknown);
         assert!(verdict.finding.contains("answered 403"), "{}", verdict.finding);
-        let cut = Part::Cut { value: BTreeMap::new(), limit: "only the first 3 were read".to_owned() };
+        let cut =
+            Part::Cut { value: BTreeMap::new(), limit: "only the first 3 were read".to_owned() };
         world.subscription().assignments = cut;
         assert_eq!(world.look(Kind::Workspace, judge).state, State::Unknown);
+    }
+
+    #[test]
+    fn a_region_that_is_not_allowed_is_open_whatever_policies_say() {
+        let world = world(vec![assigned("Regions", "regions", "")]);
+        for (allowed, state) in
+            [(vec![], State::Ok), (vec!["eastus2"], State::Ok), (vec!["westeurope"], State::Open)]
+        {
+            let regions = allowed.into_iter().map(str::to_owned).collect();
+            let own = Own { regions, ..Own::default() };
+            let verdict = world.look_with(Kind::Account, judge, &own);
+            assert_eq!(verdict.state, state);
+            let shut = verdict.steps.iter().any(|step| step.command.contains("[\"westeurope\"]"));
+            assert_eq!(shut, state == State::Open);
+        }
     }
 
     #[test]

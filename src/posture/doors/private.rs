@@ -16,9 +16,8 @@ pub(super) fn judge(look: &Look<'_>) -> Verdict {
     let is = |state: &EndpointState, word: &str| state.status.eq_ignore_ascii_case(word);
     let approved: Vec<_> = connections.iter().filter(|state| is(state, "approved")).collect();
     let pending = connections.iter().filter(|state| is(state, "pending")).count();
-    let waiting = (pending > 0).then(|| {
-        format!("{pending} more wait for approval: approve only what you know.")
-    });
+    let waiting = (pending > 0)
+        .then(|| format!("{pending} more wait for approval: approve only what you know."));
     if approved.is_empty() {
         return none(look).note(waiting);
     }
@@ -92,7 +91,12 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(connections: Option<Vec<EndpointState>>, public: Option<bool>, state: State, words: &str) {
+    fn check(
+        connections: Option<Vec<EndpointState>>,
+        public: Option<bool>,
+        state: State,
+        words: &str,
+    ) {
         let mut world = World::new();
         world.account().connections = connections;
         world.account().state.network.public_access = public;
@@ -131,9 +135,10 @@ mod tests {
     #[test]
     fn each_kind_has_its_own_group() {
         let mut world = World::new();
-        for (kind, group) in
-            [(Kind::Search, "--group-id searchService"), (Kind::Workspace, "--group-id amlworkspace")]
-        {
+        for (kind, group) in [
+            (Kind::Search, "--group-id searchService"),
+            (Kind::Workspace, "--group-id amlworkspace"),
+        ] {
             world.resource(kind).connections = Some(Vec::new());
             world.resource(kind).state.network.public_access = Some(true);
             assert!(world.look(kind, judge).steps[0].command.contains(group));

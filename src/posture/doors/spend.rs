@@ -12,8 +12,9 @@ const API: &str = "2024-08-01";
 const NAMED: usize = 3;
 
 pub(super) fn judge(look: &Look<'_>) -> Verdict {
-    let verdict = match look.own {
-        Some(own) if own.destinations == 0 => Verdict::open(
+    let destinations = look.own.destinations;
+    let verdict = match destinations {
+        Some(0) => Verdict::open(
             "The configuration names no destination: nobody is told of an alert.",
         )
         .step(
@@ -24,13 +25,15 @@ pub(super) fn judge(look: &Look<'_>) -> Verdict {
         Some(_) | None => budgets(look),
     };
     let verdict = headroom(look, verdict);
-    match look.own {
-        Some(own) if own.destinations > 0 => {
-            let to = if own.destinations == 1 { "1 destination" } else { "several destinations" };
-            verdict.note(format!("tokenwatch tells {to}; `tokenwatch test-alert` proves it."))
+    match destinations {
+        Some(0) => verdict,
+        Some(1) => verdict.note("tokenwatch tells 1 destination; test-alert proves it.".to_owned()),
+        Some(count) => {
+            verdict.note(format!("tokenwatch tells {count} destinations; test-alert proves it."))
         }
-        Some(_) => verdict,
-        None => verdict.note("Without --config it is not known whom tokenwatch would tell.".to_owned()),
+        None => {
+            verdict.note("Without --config it is not known whom tokenwatch would tell.".to_owned())
+        }
     }
 }
 
@@ -50,10 +53,13 @@ fn budgets(look: &Look<'_>) -> Verdict {
         return Verdict::unknown(format!("Not every budget could be read: {why}."));
     }
     if let Some(budget) = some.iter().find(|budget| budget.filtered && tells(budget)) {
-        return create(look, Verdict::unknown(format!(
-            "Budget {} counts a part of the subscription; whether this is in it is not known.",
-            told(budget)
-        )));
+        return create(
+            look,
+            Verdict::unknown(format!(
+                "Budget {} counts a part of the subscription; whether this is in it is not known.",
+                told(budget)
+            )),
+        );
     }
     if let Some(budget) = some.iter().find(|budget| budget.notifications.is_none()) {
         return Verdict::unknown(format!("Azure does not say whom budget {} tells.", told(budget)));
@@ -173,8 +179,11 @@ mod tests {
 
     #[test]
     fn ok_is_a_budget_that_tells_somebody() {
-        let verdict =
-            check(&[budget(Some(0), false), budget(Some(2), false)], State::Ok, "1,500 of 12,000 EUR");
+        let verdict = check(
+            &[budget(Some(0), false), budget(Some(2), false)],
+            State::Ok,
+            "1,500 of 12,000 EUR",
+        );
         assert!(verdict.notes[0].contains("gpt-4o (400 of 450 left)"), "{:?}", verdict.notes);
         assert!(verdict.notes[1].contains("Without --config"), "{:?}", verdict.notes);
         for kind in [Kind::Search, Kind::Workspace] {
@@ -210,8 +219,8 @@ mod tests {
     fn with_a_configuration_somebody_must_be_told() {
         let world = world(&[budget(Some(1), false)]);
         for (destinations, state) in [(0, State::Open), (1, State::Ok), (3, State::Ok)] {
-            let own = Own { hubs: Vec::new(), destinations };
-            let verdict = world.look_with(Kind::Account, judge, Some(&own));
+            let own = Own { destinations: Some(destinations), ..Own::default() };
+            let verdict = world.look_with(Kind::Account, judge, &own);
             assert_eq!(verdict.state, state, "{destinations}");
             assert!(!verdict.notes.iter().any(|note| note.contains("Without --config")));
         }

@@ -206,7 +206,8 @@ impl Reader<'_> {
             Part::Cut { value, limit } => (value, Some(limit)),
             Part::Unread(unread) => return Part::Unread(unread),
         };
-        let filled: Vec<_> = resources.into_iter().map(|(id, resource)| self.filled(id, resource)).collect();
+        let filled: Vec<_> =
+            resources.into_iter().map(|(id, resource)| self.filled(id, resource)).collect();
         let value = stream::iter(filled).buffer_unordered(AT_ONCE).collect().await;
         match limit {
             None => Part::Read(value),
@@ -273,7 +274,8 @@ impl Reader<'_> {
                 None => strange += 1,
             }
         }
-        let strange = (strange > 0).then(|| format!("{strange} of {} are not as documented", items.len()));
+        let strange =
+            (strange > 0).then(|| format!("{strange} of {} are not as documented", items.len()));
         match cut.or(strange) {
             None => Part::Read(value),
             Some(limit) => Part::Cut { value, limit },
@@ -283,8 +285,7 @@ impl Reader<'_> {
     async fn one(&self, question: &Question) -> Result<String, Unread> {
         let url = self.client.address(&question.path, &question.query);
         self.asked();
-        let answer =
-            self.client.patiently(&url, &question.needs(), self.bounds, &self.pace).await;
+        let answer = self.client.patiently(&url, &question.needs(), self.bounds, &self.pace).await;
         self.answered();
         answer.map_err(|error| unread(question, &error))
     }
@@ -327,12 +328,9 @@ fn unread(question: &Question, error: &RestError) -> Unread {
         | RestError::Misunderstood { .. }
         | RestError::TooLarge { .. }
         | RestError::Busy { .. }
-        | RestError::Passing(_) => Unread {
-            cause: Cause::Failed,
-            reason: said.clone(),
-            said,
-            mend: String::new(),
-        },
+        | RestError::Passing(_) => {
+            Unread { cause: Cause::Failed, reason: said.clone(), said, mend: String::new() }
+        }
     }
 }
 
@@ -344,7 +342,10 @@ mod tests {
     fn a_token_is_for_the_cloud_of_the_endpoint() {
         for (endpoint, scope) in [
             ("https://management.azure.com", "https://management.azure.com/.default"),
-            ("https://management.usgovcloudapi.net", "https://management.usgovcloudapi.net/.default"),
+            (
+                "https://management.usgovcloudapi.net",
+                "https://management.usgovcloudapi.net/.default",
+            ),
             ("https://localhost:1", "https://management.azure.com/.default"),
         ] {
             let settings = InventorySettings {

@@ -44,7 +44,9 @@ pub(super) fn subscription(id: &str) -> Question {
 
 /// What a subscription is called; empty when it does not say.
 pub(super) fn display_name(body: &str) -> String {
-    let name = Fields::read(body).and_then(|fields| fields.first_text(&["displayName"]).map(|name| text::clean(&name, text::MAX_NAME_CHARS)));
+    let name = Fields::read(body).and_then(|fields| {
+        fields.first_text(&["displayName"]).map(|name| text::clean(&name, text::MAX_NAME_CHARS))
+    });
     name.unwrap_or_default()
 }
 
