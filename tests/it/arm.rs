@@ -170,8 +170,9 @@ impl World {
     /// The same, as JSON.
     #[track_caller]
     pub(crate) fn json(ran: &Ran) -> Value {
-        serde_json::from_str(&ran.out)
-            .unwrap_or_else(|error| panic!("{error}: {} {}", ran.out, ran.err))
+        let read = serde_json::from_str(&ran.out);
+        assert!(read.is_ok(), "{} {}", ran.out, ran.err);
+        read.unwrap()
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::arm::{Held, SUBSCRIPTION, World, id, of_subscription, refusal};
 use crate::harness::run;
@@ -18,7 +19,7 @@ const NAMESPACE: &str = "/subscriptions/3f0c0000-0000-4000-8000-000000000001/res
 const REGIONS: &str =
     "/providers/Microsoft.Authorization/policyDefinitions/e56962a6-4747-49cd-b67b-bf8b01975c4c";
 
-fn account(name: &str, kind: &str, properties: Value) -> Value {
+fn account(name: &str, kind: &str, properties: &Value) -> Value {
     json!({
         "id": id(ACCOUNTS, name), "name": name, "type": ACCOUNTS, "kind": kind,
         "location": "eastus2", "sku": { "name": "S0" }, "etag": "\"1\"",
@@ -124,14 +125,14 @@ impl World {
     /// Five accounts, a search service and a workspace, of which much is open.
     fn fleet(&self) {
         self.guarded();
-        let mut accounts = vec![account("aif-prod", "AIServices", bare())];
+        let mut accounts = vec![account("aif-prod", "AIServices", &bare())];
         for name in ["aif-b", "aif-c", "aif-d"] {
-            accounts.push(account(name, "OpenAI", locked()));
+            accounts.push(account(name, "OpenAI", &locked()));
         }
         accounts.push(account(
             "speech-of-long-name-in-the-region-of-the-north",
             "SpeechServices",
-            json!({}),
+            &json!({}),
         ));
         self.accounts(accounts);
         let prod = id(ACCOUNTS, "aif-prod");
@@ -321,7 +322,7 @@ async fn only_the_doors_asked_for_are_told_and_decide_the_exit_code() {
 async fn a_subscription_that_is_shut_ends_well() {
     let world = World::new().await;
     world.guarded();
-    world.accounts(vec![account("aif-b", "OpenAI", locked())]);
+    world.accounts(vec![account("aif-b", "OpenAI", &locked())]);
     let ran = world.audit(&[]).await;
     assert_eq!(ran.code, Some(0), "{}", ran.out);
     assert!(ran.out.starts_with("No door was found open on 1 resource."), "{}", ran.out);
@@ -339,7 +340,7 @@ async fn a_subscription_that_is_shut_ends_well() {
 async fn a_busy_service_is_waited_for_as_long_as_it_asks() {
     let world = World::new().await;
     world.guarded();
-    world.accounts(vec![account("aif-b", "OpenAI", locked())]);
+    world.accounts(vec![account("aif-b", "OpenAI", &locked())]);
     let path = of_subscription("Microsoft.Consumption/budgets");
     let busy = Reply::Answer(429, "retry-after: 2\r\n".to_owned(), b"{}".to_vec());
     world.arm.fault(&path, [busy, refusal(500, "InternalServerError", "oops")]);
@@ -361,8 +362,8 @@ async fn a_missing_role_makes_its_part_unknown_and_nothing_else() {
     let world = World::new().await;
     world.guarded();
     world.accounts(vec![
-        account("aif-prod", "AIServices", bare()),
-        account("aif-b", "OpenAI", locked()),
+        account("aif-prod", "AIServices", &bare()),
+        account("aif-b", "OpenAI", &locked()),
     ]);
     let no = || {
         Held::Always(refusal(403, "AuthorizationFailed", "The client does not have authorization."))
@@ -402,7 +403,8 @@ async fn a_missing_role_makes_its_part_unknown_and_nothing_else() {
 async fn an_account_deleted_while_it_is_read_has_no_card() {
     let world = World::new().await;
     world.guarded();
-    world.accounts(vec![account("aif-b", "OpenAI", locked()), account("aif-c", "OpenAI", bare())]);
+    world
+        .accounts(vec![account("aif-b", "OpenAI", &locked()), account("aif-c", "OpenAI", &bare())]);
     let gone = || Held::Always(refusal(404, "ResourceNotFound", "was not found"));
     world.arm.hold(&format!("{}/deployments", id(ACCOUNTS, "aif-c")), gone());
     let ran = world.audit(&["--format", "json"]).await;
@@ -417,7 +419,7 @@ async fn an_account_deleted_while_it_is_read_has_no_card() {
 async fn a_list_that_goes_on_at_another_host_is_not_followed() {
     let world = World::new().await;
     world.guarded();
-    world.accounts(vec![account("aif-b", "OpenAI", locked())]);
+    world.accounts(vec![account("aif-b", "OpenAI", &locked())]);
     let asked = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&asked);
     let thief = move |_: &_| {
@@ -426,7 +428,7 @@ async fn a_list_that_goes_on_at_another_host_is_not_followed() {
     };
     let port = serve(Some(world.entra.acceptor()), Arc::new(thief)).await;
     let body = json!({
-        "value": [account("aif-b", "OpenAI", locked())],
+        "value": [account("aif-b", "OpenAI", &locked())],
         "nextLink": format!("https://localhost:{port}/more?api-version=2025-06-01"),
     });
     world.arm.hold(&of_subscription(ACCOUNTS), Held::One(body));
@@ -442,7 +444,7 @@ async fn a_list_that_goes_on_at_another_host_is_not_followed() {
 async fn a_list_without_end_is_read_up_to_a_bound_and_called_cut() {
     let world = World::new().await;
     world.guarded();
-    world.accounts(vec![account("aif-prod", "AIServices", bare())]);
+    world.accounts(vec![account("aif-prod", "AIServices", &bare())]);
     let roles = of_subscription("Microsoft.Authorization/roleAssignments");
     world.arm.hold(&roles, Held::Endless(1_000));
     let told = World::json(&world.audit(&["--format", "json"]).await);
@@ -481,7 +483,7 @@ async fn nothing_read_is_a_failure_that_says_why() {
 async fn with_a_configuration_the_hubs_must_be_ours_and_somebody_must_be_told() {
     let world = World::new().await;
     world.guarded();
-    world.accounts(vec![account("aif-b", "OpenAI", locked())]);
+    world.accounts(vec![account("aif-b", "OpenAI", &locked())]);
     let file = world.path("now.json");
     assert_eq!(world.audit(&["--save", &file]).await.code, Some(0));
     let config = world.path("tokenwatch.toml");

@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(network: NetworkState, state: State, words: &str) -> Verdict {
+    fn check(network: &NetworkState, state: State, words: &str) -> Verdict {
         let mut world = World::new();
         world.account().state.network = network.clone();
         let verdict = world.look(Kind::Account, judge);
@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn ok_is_no_public_access_or_narrow_rules() {
         let off = NetworkState { public_access: Some(false), ..NetworkState::default() };
-        check(off, State::Ok, "is off");
+        check(&off, State::Ok, "is off");
         for (addresses, words) in [
             (rules(0, None, None), "Only no address and 2 virtual networks"),
             (rules(3, Some(24), Some(48)), "Only 3 address rules"),
@@ -165,7 +165,7 @@ mod tests {
                 virtual_networks: Some(2),
                 bypass: "AzureServices".to_owned(),
             };
-            let verdict = check(network, State::Ok, words);
+            let verdict = check(&network, State::Ok, words);
             assert_eq!(verdict.notes, ["AzureServices passes whatever the rules say."]);
         }
     }
@@ -173,9 +173,9 @@ mod tests {
     #[test]
     fn open_is_everybody_or_a_wide_rule() {
         let on = NetworkState { public_access: Some(true), ..NetworkState::default() };
-        check(on.clone(), State::Open, "no rule that limits");
+        check(&on, State::Open, "no rule that limits");
         let all = NetworkState { open_by_default: Some(true), ..on.clone() };
-        let verdict = check(all, State::Open, "every address");
+        let verdict = check(&all, State::Open, "every address");
         assert_eq!(verdict.steps.len(), 2);
         assert!(
             verdict.steps[0].command.ends_with("--set properties.publicNetworkAccess=Disabled")
@@ -186,21 +186,21 @@ mod tests {
             (rules(1, None, Some(32)), "/32 of IPv6"),
         ] {
             let wide = NetworkState { open_by_default: Some(false), addresses, ..on.clone() };
-            check(wide, State::Open, words);
+            check(&wide, State::Open, words);
         }
     }
 
     #[test]
     fn unknown_is_what_azure_does_not_say() {
-        check(NetworkState::default(), State::Unknown, "does not say whether public");
+        check(&NetworkState::default(), State::Unknown, "does not say whether public");
         let open = NetworkState { open_by_default: Some(true), ..NetworkState::default() };
-        check(open, State::Unknown, "does not say whether public");
+        check(&open, State::Unknown, "does not say whether public");
         let limited = NetworkState {
             public_access: Some(true),
             open_by_default: Some(false),
             ..NetworkState::default()
         };
-        check(limited, State::Unknown, "does not say which");
+        check(&limited, State::Unknown, "does not say which");
     }
 
     #[test]
