@@ -44,7 +44,7 @@ pub fn gaps(inventory: &Inventory) -> Vec<Gap> {
             note(&mut gaps, "deployments", id, deployments);
         }
     }
-    for (id, alive) in &inventory.namespaces {
+    for (id, alive) in &inventory.hubs {
         // A hub that is gone is a finding, not a gap.
         if !matches!(alive, Part::Unread(Unread { cause: Cause::Gone, .. })) {
             note(&mut gaps, "event hubs", id, alive);

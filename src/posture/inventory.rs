@@ -18,9 +18,9 @@ pub struct Inventory {
     pub at: EventTime,
     /// Subscriptions by id in lower case.
     pub subscriptions: BTreeMap<String, Subscription>,
-    /// Whether the Event Hubs namespaces that diagnostic settings send to are there and active, by
-    /// resource id in lower case.
-    pub namespaces: BTreeMap<String, Part<bool>>,
+    /// Whether the event hubs that diagnostic settings send to are there and take events, by
+    /// [`destination`].
+    pub hubs: BTreeMap<String, Part<bool>>,
     /// What the assigned policies are about, by id of the definition in lower case.
     pub definitions: BTreeMap<String, Part<Definition>>,
 }
@@ -45,6 +45,17 @@ impl Inventory {
             Kind::ALL.into_iter().filter_map(|kind| subscription.of(kind).value())
         });
         lists.flatten().filter(|(_, resource)| resource.is_gone()).count()
+    }
+}
+
+/// The resource id, lower case, of the event hub that a setting sends to; of its namespace where
+/// the setting leaves the hub to Azure; empty where it sends to none.
+#[must_use]
+pub fn destination(setting: &DiagnosticState) -> String {
+    match (setting.namespace.as_str(), setting.event_hub.to_lowercase()) {
+        ("", _) => String::new(),
+        (namespace, hub) if hub.is_empty() => namespace.to_owned(),
+        (namespace, hub) => format!("{namespace}/eventhubs/{hub}"),
     }
 }
 

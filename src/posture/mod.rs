@@ -48,6 +48,7 @@ pub enum State {
     /// Nobody can tell from what was read.
     Unknown,
     /// A resource of this kind has no such door.
+    #[serde(rename = "does_not_apply")]
     NotApplicable,
 }
 

@@ -192,9 +192,9 @@ pub fn lock(body: &str) -> Option<String> {
     Some(scope_of(&arm::named(body)?.id))
 }
 
-/// Whether an Event Hubs namespace takes events; `None` when it does not say.
+/// Whether an event hub or a namespace of them takes events; `None` when it does not say.
 #[must_use]
-pub fn namespace(body: &str) -> Option<bool> {
+pub fn hub(body: &str) -> Option<bool> {
     let fields = Fields::read(body)?;
     let held = fields.nested("properties")?;
     let properties = Fields::read(&held)?;
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn budgets_quotas_locks_and_namespaces_are_read_without_guessing() {
+    fn budgets_quotas_locks_and_hubs_are_read_without_guessing() {
         let id = "/subscriptions/s/providers/Microsoft.Consumption/budgets/b";
         let body = |more: &str| format!(r#"{{"id":"{id}","name":"b","properties":{{{more}}}}}"#);
         let full = r#""amount":1000.0,"currentSpend":{"amount":123.6,"unit":"USD"},"filter":{},
@@ -263,8 +263,8 @@ mod tests {
         assert_eq!(quota(r#"{"name":{"value":"x"},"currentValue":1}"#), None);
         let held = r#"{"id":"/Subscriptions/S/resourceGroups/G/providers/Microsoft.Authorization/locks/l","name":"l"}"#;
         assert_eq!(lock(held).as_deref(), Some("/subscriptions/s/resourcegroups/g"));
-        assert_eq!(namespace(r#"{"properties":{"status":"Active"}}"#), Some(true));
-        assert_eq!(namespace(r#"{"properties":{"status":"Disabled"}}"#), Some(false));
-        assert_eq!(namespace(r#"{"properties":{}}"#), None);
+        assert_eq!(hub(r#"{"properties":{"status":"Active"}}"#), Some(true));
+        assert_eq!(hub(r#"{"properties":{"status":"Disabled"}}"#), Some(false));
+        assert_eq!(hub(r#"{"properties":{}}"#), None);
     }
 }

@@ -36,9 +36,9 @@ impl World {
             version: Inventory::VERSION,
             at: EventTime(20_000 * DAY_MS),
             subscriptions: BTreeMap::from([(SUBSCRIPTION.to_owned(), subscription)]),
-            namespaces: BTreeMap::from([
-                (NAMESPACE.to_owned(), Part::Read(true)),
-                ("/gone".to_owned(), unread(Cause::Gone, "answered 404")),
+            hubs: BTreeMap::from([
+                (format!("{NAMESPACE}/eventhubs/logs"), Part::Read(true)),
+                ("/gone/eventhubs/logs".to_owned(), unread(Cause::Gone, "answered 404")),
             ]),
             definitions: BTreeMap::new(),
         };

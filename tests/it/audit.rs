@@ -69,6 +69,11 @@ fn setting(resource: &str, categories: &[&str]) -> Value {
     })
 }
 
+/// The event hub that settings send to.
+fn hub() -> String {
+    format!("{NAMESPACE}/eventhubs/logs")
+}
+
 fn settings_of(resource: &str) -> String {
     format!("{resource}/providers/Microsoft.Insights/diagnosticSettings")
 }
@@ -93,7 +98,10 @@ impl World {
     /// What the subscription needs for its doors to be shut.
     fn guarded(&self) {
         let arm = &self.arm;
-        arm.hold(NAMESPACE, Held::One(json!({ "properties": { "status": "Active" } })));
+        arm.hold(
+            &hub(),
+            Held::One(json!({ "properties": { "status": "Active", "partitionCount": 4 } })),
+        );
         let assignment = json!({
             "id": of_subscription("Microsoft.Authorization/policyAssignments/regions"),
             "name": "regions",
@@ -189,8 +197,8 @@ async fn the_doors_of_a_subscription_are_read_over_several_pages() {
     for (name, expected) in [
         ("aif-prod", ["ok", "open", "open", "open", "unknown", "unknown", "open", "ok"]),
         ("aif-b", ["ok"; 8]),
-        ("srch", ["ok", "open", "open", "open", "not_applicable", "open", "open", "ok"]),
-        ("mlw", ["ok", "ok", "unknown", "not_applicable", "open", "ok", "ok", "ok"]),
+        ("srch", ["ok", "open", "open", "open", "does_not_apply", "open", "open", "ok"]),
+        ("mlw", ["ok", "ok", "unknown", "does_not_apply", "open", "ok", "ok", "ok"]),
     ] {
         let found = doors.map(|word| state(&told, name, word));
         assert_eq!(found, expected, "{name}");
@@ -372,7 +380,7 @@ async fn a_missing_role_makes_its_part_unknown_and_nothing_else() {
     let settings = settings_of(&id(ACCOUNTS, "aif-b"));
     world.arm.hold(&budgets, no());
     world.arm.hold(&settings, no());
-    world.arm.hold(NAMESPACE, no());
+    world.arm.hold(&hub(), no());
     let ran = world.audit(&["--format", "json"]).await;
     assert_eq!(ran.code, Some(4), "{}", ran.err);
     let told = World::json(&ran);
@@ -416,6 +424,26 @@ async fn an_account_deleted_while_it_is_read_has_no_card() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn logs_to_a_hub_that_is_gone_or_switched_off_reach_nobody() {
+    let world = World::new().await;
+    world.guarded();
+    world.accounts(vec![account("aif-b", "OpenAI", &locked())]);
+    for held in [
+        Held::Always(refusal(404, "ResourceNotFound", "was not found")),
+        Held::One(json!({ "properties": { "status": "SendDisabled" } })),
+    ] {
+        world.arm.hold(&hub(), held);
+        let ran = world.audit(&["--format", "json"]).await;
+        assert_eq!(ran.code, Some(4), "{}", ran.err);
+        let told = World::json(&ran);
+        let logs = door(&told, "aif-b", "logs");
+        assert_eq!(text(logs, "/state"), "open", "{logs}");
+        assert!(text(logs, "/notes/0").contains("sends to a hub that is gone"), "{logs}");
+        assert_eq!(told.get("unread"), Some(&json!([])));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_list_that_goes_on_at_another_host_is_not_followed() {
     let world = World::new().await;
     world.guarded();
@@ -432,12 +460,18 @@ async fn a_list_that_goes_on_at_another_host_is_not_followed() {
         "nextLink": format!("https://localhost:{port}/more?api-version=2025-06-01"),
     });
     world.arm.hold(&of_subscription(ACCOUNTS), Held::One(body));
+    let locks = of_subscription("Microsoft.Authorization/locks");
+    let here = format!("https://localhost:{}{locks}?api-version=2020-05-01", world.arm.port());
+    world.arm.hold(&locks, Held::One(json!({ "value": [], "nextLink": here })));
     let told = World::json(&world.audit(&["--format", "json"]).await);
     assert_eq!(asked.load(Ordering::SeqCst), 0, "our token went to another host");
     assert_eq!(told.pointer("/summary/resources"), Some(&json!(1)), "what was read is kept");
     let gap = told.pointer("/unread/0").unwrap();
     assert_eq!((text(gap, "/part"), gap.get("partly")), ("AI accounts", Some(&json!(true))));
     assert!(text(gap, "/reason").contains("at another host (localhost), which is not followed"));
+    let circle = told.pointer("/unread/1").unwrap();
+    assert_eq!(text(circle, "/reason"), "a page points to itself");
+    assert_eq!(world.arm.count(&locks), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -477,6 +511,7 @@ async fn nothing_read_is_a_failure_that_says_why() {
     assert_eq!(none.code, Some(2));
     assert!(none.err.contains("az account list"), "{}", none.err);
     assert_eq!(run(&["audit"]).code, Some(2));
+    assert_eq!(world.audit(&["--client-id", "x"]).await.code, Some(2));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -113,6 +113,10 @@ impl Told<'_> {
 }
 
 pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
+    if args.client_id.is_some() && args.identity != Who::Managed {
+        drop(writeln!(std::io::stderr(), "error: --client-id is for --identity managed"));
+        return Ok(Exit::Usage);
+    }
     let mut own = match &args.config {
         None => Own::default(),
         Some(path) => match check::load_without_secrets(path)? {

@@ -3,7 +3,7 @@
 use super::{Look, Verdict};
 use crate::event::control::DiagnosticState;
 use crate::incident::respond::quoted;
-use crate::posture::inventory::{Cause, Kind, Part, Unread};
+use crate::posture::inventory::{Cause, Kind, Part, Unread, destination};
 use crate::posture::listed;
 
 /// The category of platform metrics; every other is one of logs.
@@ -50,7 +50,8 @@ pub(super) fn judge(look: &Look<'_>) -> Verdict {
             Fate::Elsewhere => notes.push(format!(
                 "Setting \"{name}\" sends to a hub that the configuration does not read."
             )),
-            Fate::Lost => notes.push(format!("Setting \"{name}\" sends to a hub that is gone.")),
+            Fate::Lost => notes
+                .push(format!("Setting \"{name}\" sends to a hub that is gone or takes nothing.")),
             Fate::Unknown(reason) => {
                 doubtful.push(setting);
                 why.get_or_insert(format!("of the hub of \"{name}\": {reason}"));
@@ -95,7 +96,7 @@ fn fate(look: &Look<'_>, setting: &DiagnosticState) -> Fate {
             return Fate::Elsewhere;
         }
     }
-    match look.inventory.namespaces.get(&setting.namespace) {
+    match look.inventory.hubs.get(&destination(setting)) {
         Some(Part::Read(true) | Part::Cut { value: true, .. }) => Fate::Read,
         Some(Part::Read(false) | Part::Cut { value: false, .. }) => Fate::Lost,
         Some(Part::Unread(Unread { cause: Cause::Gone, .. })) => Fate::Lost,

@@ -15,7 +15,7 @@ use reqwest::Url;
 use crate::azure::{Bounds, Client, Clock, Identity, Listing, Pace, RestError, Service};
 use crate::incident::respond::quoted;
 use crate::posture::inventory::{
-    Cause, Definition, Inventory, Kind, Part, Quota, Resource, Subscription, Unread,
+    Cause, Definition, Inventory, Kind, Part, Quota, Resource, Subscription, Unread, destination,
 };
 use crate::posture::read;
 use crate::time::EventTime;
@@ -23,7 +23,7 @@ use parts::Question;
 
 /// Questions under way at once.
 const AT_ONCE: usize = 4;
-/// Namespaces, and definitions of policies, that are looked at; one beyond is called unread.
+/// Event hubs, and definitions of policies, that are looked at; one beyond is called unread.
 const MAX_NAMED: usize = 300;
 /// Where Azure's public cloud is managed.
 pub const PUBLIC: &str = "https://management.azure.com";
@@ -80,7 +80,7 @@ pub async fn read(
         version: Inventory::VERSION,
         at: EventTime(clock().div_euclid(1_000) * 1_000),
         subscriptions: BTreeMap::new(),
-        namespaces: BTreeMap::new(),
+        hubs: BTreeMap::new(),
         definitions: BTreeMap::new(),
     };
     for id in &settings.subscriptions {
@@ -88,8 +88,8 @@ pub async fn read(
         let subscription = Box::pin(reader.subscription(&id)).await;
         inventory.subscriptions.insert(id, subscription);
     }
-    let namespaces = named(namespaces(&inventory));
-    inventory.namespaces = reader.each(namespaces, |id| reader.namespace(id)).await;
+    let hubs = named(hubs(&inventory));
+    inventory.hubs = reader.each(hubs, |id| reader.hub(id)).await;
     let definitions = named(definitions(&inventory));
     inventory.definitions = reader.each(definitions, |id| reader.definition(id)).await;
     Ok(inventory)
@@ -103,10 +103,10 @@ fn named(mut ids: BTreeSet<String>) -> BTreeSet<String> {
     ids
 }
 
-/// Event Hubs namespaces that settings send to.
-fn namespaces(inventory: &Inventory) -> BTreeSet<String> {
+/// Event hubs that settings send to.
+fn hubs(inventory: &Inventory) -> BTreeSet<String> {
     let settings = inventory.resources().filter_map(|(.., resource)| resource.settings.value());
-    let all = settings.flat_map(BTreeMap::values).map(|setting| setting.namespace.clone());
+    let all = settings.flat_map(BTreeMap::values).map(destination);
     all.filter(|id| id.starts_with("/subscriptions/")).collect()
 }
 
@@ -228,9 +228,9 @@ impl Reader<'_> {
         self.list(parts::quotas(id, &region), read::quota).await
     }
 
-    async fn namespace(&self, id: String) -> Part<bool> {
-        match self.one(&parts::namespace(&id)).await {
-            Ok(body) => match read::namespace(&body) {
+    async fn hub(&self, id: String) -> Part<bool> {
+        match self.one(&parts::hub(&id)).await {
+            Ok(body) => match read::hub(&body) {
                 Some(alive) => Part::Read(alive),
                 None => Part::Unread(parts::failed("its answer says no state")),
             },

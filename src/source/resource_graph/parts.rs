@@ -110,7 +110,7 @@ pub(super) fn budgets(id: &str) -> Question {
     Question { role: "Cost Management Reader", ..question }
 }
 
-pub(super) fn namespace(id: &str) -> Question {
+pub(super) fn hub(id: &str) -> Question {
     ask(id.to_owned(), "2024-01-01", id)
 }
 
