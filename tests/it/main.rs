@@ -14,6 +14,7 @@ mod audit;
 mod backtest;
 mod bad_input;
 mod canary;
+mod clocks;
 mod commit_faults;
 mod context;
 mod coverage;
