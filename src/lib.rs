@@ -17,7 +17,7 @@
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | [`source`] | where batches come from: event hubs, metrics asked for by REST, or files of what was once delivered |
+//! | [`source`] | where batches come from: event hubs, metrics asked for by REST, or files of what was once delivered; and [what there is](source::resource_graph) |
 //! | [`decode`] | from bytes to typed [events](event::Event); a kind of record is one entry of [`DECODERS`](decode::DECODERS) |
 //! | [`known`] | whose a network is, where, and on which lists; names of object ids |
 //! | [`price`] | what tokens cost, or that nobody knows |
@@ -36,6 +36,7 @@
 //! |---|---|
 //! | [`event`], [`time`], [`money`], [`severity`] | the words all others use: rows, batches, event and arrival time, nano-USD |
 //! | [`action`] | what people do about incidents and silences, with author and answer |
+//! | [`posture`] | how well accounts are locked: an inventory, and eight doors judged on each |
 //! | [`days`] | local days, weeks and months as ranges of the UTC hours that sums are kept by |
 //! | [`problem`] | what is wrong with a file that a person wrote: where, and how to mend it |
 //! | [`azure`] | who we are to Entra ID, and a modest and patient client of Azure's REST APIs |
@@ -56,7 +57,7 @@
 //!
 //! ```text
 //! event, time, days, money, severity, action, problem, failpoint ← decode ← known, price ← aggregate ← detect ← incident
-//!   ← route ← engine ← azure ← source, store, notify, files, simulate, backtest, emulator ← report, telemetry, config, pipeline, demo, cli
+//!   ← route, posture ← engine ← azure ← source, store, notify, files, simulate, backtest, emulator ← report, telemetry, config, pipeline, demo, cli
 //! ```
 //!
 //! # What always holds
@@ -93,6 +94,7 @@ pub mod aggregate;
 pub mod detect;
 pub mod incident;
 pub mod route;
+pub mod posture;
 pub mod engine;
 pub mod azure;
 pub mod source;

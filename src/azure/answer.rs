@@ -24,7 +24,19 @@ pub enum RestError {
         /// Azure's words.
         reason: String,
     },
-    /// We are not let in, or what was asked for is not there.
+    /// The identity lacks a role.
+    #[error("{reason}")]
+    Forbidden {
+        /// Azure's words and the role.
+        reason: String,
+    },
+    /// What was asked for is not there.
+    #[error("{reason}")]
+    NotFound {
+        /// Azure's words and the mend.
+        reason: String,
+    },
+    /// Refused for another reason that no repetition mends.
     #[error("{reason}")]
     Refused {
         /// Azure's words and the mend.
@@ -62,6 +74,8 @@ impl RestError {
         match self {
             Self::Identity(_)
             | Self::Unauthorized { .. }
+            | Self::Forbidden { .. }
+            | Self::NotFound { .. }
             | Self::Refused { .. }
             | Self::Misunderstood { .. } => TroubleKind::Refused,
             Self::TooLarge { .. } | Self::Busy { .. } | Self::Passing(_) => {
@@ -98,8 +112,8 @@ impl RestError {
         };
         match status.as_u16() {
             401 => Self::Unauthorized { reason },
-            403 => Self::Refused { reason: format!("{reason} (does the identity have {role}?)") },
-            404 => Self::Refused {
+            403 => Self::Forbidden { reason: format!("{reason} (does the identity have {role}?)") },
+            404 => Self::NotFound {
                 reason: format!("{reason} (are the region and the resource ids right?)"),
             },
             429 | 503 => Self::Busy { reason, after },

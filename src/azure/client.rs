@@ -7,6 +7,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Response, Url};
 
 use super::{Clock, Identity, Limit, Pace, RestError, Tokens};
+use crate::decode::text;
 
 /// Largest answer that is read.
 const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
@@ -68,17 +69,53 @@ impl Client {
         query: &[(&str, &str)],
         body: Vec<u8>,
     ) -> Result<Vec<u8>, RestError> {
+        let (url, body) = (self.address(path, query), Some(body));
+        self.ask(&Question { url: &url, body, needs: self.service.needs }).await
+    }
+
+    /// Reads the whole answer to a GET of `url`, which is from [`Client::address`] or
+    /// [`Client::follow`]. `needs` is the role it takes, in words; the rest as in [`Client::post`].
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub async fn get(&self, url: &Url, needs: &str) -> Result<Vec<u8>, RestError> {
+        self.ask(&Question { url, body: None, needs }).await
+    }
+
+    /// The address of `path` at this service.
+    #[must_use]
+    pub fn address(&self, path: &str, query: &[(&str, &str)]) -> Url {
         let mut url = self.service.base.clone();
         url.set_path(path);
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
+        url
+    }
+
+    /// The address a link in an answer leads to.
+    ///
+    /// # Errors
+    /// It is no address, or one of another service: our token goes nowhere else.
+    pub fn follow(&self, link: &str) -> Result<Url, RestError> {
+        let refused = |what: &str| RestError::Refused {
+            reason: format!("the list goes on {what}, which is not followed"),
+        };
+        let url = Url::parse(link).map_err(|_| refused("at what is no address"))?;
+        if url.origin() != self.service.base.origin() || !url.username().is_empty() {
+            let host = text::clean(url.host_str().unwrap_or_default(), text::MAX_NAME_CHARS);
+            return Err(refused(&format!("at another host ({host})")));
+        }
+        Ok(url)
+    }
+
+    async fn ask(&self, question: &Question<'_>) -> Result<Vec<u8>, RestError> {
         let token = self.tokens.token((self.clock)()).await?;
-        let answer = self.send(url.clone(), body.clone(), &token).await;
+        let answer = self.send(question, &token).await;
         let Err(RestError::Unauthorized { .. }) = answer else { return answer };
         self.tokens.forget(&token).await;
         let token = self.tokens.token((self.clock)()).await?;
-        match self.send(url, body, &token).await {
+        match self.send(question, &token).await {
             Err(RestError::Unauthorized { reason }) => Err(RestError::Refused {
                 reason: format!(
                     "{reason}, with a fresh token too (is the identity of the tenant of the \
@@ -89,14 +126,17 @@ impl Client {
         }
     }
 
-    async fn send(&self, url: Url, body: Vec<u8>, token: &Secret) -> Result<Vec<u8>, RestError> {
+    async fn send(&self, question: &Question<'_>, token: &Secret) -> Result<Vec<u8>, RestError> {
         self.limit.turn().await;
-        let request = self
-            .http
-            .post(url)
-            .bearer_auth(token.secret())
-            .header(CONTENT_TYPE, "application/json")
-            .body(body);
+        let request = match &question.body {
+            None => self.http.get(question.url.clone()),
+            Some(body) => self
+                .http
+                .post(question.url.clone())
+                .header(CONTENT_TYPE, "application/json")
+                .body(body.clone()),
+        };
+        let request = request.bearer_auth(token.secret());
         let mut answer = request.send().await.map_err(RestError::of_transport)?;
         let status = answer.status();
         if status.is_success() {
@@ -105,8 +145,16 @@ impl Client {
         let after = retry_after(answer.headers(), (self.clock)());
         // The status stands already: a body that cannot be read only costs its words.
         let body = read(&mut answer, MAX_ERROR_BYTES).await.unwrap_or_default();
-        Err(RestError::of_status(status, after, &body, self.service.needs))
+        Err(RestError::of_status(status, after, &body, question.needs))
     }
+}
+
+/// One request.
+struct Question<'a> {
+    url: &'a Url,
+    /// Posted as JSON; a GET without.
+    body: Option<Vec<u8>>,
+    needs: &'a str,
 }
 
 async fn read(answer: &mut Response, most: usize) -> Result<Vec<u8>, RestError> {

@@ -3,6 +3,7 @@
 mod answer;
 mod client;
 pub mod directory;
+mod list;
 mod pace;
 mod tokens;
 mod trust;
@@ -19,6 +20,7 @@ pub use answer::RestError;
 pub(crate) use client::retry_after;
 pub use client::{Client, Service};
 pub use directory::{Directory, DirectorySettings, NamesById};
+pub use list::{Bounds, Listing};
 pub use pace::{Limit, Pace, Pauses};
 pub use tokens::Tokens;
 pub use trust::distrust;

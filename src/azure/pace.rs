@@ -96,6 +96,8 @@ impl Pauses {
             RestError::Busy { after: None, .. }
             | RestError::Identity(_)
             | RestError::Unauthorized { .. }
+            | RestError::Forbidden { .. }
+            | RestError::NotFound { .. }
             | RestError::Refused { .. }
             | RestError::Misunderstood { .. }
             | RestError::TooLarge { .. }

@@ -1,5 +1,6 @@
 //! The commands. Standard output is data, standard error is the rest.
 
+mod audit;
 mod backtest;
 mod demo;
 mod desk;
@@ -65,6 +66,7 @@ enum Command {
     Silence(silence::Args),
     Routes(routes::Args),
     Doctor(doctor::Args),
+    Audit(Box<audit::Args>),
     Prices(prices::Args),
     Spend(spend::Args),
     Budgets(budgets::Args),
@@ -133,6 +135,7 @@ async fn execute(command: Command) -> anyhow::Result<Exit> {
         Command::Silence(args) => silence::run(&args).await,
         Command::Routes(args) => routes::run(&args).await,
         Command::Doctor(args) => doctor::run(args).await,
+        Command::Audit(args) => audit::run(*args).await,
         Command::Prices(args) => prices::run(args).await,
         Command::Spend(args) => spend::run(&args).await,
         Command::Budgets(args) => budgets::run(&args).await,

@@ -37,7 +37,7 @@ pub(super) struct Body<'a> {
 }
 
 impl<'a> Body<'a> {
-    fn read(text: &'a str) -> Option<Self> {
+    pub(super) fn read(text: &'a str) -> Option<Self> {
         let fields = Fields::read(text)?;
         let held = fields.nested("properties")?;
         Some(Self { fields, held })
@@ -49,7 +49,7 @@ impl<'a> Body<'a> {
     }
 }
 
-fn changed(body: &Body<'_>, target: Target) -> Option<Changed> {
+pub(super) fn changed(body: &Body<'_>, target: Target) -> Option<Changed> {
     let properties = body.properties()?;
     Some(match target {
         Target::Account => Changed::Account(account(&body.fields, &properties)),
@@ -93,7 +93,11 @@ pub(super) fn name(fields: &Fields<'_>, member: &str) -> String {
 }
 
 /// The members of an object inside; none when it is absent or no object.
-fn inside<T: Default>(fields: &Fields<'_>, member: &str, read: impl Fn(&Fields<'_>) -> T) -> T {
+pub(super) fn inside<T: Default>(
+    fields: &Fields<'_>,
+    member: &str,
+    read: impl Fn(&Fields<'_>) -> T,
+) -> T {
     let held = fields.nested(member);
     held.as_deref().and_then(Fields::read).map_or_else(T::default, |fields| read(&fields))
 }
@@ -104,7 +108,7 @@ pub(super) fn length(fields: &Fields<'_>, member: &str) -> Option<u32> {
     u32::try_from(count).ok()
 }
 
-fn account(body: &Fields<'_>, properties: &Fields<'_>) -> AccountState {
+pub(super) fn account(body: &Fields<'_>, properties: &Fields<'_>) -> AccountState {
     let some =
         |member| properties.raw(member).map(|_| ()).and_then(|()| length(properties, member));
     AccountState {
@@ -146,7 +150,7 @@ fn hash(mut texts: Vec<String>) -> u64 {
 
 /// Who can reach a resource: AI accounts, storage and vaults have `networkAcls`, hubs have the same
 /// at the top of their rule set.
-fn network(properties: &Fields<'_>) -> NetworkState {
+pub(super) fn network(properties: &Fields<'_>) -> NetworkState {
     let rules = |rules: &Fields<'_>| NetworkState {
         public_access: None,
         open_by_default: match name(rules, "defaultAction").to_ascii_lowercase().as_str() {
@@ -219,7 +223,7 @@ fn deployment(body: &Fields<'_>, properties: &Fields<'_>) -> DeploymentState {
     }
 }
 
-fn endpoint(properties: &Fields<'_>) -> EndpointState {
+pub(super) fn endpoint(properties: &Fields<'_>) -> EndpointState {
     EndpointState {
         status: inside(properties, "privateLinkServiceConnectionState", |state| {
             name(state, "status")

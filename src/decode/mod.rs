@@ -1,6 +1,7 @@
 //! From bytes to events: envelopes are opened, records are looked up by kind, and one bad record
 //! never costs its siblings.
 
+pub mod arm;
 pub mod field;
 pub mod text;
 pub mod caller;

@@ -3,6 +3,8 @@
 //! In every change `None` means *not said*: a request names only what it sets, bodies are cut or
 //! missing, and what is absent is not false.
 
+use serde::{Deserialize, Serialize};
+
 use crate::time::EventTime;
 
 /// One record of the activity log. An operation writes several with one correlation id: a start,
@@ -256,7 +258,7 @@ pub enum Changed {
 }
 
 /// Properties of an AI account that decide who can use it and what it tells.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct AccountState {
     /// Kind, such as `AIServices`; empty when absent, as are the next two.
     pub kind: String,
@@ -287,7 +289,7 @@ pub struct AccountState {
 }
 
 /// Who can reach a resource over the network.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct NetworkState {
     /// Whether it can be reached from public networks at all.
     pub public_access: Option<bool>,
@@ -302,7 +304,7 @@ pub struct NetworkState {
 }
 
 /// Address rules, summed up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct AddressRules {
     /// How many.
     pub count: u32,
@@ -315,7 +317,7 @@ pub struct AddressRules {
 }
 
 /// A deployment.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct DeploymentState {
     /// Kind of capacity, such as `GlobalStandard`; empty when absent, as are all texts here.
     pub sku: String,
@@ -334,7 +336,7 @@ pub struct DeploymentState {
 }
 
 /// A private endpoint connection.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct EndpointState {
     /// `Approved`, `Pending`, `Rejected` or `Disconnected`; empty when absent.
     pub status: String,
@@ -398,7 +400,7 @@ pub struct ConnectionState {
 }
 
 /// A diagnostic setting.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct DiagnosticState {
     /// Categories and category groups it sends, sorted, at most [`DiagnosticState::MAX_CATEGORIES`].
     pub sends: Vec<String>,
@@ -418,7 +420,7 @@ impl DiagnosticState {
 }
 
 /// A role assignment.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct RoleState {
     /// Entra object id that got the role, lower case; empty when absent, as are all texts here.
     pub principal: String,
@@ -431,7 +433,7 @@ pub struct RoleState {
 }
 
 /// A policy assignment.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct AssignmentState {
     /// `Default` or `DoNotEnforce`; empty when absent.
     pub enforcement: String,

@@ -1,9 +1,11 @@
-//! Where events come from: event hubs, metrics asked for by REST, or files of what was once delivered.
+//! Where events come from: event hubs, metrics asked for by REST, or files of what was once delivered;
+//! and the inventory of subscriptions.
 
 pub mod event_hubs;
 pub mod joined;
 pub mod metrics_api;
 pub mod replay;
+pub mod resource_graph;
 
 use crate::event::Batch;
 

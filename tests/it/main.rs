@@ -9,6 +9,8 @@ mod channels;
 mod channel_peers;
 mod check;
 mod registry;
+mod arm;
+mod audit;
 mod backtest;
 mod bad_input;
 mod canary;

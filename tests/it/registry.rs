@@ -9,6 +9,7 @@ use tokenwatch::detect::DETECTORS;
 use tokenwatch::emulator::{Entities, HubSpec, NOT_EMULATED, Script};
 use tokenwatch::engine::estate;
 use tokenwatch::known::format::FORMATS;
+use tokenwatch::posture::DOORS;
 
 use crate::harness::run;
 
@@ -91,6 +92,13 @@ fn readme_and_page_list_every_channel() {
     let rows = table("docs/channels.md", "Settings and limits");
     let listed: Vec<_> = rows.iter().map(|cells| cells[0].as_str()).collect();
     assert_eq!(listed, words);
+}
+
+#[test]
+fn the_readme_says_of_every_door_why_it_matters() {
+    let rows = table("README.md", "Which doors are open");
+    let known = DOORS.iter().map(|door| [door.word, door.name, door.why].map(str::to_owned));
+    assert_eq!(rows, known.collect::<Vec<_>>());
 }
 
 #[test]

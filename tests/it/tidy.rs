@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules of the library, each with its layer. A module may import from lower layers and from
 /// itself; two modules of one layer do not know each other unless listed with layers of their own.
-const LAYERS: [(&str, u8); 30] = [
+const LAYERS: [(&str, u8); 31] = [
     ("event", 0),
     ("time", 0),
     ("days", 0),
@@ -20,6 +20,7 @@ const LAYERS: [(&str, u8); 30] = [
     ("detect", 4),
     ("incident", 5),
     ("route", 6),
+    ("posture", 6),
     ("engine", 7),
     ("azure", 7),
     ("source", EDGE),

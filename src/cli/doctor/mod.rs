@@ -6,7 +6,7 @@ mod findings;
 mod gateways;
 mod losses;
 mod mend;
-mod page;
+pub(super) mod page;
 mod timing;
 
 use std::path::PathBuf;

@@ -81,7 +81,7 @@ fn paragraph(finding: &Finding) -> String {
 }
 
 /// Words in lines of at most [`WIDTH`] columns.
-fn wrapped(words: &str, first: &str, next: &str) -> String {
+pub(in crate::cli) fn wrapped(words: &str, first: &str, next: &str) -> String {
     let mut lines = vec![first.to_owned()];
     let mut is_empty = true;
     for word in words.split_whitespace() {

@@ -175,6 +175,8 @@ impl Poller {
                 }
                 RestError::Identity(_)
                 | RestError::Unauthorized { .. }
+                | RestError::Forbidden { .. }
+                | RestError::NotFound { .. }
                 | RestError::Refused { .. }
                 | RestError::TooLarge { .. }
                 | RestError::Busy { .. }
