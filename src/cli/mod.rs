@@ -3,6 +3,7 @@
 mod backtest;
 mod demo;
 mod desk;
+mod detectors;
 mod doctor;
 mod emulator;
 mod estimates;
@@ -73,6 +74,7 @@ enum Command {
     Schema(schema::Args),
     Simulate(simulate::Args),
     Backtest(backtest::Args),
+    Detectors(detectors::Args),
     Explain(explain::Args),
     Emulator(Box<emulator::Args>),
 }
@@ -141,6 +143,7 @@ async fn execute(command: Command) -> anyhow::Result<Exit> {
         Command::Schema(args) => schema::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Backtest(args) => backtest::run(&args),
+        Command::Detectors(args) => detectors::run(&args),
         Command::Explain(args) => explain::run(&args),
     }
 }

@@ -1,7 +1,7 @@
 //! The words of a mail that depend on why it leaves: subject, first sentence, badge, large numbers.
 
 use crate::aggregate::names::KEY_TEXT;
-use crate::detect::DETECTORS;
+use crate::detect::table;
 use crate::engine::budgets;
 use crate::incident::{Announcement, Incident, Kind, Severity, State};
 use crate::money::NanoUsd;
@@ -52,7 +52,7 @@ pub(super) fn is_about_money(incident: &Incident) -> bool {
     if incident.rule == budgets::RULE_ID {
         return false;
     }
-    let profile = DETECTORS.iter().map(|d| d.profile()).find(|p| p.id == incident.rule);
+    let profile = table::find(&incident.rule);
     incident.cost.is_some() || profile.is_some_and(|profile| profile.about_cost)
 }
 

@@ -109,6 +109,13 @@ fn the_readme_says_of_a_detector_what_its_profile_says() {
 }
 
 #[test]
+fn the_page_about_detectors_is_the_table() {
+    let made = run(&["detectors", "docs"]).out;
+    assert!(made.matches("\n### TW-").count() == 59, "{made}");
+    assert_eq!(page("docs/detectors.md"), made, "tokenwatch detectors docs > docs/detectors.md");
+}
+
+#[test]
 fn every_detector_says_what_it_needs_and_cannot_know() {
     for detector in DETECTORS {
         let profile = detector.profile();
