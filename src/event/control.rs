@@ -3,6 +3,8 @@
 //! In every change `None` means *not said*: a request names only what it sets, bodies are cut or
 //! missing, and what is absent is not false.
 
+use serde::{Deserialize, Serialize};
+
 use crate::time::EventTime;
 
 /// One record of the activity log. An operation writes several with one correlation id: a start,
@@ -45,7 +47,7 @@ pub struct KeyRead {
 }
 
 /// What kind of thing an operation is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Target {
     /// An AI account.
     Account,
@@ -116,7 +118,7 @@ pub enum Target {
 }
 
 /// What was done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Verb {
     /// Created or changed.
     Write,
@@ -143,7 +145,7 @@ pub enum Verb {
 }
 
 /// How an operation went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Outcome {
     /// It was asked for: intent, not effect.
     Started,
@@ -158,7 +160,7 @@ pub enum Outcome {
 }
 
 /// Who acted. Nothing of the token itself is kept.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Principal {
     /// What kind of identity.
     pub kind: PrincipalKind,
@@ -181,7 +183,9 @@ pub struct Principal {
 }
 
 /// Kinds of identities.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 pub enum PrincipalKind {
     /// Nothing in the record tells; the platform's own acts look so too.
     #[default]
@@ -193,7 +197,9 @@ pub enum PrincipalKind {
 }
 
 /// How an application proved itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 pub enum Credential {
     /// Not said.
     #[default]
@@ -207,7 +213,7 @@ pub enum Credential {
 }
 
 /// What an operation changes, read from the body of its request or, better, of its response.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     /// Which body it is from.
     pub basis: Basis,
@@ -216,7 +222,7 @@ pub struct Change {
 }
 
 /// Where a change was read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Basis {
     /// The request: what was asked for, and only what it names.
     Requested,
@@ -227,7 +233,7 @@ pub enum Basis {
 }
 
 /// The new state of things, by what was changed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Changed {
     /// An AI account.
     Account(AccountState),
@@ -256,7 +262,7 @@ pub enum Changed {
 }
 
 /// Properties of an AI account that decide who can use it and what it tells.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct AccountState {
     /// Kind, such as `AIServices`; empty when absent, as are the next two.
     pub kind: String,
@@ -287,7 +293,7 @@ pub struct AccountState {
 }
 
 /// Who can reach a resource over the network.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct NetworkState {
     /// Whether it can be reached from public networks at all.
     pub public_access: Option<bool>,
@@ -302,7 +308,7 @@ pub struct NetworkState {
 }
 
 /// Address rules, summed up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct AddressRules {
     /// How many.
     pub count: u32,
@@ -315,7 +321,7 @@ pub struct AddressRules {
 }
 
 /// A deployment.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct DeploymentState {
     /// Kind of capacity, such as `GlobalStandard`; empty when absent, as are all texts here.
     pub sku: String,
@@ -334,7 +340,7 @@ pub struct DeploymentState {
 }
 
 /// A private endpoint connection.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct EndpointState {
     /// `Approved`, `Pending`, `Rejected` or `Disconnected`; empty when absent.
     pub status: String,
@@ -343,7 +349,7 @@ pub struct EndpointState {
 }
 
 /// A content filter policy.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct RaiState {
     /// `Blocking`, `Asynchronous_filter`, `Default` or `Deferred`; empty when absent.
     pub mode: String,
@@ -361,7 +367,7 @@ impl RaiState {
 }
 
 /// One filter of a content filter policy.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct RaiFilter {
     /// Category, such as `Hate`.
     pub name: String,
@@ -376,7 +382,7 @@ pub struct RaiFilter {
 }
 
 /// A plan of Defender.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct DefenderState {
     /// Whether it is on.
     pub enabled: Option<bool>,
@@ -385,7 +391,7 @@ pub struct DefenderState {
 }
 
 /// A connection to something outside.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ConnectionState {
     /// Category, such as `AzureOpenAI` or `RemoteTool`; empty when absent.
     pub category: String,
@@ -398,7 +404,7 @@ pub struct ConnectionState {
 }
 
 /// A diagnostic setting.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct DiagnosticState {
     /// Categories and category groups it sends, sorted, at most [`DiagnosticState::MAX_CATEGORIES`].
     pub sends: Vec<String>,
@@ -418,7 +424,7 @@ impl DiagnosticState {
 }
 
 /// A role assignment.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct RoleState {
     /// Entra object id that got the role, lower case; empty when absent, as are all texts here.
     pub principal: String,
@@ -431,7 +437,7 @@ pub struct RoleState {
 }
 
 /// A policy assignment.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct AssignmentState {
     /// `Default` or `DoNotEnforce`; empty when absent.
     pub enforcement: String,
@@ -442,7 +448,7 @@ pub struct AssignmentState {
 }
 
 /// A policy exemption.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ExemptionState {
     /// Assignment it lifts, lower case; empty when absent.
     pub assignment: String,
@@ -453,7 +459,7 @@ pub struct ExemptionState {
 }
 
 /// What one policy found.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct PolicyVerdict {
     /// Effect, such as `Deny` or `Audit`.
     pub effect: String,

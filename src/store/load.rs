@@ -68,6 +68,7 @@ async fn load_all(connection: &mut SqliteConnection) -> Result<Saved, sqlx::Erro
         budgets: SavedBudgets::default(),
         categories: categories(connection).await?,
         gateways: super::gateway::load(connection).await?,
+        control: super::control::load(connection).await?,
         incidents: estate,
         fleets: super::score::load(connection).await?,
     })

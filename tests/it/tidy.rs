@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules of the library, each with its layer. A module may import from lower layers and from
 /// itself; two modules of one layer do not know each other unless listed with layers of their own.
-const LAYERS: [(&str, u8); 30] = [
+const LAYERS: [(&str, u8); 31] = [
     ("event", 0),
     ("time", 0),
     ("days", 0),
@@ -19,6 +19,7 @@ const LAYERS: [(&str, u8); 30] = [
     ("aggregate", 3),
     ("detect", 4),
     ("incident", 5),
+    ("rules", 6),
     ("route", 6),
     ("engine", 7),
     ("azure", 7),
