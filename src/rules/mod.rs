@@ -239,3 +239,6 @@ pub fn account_of(resource: &str) -> Option<&str> {
 pub fn is_same(a: &Principal, b: &Principal) -> bool {
     !a.object.is_empty() && a.object == b.object
 }
+
+#[cfg(test)]
+mod tests;
