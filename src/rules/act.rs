@@ -39,6 +39,8 @@ pub struct Act {
 /// Whether an operation had an effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Effect {
+    /// It was asked for, or taken and goes on: no effect, but often the only record with a body.
+    Asked,
     /// It was done.
     Done,
     /// It was refused or failed.
@@ -64,12 +66,13 @@ fn believed(at: EventTime, told: ArrivalTime) -> EventTime {
 }
 
 impl Act {
-    /// An operation of the activity log; `None` when it had no effect, or none that a rule is about.
+    /// An operation of the activity log; `None` when no rule is about it, or the record says nothing new.
     #[must_use]
     pub fn of_control(control: &Control, told: ArrivalTime) -> Option<Self> {
         let effect = match control.outcome {
             Outcome::Succeeded => Effect::Done,
             Outcome::Failed if control.verb == Verb::ListKeys => Effect::Refused,
+            Outcome::Started | Outcome::Accepted if control.change.is_some() => Effect::Asked,
             Outcome::Failed | Outcome::Started | Outcome::Accepted | Outcome::Unknown => {
                 return None;
             }
@@ -112,8 +115,15 @@ impl Act {
     /// a correlation id the time tells operations apart.
     #[must_use]
     pub fn identity(&self) -> String {
+        self.identity_as(self.effect)
+    }
+
+    /// The identity of the record that tells another effect of the same operation.
+    #[must_use]
+    pub fn identity_as(&self, effect: Effect) -> String {
         let time = if self.correlation.is_empty() { self.at.0.to_string() } else { String::new() };
-        let effect = match self.effect {
+        let effect = match effect {
+            Effect::Asked => "asked",
             Effect::Done => "done",
             Effect::Refused => "refused",
         };

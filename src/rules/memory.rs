@@ -90,8 +90,10 @@ pub struct State {
 /// An operation that is remembered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recent {
-    /// What was done, without what it set.
+    /// What was done; what it set is kept of what was only asked for, until it is done.
     pub act: Act,
+    /// Whether it was known what it set.
+    pub has_body: bool,
     /// Whether it made an account accept keys.
     pub keys_on: Option<KeysOn>,
     /// Whether a rule spoke because of it.
@@ -193,10 +195,11 @@ impl Memory {
         if self.recent.contains_key(&id) {
             return false;
         }
-        let keys_on = self.keys_on(act);
-        let act = Act { change: None, ..act.clone() };
+        let (keys_on, has_body) = (self.keys_on(act), act.change.is_some());
+        let change = act.change.clone().filter(|_| act.effect == Effect::Asked);
+        let act = Act { change, ..act.clone() };
         self.order.insert((act.at, id.clone()));
-        self.recent.insert(id.clone(), Recent { act, keys_on, alarmed: false });
+        self.recent.insert(id.clone(), Recent { act, has_body, keys_on, alarmed: false });
         self.dirty.insert((Kind::Recent, id));
         while self.order.len() > MAX_RECENT {
             self.forget_oldest();
@@ -205,7 +208,32 @@ impl Memory {
         true
     }
 
+    /// An operation whose end says nothing of what it set, with what its beginning said.
+    #[must_use]
+    pub fn with_body(&self, act: &Act) -> Act {
+        let asked =
+            || self.recent.get(&act.identity_as(Effect::Asked)).map(|r| r.act.change.clone());
+        let change = act.change.clone().or_else(|| asked().flatten());
+        Act { change, ..act.clone() }
+    }
+
+    /// The operation that was done without a word of what it set, if this record is its beginning.
+    pub fn complete(&mut self, asked: &Act) -> Option<Act> {
+        let id = asked.identity_as(Effect::Done);
+        let done = self.recent.get(&id).filter(|recent| !recent.has_body)?;
+        let act = Act { change: asked.change.clone(), told: asked.told, ..done.act.clone() };
+        let keys_on = self.keys_on(&act);
+        if let Some(recent) = self.recent.get_mut(&id) {
+            (recent.has_body, recent.keys_on) = (true, keys_on);
+        }
+        self.dirty.insert((Kind::Recent, id));
+        Some(act)
+    }
+
     fn keys_on(&self, act: &Act) -> Option<KeysOn> {
+        if act.effect != Effect::Done {
+            return None;
+        }
         let Some(Changed::Account(after)) = act.sets() else { return None };
         let before = self.state(&act.resource).map(|state| &state.to);
         let before = match before {
@@ -243,7 +271,7 @@ impl Memory {
 
     /// Learns what an operation that was judged tells of who acts and of how things are set.
     pub fn learn(&mut self, act: &Act) {
-        if act.effect == Effect::Refused {
+        if act.effect != Effect::Done {
             return;
         }
         if matches!(act.verb, Verb::ListKeys | Verb::RegenerateKey) {

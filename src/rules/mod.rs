@@ -16,7 +16,7 @@ use crate::detect::table::{self, Profile};
 use crate::event::control::{Changed, Principal};
 use crate::incident::{Response, Severity};
 use crate::time::{DAY_MS, EventTime, MINUTE_MS};
-use act::Act;
+use act::{Act, Effect};
 use memory::{Memory, Recent};
 
 /// What an operation is judged with.
@@ -113,16 +113,25 @@ pub fn find(id: &str) -> Option<&'static Rule> {
 }
 
 /// Judges an operation by every rule, notes it and learns from it; nothing for one that was told before.
+///
+/// What an operation sets is often in the record of its beginning alone: whichever of the two comes last
+/// is judged with both.
 pub fn judge(act: &Act, memory: &mut Memory, pipeline: &[String]) -> Vec<Verdict> {
-    if !memory.note(act) {
+    let act = match act.effect {
+        Effect::Asked => act.clone(),
+        Effect::Done | Effect::Refused => memory.with_body(act),
+    };
+    if !memory.note(&act) {
         return Vec::new();
     }
-    let scene = Scene { act, memory, pipeline };
+    let judged = if act.effect == Effect::Asked { memory.complete(&act) } else { Some(act) };
+    let Some(act) = judged else { return Vec::new() };
+    let scene = Scene { act: &act, memory, pipeline };
     let verdicts: Vec<Verdict> = RULES.iter().filter_map(|rule| (rule.judge)(&scene)).collect();
     if verdicts.iter().any(|verdict| matches!(verdict, Verdict::Raise(_))) {
-        memory.mark(act);
+        memory.mark(&act);
     }
-    memory.learn(act);
+    memory.learn(&act);
     verdicts
 }
 

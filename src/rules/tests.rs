@@ -48,8 +48,11 @@ fn lists(account: &str, minute: i64) -> Act {
 }
 
 fn by(act: Act, object: &str, network: &str) -> Act {
-    let principal =
-        Principal { object: object.to_owned(), network: network.to_owned(), ..act.principal.clone() };
+    let principal = Principal {
+        object: object.to_owned(),
+        network: network.to_owned(),
+        ..act.principal.clone()
+    };
     Act { principal, ..act }
 }
 
@@ -107,10 +110,7 @@ fn keys_listed_by_an_identity_that_had_not_are_told() {
 fn an_identity_that_lists_keys_all_the_time_from_elsewhere_is_no_page() {
     let before = lists(ACCOUNT, -10 * 24 * 60);
     let moved = by(lists(ACCOUNT, 0), "ada", "198.51.100.0/24");
-    check(
-        &[before.clone(), moved],
-        &[("TW-K01", Severity::High), ("TW-K01", Severity::Medium)],
-    );
+    check(&[before.clone(), moved], &[("TW-K01", Severity::High), ("TW-K01", Severity::Medium)]);
     check(&[before, lists(ACCOUNT, 0)], &[("TW-K01", Severity::High)]);
 }
 
@@ -144,7 +144,10 @@ fn the_keys_of_three_accounts_within_the_hour() {
 }
 
 fn keys(disabled: bool) -> Changed {
-    Changed::Account(AccountState { local_auth_disabled: Some(disabled), ..AccountState::default() })
+    Changed::Account(AccountState {
+        local_auth_disabled: Some(disabled),
+        ..AccountState::default()
+    })
 }
 
 #[test]
@@ -176,12 +179,23 @@ fn a_refused_listing_tells_that_keys_were_refused() {
         &[refused.clone(), opened.clone(), listed.clone()],
         &[("TW-K03", Severity::High), ("TW-K01", Severity::High), critical],
     );
-    check(
-        &[refused, listed.clone(), opened.clone()],
-        &[("TW-K01", Severity::High), critical],
-    );
+    check(&[refused, listed.clone(), opened.clone()], &[("TW-K01", Severity::High), critical]);
     // Without it nobody knows whether anything changed.
     check(&[opened, listed], &[("TW-K01", Severity::High)]);
+}
+
+#[test]
+fn what_only_the_beginning_of_an_operation_says_counts_once_it_is_done() {
+    let opened = sets(Target::Account, ACCOUNT, 0, keys(false));
+    let asked = Act { effect: Effect::Asked, ..opened.clone() };
+    let done = Act { change: None, ..opened };
+    let closed = sets(Target::Account, ACCOUNT, -90, keys(true));
+    let said = [("TW-K03", Severity::High)];
+    check(&[closed.clone(), asked.clone(), done.clone()], &said);
+    check(&[closed.clone(), done.clone(), asked.clone(), asked.clone()], &said);
+    // What was asked for and not done has no effect.
+    check(&[closed.clone(), asked.clone()], &[]);
+    check(&[closed, asked, Act { effect: Effect::Refused, ..done }], &[]);
 }
 
 #[test]
@@ -216,7 +230,8 @@ fn a_role_that_opens_accounts() {
     check(&[grant(owner, ACCOUNT)], &[("TW-K07", Severity::High)]);
     check(&[grant(owner, "/subscriptions/s-1/resourcegroups/rg")], &[("TW-K07", Severity::High)]);
     check(&[grant(reader, ACCOUNT)], &[]);
-    let storage = "/subscriptions/s-1/resourcegroups/rg/providers/microsoft.storage/storageaccounts/x";
+    let storage =
+        "/subscriptions/s-1/resourcegroups/rg/providers/microsoft.storage/storageaccounts/x";
     check(&[grant(owner, storage)], &[]);
 }
 
@@ -248,13 +263,13 @@ fn public_access_opened_in_four_ways() {
     let allow = |on| network(NetworkState { open_by_default: Some(on), ..NetworkState::default() });
     changes("TW-P04", Severity::High, [allow(false), allow(true), AccountState::default()]);
     let rules = |widest, hash| {
-        let addresses = Some(AddressRules { count: 1, widest: Some(widest), widest_v6: None, hash });
+        let addresses =
+            Some(AddressRules { count: 1, widest: Some(widest), widest_v6: None, hash });
         network(NetworkState { addresses, ..NetworkState::default() })
     };
     changes("TW-P04", Severity::High, [rules(32, 1), rules(23, 2), rules(24, 3)]);
-    let bypass = |who: &str| {
-        network(NetworkState { bypass: who.to_owned(), ..NetworkState::default() })
-    };
+    let bypass =
+        |who: &str| network(NetworkState { bypass: who.to_owned(), ..NetworkState::default() });
     changes("TW-P04", Severity::High, [bypass("None"), bypass("AzureServices"), bypass("none")]);
 }
 
@@ -291,7 +306,8 @@ fn what_is_closed_again_is_taken_back() {
 fn outbound_and_encryption() {
     let outbound = |on| AccountState { outbound_restricted: Some(on), ..AccountState::default() };
     changes("TW-P06", Severity::Medium, [outbound(true), outbound(false), outbound(true)]);
-    let names = |n, hash| AccountState { allowed_names: Some((n, hash)), ..AccountState::default() };
+    let names =
+        |n, hash| AccountState { allowed_names: Some((n, hash)), ..AccountState::default() };
     changes("TW-P06", Severity::Medium, [names(2, 1), names(3, 2), names(1, 3)]);
     let key = |own| AccountState { customer_key: Some(own), ..AccountState::default() };
     changes("TW-P07", Severity::Medium, [key(true), key(false), key(true)]);
@@ -381,8 +397,9 @@ fn setting(sends: &[&str], minute: i64) -> Act {
     let state = DiagnosticState {
         sends: sends.iter().map(|category| (*category).to_owned()).collect(),
         event_hub: "logs".to_owned(),
-        namespace: "/subscriptions/s-1/resourcegroups/rg/providers/microsoft.eventhub/namespaces/hubs"
-            .to_owned(),
+        namespace:
+            "/subscriptions/s-1/resourcegroups/rg/providers/microsoft.eventhub/namespaces/hubs"
+                .to_owned(),
         ..DiagnosticState::default()
     };
     let id = format!("{ACCOUNT}/providers/microsoft.insights/diagnosticsettings/to-hub");
@@ -402,7 +419,8 @@ fn logs_that_are_switched_off() {
     let command = &alarms[0].steps[0].command;
     assert!(command.contains("--name to-hub") && command.contains("RequestResponse"), "{command}");
     // Of another kind of resource we read nothing.
-    let other = "/subscriptions/s-1/resourcegroups/rg/providers/microsoft.compute/virtualmachines/v";
+    let other =
+        "/subscriptions/s-1/resourcegroups/rg/providers/microsoft.compute/virtualmachines/v";
     let other = format!("{other}/providers/microsoft.insights/diagnosticsettings/to-hub");
     check(&[Act { resource: other, ..gone.clone() }], &[]);
     // Two things by one identity within a day are a second signal.
@@ -428,11 +446,15 @@ fn our_own_hub() {
 
 #[test]
 fn policies_and_locks() {
-    let at = |scope: &str, what: &str| format!("{scope}/providers/microsoft.authorization/{what}/x");
+    let at =
+        |scope: &str, what: &str| format!("{scope}/providers/microsoft.authorization/{what}/x");
     let group = "/subscriptions/s-1/resourcegroups/rg";
     let said = [("TW-P14", Severity::High)];
     check(&[act(Target::Lock, Verb::Delete, &at(ACCOUNT, "locks"), 0)], &said);
-    check(&[act(Target::PolicyAssignment, Verb::Delete, &at(group, "policyassignments"), 0)], &said);
+    check(
+        &[act(Target::PolicyAssignment, Verb::Delete, &at(group, "policyassignments"), 0)],
+        &said,
+    );
     let enforced = |word: &str| {
         let state = AssignmentState { enforcement: word.to_owned(), ..AssignmentState::default() };
         let id = at(group, "policyassignments");

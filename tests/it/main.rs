@@ -14,6 +14,7 @@ mod bad_input;
 mod canary;
 mod commit_faults;
 mod context;
+mod control;
 mod coverage;
 mod directory;
 mod doctor;
