@@ -31,6 +31,24 @@ def growth_of(days):
     return math.exp(sorted(ratios)[4])
 
 
+def seasons(learnt):
+    """Amounts of the next 26 hours by the seasons of the hours learnt, and the lift of the last day over the last
+    week (seasons.rs); nothing before two weeks."""
+    logs = [math.log1p(max(value, 0)) for value in learnt]
+    end = len(logs)
+    if end < 336:
+        return [], 0.0
+    starts = [min(max(at - 84, 0), end - 168) for at in range(end)]
+    rest = [value - mean(logs[start : start + 168]) for value, start in zip(logs, starts)]
+    day = [median(rest[place::24]) for place in range(24)]
+    rest = [value - day[at % 24] for at, value in enumerate(rest)]
+    week = [median(rest[place::168]) for place in range(168)]
+    season = [day[at % 24] + week[at % 168] for at in range(end + 26)]
+    rests = ([logs[at] - season[at] for at in range(end - hours, end)] for hours in (24, 168))
+    day, week = (of(rest) for of, rest in zip((mean, median), rests))
+    return [max(math.expm1(day + season[at]), 0) for at in range(end, end + 26)], day - week
+
+
 class Series:
     """One deployment, slot by slot: what is expected of its calls (signal.rs), and what is left out of learning
     (learn.rs). Lists begin with the first slot that had calls, `start`."""
@@ -41,6 +59,7 @@ class Series:
         self.calls, self.tokens, self.callers = (list(column) for column in columns)
         self.frozen, self.run, self.rhythm = set(), 0, None
         self.learnt, self.hours, self.profile = [], [], [0.0, 0.0]
+        self.seasons, self.lift = (0, []), 0.0
         self.high, self.low, self.plain, self.usual_of, self.fallen = [], [], [], [], []
         self.level = self.usual = self.hour_learnt = self.hour_seen = 0.0
 
@@ -88,13 +107,19 @@ class Series:
         there = self.profile[max(hour - 1, 0) if offset < 0 else hour + 1]
         slot = (self.profile[hour] * (1 - abs(offset)) + there * abs(offset)) / HOUR
         self.plain.append(slot)
-        return tuple(slot * math.exp(0.8 * at(self.level, 0.0)) for at in (max, min))
+        ends = ((max, min), (min, max))
+        return tuple(slot * math.exp(0.8 * at(self.level, 0.0) - 0.5 * of(self.lift, 0.0)) for at, of in ends)
 
     def begin_day(self):
         days = min(len(self.learnt) // 24, 14)
         end = len(self.learnt)
         daily = [sum(self.learnt[end - 24 * (d + 1) : end - 24 * d]) / DAY for d in range(days)]
         self.usual = max(median(daily), 0.5 * mean(daily))
+        self.foresee()
+
+    def foresee(self):
+        amounts, self.lift = seasons(self.learnt[-672:])
+        self.seasons = (len(self.learnt), amounts)
 
     def begin_hour(self):
         hour = len(self.learnt)
@@ -113,9 +138,11 @@ class Series:
         near = [h for c in centres for h in range(c - around, c + around + 1)]
         pool = [self.learnt[h] for h in near if max(end - 672, 0) <= h < end]
         middle = median(pool)
-        if middle > 0:
-            return 0.7 * middle + 0.3 * min(mean(pool), 2 * middle)
-        return min(mean(pool), 2 * self.usual * HOUR)
+        if middle <= 0:
+            return min(mean(pool), 2 * self.usual * HOUR)
+        near = 0.7 * middle + 0.3 * min(mean(pool), 2 * middle)
+        first, amounts = self.seasons
+        return math.sqrt(near * amounts[hour - first]) if first <= hour < first + len(amounts) else near
 
     def spread(self, start, stop):
         """Log ratios below which 30, 50 and 70 % of what was expected of the hours lie (signal.rs)."""
@@ -145,6 +172,7 @@ class Series:
         self.learnt = [v * factor for v in self.learnt[:-44]] + self.hours[-44:]
         self.profile = [v * factor for v in self.profile]
         self.usual *= factor
+        self.foresee()
 
 
 def rhythm(hours, first):

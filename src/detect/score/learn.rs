@@ -52,7 +52,7 @@ impl Memory {
             Heed::Exclude { from, until } => {
                 let (from, until) = (hour(from), hour(until - 1) + 1);
                 for signal in [&mut self.tokens, &mut self.calls, &mut self.callers] {
-                    signal.exclude(from, until);
+                    signal.exclude(from, until, self.grid);
                 }
             }
             Heed::Level { from, factors } => {
@@ -60,7 +60,7 @@ impl Memory {
                 let since = hour(from);
                 let signals = [&mut self.tokens, &mut self.calls, &mut self.callers];
                 for (signal, factor) in signals.into_iter().zip(factors) {
-                    signal.rescale(since, factor);
+                    signal.rescale(since, factor, self.grid);
                 }
                 self.most_tokens.rescale(tokens);
                 self.most_calls.rescale(calls);
@@ -205,7 +205,7 @@ impl Memory {
         }
         for signal in [&mut self.tokens, &mut self.calls, &mut self.callers] {
             let [[_, older, _], [_, newer, _]] = signal.shift(self.grid);
-            signal.accept(f64::midpoint(older, newer).exp());
+            signal.accept(f64::midpoint(older, newer).exp(), self.grid);
         }
         let factor = f64::midpoint(older, newer).exp();
         self.most_tokens.rescale(factor);

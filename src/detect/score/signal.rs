@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::observed::Grid;
 use super::ring::Ring;
+use super::seasons::Seasons;
 use super::statistics::{log_ratio, mean, median};
 use crate::detect::baseline::{LEVEL_CLIP, LEVEL_SHARE, as_float, robust_centre};
 
@@ -43,6 +44,8 @@ pub struct Signal {
     seen: Ring,
     /// Expected by hour before the level, one hour ahead of what has begun.
     profile: Ring,
+    /// What the day brings by its seasons.
+    seasons: Seasons,
     /// Logarithm of how far the last two days lie from their profile.
     level: f64,
     /// Usual amount per slot.
@@ -67,6 +70,7 @@ impl Signal {
             learnt: Ring::new(LEARNT_HOURS),
             seen: Ring::new(2 * HALF_SHIFT_HOURS + 2),
             profile,
+            seasons: Seasons::default(),
             level: 0.0,
             usual: 0.0,
             hour_learnt: 0.0,
@@ -75,8 +79,8 @@ impl Signal {
     }
 
     /// What is expected of slot `place` of the hour that has begun: where a rise and where a fall is looked
-    /// for. A level that has risen counts for rises alone and one that has fallen for falls alone, so that
-    /// after a holiday ordinary traffic is not a rise, and after an attack not a fall.
+    /// for. A level or lift that has risen counts for rises alone and one that has fallen for falls alone, so
+    /// that after a holiday ordinary traffic is not a rise, and after an attack not a fall.
     #[must_use]
     pub fn expected(&self, place: i64, per_hour: i64) -> (f64, f64) {
         // Straight lines between the centres of the hours.
@@ -86,8 +90,10 @@ impl Signal {
         let (here, there) = (self.profile.at(hour), self.profile.at(neighbour));
         let weight = offset.abs();
         let slot = (here * (1.0 - weight) + there * weight) / as_float(per_hour);
-        let at = |level: f64| slot * (LEVEL_SHARE * level).exp();
-        (at(self.level.max(0.0)), at(self.level.min(0.0)))
+        // The profile holds half of the lift of the last day, being the mean of two.
+        let (level, lift) = (LEVEL_SHARE * self.level, 0.5 * self.seasons.lift());
+        let high = slot * (level.max(0.0) - lift.min(0.0)).exp();
+        (high, slot * (level.min(0.0) - lift.max(0.0)).exp())
     }
 
     /// Takes a slot that has closed; `frozen` where it must not be learnt.
@@ -122,7 +128,7 @@ impl Signal {
     }
 
     /// Computes the usual amount per slot: the larger of the median and half the mean of the last two weeks'
-    /// daily means.
+    /// daily means; and what the seasons say of the day.
     pub fn begin_day(&mut self, grid: Grid) {
         let (hour, day) = (self.learnt.next(), grid.hours_per_day());
         let days = (hour / day).min(14);
@@ -130,10 +136,12 @@ impl Signal {
         let slots = as_float(grid.per_day());
         let mut daily: Vec<f64> = ends.map(|end| self.learnt.sum(end - day, end) / slots).collect();
         self.usual = (0.5 * mean(&daily)).max(median(&mut daily));
+        self.seasons = Seasons::of(&self.learnt, grid);
     }
 
     /// Usual value of an hour: 0.7 median + 0.3 min(mean, 2 median) of the same hour and its two neighbours in
-    /// the three weeks before; with little history of the same hour of the days before.
+    /// the three weeks before; with little history of the same hour of the days before. Where the seasons say
+    /// something and the hour is not one of rare calls, the geometric mean of both.
     fn profile_of(&self, hour: i64, grid: Grid) -> f64 {
         let (end, day) = (self.learnt.next(), grid.hours_per_day());
         let is_weekly = end >= WEEKLY_FROM_DAYS * day;
@@ -144,7 +152,11 @@ impl Signal {
         let mut pool: Vec<f64> = known.map(|each| self.learnt.at(each)).collect();
         let limit = 2.0 * self.usual * as_float(grid.per_hour());
         let is_rare = median(&mut pool) <= 0.0;
-        if is_rare { mean(&pool).min(limit) } else { robust_centre(&mut pool) }
+        if is_rare {
+            return mean(&pool).min(limit);
+        }
+        let near = robust_centre(&mut pool);
+        self.seasons.at(hour).map_or(near, |season| (near * season).sqrt())
     }
 
     /// Log ratios of the hours `from..to` to their profile, weighted by what was expected of them: those below
@@ -180,27 +192,30 @@ impl Signal {
 
     /// Brings everything before the last [`HALF_SHIFT_HOURS`] twice to a level `factor` times as high, and
     /// learns the hours since as they were.
-    pub fn accept(&mut self, factor: f64) {
+    pub fn accept(&mut self, factor: f64, grid: Grid) {
         let hour = self.learnt.next();
         let since = hour - 2 * HALF_SHIFT_HOURS;
-        self.rescale(since, factor);
+        self.rescale(since, factor, grid);
         for each in since.max(0)..hour {
             self.learnt.set(each, self.seen.at(each));
         }
+        self.seasons = Seasons::of(&self.learnt, grid);
     }
 
     /// Brings what was learnt before `hour`, and everything expected, to a level `factor` times as high.
-    pub fn rescale(&mut self, hour: i64, factor: f64) {
+    pub fn rescale(&mut self, hour: i64, factor: f64, grid: Grid) {
         self.learnt.scale(0, hour, factor);
         self.profile.scale(0, self.profile.next(), factor);
         self.usual *= factor;
+        self.seasons = Seasons::of(&self.learnt, grid);
     }
 
     /// Puts hours back to what was expected of them.
-    pub fn exclude(&mut self, from: i64, to: i64) {
+    pub fn exclude(&mut self, from: i64, to: i64, grid: Grid) {
         for hour in from.max(self.profile.oldest())..to.min(self.learnt.next()) {
             self.learnt.set(hour, self.profile.at(hour));
         }
+        self.seasons = Seasons::of(&self.learnt, grid);
     }
 
     /// Sum of the newest `count` slots, with `open` after them in place of the oldest.
