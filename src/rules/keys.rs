@@ -1,6 +1,6 @@
 //! Rules about keys and the rights to get at them (`TW-K`).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::act::{Act, ELEVATE, Effect, Log, name_of as who_is};
 use super::memory::{KeysOn, Recent, actor_key};
@@ -184,42 +184,26 @@ pub(super) fn allowed_again(scene: &Scene<'_>) -> Option<Verdict> {
         let (scope, why) = (act.resource.clone(), "keys are refused again".to_owned());
         return Some(Verdict::Clear { rule: RULE, scope, why });
     }
-    let minutes = threshold(RULE, "minutes");
-    let chains = scene.around(act.at, minutes).filter(|r| r.act.resource == act.resource);
-    let chain = chains
-        .filter_map(|flip| Chain::of(scene, flip))
-        .max_by_key(|c| (c.flip.act.at, c.listed.len()))?;
+    let near = scene.around(act.at, threshold(RULE, "minutes"));
+    let chains = near.filter(|recent| recent.act.resource == act.resource);
+    let chains = chains.filter_map(|flip| Chain::of(scene, flip));
+    let chain = chains.filter(|chain| chain.holds(act)).max_by_key(|chain| chain.flip.act.at)?;
     let (flip, listed) = (&chain.flip.act, &chain.listed);
-    let told = chain.refused.len() + listed.len();
-    let mut alarm = scene.alarm(
-        RULE,
-        &act.resource,
-        format!("{} accepts keys again: disableLocalAuth true → false", name_of(&act.resource)),
-    );
+    let fact =
+        format!("{} accepts keys again: disableLocalAuth true → false", name_of(&act.resource));
+    let mut alarm = scene.alarm(RULE, &act.resource, fact);
     alarm.evidence.truncate(1);
-    let mut moments: BTreeMap<EventTime, String> = BTreeMap::new();
-    for recent in &chain.refused {
-        moments.insert(
-            recent.act.at,
-            format!("{} the keys were refused to {}", recent.act.at, recent.act.who()),
-        );
-    }
-    moments.insert(flip.at, format!("{} keys were allowed again by {}", flip.at, flip.who()));
-    for recent in listed {
-        moments.insert(
-            recent.act.at,
-            format!("{} the keys were listed by {}", recent.act.at, recent.act.who()),
-        );
-    }
-    alarm.span = (
-        moments.keys().next().copied().unwrap_or(flip.at),
-        moments.keys().next_back().copied().unwrap_or(flip.at),
-    );
+    let moments = chain.moments();
+    let ends = moments.first().zip(moments.last());
+    alarm.span = ends.map_or(alarm.span, |((first, _), (last, _))| (*first, *last));
+    #[expect(clippy::cast_precision_loss, reason = "at most the operations of two hours")]
+    let weight = moments.len() as f64;
+    alarm.weight = weight;
     // Of many the beginning and the end are enough.
     let (count, shown) = (moments.len(), MOMENTS / 2);
-    let kept = moments.into_values().enumerate();
+    let kept = moments.into_iter().enumerate();
     let kept = kept.filter(|(place, _)| *place < shown || place + shown >= count);
-    alarm.evidence.extend(kept.map(|(_, line)| line));
+    alarm.evidence.extend(kept.map(|(_, (_, line))| line));
     if chain.flip.keys_on == Some(KeysOn::Perhaps) {
         alarm.confidence = 0.7;
         alarm = alarm.with(
@@ -232,9 +216,6 @@ pub(super) fn allowed_again(scene: &Scene<'_>) -> Option<Verdict> {
         alarm =
             alarm.with("Whoever listed the keys can use them from anywhere, without an identity");
     }
-    #[expect(clippy::cast_precision_loss, reason = "at most the operations of two hours")]
-    let weight = 1.0 + told as f64;
-    alarm.weight = weight;
     let who = who_is(&flip.principal);
     alarm
         .step(
@@ -264,22 +245,49 @@ struct Chain<'a> {
 }
 
 impl<'a> Chain<'a> {
-    /// `None` when the operation did not allow keys again.
+    /// `None` when the operation did not allow keys again, or they were refused again before any listing.
     fn of(scene: &Scene<'a>, flip: &'a Recent) -> Option<Self> {
-        let keys_on = flip.keys_on?;
+        let keys_on = flip.keys_on.filter(|set| *set != KeysOn::Off)?;
         let refused: Vec<_> = refusals(scene, &flip.act).collect();
         if keys_on == KeysOn::Perhaps && refused.is_empty() {
             return None;
         }
         let near = scene.around(flip.act.at, threshold("TW-K03", "minutes"));
-        let listed = near.filter(|recent| {
+        let after = near.filter(|recent| {
+            recent.act.resource == flip.act.resource && recent.act.at >= flip.act.at
+        });
+        let (off, others): (Vec<_>, Vec<_>) =
+            after.partition(|recent| recent.keys_on == Some(KeysOn::Off));
+        let off = off.iter().map(|recent| recent.act.at).min();
+        let listed = others.into_iter().filter(|recent| {
             let other = &recent.act;
             other.did(Target::Account, Verb::ListKeys)
                 && other.log == Log::Activity
-                && other.resource == flip.act.resource
-                && other.at >= flip.act.at
+                && off.is_none_or(|off| other.at <= off)
         });
-        Some(Self { flip, refused, listed: listed.collect() })
+        let listed: Vec<_> = listed.collect();
+        (off.is_none() || !listed.is_empty()).then_some(Self { flip, refused, listed })
+    }
+
+    /// Whether an operation is part of it.
+    fn holds(&self, act: &Act) -> bool {
+        let id = act.identity();
+        let parts = self.refused.iter().chain(&self.listed).chain([&self.flip]);
+        parts.into_iter().any(|recent| recent.act.identity() == id)
+    }
+
+    /// Its moments in words, oldest first.
+    fn moments(&self) -> Vec<(EventTime, String)> {
+        let told = |recent: &Recent, what: &str| {
+            let act = &recent.act;
+            (act.at, format!("{} {what} {}", act.at, act.who()))
+        };
+        let refused = self.refused.iter().map(|recent| told(recent, "the keys were refused to"));
+        let flip = told(self.flip, "keys were allowed again by");
+        let listed = self.listed.iter().map(|recent| told(recent, "the keys were listed by"));
+        let mut moments: Vec<_> = refused.chain([flip]).chain(listed).collect();
+        moments.sort();
+        moments
     }
 }
 

@@ -94,19 +94,21 @@ pub struct Recent {
     pub act: Act,
     /// Whether it was known what it set.
     pub has_body: bool,
-    /// Whether it made an account accept keys.
+    /// What it did to whether an account accepts keys.
     pub keys_on: Option<KeysOn>,
     /// Whether a rule spoke because of it.
     pub alarmed: bool,
 }
 
-/// How surely an operation made an account accept keys that refused them.
+/// What an operation did to whether an account accepts keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum KeysOn {
-    /// They were known to be refused.
+    /// They are accepted, and were known to be refused.
     Changed,
-    /// What held before is not known.
+    /// They are accepted; what held before is not known.
     Perhaps,
+    /// They are refused from now on.
+    Off,
 }
 
 /// Everything remembered.
@@ -243,7 +245,8 @@ impl Memory {
         match (before, after.local_auth_disabled) {
             (Some(true), Some(false)) => Some(KeysOn::Changed),
             (None, Some(false)) => Some(KeysOn::Perhaps),
-            (Some(_) | None, Some(true) | None) | (Some(false), Some(false)) => None,
+            (Some(_) | None, Some(true)) => Some(KeysOn::Off),
+            (Some(_) | None, None) | (Some(false), Some(false)) => None,
         }
     }
 

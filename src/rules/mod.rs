@@ -15,7 +15,7 @@ pub mod state;
 use crate::detect::table::{self, Profile};
 use crate::event::control::{Changed, Principal};
 use crate::incident::{Response, Severity};
-use crate::time::{DAY_MS, EventTime, MINUTE_MS};
+use crate::time::{DAY_MS, EventTime};
 use act::{Act, Effect};
 use memory::{Memory, Recent};
 
@@ -224,7 +224,7 @@ pub fn threshold(rule: &str, name: &str) -> f64 {
 #[must_use]
 #[expect(clippy::cast_possible_truncation, reason = "thresholds are a few days of minutes at most")]
 pub const fn minutes_ms(minutes: f64) -> i64 {
-    (minutes * MINUTE_MS as f64) as i64
+    (minutes * 60_000.0) as i64
 }
 
 /// The last part of a resource id: what people call it.

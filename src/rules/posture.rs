@@ -75,7 +75,7 @@ pub(super) fn capacity_raised(scene: &Scene<'_>) -> Option<Verdict> {
         let why = "capacity was lowered".to_owned();
         return is_lower.then(|| Verdict::Clear { rule: RULE, scope: act.resource.clone(), why });
     }
-    raise(scene, RULE, &format!("deployment {}", name_of(&act.resource)), found)?
+    raise(scene, RULE, &format!("deployment {}", name_of(&act.resource)), &found)?
         .with("Capacity counts thousands of tokens a minute, or provisioned units")
         .raise(", or as soon as capacity is lowered")
 }
@@ -109,7 +109,7 @@ pub(super) fn public_access_opened(scene: &Scene<'_>) -> Option<Verdict> {
         let scope = act.resource.clone();
         return is_closed(&after.network).then_some(Verdict::Clear { rule: RULE, scope, why });
     }
-    raise(scene, RULE, &format!("account {}", name_of(&act.resource)), found)?
+    raise(scene, RULE, &format!("account {}", name_of(&act.resource)), &found)?
         .step("Shows which addresses are let in now.", command::network_rules(&act.resource))
         .with("Who called since then, the records of calls say; a key or an identity is needed all the same")
         .raise(", or as soon as public access is closed again")
@@ -252,7 +252,7 @@ pub(super) fn outbound_loosened(scene: &Scene<'_>) -> Option<Verdict> {
             after.outbound_restricted == Some(true) && before.outbound_restricted == Some(false);
         return again.then_some(Verdict::Clear { rule: RULE, scope, why });
     }
-    raise(scene, RULE, &format!("account {}", name_of(&scene.act.resource)), found)?
+    raise(scene, RULE, &format!("account {}", name_of(&scene.act.resource)), &found)?
         .step("Shows which names are allowed now.", command::show(&scene.act.resource))
         .raise(", or as soon as outbound calls are restricted again")
 }
@@ -272,7 +272,7 @@ pub(super) fn customer_key_removed(scene: &Scene<'_>) -> Option<Verdict> {
     }
     let words = "encryption.keySource Microsoft.KeyVault → Microsoft.CognitiveServices".to_owned();
     let found = vec![Difference { words, undo: None }];
-    raise(scene, RULE, &format!("account {}", name_of(&act.resource)), found)?
+    raise(scene, RULE, &format!("account {}", name_of(&act.resource)), &found)?
         .step(
             "Shows the encryption as it is now; set keyVaultProperties anew to encrypt with your key.",
             command::show(&act.resource),
@@ -285,7 +285,7 @@ fn raise(
     scene: &Scene<'_>,
     rule: &'static str,
     whose: &str,
-    found: Vec<Difference>,
+    found: &[Difference],
 ) -> Option<super::Alarm> {
     let words: Vec<&str> = found.iter().map(|difference| difference.words.as_str()).collect();
     let fact = format!("{whose}: {}", words.join("; "));

@@ -8,7 +8,7 @@ use crate::event::control::{
     DeploymentState, DiagnosticState, EndpointState, NetworkState, PrincipalKind, RaiFilter,
     RaiState, RoleState, Target, Verb,
 };
-use crate::time::{ArrivalTime, HOUR_MS};
+use crate::time::{ArrivalTime, HOUR_MS, MINUTE_MS};
 
 const ACCOUNT: &str =
     "/subscriptions/s-1/resourcegroups/rg/providers/microsoft.cognitiveservices/accounts/aif";
@@ -167,6 +167,21 @@ fn keys_allowed_again_and_listed_are_critical_in_any_order() {
     // Keys that were allowed all along are no news.
     let open = sets(Target::Account, ACCOUNT, -3 * 24 * 60, keys(false));
     check(&[open, opened], &[]);
+}
+
+#[test]
+fn keys_refused_again_end_the_chain_but_not_what_was_listed_before() {
+    let closed = sets(Target::Account, ACCOUNT, -3 * 24 * 60, keys(true));
+    let opened = sets(Target::Account, ACCOUNT, 0, keys(false));
+    let again = sets(Target::Account, ACCOUNT, 10, keys(true));
+    let warm = lists(ACCOUNT, -2 * 24 * 60);
+    let other = act(Target::Account, Verb::RegenerateKey, ACCOUNT, 20);
+    let acts = |listed| [closed.clone(), warm.clone(), opened.clone(), again.clone(), listed];
+    let (new, high) = (("TW-K01", Severity::High), ("TW-K03", Severity::High));
+    check(&acts(lists(ACCOUNT, 15)), &[new, high]);
+    check(&acts(other), &[new, high, ("TW-K04", Severity::Low)]);
+    // Told last, but done while keys were allowed.
+    check(&acts(lists(ACCOUNT, 5)), &[new, high, ("TW-K03", Severity::Critical)]);
 }
 
 #[test]
