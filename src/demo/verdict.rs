@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::aggregate::rollup::{Amount, Split};
 use crate::detect::seasonal;
 use crate::detect::series::{Series, Signal, Slot};
 use crate::incident::{Announcement, Incident, Kind, Severity};
@@ -104,7 +103,7 @@ async fn day(reader: &mut Reader, incident: &Incident) -> Result<Option<Day>, St
     let hours = reader.hours(&incident.account, &deployment).await?;
     let mut series = Series::default();
     for (hour, amount) in &hours {
-        series.restore_hour(*hour, Split { on_time: *amount, late: Amount::default() });
+        series.restore_hour(*hour, *amount, amount.cost_nano);
     }
     let now = Slot::of(incident.last_window.minute());
     let Some(curve) = seasonal::curve(&series, now, Signal::Tokens, 12) else { return Ok(None) };

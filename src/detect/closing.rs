@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::baseline::as_float;
 use super::score::{Around, Fresh, Grid, Heed, Memory, Observed, Rhythm, ScoreSettings, Verdict};
-use super::series::{SLOT_MIN, SLOTS_PER_DAY, SLOTS_PER_HOUR, Series, Slot, values};
+use super::series::{KEEP_SLOTS, SLOT_MIN, SLOTS_PER_DAY, SLOTS_PER_HOUR, Series, Slot, values};
 use crate::action::Feedback;
 use crate::aggregate::names::NONE;
 use crate::aggregate::rollup::{Amount, Caller};
@@ -17,6 +17,9 @@ use crate::time::Minute;
 const KNOWN_AFTER: i64 = 7 * SLOTS_PER_DAY;
 /// A caller is fresh for a day after its network was first seen.
 const FRESH_SLOTS: i64 = SLOTS_PER_DAY;
+/// Slots between two savings of a state, counted from the first with calls: those that a start reads for
+/// windows anyway, so no other need be read to be shown again.
+const SAVE_SLOTS: i64 = KEEP_SLOTS;
 /// First byte of a saved state; other forms are not read.
 const FORM: u8 = 1;
 /// Open slots shown at once, at most: an hour ahead of the watermark and its lateness.
@@ -83,7 +86,7 @@ impl Series {
         let seen = self.observed(slot, &callers, &scores);
         let around = around(scores.memory.rhythm());
         let verdict = scores.memory.close(slot.0, &seen, &around, settings);
-        scores.due |= scores.memory.is_day_done();
+        scores.due |= (scores.next().0 - scores.first.0) % SAVE_SLOTS == 0;
         self.scores = Some(scores);
         let with_calls = callers.iter().filter(|(_, amount)| amount.calls > 0);
         for parts in with_calls.filter_map(|(caller, _)| caller.parts()) {

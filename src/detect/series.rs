@@ -156,10 +156,10 @@ impl Series {
         }
     }
 
-    /// Puts back a saved hour.
-    pub fn restore_hour(&mut self, hour: i64, split: Split) {
-        add_to(&mut self.hours, hour, split.total());
-        self.spend(hour, split.on_time.cost_nano);
+    /// Puts back a saved hour: all of it, and what of it was on time in nano-USD.
+    pub fn restore_hour(&mut self, hour: i64, total: Amount, on_time_nano: i64) {
+        add_to(&mut self.hours, hour, total);
+        self.spend(hour, on_time_nano);
         self.first_hour = Some(self.first_hour.map_or(hour, |first| first.min(hour)));
     }
 

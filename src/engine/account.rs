@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::bought::{Bought, Purchase, Shelf};
-use super::effects::{AccountClock, AccountEffects, SavedAccount};
+use super::effects::{AccountClock, AccountEffects, HourSum, SavedAccount};
 use super::fleet::{Group, Hubs};
 use super::gateways::ToLink;
 use super::{Env, watch};
@@ -439,8 +439,9 @@ impl Account {
             account.names.restore(kind, text);
         }
         account.hubs = saved.hubs.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
-        for (deployment, hour, split) in saved.hours {
-            account.series.entry(deployment).or_default().restore_hour(hour, split);
+        for (deployment, hour, HourSum { total, on_time_nano }) in saved.hours {
+            let series = account.series.entry(deployment).or_default();
+            series.restore_hour(hour, total, on_time_nano);
         }
         for (deployment, slot, caller, amount) in saved.slots {
             let series = account.series.entry(deployment).or_default();

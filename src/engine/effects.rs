@@ -14,7 +14,7 @@ use crate::aggregate::gateway::{GatewayRow, LinkSpan};
 use crate::aggregate::link::Behind;
 use crate::aggregate::names::NameKind;
 use crate::aggregate::repeats::Repeats;
-use crate::aggregate::rollup::{Amount, Caller, Deltas, Split};
+use crate::aggregate::rollup::{Amount, Caller, Deltas};
 use crate::detect::series::Slot;
 use crate::event::{PartitionKey, Rejected};
 use crate::incident::tracker::{Cause, Changes, Tracked};
@@ -125,7 +125,7 @@ pub struct AccountEffects {
     /// Rows of open calls (see `aggregate::join::write_row`) and the minute until which they are
     /// needed.
     pub rows: Option<(Vec<u8>, Minute)>,
-    /// Detector state by deployment, where it is to be saved: once a day of each.
+    /// Detector state by deployment, where it is to be saved: every five hours of each.
     pub states: Vec<(u32, Vec<u8>)>,
     /// First slot not yet judged and the watermark, when either moved over a slot.
     pub clock: Option<AccountClock>,
@@ -180,6 +180,15 @@ pub struct Saved {
     pub fleets: Vec<(Hubs, Slot, Closed)>,
 }
 
+/// What is remembered of an hour of a deployment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HourSum {
+    /// On time and late.
+    pub total: Amount,
+    /// Cost of what was on time, in nano-USD.
+    pub on_time_nano: i64,
+}
+
 /// One account as saved.
 #[derive(Debug, Clone, Default)]
 pub struct SavedAccount {
@@ -200,7 +209,7 @@ pub struct SavedAccount {
     /// Blobs of rows still within the horizon, each with its form.
     pub rows: Vec<(i64, Vec<u8>)>,
     /// Sums by deployment and hour.
-    pub hours: Vec<(u32, i64, Split)>,
+    pub hours: Vec<(u32, i64, HourSum)>,
     /// On-time sums by deployment, slot and caller.
     pub slots: Vec<(u32, i64, Caller, Amount)>,
     /// Tokens by deployment, hour and caller, for the cap.

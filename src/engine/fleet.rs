@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::detect::score::{Around, Fleet, Rhythm};
 use crate::detect::series::{SLOTS_PER_HOUR, Slot};
 
-/// Slots remembered: as far back as a restart shows slots again, and two hours more.
+/// Slots remembered: more than a day, where a restart shows at most five hours again.
 pub const KEEP_SLOTS: i64 = 26 * SLOTS_PER_HOUR;
 
 /// The hubs that feed an account, in order.

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::TryStreamExt as _;
 use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::honesty;
-use super::sql::{AMOUNT_COLUMNS, amount_at, series_parts, split_at};
+use super::score::FirstSlots;
+use super::sql::{AMOUNT_COLUMNS, amount_at, series_parts};
 use super::{Store, StoreError};
 use crate::aggregate::names::{NameKind, REDUCED};
 use crate::aggregate::rollup::Caller;
@@ -14,7 +16,7 @@ use crate::detect::series::{KEEP_HOURS, SLOT_MIN};
 use crate::detect::table;
 use crate::engine::bought::{self, Purchase};
 use crate::engine::budgets::SavedBudgets;
-use crate::engine::effects::{AccountClock, Saved, SavedAccount};
+use crate::engine::effects::{AccountClock, HourSum, Saved, SavedAccount};
 use crate::engine::estate;
 use crate::event::PartitionKey;
 use crate::incident::Severity;
@@ -213,14 +215,13 @@ async fn hours(
         .try_get(0)?;
     let Some(newest) = newest else { return Ok(()) };
     sums_by_hour(connection, accounts, newest - KEEP_HOURS * 60).await?;
-    let rows = sqlx::query(
+    let mut rows = sqlx::query(
         "select start, series, caller, tokens_in + tokens_out + late_tokens_in + late_tokens_out \
          from rollup_hour where caller <> -1 and start >= $1",
     )
     .bind(newest - 28 * 60)
-    .fetch_all(&mut *connection)
-    .await?;
-    for row in rows {
+    .fetch(&mut *connection);
+    while let Some(row) = rows.try_next().await? {
         let (account, deployment) = series_parts(row.try_get(1)?);
         if let Some(account) = accounts.get_mut(&account) {
             let hour = row.try_get::<i64, _>(0)?.div_euclid(60);
@@ -228,6 +229,7 @@ async fn hours(
             account.caller_hours.push(entry);
         }
     }
+    drop(rows);
     networks(connection, accounts).await
 }
 
@@ -237,18 +239,22 @@ pub(super) async fn sums_by_hour(
     accounts: &mut Accounts,
     from: i64,
 ) -> Result<(), sqlx::Error> {
-    let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
-        "select start, series, {} from rollup_hour where caller = -1 and start >= $1",
-        super::sql::SPLIT_COLUMNS
-    )))
+    // One row at a time: all together would take a hundred times the memory of what is kept of them.
+    let mut rows = sqlx::query(
+        "select start, series, calls + late_calls, errors + late_errors, \
+         tokens_in + late_tokens_in, tokens_cached + late_tokens_cached, \
+         tokens_out + late_tokens_out, cost_nano + late_cost_nano, unpriced + late_unpriced, \
+         attributed + late_attributed, cost_nano \
+         from rollup_hour where caller = -1 and start >= $1",
+    )
     .bind(from)
-    .fetch_all(&mut *connection)
-    .await?;
-    for row in rows {
+    .fetch(&mut *connection);
+    while let Some(row) = rows.try_next().await? {
         let (account, deployment) = series_parts(row.try_get(1)?);
         if let Some(account) = accounts.get_mut(&account) {
             let hour = row.try_get::<i64, _>(0)?.div_euclid(60);
-            account.hours.push((deployment, hour, split_at(&row, 2)?));
+            let sum = HourSum { total: amount_at(&row, 2)?, on_time_nano: row.try_get(10)? };
+            account.hours.push((deployment, hour, sum));
         }
     }
     Ok(())
@@ -260,7 +266,7 @@ async fn networks(
     connection: &mut SqliteConnection,
     accounts: &mut Accounts,
 ) -> Result<(), sqlx::Error> {
-    let rows = sqlx::query(
+    let mut rows = sqlx::query(
         "with fine(start) as (select max(start) / 60 * 60 - 72 * 60 from rollup_five) \
          select series, (caller >> $1) & $2 as network, min(start) from (\
            select series, caller, start from rollup_hour \
@@ -272,9 +278,8 @@ async fn networks(
     .bind(Caller::NETWORK.0)
     // The hash of a network stands for it as long as its name is known.
     .bind(Caller::NETWORK.1 & !i64::from(REDUCED))
-    .fetch_all(&mut *connection)
-    .await?;
-    for row in rows {
+    .fetch(&mut *connection);
+    while let Some(row) = rows.try_next().await? {
         let (account, deployment) = series_parts(row.try_get(0)?);
         let network = u32::try_from(row.try_get::<i64, _>(1)?).unwrap_or(0);
         if let Some(account) = accounts.get_mut(&account) {
@@ -285,25 +290,30 @@ async fn networks(
 }
 
 /// On-time sums of the slots that windows read, and of those to be shown to detectors again.
+///
+/// In one pass over all accounts: the table is in order of time, so a pass for each account would read the
+/// rows of all others too.
 async fn recent(
     connection: &mut SqliteConnection,
     accounts: &mut Accounts,
 ) -> Result<(), sqlx::Error> {
-    for account in accounts.values_mut() {
-        let from = super::score::first_slot(account);
-        let first = i64::from(account.id) << 32;
-        let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
-            "select start, series, caller, {AMOUNT_COLUMNS} from rollup_five \
-             where start >= $1 and series >= $2 and series < $3"
-        )))
-        .bind(from.saturating_mul(SLOT_MIN))
-        .bind(first)
-        .bind(first + (1 << 32))
-        .fetch_all(&mut *connection)
-        .await?;
-        for row in rows {
-            let (_, deployment) = series_parts(row.try_get(1)?);
-            let slot = row.try_get::<i64, _>(0)?.div_euclid(SLOT_MIN);
+    let firsts: BTreeMap<u32, FirstSlots> =
+        accounts.iter().map(|(id, account)| (*id, FirstSlots::of(account))).collect();
+    let Some(from) = firsts.values().map(FirstSlots::earliest).min() else { return Ok(()) };
+    let mut rows = sqlx::query(sqlx::AssertSqlSafe(format!(
+        "select start, series, caller, {AMOUNT_COLUMNS} from rollup_five where start >= $1 \
+         order by start, series, caller"
+    )))
+    .bind(from.saturating_mul(SLOT_MIN))
+    .fetch(&mut *connection);
+    while let Some(row) = rows.try_next().await? {
+        let (account, deployment) = series_parts(row.try_get(1)?);
+        let slot = row.try_get::<i64, _>(0)?.div_euclid(SLOT_MIN);
+        let is_needed = |first: &FirstSlots| first.of_deployment(deployment) <= slot;
+        if !firsts.get(&account).is_some_and(is_needed) {
+            continue;
+        }
+        if let Some(account) = accounts.get_mut(&account) {
             let entry = (deployment, slot, Caller(row.try_get(2)?), amount_at(&row, 3)?);
             account.slots.push(entry);
         }

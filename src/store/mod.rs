@@ -123,6 +123,10 @@ pub struct Store {
 /// How long a write waits for another process's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Rows that SQLite's thread may be ahead of the reader: a start reads millions, and a switch between the two
+/// for every few of them takes longer than the rows.
+const ROWS_AHEAD: usize = 1_000;
+
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
 
 impl Store {
@@ -163,6 +167,7 @@ impl Store {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY_TIMEOUT)
+            .row_buffer_size(ROWS_AHEAD)
             .disable_statement_logging()
     }
 

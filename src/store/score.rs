@@ -1,6 +1,6 @@
 //! Detector states and the fleet gate: what a restart goes on from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteConnection;
@@ -81,12 +81,33 @@ pub(super) async fn states(
     Ok(())
 }
 
-/// The first slot that must be shown to the series of an account again; all that is kept where a state
-/// is of a form that is not read.
-pub(super) fn first_slot(account: &SavedAccount) -> i64 {
-    let Some(clock) = account.clock else { return i64::MIN / 16 };
-    let unread = Slot(i64::MIN / 16);
-    let nexts = account.states.iter().map(|(_, body)| Scores::saved_next(body).unwrap_or(unread));
-    let first = nexts.min().map_or(clock.judged_to, |next| next.0);
-    first.min(clock.judged_to - KEEP_SLOTS - 1)
+/// The first slots of an account that a restart reads.
+#[derive(Debug)]
+pub(super) struct FirstSlots {
+    /// Of deployments of which no state is saved.
+    others: i64,
+    by_deployment: HashMap<u32, i64>,
+}
+
+impl FirstSlots {
+    /// What windows read, and what must be shown to a state again: all that is kept where the state is of a
+    /// form that is not read, or no slot has closed.
+    pub(super) fn of(account: &SavedAccount) -> Self {
+        const ALL: i64 = i64::MIN / 16;
+        let others = account.clock.map_or(ALL, |clock| clock.judged_to - KEEP_SLOTS - 1);
+        let first = |(deployment, body): &(u32, Vec<u8>)| {
+            (*deployment, Scores::saved_next(body).map_or(ALL, |next| next.0).min(others))
+        };
+        Self { others, by_deployment: account.states.iter().map(first).collect() }
+    }
+
+    /// Of a deployment.
+    pub(super) fn of_deployment(&self, deployment: u32) -> i64 {
+        self.by_deployment.get(&deployment).copied().unwrap_or(self.others)
+    }
+
+    /// The first of all.
+    pub(super) fn earliest(&self) -> i64 {
+        self.by_deployment.values().copied().fold(self.others, i64::min)
+    }
 }

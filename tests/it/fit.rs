@@ -173,8 +173,11 @@ fn known_new_callers_fill_their_own_rows_alone() {
     let folder = Folder::new();
     write(&folder, 1, &label(), Size { fresh: true, ..GROWN });
     let out = folder.write("out.csv", b"# nothing yet\n\ndrop-2h,busy,1,2,3,4,5\n");
+    // What a run that was stopped has left.
+    let draft = folder.write("out.csv.draft", b"calls-1h,bu");
     let ran = fit(&[&folder], &out, &[]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
+    assert!(!std::fs::exists(draft).unwrap());
     let names: Vec<String> = rows(&out).into_keys().collect();
     assert_eq!(names, ["drop-2h,busy", "fresh-1h,busy", "fresh-1h,idle"]);
 }

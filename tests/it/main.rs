@@ -12,6 +12,7 @@ mod registry;
 mod backtest;
 mod bad_input;
 mod canary;
+mod clocks;
 mod commit_faults;
 mod context;
 mod control;

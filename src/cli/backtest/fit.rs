@@ -48,14 +48,24 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     let mut told = |judged| bar.set_position(u64::try_from(judged).unwrap_or(0));
     let fitted = fit.run(before.clone(), &mut told).with_context(|| what(args))?;
     bar.finish_and_clear();
-    // Whole or not at all: the table is what the next run begins with.
-    let draft = args.out.with_extension("draft");
-    std::fs::write(&draft, fitted.tails.to_table())
-        .and_then(|()| std::fs::rename(&draft, &args.out))
+    write_whole(&args.out, &fitted.tails.to_table())
         .with_context(|| format!("cannot write {}", args.out.display()))?;
     // Nobody to tell if standard error is gone.
     drop(writeln!(std::io::stderr(), "{}", summary(args, &before, &fitted)));
     Ok(Exit::Ok)
+}
+
+/// Writes the table whole or not at all, for it is what the next run begins with. The draft lies beside it as
+/// `FILE.draft`; one that a stopped run has left is written over.
+fn write_whole(path: &Path, table: &str) -> std::io::Result<()> {
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(".draft");
+    let written = std::fs::write(&draft, table).and_then(|()| std::fs::rename(&draft, path));
+    if written.is_err() {
+        // What cannot be removed is written over next time.
+        drop(std::fs::remove_file(&draft));
+    }
+    written
 }
 
 /// The table there is, or the program's.

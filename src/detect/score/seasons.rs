@@ -7,7 +7,7 @@
 //! `day` is the median, by hour of the day, of how far an hour lies from the mean of the week around it; `week`
 //! is the median, by hour of the week, of what then is left; `level` is the mean of what remains of the last day
 //! when both are taken away, and `lift` how far it lies above the median of the last week. Medians, so that an attack of some hours or a holiday moves neither. This is the
-//! decomposition of STL (Cleveland, Cleveland, McRae & Terpenning 1990) with medians in place of smoothing by
+//! decomposition of STL (Cleveland et al. 1990) with medians in place of smoothing by
 //! loess: MSTL itself found less on the labelled fleets and takes far longer, as `models/README.md` records.
 
 use std::iter::zip;
