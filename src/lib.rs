@@ -24,6 +24,7 @@
 //! | [`aggregate`] | rows become calls, once each; calls become sums per minute, deployment, caller |
 //! | [`detect`] | sums against the past; a detector is one entry of [`DETECTORS`](detect::DETECTORS) |
 //! | [`incident`] | findings of one cause become one incident, with evidence, money and a life |
+//! | [`rules`] | what was done to accounts and to what guards them; a rule is one entry of [`RULES`](rules::RULES) |
 //! | [`route`] | who hears of an incident, when and in which company; silences |
 //! | [`engine`] | the pure whole: [`Account`](engine::account::Account) is the shard, [`Estate`](engine::estate::Estate) what spans accounts |
 //! | [`store`] | one SQLite file, one writer; the only truth about positions |
@@ -57,7 +58,7 @@
 //!
 //! ```text
 //! event, time, days, money, severity, action, problem, failpoint ← decode ← known, price ← aggregate ← detect ← incident
-//!   ← route, posture ← engine ← azure ← source, store, notify, files, simulate, backtest, emulator ← report, telemetry, config, pipeline, demo, cli
+//!   ← rules, route, posture ← engine ← azure ← source, store, notify, files, simulate, backtest, emulator ← report, telemetry, config, pipeline, demo, cli
 //! ```
 //!
 //! # What always holds
@@ -93,6 +94,7 @@ pub mod price;
 pub mod aggregate;
 pub mod detect;
 pub mod incident;
+pub mod rules;
 pub mod route;
 pub mod posture;
 pub mod engine;

@@ -4,6 +4,7 @@ mod audit;
 mod backtest;
 mod demo;
 mod desk;
+mod detectors;
 mod doctor;
 mod emulator;
 mod estimates;
@@ -75,6 +76,7 @@ enum Command {
     Schema(schema::Args),
     Simulate(simulate::Args),
     Backtest(backtest::Args),
+    Detectors(detectors::Args),
     Explain(explain::Args),
     Emulator(Box<emulator::Args>),
 }
@@ -144,6 +146,7 @@ async fn execute(command: Command) -> anyhow::Result<Exit> {
         Command::Schema(args) => schema::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Backtest(args) => backtest::run(&args),
+        Command::Detectors(args) => detectors::run(&args),
         Command::Explain(args) => explain::run(&args),
     }
 }

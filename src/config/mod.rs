@@ -230,6 +230,7 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
     let heartbeat = table(&top, "heartbeat", ("[heartbeat]", heartbeat::KEYS), walk);
     let heartbeat = heartbeat.map(|section| heartbeat::read(&section, walk));
     engine.owners = owner::owners(&top, walk);
+    engine.pipeline = hubs.iter().filter_map(HubSettings::namespace_name).collect();
     let beside = budget::Beside::new(&price, &engine.owners, &files, &store);
     engine.budgets = budget::budgets(&top, &beside, walk);
     let report = report::read(&top, (&destinations, &price.contract), walk);

@@ -58,9 +58,9 @@ fn bad_line(table: &str, line: &str, column: usize, part: &str) {
 fn a_hub_alone_is_enough_and_the_rest_has_defaults() {
     let config = good(HUB);
     assert_eq!(config.database, Path::new("conf/tokenwatch.db"));
-    assert_eq!(config.engine, EngineSettings::default());
-    let hub = config.hubs.first().unwrap();
-    assert_eq!((hub.consumer_group.as_str(), hub.prefetch), ("tokenwatch", 64));
+    let pipeline = vec!["n".to_owned()];
+    assert_eq!(config.engine, EngineSettings { pipeline, ..EngineSettings::default() });
+    assert!(config.hubs.iter().all(|hub| hub.consumer_group == "tokenwatch" && hub.prefetch == 64));
     assert!(config.env().is_ok());
 }
 

@@ -16,26 +16,14 @@
 
 use super::outlook::Outlook;
 use super::series::{SLOTS_PER_HOUR, Series, Signal, Slot, values};
-use super::{DetectSettings, Detector, EARLY_MARGIN, Finding, Judge, Phase, Profile};
+use super::{DetectSettings, Detector, EARLY_MARGIN, Finding, Judge, Phase, Profile, table};
 use crate::money::NanoUsd;
-use crate::severity::Severity;
 
 /// Hours at the ceiling of an hour that make a day's, where nothing is said of days: one hour in six.
 pub const HOURS_PER_DAY: f64 = 4.0;
 
 /// The hard ceilings of a deployment.
 pub struct Ceiling;
-
-static PROFILE: Profile = Profile {
-    id: "TW-C04",
-    name: "Hard ceiling",
-    severity: Severity::High,
-    about_cost: true,
-    techniques: &["T1499.003", "AML.T0029"],
-    needs: "AzureOpenAIRequestUsage and a price for the model",
-    cannot_know: "tokens whose price is unknown",
-    quiet_slots: 12,
-};
 
 /// A ceiling that was reached.
 struct Reached {
@@ -49,7 +37,7 @@ struct Reached {
 
 impl Detector for Ceiling {
     fn profile(&self) -> &'static Profile {
-        &PROFILE
+        table::profile("TW-C04")
     }
 
     fn judge(&self, series: &Series, slot: Slot, judge: &Judge<'_>) -> Option<Finding> {

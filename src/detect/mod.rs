@@ -17,11 +17,12 @@ pub mod score;
 pub mod seasonal;
 pub mod series;
 pub mod statistic;
+pub mod table;
 
-use crate::severity::Severity;
 use newcomer::Newcomer;
 use score::{ScoreSettings, Verdict};
 use series::{Series, Signal, Slot};
+pub use table::Profile;
 
 /// Thresholds a user may change; the defaults hold where nothing is said.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,15 +47,16 @@ pub struct DetectSettings {
 
 impl Default for DetectSettings {
     fn default() -> Self {
+        let of = |id, threshold| table::profile(id).threshold(threshold);
         Self {
             score: ScoreSettings::default(),
-            min_excess_usd_per_hour: 2.0,
-            min_excess_tokens_per_hour: 100_000.0,
-            ceiling_usd_per_hour: 100.0,
-            ceiling_usd_per_day: 100.0 * ceiling::HOURS_PER_DAY,
-            new_deployment_usd_per_day: 50.0,
-            new_network_usd: 1.0,
-            silence_min_calls: 30.0,
+            min_excess_usd_per_hour: of("TW-C01", "min_excess_usd_per_hour"),
+            min_excess_tokens_per_hour: of("TW-C01", "min_excess_tokens_per_hour"),
+            ceiling_usd_per_hour: of("TW-C04", "usd_per_hour"),
+            ceiling_usd_per_day: of("TW-C04", "usd_per_day"),
+            new_deployment_usd_per_day: of("TW-C10", "usd_per_day"),
+            new_network_usd: of("TW-I01", "usd_per_hour"),
+            silence_min_calls: of("TW-P12", "min_calls"),
         }
     }
 }
@@ -87,27 +89,6 @@ pub struct Finding {
     pub confidence: f64,
     /// Facts, one sentence each.
     pub evidence: Vec<String>,
-}
-
-/// What a detector is and needs, for people and for the incident.
-#[derive(Debug, Clone, Copy)]
-pub struct Profile {
-    /// Stable identifier.
-    pub id: &'static str,
-    /// What it is called.
-    pub name: &'static str,
-    /// Severity before money and confidence have their say.
-    pub severity: Severity,
-    /// True when the finding is about money spent, so that little money lowers the severity.
-    pub about_cost: bool,
-    /// MITRE ATT&CK and ATLAS techniques.
-    pub techniques: &'static [&'static str],
-    /// What must be exported for it to see anything.
-    pub needs: &'static str,
-    /// What it cannot know.
-    pub cannot_know: &'static str,
-    /// Closed slots without a finding after which the incident is over.
-    pub quiet_slots: u32,
 }
 
 /// One way of noticing. Pure: the same series and slot give the same answer.

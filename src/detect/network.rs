@@ -1,24 +1,12 @@
 //! TW-I01: a network this deployment has not seen before carries money. Never a page on its own.
 
 use super::series::{SLOTS_PER_HOUR, Series, Slot, values};
-use super::{Detector, Finding, Judge, Phase, Profile};
+use super::{Detector, Finding, Judge, Phase, Profile, table};
 use crate::money::NanoUsd;
-use crate::severity::Severity;
 use crate::time::Minute;
 
 /// New networks carrying money.
 pub struct NewNetwork;
-
-static PROFILE: Profile = Profile {
-    id: "TW-I01",
-    name: "New network carrying money",
-    severity: Severity::Low,
-    about_cost: false,
-    techniques: &["T1078.004", "AML.T0012"],
-    needs: "RequestResponse (the caller's address) and AzureOpenAIRequestUsage",
-    cannot_know: "single addresses (Azure masks the last octet), or whether the network is yours",
-    quiet_slots: 12,
-};
 
 /// Days of history before "new" means anything.
 const MIN_HISTORY_HOURS: i64 = 7 * 24;
@@ -27,7 +15,7 @@ const NEW_FOR_MIN: i64 = 24 * 60;
 
 impl Detector for NewNetwork {
     fn profile(&self) -> &'static Profile {
-        &PROFILE
+        table::profile("TW-I01")
     }
 
     fn judge(&self, series: &Series, slot: Slot, judge: &Judge<'_>) -> Option<Finding> {

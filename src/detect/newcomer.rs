@@ -5,9 +5,8 @@
 //! a week. With less than five of them a cap alone holds, and it always does.
 
 use super::series::{SLOTS_PER_DAY, SLOTS_PER_HOUR, Series, Signal, Slot};
-use super::{DetectSettings, Detector, Finding, Judge, Profile};
+use super::{DetectSettings, Detector, Finding, Judge, Profile, table};
 use crate::money::NanoUsd;
-use crate::severity::Severity;
 
 /// Slots for which a deployment is new, and for which its account must have been watched before: who
 /// starts to watch finds everything new, and what is used once a week is seen within one.
@@ -21,17 +20,6 @@ const TRIFLE: f64 = 0.1;
 
 /// A deployment that costs much before anything is learnt of it.
 pub struct ColdStart;
-
-static PROFILE: Profile = Profile {
-    id: "TW-C10",
-    name: "Cold-start runaway",
-    severity: Severity::Medium,
-    about_cost: true,
-    techniques: &["T1496.004", "AML.T0034"],
-    needs: "AzureOpenAIRequestUsage, a price for the model, and an account watched for a week before",
-    cannot_know: "whether the deployment was made now or only not used before",
-    quiet_slots: 12,
-};
 
 /// A deployment that is new in an account that was watched before.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -89,7 +77,7 @@ pub fn least(settings: &DetectSettings) -> Option<f64> {
 
 impl Detector for ColdStart {
     fn profile(&self) -> &'static Profile {
-        &PROFILE
+        table::profile("TW-C10")
     }
 
     fn judge(&self, series: &Series, slot: Slot, judge: &Judge<'_>) -> Option<Finding> {

@@ -6,14 +6,13 @@
 use super::baseline::as_float;
 use super::score::{Part, Scored};
 use super::series::{KEEP_SLOTS, SLOT_MIN, SLOTS_PER_HOUR, Series, Signal, Slot, values};
-use super::{DetectSettings, Detector, EARLY_MARGIN, Finding, Judge, Phase, Profile};
+use super::{DetectSettings, Detector, EARLY_MARGIN, Finding, Judge, Phase, Profile, table};
 use crate::money::Grouped;
-use crate::severity::Severity;
 
 /// A rule made of parts of the statistical judgement.
 #[derive(Debug)]
 pub struct Statistic {
-    profile: &'static Profile,
+    id: &'static str,
     parts: &'static [Part],
     worth: Worth,
 }
@@ -31,16 +30,7 @@ enum Worth {
 
 /// More than the deployment's own past explains.
 pub static USAGE: Statistic = Statistic {
-    profile: &Profile {
-        id: "TW-C01",
-        name: "Usage spike",
-        severity: Severity::Medium,
-        about_cost: true,
-        techniques: &["T1496.004", "AML.T0034"],
-        needs: "AzureOpenAIRequestUsage (or RequestResponse with token counts)",
-        cannot_know: "whether the extra calls were wanted: a launch looks like a theft",
-        quiet_slots: 12,
-    },
+    id: "TW-C01",
     parts: &[
         Part::Calls,
         Part::MostTokens,
@@ -53,72 +43,24 @@ pub static USAGE: Statistic = Statistic {
 };
 
 /// Growth that no single day shows.
-pub static RAMP: Statistic = Statistic {
-    profile: &Profile {
-        id: "TW-C03",
-        name: "Slow ramp",
-        severity: Severity::Medium,
-        about_cost: true,
-        techniques: &["T1496.004", "AML.T0034"],
-        needs: "AzureOpenAIRequestUsage (or RequestResponse with token counts)",
-        cannot_know: "whether the growth was wanted: success looks like a slow theft",
-        quiet_slots: 12,
-    },
-    parts: &[Part::Growth],
-    worth: Worth::Excess,
-};
+pub static RAMP: Statistic =
+    Statistic { id: "TW-C03", parts: &[Part::Growth], worth: Worth::Excess };
 
 /// Traffic where there was none for weeks.
-pub static WAKE: Statistic = Statistic {
-    profile: &Profile {
-        id: "TW-C11",
-        name: "Dormant deployment wakes",
-        severity: Severity::High,
-        about_cost: true,
-        techniques: &["T1496.004", "T1078.004"],
-        needs: "RequestResponse or AzureOpenAIRequestUsage",
-        cannot_know: "whether somebody has announced that it is used again",
-        quiet_slots: 12,
-    },
-    parts: &[Part::Wake],
-    worth: Worth::Anything,
-};
+pub static WAKE: Statistic =
+    Statistic { id: "TW-C11", parts: &[Part::Wake], worth: Worth::Anything };
 
 /// More distinct callers than usual.
-pub static FAN_OUT: Statistic = Statistic {
-    profile: &Profile {
-        id: "TW-I05",
-        name: "Caller fan-out",
-        severity: Severity::High,
-        about_cost: false,
-        techniques: &["T1078.004", "AML.T0012"],
-        needs: "RequestResponse (the caller's address)",
-        cannot_know: "callers behind one address, which count as one",
-        quiet_slots: 12,
-    },
-    parts: &[Part::Callers, Part::FanOut],
-    worth: Worth::Anything,
-};
+pub static FAN_OUT: Statistic =
+    Statistic { id: "TW-I05", parts: &[Part::Callers, Part::FanOut], worth: Worth::Anything };
 
 /// Less than usual, or nothing: an outage, or logging switched off.
-pub static SILENCE: Statistic = Statistic {
-    profile: &Profile {
-        id: "TW-P12",
-        name: "Log silence",
-        severity: Severity::Medium,
-        about_cost: false,
-        techniques: &["T1562.008"],
-        needs: "RequestResponse or AzureOpenAIRequestUsage",
-        cannot_know: "whether the calls or only their records have stopped",
-        quiet_slots: 1,
-    },
-    parts: &[Part::Silence, Part::Drop],
-    worth: Worth::Missing,
-};
+pub static SILENCE: Statistic =
+    Statistic { id: "TW-P12", parts: &[Part::Silence, Part::Drop], worth: Worth::Missing };
 
 impl Detector for Statistic {
     fn profile(&self) -> &'static Profile {
-        self.profile
+        table::profile(self.id)
     }
 
     fn judge(&self, series: &Series, slot: Slot, judge: &Judge<'_>) -> Option<Finding> {

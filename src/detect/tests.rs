@@ -47,7 +47,7 @@ fn run(slots: &[i64], settings: &DetectSettings) -> (Vec<Found>, Vec<Verdict>) {
             if let Some(finding) = detector.judge(&series, slot, &judge) {
                 found.push((
                     slot.0 - DAY_ZERO * SLOTS_PER_DAY,
-                    detector.profile().id,
+                    detector.profile().id.as_str(),
                     finding.score,
                 ));
             }

@@ -20,6 +20,7 @@ use crate::event::{PartitionKey, Rejected};
 use crate::incident::tracker::{Cause, Changes, Tracked};
 use crate::incident::{Announcement, Entry, Incident};
 use crate::route::Routing;
+use crate::rules::memory::Row;
 use crate::time::{ArrivalTime, Minute};
 
 /// Everything one step changed. It is saved in one transaction or not at all.
@@ -45,6 +46,8 @@ pub struct Effects {
     pub gaps: Vec<Gap>,
     /// Rows of gateways that wait to be linked.
     pub gateways: GatewayEffects,
+    /// What rules about the control plane remember, as far as it changed.
+    pub control: Vec<Row>,
     /// Incidents of the service itself.
     pub incidents: Vec<(Cause, Tracked)>,
     /// What destinations are told, in order.
@@ -169,6 +172,8 @@ pub struct Saved {
     pub categories: Vec<String>,
     /// Rows of gateways, and the first span that is not linked.
     pub gateways: (Vec<GatewayRow>, Option<LinkSpan>),
+    /// What rules about the control plane remember.
+    pub control: Vec<Row>,
     /// Incidents of the service itself.
     pub incidents: Vec<(Cause, Tracked)>,
     /// What fell together in the newest closed slots, by the hubs that accounts share.

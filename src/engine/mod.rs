@@ -5,6 +5,7 @@ mod actions;
 pub mod bought;
 pub mod budgets;
 pub mod context;
+pub mod control;
 pub mod effects;
 pub mod estate;
 pub mod fleet;
@@ -20,7 +21,6 @@ use std::sync::Arc;
 use crate::aggregate::join::JoinSettings;
 use crate::decode::{self, DECODERS, Decoded};
 use crate::detect::DetectSettings;
-use crate::event::control::Control;
 use crate::event::gateway::GatewayCall;
 use crate::event::{Arrival, Batch, Event, PartitionKey, Position};
 use crate::known::Known;
@@ -28,8 +28,8 @@ use crate::known::owner::Owners;
 use crate::price::PriceBook;
 use crate::time::{ArrivalTime, HOUR_MS, MINUTE_MS};
 use account::{Account, AccountRow, Moment, Step, Turn};
-use bought::Purchase;
 use budgets::{Budget, Budgets};
+use control::{Place, Watch};
 use effects::{Effects, Gap, PositionMove, Saved};
 use estate::{Estate, News};
 use fleet::{Group, Hubs};
@@ -60,6 +60,8 @@ pub struct EngineSettings {
     pub budgets: Vec<Budget>,
     /// Who owns which deployments.
     pub owners: Owners,
+    /// Names of the Event Hubs namespaces that are read, lower case.
+    pub pipeline: Vec<String>,
 }
 
 impl Default for EngineSettings {
@@ -74,6 +76,7 @@ impl Default for EngineSettings {
             max_accounts: 5_000,
             budgets: Vec::new(),
             owners: Owners::default(),
+            pipeline: Vec::new(),
         }
     }
 }
@@ -115,6 +118,7 @@ pub struct Engine {
     honesty: Honesty,
     budgets: Budgets,
     gateways: Gateways,
+    control: Watch,
     fleets: BTreeMap<Hubs, Group>,
     /// What every hub that windows wait for has passed: until then gateways are linked.
     linked: ArrivalTime,
@@ -198,6 +202,7 @@ impl Engine {
             honesty: saved.honesty,
             budgets,
             gateways,
+            control: Watch::restore(saved.control),
             fleets,
             linked: ArrivalTime(i64::MIN),
             now: ArrivalTime(i64::MIN),
@@ -274,6 +279,7 @@ impl Engine {
         news.lists.clone_from(&batch.lists);
         self.move_watermarks();
         self.step_accounts(rows, &mut effects, &mut news);
+        self.judge_control(&mut effects);
         self.act(&batch.actions, &mut effects);
         self.close_hours(&mut effects);
         self.heed_budgets(&mut effects);
@@ -346,16 +352,20 @@ impl Engine {
         self.now = if key.is_polled() { self.now } else { self.now.max(enqueued) };
         let decoded = decode::decode(&arrival.body);
         self.count(&decoded, enqueued, effects);
-        for (event, kind) in decoded.events.into_iter().zip(decoded.kinds) {
+        for (place, (event, kind)) in (0..).zip(decoded.events.into_iter().zip(decoded.kinds)) {
             self.weigh(&event, kind, (key, enqueued, clock), effects);
             // What nobody uses yet is counted all the same.
             match &event {
-                Event::Control(control) => self.hear(control, enqueued, effects),
+                Event::Control(control) => {
+                    self.hear(control, &Place::of(arrival, enqueued, place), effects);
+                }
+                Event::KeyRead(read) => {
+                    self.hear_read(read, &Place::of(arrival, enqueued, place), effects);
+                }
                 Event::Gateway(call) => self.await_link(call, enqueued, effects),
                 Event::Row(_)
                 | Event::Metric(_)
                 | Event::Meter(_)
-                | Event::KeyRead(_)
                 | Event::Alert(_)
                 | Event::Posture(_)
                 | Event::Endpoint(_)
@@ -375,15 +385,6 @@ impl Engine {
             if effects.quarantine.len() < MAX_SAMPLES {
                 effects.quarantine.push(rejected);
             }
-        }
-    }
-
-    /// Tells an account how one of its deployments was bought.
-    fn hear(&mut self, control: &Control, told: ArrivalTime, effects: &mut Effects) {
-        let Some((account, deployment, purchase)) = Purchase::read(control, told) else { return };
-        self.admit(account, &[], effects);
-        if let Some(account) = self.accounts.get_mut(account) {
-            account.hear(deployment, purchase);
         }
     }
 

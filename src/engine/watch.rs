@@ -181,7 +181,7 @@ fn judge(account: &Account, detector: &dyn Detector, scene: &Scene<'_>) -> Optio
 
 fn cause_of(account: &Account, detector: &dyn Detector, deployment: u32) -> Cause {
     let scope = format!("{}/{}", account.name(), account.names.text(deployment));
-    Cause { rule: detector.profile().id, scope }
+    Cause { rule: &detector.profile().id, scope }
 }
 
 fn report(
@@ -269,8 +269,8 @@ fn describe(
     }
     Some(Incident {
         key: String::new(),
-        rule: profile.id.to_owned(),
-        rule_name: profile.name.to_owned(),
+        rule: profile.id.clone(),
+        rule_name: profile.name.clone(),
         account: account.name().to_owned(),
         resource_id: Some(account.resource.clone()),
         owner: scene.env.settings.owners.of(&account.resource, &deployment).map(|o| o.name.clone()),

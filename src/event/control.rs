@@ -47,7 +47,7 @@ pub struct KeyRead {
 }
 
 /// What kind of thing an operation is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Target {
     /// An AI account.
     Account,
@@ -118,7 +118,7 @@ pub enum Target {
 }
 
 /// What was done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Verb {
     /// Created or changed.
     Write,
@@ -145,7 +145,7 @@ pub enum Verb {
 }
 
 /// How an operation went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Outcome {
     /// It was asked for: intent, not effect.
     Started,
@@ -160,7 +160,7 @@ pub enum Outcome {
 }
 
 /// Who acted. Nothing of the token itself is kept.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Principal {
     /// What kind of identity.
     pub kind: PrincipalKind,
@@ -183,7 +183,9 @@ pub struct Principal {
 }
 
 /// Kinds of identities.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 pub enum PrincipalKind {
     /// Nothing in the record tells; the platform's own acts look so too.
     #[default]
@@ -195,7 +197,9 @@ pub enum PrincipalKind {
 }
 
 /// How an application proved itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 pub enum Credential {
     /// Not said.
     #[default]
@@ -209,7 +213,7 @@ pub enum Credential {
 }
 
 /// What an operation changes, read from the body of its request or, better, of its response.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     /// Which body it is from.
     pub basis: Basis,
@@ -218,7 +222,7 @@ pub struct Change {
 }
 
 /// Where a change was read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Basis {
     /// The request: what was asked for, and only what it names.
     Requested,
@@ -229,7 +233,7 @@ pub enum Basis {
 }
 
 /// The new state of things, by what was changed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Changed {
     /// An AI account.
     Account(AccountState),
@@ -345,7 +349,7 @@ pub struct EndpointState {
 }
 
 /// A content filter policy.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct RaiState {
     /// `Blocking`, `Asynchronous_filter`, `Default` or `Deferred`; empty when absent.
     pub mode: String,
@@ -363,7 +367,7 @@ impl RaiState {
 }
 
 /// One filter of a content filter policy.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct RaiFilter {
     /// Category, such as `Hate`.
     pub name: String,
@@ -378,7 +382,7 @@ pub struct RaiFilter {
 }
 
 /// A plan of Defender.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct DefenderState {
     /// Whether it is on.
     pub enabled: Option<bool>,
@@ -387,7 +391,7 @@ pub struct DefenderState {
 }
 
 /// A connection to something outside.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ConnectionState {
     /// Category, such as `AzureOpenAI` or `RemoteTool`; empty when absent.
     pub category: String,
@@ -444,7 +448,7 @@ pub struct AssignmentState {
 }
 
 /// A policy exemption.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ExemptionState {
     /// Assignment it lifts, lower case; empty when absent.
     pub assignment: String,
@@ -455,7 +459,7 @@ pub struct ExemptionState {
 }
 
 /// What one policy found.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct PolicyVerdict {
     /// Effect, such as `Deny` or `Audit`.
     pub effect: String,

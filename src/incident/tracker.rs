@@ -355,6 +355,16 @@ impl Tracker {
         changes
     }
 
+    /// Writes a moment into an open incident, without telling of it.
+    pub fn remark(&mut self, cause: &Cause, at: ArrivalTime, what: String) -> Changes {
+        let mut changes = Changes::default();
+        if let Some(tracked) = self.live.get_mut(cause) {
+            tracked.note(&mut changes, moment(at, what));
+            changes.save(cause, tracked);
+        }
+        changes
+    }
+
     /// Adds the excess of a slot that has closed.
     pub fn bank(&mut self, cause: &Cause, usd: f64) -> Changes {
         let mut changes = Changes::default();

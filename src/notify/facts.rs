@@ -1,6 +1,6 @@
 //! What a mail says about an incident: cleaned, formatted and bounded once, for both of its parts.
 
-use crate::detect::DETECTORS;
+use crate::detect::table;
 use crate::incident::respond::quoted;
 use crate::incident::{Announcement, Feedback, Incident, Kind, Response, State};
 
@@ -291,7 +291,7 @@ fn foot(incident: &Incident, limits: &Limits) -> Vec<(&'static str, String)> {
 
 fn unknowns(incident: &Incident) -> Vec<String> {
     let mut unknowns = Vec::new();
-    let profile = DETECTORS.iter().map(|d| d.profile()).find(|p| p.id == incident.rule);
+    let profile = table::find(&incident.rule);
     if let Some(profile) = profile {
         unknowns.push(format!("This rule cannot know {}.", profile.cannot_know));
     }

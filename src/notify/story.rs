@@ -1,10 +1,11 @@
 //! The words of a mail that depend on why it leaves: subject, first sentence, badge, large numbers.
 
 use crate::aggregate::names::KEY_TEXT;
-use crate::detect::DETECTORS;
+use crate::detect::table;
 use crate::engine::budgets;
 use crate::incident::{Announcement, Incident, Kind, Severity, State};
 use crate::money::NanoUsd;
+use crate::rules;
 
 use super::facts::{Big, lasted, place};
 use super::{clean, number};
@@ -52,7 +53,7 @@ pub(super) fn is_about_money(incident: &Incident) -> bool {
     if incident.rule == budgets::RULE_ID {
         return false;
     }
-    let profile = DETECTORS.iter().map(|d| d.profile()).find(|p| p.id == incident.rule);
+    let profile = table::find(&incident.rule);
     incident.cost.is_some() || profile.is_some_and(|profile| profile.about_cost)
 }
 
@@ -61,7 +62,7 @@ pub(super) fn what(incident: &Incident) -> String {
     if let Some(spent) = budget(incident) {
         return spent;
     }
-    if is_of_the_service(incident) {
+    if is_of_the_service(incident) || is_one_act(incident) {
         return clean::untrusted(&incident.rule_name, 60);
     }
     let unit = clean::untrusted(&incident.unit, 40);
@@ -91,7 +92,12 @@ fn budget(incident: &Incident) -> Option<String> {
 
 /// Whether the evidence says it better than what was counted: of budgets and of the service itself.
 pub(super) fn speaks_for_itself(incident: &Incident) -> bool {
-    is_of_the_service(incident) || incident.rule == budgets::RULE_ID
+    is_of_the_service(incident) || is_one_act(incident) || incident.rule == budgets::RULE_ID
+}
+
+/// Rules about what was done to accounts: nothing about them is more or less than usual.
+fn is_one_act(incident: &Incident) -> bool {
+    rules::find(&incident.rule).is_some()
 }
 
 /// Rules about hubs, lists and the service itself: what they count says less than their name.
@@ -116,6 +122,9 @@ pub(super) fn sentence(announcement: &Announcement) -> String {
         }
         if is_of_the_service(incident) {
             return format!("{}: {place}", clean::untrusted(&incident.rule_name, 60));
+        }
+        if let Some(fact) = incident.evidence.first().filter(|_| is_one_act(incident)) {
+            return clean::untrusted(fact, 200).trim_end_matches('.').to_owned();
         }
         if let Some(does) = does(incident) {
             return format!("{place} {does}{}", mostly(incident));

@@ -10,7 +10,8 @@ use crate::aggregate::rollup::Caller;
 use crate::time::Minute;
 
 /// What a line tells of, and a statement of one text column.
-const STATEMENTS: [(&str, &str); 6] = [
+const STATEMENTS: [(&str, &str); 7] = [
+    ("control", "select kind || '|' || key || '|' || body from control_state"),
     (
         "incident",
         "select rule || '|' || scope || '|' || n || '|' || first_window_ms || '|' || \

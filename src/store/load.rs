@@ -12,8 +12,8 @@ use super::sql::{AMOUNT_COLUMNS, amount_at, series_parts};
 use super::{Store, StoreError};
 use crate::aggregate::names::{NameKind, REDUCED};
 use crate::aggregate::rollup::Caller;
-use crate::detect::DETECTORS;
 use crate::detect::series::{KEEP_HOURS, SLOT_MIN};
+use crate::detect::table;
 use crate::engine::bought::{self, Purchase};
 use crate::engine::budgets::SavedBudgets;
 use crate::engine::effects::{AccountClock, HourSum, Saved, SavedAccount};
@@ -70,6 +70,7 @@ async fn load_all(connection: &mut SqliteConnection) -> Result<Saved, sqlx::Erro
         budgets: SavedBudgets::default(),
         categories: categories(connection).await?,
         gateways: super::gateway::load(connection).await?,
+        control: super::control::load(connection).await?,
         incidents: estate,
         fleets: super::score::load(connection).await?,
     })
@@ -323,8 +324,10 @@ async fn recent(
 /// The tracked incident of a row; `None` when its rule no longer exists.
 fn incident(row: &SqliteRow) -> Result<Option<(Cause, Tracked)>, sqlx::Error> {
     let rule: String = row.try_get(1)?;
-    let known = DETECTORS.iter().map(|detector| detector.profile().id).chain(estate::rule_ids());
-    let Some(rule) = known.into_iter().find(|id| *id == rule) else { return Ok(None) };
+    let detectors = table::all().iter().map(|profile| profile.id.as_str());
+    let Some(rule) = detectors.chain(estate::rule_ids()).find(|id| *id == rule) else {
+        return Ok(None);
+    };
     let body: String = row.try_get(10)?;
     let incident = serde_json::from_str(&body).map_err(|e| sqlx::Error::Decode(Box::new(e)))?;
     let severity = |word: Option<String>| word.and_then(|word| Severity::from_word(&word));

@@ -4,6 +4,7 @@ pub mod budgets;
 pub mod callers;
 pub mod commit;
 pub mod condition;
+mod control;
 mod digest;
 pub mod estimates;
 pub mod gateway;

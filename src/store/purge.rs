@@ -53,6 +53,8 @@ const UNSETTLED_MS: i64 = 2 * DAY_MS;
 /// The grains of the rollups.
 const ROLLUPS: [&str; 3] = ["rollup_minute", "rollup_five", "rollup_hour"];
 
+/// What rules remember of an account or caller.
+const CONTROL: &str = "delete from control_state where instr(lower(key || ' ' || body), $1) > 0";
 /// Lives of incidents that are no more.
 const ORPHANS: &str = "delete from incident_event where not exists \
     (select 1 from incident where incident.key = incident_event.incident)";
@@ -260,9 +262,11 @@ impl Purge {
             self.account_of(row.try_get(0)?).await?;
         }
         let short = name.rsplit('/').next().unwrap_or(name);
-        // The service's own rules about models and streams of an account, by its name.
-        let theirs = "rule in ('TW-S04', 'TW-S08') and \
-            (scope = $1 or substr(scope, 1, length($1) + 1) = $1 || '/')";
+        // The service's own rules about models and streams of an account, by its name, and what was done
+        // to it, perhaps with others.
+        let theirs = "(rule in ('TW-S04', 'TW-S08') and \
+            (scope = $1 or substr(scope, 1, length($1) + 1) = $1 || '/')) or (account = 0 and \
+            (rule like 'TW-K%' or rule like 'TW-P%') and instr(lower(body), $1) > 0)";
         let outbox = format!(
             "delete from outbox where incident_key in (select key from incident where {theirs})"
         );
@@ -283,6 +287,7 @@ impl Purge {
         ] {
             self.delete(what, statement, &[], Some(short)).await?;
         }
+        self.delete("memory of the control plane", CONTROL, &[], Some(short)).await?;
         let waiting = "delete from gateway_row where instr(lower(body), $1) > 0";
         self.delete("records of gateways not linked yet", waiting, &[], Some(short)).await
     }
@@ -385,6 +390,7 @@ impl Purge {
         }
         let waiting = "delete from gateway_row where instr(lower(body), $1) > 0";
         self.delete("records of gateways not linked yet", waiting, &[], Some(text)).await?;
+        self.delete("memory of the control plane", CONTROL, &[], Some(text)).await?;
         let outbox = "delete from outbox where incident_key in \
             (select key from incident where instr(lower(body), $1) > 0)";
         self.delete("notifications", outbox, &[], Some(text)).await?;

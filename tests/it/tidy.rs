@@ -19,6 +19,7 @@ const LAYERS: [(&str, u8); 31] = [
     ("aggregate", 3),
     ("detect", 4),
     ("incident", 5),
+    ("rules", 6),
     ("route", 6),
     ("posture", 6),
     ("engine", 7),

@@ -26,8 +26,6 @@ pub use standing::{Projection, Standing};
 
 /// The rule.
 pub const RULE_ID: &str = "TW-C05";
-/// What it is called.
-pub const RULE_NAME: &str = "Budget burn rate";
 /// Most budgets: each is looked at whenever an hour closes.
 pub const MAX_BUDGETS: usize = 200;
 /// Most hours judged one by one after a jump of time.

@@ -2,8 +2,9 @@
 
 use super::judge::Mark;
 use super::standing::{BURNS, Standing};
-use super::{Budget, RULE_ID, RULE_NAME};
+use super::{Budget, RULE_ID};
 use crate::days::Step;
+use crate::detect::table;
 use crate::incident::tracker::{self, Verdict, Weight};
 use crate::incident::{Incident, Response, Severity, State, respond};
 use crate::money::{Grouped, NanoUsd};
@@ -57,7 +58,7 @@ pub(super) fn describe(
     let learnt = standing.projection.is_some_and(|projection| projection.learnt);
     Incident {
         rule: RULE_ID.to_owned(),
-        rule_name: RULE_NAME.to_owned(),
+        rule_name: table::profile(RULE_ID).name.clone(),
         account: budget.name.clone(),
         owner: match budget.scope.owners.as_slice() {
             [owner] => Some(owner.clone()),

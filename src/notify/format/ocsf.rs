@@ -7,7 +7,7 @@ use super::data::{Caller, Core, Gathered, Told};
 use super::native::digest_data;
 use super::{Format, Written};
 use crate::aggregate::names::KEY_TEXT;
-use crate::detect::DETECTORS;
+use crate::detect::table;
 use crate::incident::{Incident, Kind, Severity, State};
 use crate::notify::number;
 
@@ -208,9 +208,9 @@ fn finding(told: &Told<'_>) -> Value {
         "first_seen_time": incident.first_window.0,
         "last_seen_time": incident.last_window.0,
     });
-    let detector = DETECTORS.iter().find(|detector| detector.profile().id == incident.rule);
-    if let (Some(detector), Some(fields)) = (detector, finding.as_object_mut()) {
-        let techniques = detector.profile().techniques.iter().map(|id| technique(id));
+    let profile = table::find(&incident.rule);
+    if let (Some(profile), Some(fields)) = (profile, finding.as_object_mut()) {
+        let techniques = profile.techniques.iter().map(|id| technique(id));
         set(fields, "attacks", techniques.collect());
     }
     finding

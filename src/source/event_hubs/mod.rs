@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use secrecy::ExposeSecret as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -93,6 +94,24 @@ pub struct Pace {
     pub trouble: Duration,
     /// A partition neither read nor idle for this long is stalled.
     pub stalled: Duration,
+}
+
+impl HubSettings {
+    /// The first part of the namespace's host in lower case, by which Azure's records name it; `None` where
+    /// neither the namespace nor the connection string says it.
+    #[must_use]
+    pub fn namespace_name(&self) -> Option<String> {
+        let host = match &self.auth {
+            Auth::ConnectionString(secret) => {
+                let text = secret.expose_secret().to_ascii_lowercase();
+                let (_, host) = text.split_once("endpoint=sb://")?;
+                host.split(['/', ';', ':']).next()?.to_owned()
+            }
+            Auth::Entra(_) => self.namespace.to_ascii_lowercase(),
+        };
+        let name = host.split('.').next().filter(|name| !name.is_empty())?;
+        Some(name.to_owned())
+    }
 }
 
 impl Default for Pace {

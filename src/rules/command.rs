@@ -1,0 +1,89 @@
+//! Commands that undo a change or show what is: every name in them is quoted for a shell.
+
+use super::account_of;
+use super::memory::subscription_of;
+use crate::incident::respond::quoted;
+
+/// Sets properties of a resource, each as `name=value`.
+#[must_use]
+pub fn set(resource: &str, properties: &[&str]) -> String {
+    let list: Vec<String> = properties.iter().map(|property| pair(property)).collect();
+    format!("az resource update --ids {} --set {}", quoted(resource), list.join(" "))
+}
+
+fn pair(property: &str) -> String {
+    match property.split_once('=') {
+        Some((name, value)) => format!("{name}={}", quoted(value)),
+        None => quoted(property),
+    }
+}
+
+/// Options that name an AI account.
+fn account(resource: &str) -> String {
+    let account = account_of(resource).unwrap_or(resource);
+    let part = |name: &str| {
+        let mut parts = account.split('/');
+        parts.find(|part| *part == name).and_then(|_| parts.next()).unwrap_or_default()
+    };
+    format!(
+        "--subscription {} --resource-group {} --name {}",
+        quoted(part("subscriptions")),
+        quoted(part("resourcegroups")),
+        quoted(part("accounts"))
+    )
+}
+
+/// Makes a key of an AI account anew.
+#[must_use]
+pub fn regenerate(resource: &str, key: &str) -> String {
+    format!("az cognitiveservices account keys regenerate {} --key-name {key}", account(resource))
+}
+
+/// Shows an AI account as it is now.
+#[must_use]
+pub fn show(resource: &str) -> String {
+    format!("az resource show --ids {}", quoted(account_of(resource).unwrap_or(resource)))
+}
+
+/// Shows the rules for addresses of an AI account.
+#[must_use]
+pub fn network_rules(resource: &str) -> String {
+    format!("az cognitiveservices account network-rule list {}", account(resource))
+}
+
+/// Deletes a resource by its id.
+#[must_use]
+pub fn delete(resource: &str) -> String {
+    format!("az resource delete --ids {}", quoted(resource))
+}
+
+/// Lists what an identity may do.
+#[must_use]
+pub fn roles_of(object: &str, resource: &str) -> String {
+    let scope = subscription_of(resource).unwrap_or(resource);
+    format!("az role assignment list --all --assignee {} --scope {}", quoted(object), quoted(scope))
+}
+
+/// Takes a role assignment away.
+#[must_use]
+pub fn revoke(assignment: &str) -> String {
+    format!("az role assignment delete --ids {}", quoted(assignment))
+}
+
+/// Lists deleted AI accounts that can still be restored.
+#[must_use]
+pub fn list_deleted(resource: &str) -> String {
+    let subscription = subscription_of(resource).map_or(resource, super::name_of);
+    format!("az cognitiveservices account list-deleted --subscription {}", quoted(subscription))
+}
+
+/// What one did around a moment, from the activity log.
+#[must_use]
+pub fn activity_of(who: &str, resource: &str) -> String {
+    let subscription = subscription_of(resource).map_or(resource, super::name_of);
+    format!(
+        "az monitor activity-log list --subscription {} --caller {} --offset 7d",
+        quoted(subscription),
+        quoted(who)
+    )
+}
