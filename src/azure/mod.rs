@@ -15,6 +15,7 @@ use azure_identity::{
     AzureCliCredential, ManagedIdentityCredential, ManagedIdentityCredentialOptions,
     UserAssignedId, WorkloadIdentityCredential,
 };
+use reqwest::Url;
 
 pub use answer::RestError;
 pub(crate) use client::retry_after;
@@ -27,6 +28,20 @@ pub use trust::distrust;
 
 /// Wall clock in milliseconds since 1970; the pipeline reads it, tests pass their own.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// An address that our tokens may be sent to: `https://HOST` or `https://HOST:PORT`, and nothing else.
+#[must_use]
+pub fn origin(text: &str) -> Option<Url> {
+    Url::parse(text).ok().filter(|url| {
+        url.scheme() == "https"
+            && url.host_str().is_some()
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.path() == "/"
+            && url.query().is_none()
+            && url.fragment().is_none()
+    })
+}
 
 /// How to prove to Entra ID who we are.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use reqwest::Url;
 
 use super::section::{Section, Walk};
-use crate::azure::Identity;
+use crate::azure::{Identity, origin};
 use crate::event::account_of;
 use crate::source::metrics_api::{METRICS, MetricsSettings, subscription_of};
 use crate::time::{HOUR_MS, MINUTE_MS};
@@ -101,15 +101,7 @@ fn endpoint(section: &Section<'_>, walk: &mut Walk<'_>) -> Option<Url> {
 /// An address that our tokens may be sent to.
 pub(super) fn https(section: &Section<'_>, key: &str, walk: &mut Walk<'_>) -> Option<Url> {
     let text = section.text(key, walk)?;
-    let url = Url::parse(&text).ok().filter(|url| {
-        url.scheme() == "https"
-            && url.host_str().is_some()
-            && url.username().is_empty()
-            && url.password().is_none()
-            && url.path() == "/"
-            && url.query().is_none()
-            && url.fragment().is_none()
-    });
+    let url = origin(&text);
     if url.is_none() {
         // At the key: an address may hold a password.
         let message = format!("`{key}` is not https:// and the name of a host");

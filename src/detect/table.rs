@@ -1,6 +1,6 @@
 //! The one table of detectors, `models/detectors.toml`: their words, severities and thresholds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
@@ -133,6 +133,10 @@ pub fn parse(text: &str) -> Result<Vec<Profile>, toml::de::Error> {
 
 static TABLE: LazyLock<Vec<Profile>> = LazyLock::new(|| parse(BUILT_IN).unwrap_or_default());
 
+/// The same by identifier: detectors are asked for their words at every slot.
+static BY_ID: LazyLock<HashMap<&str, &Profile>> =
+    LazyLock::new(|| TABLE.iter().map(|profile| (profile.id.as_str(), profile)).collect());
+
 /// Stands for an identifier that is not in the table; a test holds that no code names one.
 static UNLISTED: LazyLock<Profile> = LazyLock::new(|| Profile {
     id: String::new(),
@@ -161,7 +165,7 @@ pub fn all() -> &'static [Profile] {
 /// The detector with this identifier.
 #[must_use]
 pub fn find(id: &str) -> Option<&'static Profile> {
-    all().iter().find(|profile| profile.id == id)
+    BY_ID.get(id).copied()
 }
 
 /// The detector that code names by its identifier.

@@ -5,13 +5,7 @@ use super::Response;
 /// Answers to spend that nobody ordered, for the account with this resource id.
 #[must_use]
 pub fn stop_spending(resource: &str, deployment: &str) -> Vec<Response> {
-    let Some(parts) = Parts::of(resource) else { return Vec::new() };
-    let account = format!(
-        "--subscription {} --resource-group {} --name {}",
-        quoted(parts.subscription),
-        quoted(parts.group),
-        quoted(parts.account)
-    );
+    let Some(account) = account(resource) else { return Vec::new() };
     let step = |what: &str, command: String| Response { what: what.to_owned(), command };
     vec![
         step(
@@ -24,7 +18,7 @@ pub fn stop_spending(resource: &str, deployment: &str) -> Vec<Response> {
         ),
         step(
             "Replaces the first key (and then Key2). Clients must fetch the new one.",
-            format!("az cognitiveservices account keys regenerate {account} --key-name Key1"),
+            regenerate(&account, "Key1"),
         ),
         step(
             "Stops this deployment alone, whoever calls it. Recreate it to undo.",
@@ -64,25 +58,33 @@ pub fn list_settings(resource: &str) -> String {
     format!("az monitor diagnostic-settings list --resource {}", quoted(resource))
 }
 
-struct Parts<'a> {
-    subscription: &'a str,
-    group: &'a str,
-    account: &'a str,
+/// The part of a resource id after `name`; empty when there is none.
+#[must_use]
+pub fn part<'a>(resource: &'a str, name: &str) -> &'a str {
+    let mut segments = resource.split('/');
+    let found = segments.find(|segment| segment.eq_ignore_ascii_case(name));
+    found.and_then(|_| segments.next()).unwrap_or_default()
 }
 
-impl<'a> Parts<'a> {
-    fn of(resource: &'a str) -> Option<Self> {
-        let after = |name: &str| {
-            let mut segments = resource.split('/');
-            segments.find(|segment| segment.eq_ignore_ascii_case(name))?;
-            segments.next().filter(|value| !value.is_empty())
-        };
-        Some(Self {
-            subscription: after("subscriptions")?,
-            group: after("resourcegroups")?,
-            account: after("accounts")?,
-        })
-    }
+/// Options that name an AI account; `None` when the id does not.
+#[must_use]
+pub fn account(resource: &str) -> Option<String> {
+    let parts = ["subscriptions", "resourcegroups", "accounts"].map(|name| part(resource, name));
+    let [subscription, group, account] = parts;
+    (!parts.contains(&"")).then(|| {
+        format!(
+            "--subscription {} --resource-group {} --name {}",
+            quoted(subscription),
+            quoted(group),
+            quoted(account)
+        )
+    })
+}
+
+/// Makes a key of an AI account, named by its options, anew.
+#[must_use]
+pub fn regenerate(account: &str, key: &str) -> String {
+    format!("az cognitiveservices account keys regenerate {account} --key-name {key}")
 }
 
 /// A word a shell takes literally: names come from records, so from whoever can write one.

@@ -106,4 +106,10 @@ mod tests {
         );
         assert!(!is_account(id, "") && is_account(id, "a"));
     }
+
+    #[test]
+    fn a_subscription_is_named_by_a_resource_of_it_alone() {
+        assert_eq!(subscription_of("/subscriptions/s/resourcegroups/g"), Some("s"));
+        assert_eq!(subscription_of("/somewhere"), None);
+    }
 }

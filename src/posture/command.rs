@@ -1,13 +1,6 @@
 //! The commands that shut doors. Words in capitals are the reader's to fill in.
 
-use crate::incident::respond::quoted;
-
-/// The part of a resource id after `name`; empty when there is none.
-pub(super) fn part<'a>(id: &'a str, name: &str) -> &'a str {
-    let mut parts = id.split('/');
-    let found = parts.find(|part| part.eq_ignore_ascii_case(name));
-    found.and_then(|_| parts.next()).unwrap_or_default()
-}
+use crate::incident::respond::{part, quoted};
 
 /// Sets properties of a resource; `settings` are words of ours.
 pub(super) fn set(id: &str, settings: &str) -> String {

@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use crate::decode::text;
-use crate::incident::Response;
+use crate::incident::{Response, respond};
 use crate::severity::Severity;
 pub use doors::DOORS;
 use inventory::{Inventory, Kind, Resource, Subscription};
@@ -240,7 +240,7 @@ fn card(look: &Look<'_>) -> Card {
     Card {
         id: look.id.to_owned(),
         subscription: look.subscription_id.to_owned(),
-        group: command::part(look.id, "resourcegroups").to_owned(),
+        group: respond::part(look.id, "resourcegroups").to_owned(),
         name: resource.name.clone(),
         kind: resource.kind,
         flavour: state.kind.clone(),

@@ -2,7 +2,7 @@
 
 use super::account_of;
 use super::memory::subscription_of;
-use crate::incident::respond::quoted;
+use crate::incident::respond::{self, quoted};
 
 /// Sets properties of a resource, each as `name=value`.
 #[must_use]
@@ -18,25 +18,15 @@ fn pair(property: &str) -> String {
     }
 }
 
-/// Options that name an AI account.
+/// Options that name the AI account that a resource is or belongs to.
 fn account(resource: &str) -> String {
-    let account = account_of(resource).unwrap_or(resource);
-    let part = |name: &str| {
-        let mut parts = account.split('/');
-        parts.find(|part| *part == name).and_then(|_| parts.next()).unwrap_or_default()
-    };
-    format!(
-        "--subscription {} --resource-group {} --name {}",
-        quoted(part("subscriptions")),
-        quoted(part("resourcegroups")),
-        quoted(part("accounts"))
-    )
+    respond::account(account_of(resource).unwrap_or(resource)).unwrap_or_default()
 }
 
 /// Makes a key of an AI account anew.
 #[must_use]
 pub fn regenerate(resource: &str, key: &str) -> String {
-    format!("az cognitiveservices account keys regenerate {} --key-name {key}", account(resource))
+    respond::regenerate(&account(resource), key)
 }
 
 /// Shows an AI account as it is now.

@@ -208,3 +208,26 @@ fn links_lead_somewhere() {
         }
     }
 }
+
+#[test]
+fn rules_ask_for_thresholds_that_the_table_has() {
+    let known: BTreeSet<&str> = detectors::all()
+        .iter()
+        .flat_map(|profile| profile.defaults.keys().map(String::as_str))
+        .collect();
+    let mut asked = BTreeSet::new();
+    for file in ["keys", "guard", "posture"] {
+        let text = page(&format!("src/rules/{file}.rs"));
+        for call in text.split("threshold(").skip(1) {
+            let is_name = |word: &&str| {
+                !word.is_empty() && word.chars().all(|c| c.is_lowercase() || c == '_')
+            };
+            asked.extend(call.split('"').find(is_name).map(str::to_owned));
+        }
+    }
+    assert!(asked.len() >= 8, "{asked:?}");
+    // One that is not there would be 0: every act would be more.
+    for name in &asked {
+        assert!(known.contains(name.as_str()), "{name}");
+    }
+}

@@ -13,7 +13,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use reqwest::Url;
 
 use super::{Exit, check, print};
-use crate::azure::{Bounds, Identity, Pace};
+use crate::azure::{Bounds, Identity, Pace, origin};
 use crate::config::Config;
 use crate::pipeline::wall_clock;
 use crate::posture::gaps::{self, Gap};
@@ -238,16 +238,8 @@ fn guid(text: &str) -> Result<String, String> {
 }
 
 fn https(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).ok().filter(|url| {
-        url.scheme() == "https"
-            && url.host_str().is_some()
-            && url.username().is_empty()
-            && url.password().is_none()
-            && url.path() == "/"
-            && url.query().is_none()
-            && url.fragment().is_none()
-    });
-    url.ok_or_else(|| "write https:// and the name of a host: it is sent our token".to_owned())
+    origin(text)
+        .ok_or_else(|| "write https:// and the name of a host: it is sent our token".to_owned())
 }
 
 fn region(text: &str) -> Result<String, String> {

@@ -11,6 +11,7 @@ use crate::engine::estate::SAYS_LESS_ID;
 use crate::engine::honesty::Sent;
 use crate::event::RowKind;
 use crate::incident::{Incident, respond};
+use crate::known::owner::subscription_of;
 use crate::money::Grouped;
 use crate::severity::Severity;
 use crate::time::DAY_MS;
@@ -191,7 +192,7 @@ pub(super) fn no_activity_log(facts: &Facts, setup: &Setup) -> Option<Finding> {
     if came || (last - first).saturating_mul(DAY_MS) < RARE_MS {
         return None;
     }
-    let subscriptions = facts.sent.keys().filter_map(|resource| mend::subscription_of(resource));
+    let subscriptions = facts.sent.keys().filter_map(|resource| subscription_of(resource));
     let subscriptions: BTreeSet<&str> = subscriptions.collect();
     let target = Target::of(&setup.hubs, std::iter::empty());
     Some(Finding {

@@ -76,13 +76,6 @@ pub(super) fn switch_on_activity(subscription: &str, target: &Target) -> String 
     )
 }
 
-/// The subscription of a resource id.
-pub(super) fn subscription_of(resource: &str) -> Option<&str> {
-    let mut parts = resource.split('/');
-    parts.find(|part| part.eq_ignore_ascii_case("subscriptions"))?;
-    parts.next().filter(|part| !part.is_empty())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,7 +95,5 @@ mod tests {
              --metrics '[{\"category\":\"AllMetrics\",\"enabled\":true}]'"
         );
         assert!(!switch_on(resource, &["Audit"], &target).contains("--metrics"));
-        assert_eq!(subscription_of(resource), Some("s"));
-        assert_eq!(subscription_of("/somewhere"), None);
     }
 }

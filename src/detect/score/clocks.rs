@@ -8,12 +8,14 @@
 //! March, first of November (Energy Policy Act of 2005). Australia: first Sundays of April and October.
 
 use jiff::ToSpan as _;
-use jiff::civil::{Date, Weekday, date};
+use jiff::civil::{Date, date};
 
 /// Days until the same hours of two weeks are those of the new clock, which is most of three.
 const LEARNT_DAYS: i64 = 15;
 /// A Sunday in Australia begins on Saturday in UTC.
 const AHEAD_DAYS: i64 = 1;
+/// 4 January 1970.
+const FIRST_SUNDAY: i64 = 3;
 
 /// How traffic may have moved against UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -29,13 +31,12 @@ impl Moved {
     #[must_use]
     pub fn on(day: i64) -> Self {
         let days = day - LEARNT_DAYS + 1..=day + AHEAD_DAYS;
-        days.filter_map(|day| change(date(1970, 1, 1).checked_add(day.days()).ok()?)).fold(
-            Self::default(),
-            |moved, change| Self {
-                earlier: moved.earlier || change == Change::Forward,
-                later: moved.later || change == Change::Back,
-            },
-        )
+        let sundays = days.filter(|day| (day - FIRST_SUNDAY) % 7 == 0);
+        let dates = sundays.filter_map(|day| date(1970, 1, 1).checked_add(day.days()).ok());
+        dates.filter_map(change).fold(Self::default(), |moved, change| Self {
+            earlier: moved.earlier || change == Change::Forward,
+            later: moved.later || change == Change::Back,
+        })
     }
 }
 
@@ -45,11 +46,8 @@ enum Change {
     Back,
 }
 
-/// What clocks somewhere are set to on a date.
+/// What clocks somewhere are set to on a Sunday.
 fn change(date: Date) -> Option<Change> {
-    if date.weekday() != Weekday::Sunday {
-        return None;
-    }
     let (nth, is_last) = ((date.day() + 6) / 7, date.day() + 7 > date.days_in_month());
     match (date.month(), nth) {
         (3, 2) | (10, 1) => Some(Change::Forward),

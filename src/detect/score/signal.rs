@@ -209,7 +209,7 @@ impl Signal {
     pub fn accept(&mut self, factor: f64, grid: Grid) {
         let hour = self.learnt.next();
         let since = hour - 2 * HALF_SHIFT_HOURS;
-        self.rescale(since, factor, grid);
+        self.scale(since, factor);
         for each in since.max(0)..hour {
             self.learnt.set(each, self.seen.at(each));
         }
@@ -218,10 +218,14 @@ impl Signal {
 
     /// Brings what was learnt before `hour`, and everything expected, to a level `factor` times as high.
     pub fn rescale(&mut self, hour: i64, factor: f64, grid: Grid) {
+        self.scale(hour, factor);
+        self.seasons = Seasons::of(&self.learnt, grid);
+    }
+
+    fn scale(&mut self, hour: i64, factor: f64) {
         self.learnt.scale(0, hour, factor);
         self.profile.scale(0, self.profile.next(), factor);
         self.usual *= factor;
-        self.seasons = Seasons::of(&self.learnt, grid);
     }
 
     /// Puts hours back to what was expected of them.

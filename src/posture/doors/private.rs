@@ -2,8 +2,7 @@
 
 use super::{Look, Verdict};
 use crate::event::control::EndpointState;
-use crate::incident::respond::quoted;
-use crate::posture::command;
+use crate::incident::respond::{self, quoted};
 use crate::posture::inventory::Kind;
 
 pub(super) fn judge(look: &Look<'_>) -> Verdict {
@@ -23,7 +22,7 @@ pub(super) fn judge(look: &Look<'_>) -> Verdict {
     }
     let mut foreign: Vec<&str> = approved
         .iter()
-        .map(|state| command::part(&state.endpoint, "subscriptions"))
+        .map(|state| respond::part(&state.endpoint, "subscriptions"))
         .filter(|subscription| !look.inventory.subscriptions.contains_key(*subscription))
         .collect();
     foreign.sort_unstable();
@@ -70,7 +69,7 @@ fn none(look: &Look<'_>) -> Verdict {
              --private-connection-resource-id {}",
             quoted(&name),
             quoted(&name),
-            quoted(command::part(look.id, "resourcegroups")),
+            quoted(respond::part(look.id, "resourcegroups")),
             quoted(look.subscription_id),
             quoted(look.id)
         ),
