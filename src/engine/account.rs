@@ -361,7 +361,8 @@ impl Account {
                 subject: self.names.number(NameKind::Subject, &through.subject),
             };
             let terms = Lookup::of(&self.bought, Shelf::of(&self.resource, &self.names, env), env);
-            if let Some(booking) = call.booking(&terms, Class::Late) {
+            let booking = call.booking(&terms, Class::Late);
+            if !booking.is_control() {
                 let sum = behind.callers.entry(key).or_default();
                 *sum = sum.plus(booking.amount);
             }
