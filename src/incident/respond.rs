@@ -6,13 +6,25 @@ use super::Response;
 #[must_use]
 pub fn stop_spending(resource: &str, deployment: &str) -> Vec<Response> {
     let Some(parts) = Parts::of(resource) else { return Vec::new() };
-    let account = format!(
-        "--subscription {} --resource-group {} --name {}",
-        quoted(parts.subscription),
-        quoted(parts.group),
-        quoted(parts.account)
-    );
-    let step = |what: &str, command: String| Response { what: what.to_owned(), command };
+    let mut steps: Vec<Response> = stop_keys(resource).into_iter().take(2).collect();
+    steps.push(step(
+        "Stops this deployment alone, whoever calls it. Recreate it to undo.",
+        format!(
+            "az cognitiveservices account deployment delete {} --deployment-name {}",
+            parts.options(),
+            quoted(deployment)
+        ),
+    ));
+    steps
+}
+
+/// Makes keys worthless: none is accepted, or those that are out are not.
+#[must_use]
+pub fn stop_keys(resource: &str) -> Vec<Response> {
+    let Some(parts) = Parts::of(resource) else { return Vec::new() };
+    let regenerate = |key: &str| {
+        format!("az cognitiveservices account keys regenerate {} --key-name {key}", parts.options())
+    };
     vec![
         step(
             "Makes stolen keys worthless at once: no key is accepted any more, Entra ID still is. \
@@ -24,16 +36,75 @@ pub fn stop_spending(resource: &str, deployment: &str) -> Vec<Response> {
         ),
         step(
             "Replaces the first key (and then Key2). Clients must fetch the new one.",
-            format!("az cognitiveservices account keys regenerate {account} --key-name Key1"),
+            regenerate("Key1"),
+        ),
+        step("Replaces the second key: the logs do not say which one was used.", regenerate("Key2")),
+    ]
+}
+
+/// Keeps networks out. Azure knows no list of the refused: what is not allowed is.
+#[must_use]
+pub fn close_network(resource: &str) -> Vec<Response> {
+    let Some(parts) = Parts::of(resource) else { return Vec::new() };
+    vec![
+        step(
+            "Lists the networks that are allowed: yours must be among them before the next step.",
+            format!("az cognitiveservices account network-rule list {}", parts.options()),
         ),
         step(
-            "Stops this deployment alone, whoever calls it. Recreate it to undo.",
+            "Refuses every network that is not listed.",
             format!(
-                "az cognitiveservices account deployment delete {account} --deployment-name {}",
-                quoted(deployment)
+                "az resource update --ids {} --set properties.networkAcls.defaultAction=Deny",
+                quoted(resource)
             ),
         ),
     ]
+}
+
+/// Shows what an account may use and what takes it.
+#[must_use]
+pub fn look_at_quota(resource: &str, deployment: Option<&str>) -> Vec<Response> {
+    let Some(parts) = Parts::of(resource) else { return Vec::new() };
+    let show = deployment.map(|deployment| {
+        step(
+            "Shows how many tokens a minute the deployment may take (sku.capacity).",
+            format!(
+                "az cognitiveservices account deployment show {} --deployment-name {}",
+                parts.options(),
+                quoted(deployment)
+            ),
+        )
+    });
+    let usage = step(
+        "Shows how much of the account's quota is used.",
+        format!("az cognitiveservices account list-usage {}", parts.options()),
+    );
+    show.into_iter().chain([usage]).collect()
+}
+
+/// Shows what an identity may do, for whoever takes it away.
+#[must_use]
+pub fn look_at_identity(resource: &str, object: &str) -> Vec<Response> {
+    let Some(parts) = Parts::of(resource) else { return Vec::new() };
+    let scope = quoted(resource);
+    let subscription = quoted(&format!("/subscriptions/{}", parts.subscription));
+    vec![
+        step(
+            "Lists what the identity may do in the subscription.",
+            format!(
+                "az role assignment list --all --assignee {} --scope {subscription}",
+                quoted(object)
+            ),
+        ),
+        step(
+            "Takes away what it may do with this account alone. Grant the role again to undo.",
+            format!("az role assignment delete --assignee {} --scope {scope}", quoted(object)),
+        ),
+    ]
+}
+
+fn step(what: &str, command: String) -> Response {
+    Response { what: what.to_owned(), command }
 }
 
 /// Answers to a deployment that has gone silent.
@@ -82,6 +153,16 @@ impl<'a> Parts<'a> {
             group: after("resourcegroups")?,
             account: after("accounts")?,
         })
+    }
+
+    /// Options that name the account.
+    fn options(&self) -> String {
+        format!(
+            "--subscription {} --resource-group {} --name {}",
+            quoted(self.subscription),
+            quoted(self.group),
+            quoted(self.account)
+        )
     }
 }
 

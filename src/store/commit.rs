@@ -360,6 +360,16 @@ async fn save_account(
         .execute(&mut *connection)
         .await?;
     }
+    if let Some(body) = &saved.conduct {
+        sqlx::query(
+            "insert into conduct (account, body) values ($1, $2) \
+             on conflict (account) do update set body = excluded.body",
+        )
+        .bind(account)
+        .bind(body)
+        .execute(&mut *connection)
+        .await?;
+    }
     if let Some(clock) = saved.clock {
         sqlx::query("update account set judged_to = $2, watermark_ms = $3 where id = $1")
             .bind(account)

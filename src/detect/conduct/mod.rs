@@ -232,11 +232,11 @@ pub struct Conduct {
 
 impl Default for Conduct {
     fn default() -> Self {
-        let [length] = abuse::PROBE.map(|name| table::profile("TW-A02").threshold(name));
+        let small_below = scene::whole(table::profile("TW-A02").threshold("max_length"));
         Self {
             slots: BTreeMap::new(),
             past: Past::default(),
-            small_below: u32::try_from(scene::whole(length)).unwrap_or(u32::MAX),
+            small_below: u32::try_from(small_below).unwrap_or(0),
         }
     }
 }
@@ -265,6 +265,12 @@ impl Conduct {
         })
     }
 
+    /// The oldest slot in which something was done.
+    #[must_use]
+    pub fn oldest_slot(&self) -> Option<Slot> {
+        self.slots.keys().next().map(|(slot, _, _)| Slot(*slot))
+    }
+
     /// What is usual.
     #[must_use]
     pub const fn past(&self) -> &Past {
@@ -291,8 +297,8 @@ impl Conduct {
 
     /// Learns from the closed slots that came after the state was saved: `until` is the first open one.
     pub fn replay(&mut self, until: Slot) {
-        let oldest = self.slots.keys().next().map(|(slot, _, _)| *slot);
-        let from = self.past.next().or(oldest).unwrap_or(until.0).max(oldest.unwrap_or(until.0));
+        let oldest = self.oldest_slot().map_or(until.0, |slot| slot.0);
+        let from = self.past.next().map_or(oldest, |next| next.max(oldest));
         (from..until.0).for_each(|slot| self.close(Slot(slot)));
     }
 }
