@@ -152,6 +152,7 @@ fn sign_of(
 /// TW-I08: one identity is served within the hour from new networks of two countries and two autonomous
 /// systems. Offices and clouds that it has used for long are no news.
 pub(super) fn distant(scene: &Scene<'_>, profile: &'static Profile) -> Vec<Sign> {
+    let least = profile.threshold("countries");
     let guests = guests(scene, |network| scene.is_new(network));
     let mut of: BTreeMap<u32, Vec<(u32, &Guest)>> = BTreeMap::new();
     for (network, guest) in &guests {
@@ -160,10 +161,9 @@ pub(super) fn distant(scene: &Scene<'_>, profile: &'static Profile) -> Vec<Sign>
         }
     }
     let is_apart = |guests: &[(u32, &Guest)]| {
-        let countries: BTreeSet<_> = guests.iter().filter_map(|(_, g)| g.about.country.as_ref()).collect();
         let systems: BTreeSet<_> = guests.iter().filter_map(|(_, g)| g.about.asn).collect();
         // Unknown systems cannot be told to be one.
-        countries.len() > 1 && systems.len() != 1
+        countries(guests) >= least && systems.len() != 1
     };
     let Some((identity, guests)) = of.into_iter().find(|(_, guests)| is_apart(guests)) else {
         return Vec::new();
@@ -174,19 +174,24 @@ pub(super) fn distant(scene: &Scene<'_>, profile: &'static Profile) -> Vec<Sign>
         guests.len()
     )];
     evidence.extend(scene.sentences(&guests, |guest| guest.did()));
-    let countries: BTreeSet<_> = guests.iter().filter_map(|(_, g)| g.about.country.as_ref()).collect();
     vec![Sign {
         deployment: None,
         severity: profile.severity,
         confidence: 0.6,
-        observed: as_float(i64::try_from(countries.len()).unwrap_or(i64::MAX)),
+        observed: countries(&guests),
         expected: 1.0,
-        bound: 2.0,
+        bound: least,
         unit: "countries of one identity in 1 h".to_owned(),
         networks: numbers(&guests),
         evidence,
         answer: Answer::Identity(identity),
     }]
+}
+
+/// How many countries are known of these.
+fn countries(guests: &[(u32, &Guest)]) -> f64 {
+    let of: BTreeSet<_> = guests.iter().filter_map(|(_, g)| g.about.country.as_ref()).collect();
+    as_float(i64::try_from(of.len()).unwrap_or(i64::MAX))
 }
 
 /// TW-K06: a deployment that was called by identities is called without. A stolen key has none.

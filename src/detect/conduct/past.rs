@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Conduct, Deed, Tally};
 use crate::aggregate::names::NONE;
-use crate::detect::series::{SLOTS_PER_DAY, SLOTS_PER_HOUR, Slot};
+use crate::detect::series::{SLOTS_PER_DAY, Slot};
 use crate::event::operation::Operation;
 
 /// Days that are kept; a median over them needs a week of bad days to move.
@@ -61,8 +61,8 @@ pub struct Past {
     /// First slot of networks that were seen without a deployment.
     networks: BTreeMap<u32, i64>,
     days: BTreeMap<(u32, i64), Day>,
-    /// Slots learnt since it was saved.
-    is_due: bool,
+    /// Hour of `next` when it was last saved, and whether something was learnt since.
+    saved: i64,
     has_changed: bool,
 }
 
@@ -126,7 +126,6 @@ impl Past {
             }
         }
         if of.is_empty() {
-            self.save_at(slot);
             return;
         }
         let denied = sums(conduct.deeds(slot, DENIED_SLOTS), |tally| tally.denied);
@@ -137,11 +136,6 @@ impl Past {
             self.add(deployment, slot, seen);
         }
         self.has_changed = true;
-        self.save_at(slot);
-    }
-
-    fn save_at(&mut self, slot: Slot) {
-        self.is_due |= (slot.0 + 1) % SLOTS_PER_HOUR == 0;
     }
 
     fn add(&mut self, deployment: u32, slot: Slot, seen: Day) {
@@ -189,9 +183,11 @@ impl Past {
     }
 
     pub(super) fn take_state(&mut self) -> Option<String> {
-        if !std::mem::take(&mut self.is_due) || !std::mem::take(&mut self.has_changed) {
+        let hour = Slot(self.next?).hour();
+        if !self.has_changed || hour <= self.saved {
             return None;
         }
+        (self.saved, self.has_changed) = (hour, false);
         let saved = Saved {
             next: self.next,
             first: self.first,
@@ -211,7 +207,7 @@ impl Past {
             families: saved.families,
             networks: saved.networks,
             days: days.map(|(of, at, day)| ((of, at), Day::from_fields(day))).collect(),
-            is_due: false,
+            saved: saved.next.map_or(0, |next| Slot(next).hour()),
             has_changed: false,
         })
     }
