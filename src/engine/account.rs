@@ -162,7 +162,6 @@ impl<'a> Turn<'a> {
             }
         }
         outcome.effects.states = std::mem::take(&mut outcome.states).into_iter().collect();
-        outcome.effects.conduct = account.conduct.take_state();
         outcome.effects.incidents = std::mem::take(&mut outcome.changes.incidents);
         (account, outcome)
     }

@@ -6,6 +6,7 @@ use super::Env;
 use super::account::{Account, Moment};
 use crate::aggregate::names::{KEY_TEXT, NONE};
 use crate::aggregate::rollup::Amount;
+use crate::detect::STORIES;
 use crate::detect::conduct::{Answer, RULES, Rule, Scene, Sign, is_rule};
 use crate::detect::series::{SLOTS_PER_HOUR, Slot};
 use crate::detect::table;
@@ -35,9 +36,32 @@ pub(super) fn close(account: &mut Account, slot: Slot, moment: Moment, env: &Env
         changes.extend(account.tracker.quiet(&cause, enough, moment.now));
     }
     for (cause, sighting) in seen {
-        changes.extend(account.tracker.found(&cause, sighting));
+        changes.extend(tell(account, &cause, sighting));
     }
     account.conduct.close(slot);
+    changes
+}
+
+/// Tells of it, but for what is part of the story that a rule about volume already tells of the same callers:
+/// that one takes over its severity and its first fact.
+fn tell(account: &mut Account, cause: &Cause, sighting: Sighting) -> Changes {
+    let tracker = &mut account.tracker;
+    let Incident { deployment, callers, .. } = &sighting.incident;
+    let is_same = |story: &Incident| {
+        let mut theirs = story.callers.iter().map(|caller| caller.network.as_str());
+        (deployment.is_none() || *deployment == story.deployment)
+            && theirs.any(|network| callers.iter().any(|caller| caller.network == network))
+    };
+    let is_story = |rule: &str| STORIES.iter().any(|story| story.profile().id == rule);
+    let story = tracker.all_open().find(|(other, tracked)| {
+        is_story(other.rule) && is_same(&tracked.incident)
+    });
+    let Some(story) = story.map(|(story, _)| story.clone()) else {
+        return tracker.found(cause, sighting);
+    };
+    let mut changes = tracker.confirm(&story, &sighting);
+    changes.extend(tracker.found(cause, Sighting { hearing: Hearing::Inhibited, ..sighting }));
+    changes.extend(tracker.link(&story, cause));
     changes
 }
 

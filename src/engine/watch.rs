@@ -98,6 +98,8 @@ fn close_slot(
         }
     }
     outcome.changes.extend(conduct::close(account, slot, moment, env));
+    // As of the slot it is due in, so that it does not depend on how far a step goes.
+    outcome.effects.conduct = account.conduct.take_state().or(outcome.effects.conduct.take());
     outcome.changes.incidents.extend(account.learn_lessons());
     fleet
 }
