@@ -17,8 +17,7 @@ use crate::money::NanoUsd;
 /// Judges what callers did up to the end of `slot`, which closes, and learns from it.
 pub(super) fn close(account: &mut Account, slot: Slot, moment: Moment, env: &Env) -> Changes {
     let mut seen: BTreeMap<Cause, Sighting> = BTreeMap::new();
-    let scene =
-        Scene::new(slot, &account.conduct, &account.series, &account.names, &env.known);
+    let scene = Scene::new(slot, &account.conduct, &account.series, &account.names, &env.known);
     if !scene.is_idle() {
         for rule in RULES {
             for sign in rule.judge(&scene) {
@@ -53,9 +52,9 @@ fn tell(account: &mut Account, cause: &Cause, sighting: Sighting) -> Changes {
             && theirs.any(|network| callers.iter().any(|caller| caller.network == network))
     };
     let is_story = |rule: &str| STORIES.iter().any(|story| story.profile().id == rule);
-    let story = tracker.all_open().find(|(other, tracked)| {
-        is_story(other.rule) && is_same(&tracked.incident)
-    });
+    let story = tracker
+        .all_open()
+        .find(|(other, tracked)| is_story(other.rule) && is_same(&tracked.incident));
     let Some(story) = story.map(|(story, _)| story.clone()) else {
         return tracker.found(cause, sighting);
     };
@@ -84,9 +83,12 @@ fn describe(
     let deployment = sign.deployment.map(|number| account.names.text(number).to_owned());
     let callers = shares(account, sign, slot, env);
     // What the named callers spent within the hour, if they go on.
-    let spent = callers.iter().try_fold(0_i64, |sum, caller| Some(sum.saturating_add(caller.cost?.0)));
-    let per_day = spent.filter(|_| !callers.is_empty()).map(|nano| NanoUsd(nano.saturating_mul(24)));
-    let owner = deployment.as_ref().and_then(|name| env.settings.owners.of(&account.resource, name));
+    let spent =
+        callers.iter().try_fold(0_i64, |sum, caller| Some(sum.saturating_add(caller.cost?.0)));
+    let per_day =
+        spent.filter(|_| !callers.is_empty()).map(|nano| NanoUsd(nano.saturating_mul(24)));
+    let owner =
+        deployment.as_ref().and_then(|name| env.settings.owners.of(&account.resource, name));
     let model = sign.deployment.and_then(|number| account.models.get(&number));
     let model = model.map(|model| account.names.text(*model));
     let incident = Incident {
@@ -125,8 +127,7 @@ fn describe(
 
 /// The networks of a sign as callers, with what they used in the last hour.
 fn shares(account: &Account, sign: &Sign, slot: Slot, env: &Env) -> Vec<CallerShare> {
-    let scene =
-        Scene::new(slot, &account.conduct, &account.series, &account.names, &env.known);
+    let scene = Scene::new(slot, &account.conduct, &account.series, &account.names, &env.known);
     let visits = scene.networks(60.0);
     let first = Slot(slot.0 - SLOTS_PER_HOUR + 1);
     let on = |deployment: u32| sign.deployment.is_none_or(|only| only == deployment);

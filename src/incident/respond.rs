@@ -38,7 +38,10 @@ pub fn stop_keys(resource: &str) -> Vec<Response> {
             "Replaces the first key (and then Key2). Clients must fetch the new one.",
             regenerate("Key1"),
         ),
-        step("Replaces the second key: the logs do not say which one was used.", regenerate("Key2")),
+        step(
+            "Replaces the second key: the logs do not say which one was used.",
+            regenerate("Key2"),
+        ),
     ]
 }
 

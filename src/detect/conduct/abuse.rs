@@ -1,8 +1,8 @@
 //! What is asked for, and how it is answered (`TW-A`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::past::{BAD_SLOTS, DENIED_SLOTS, count, sums};
+use super::past::{BAD_SLOTS, CLONE_SLOTS, DENIED_SLOTS, count, sums};
 use super::scene::{Visit, numbers, ranked, usual, whole};
 use super::{Answer, Scene, Sign};
 use crate::aggregate::names::NONE;
@@ -14,10 +14,53 @@ use crate::severity::Severity;
 
 /// Certainty where nothing says what is usual.
 const NO_PAST: f64 = 0.4;
-/// Days that faults are compared with, at least.
+/// Days that faults and sizes are compared with, at least.
 const FAULT_DAYS: usize = 3;
 /// Said of every network.
 const MASKED: &str = "a network stands for up to 256 addresses: Azure masks the last part";
+
+/// TW-A01: most calls to a deployment are of one size, and far more than on most days. A job that has always
+/// asked the same is no news.
+pub(super) fn clones(scene: &Scene<'_>, profile: &'static Profile) -> Vec<Sign> {
+    let [least, share, factor, minutes] =
+        ["calls", "share", "factor", "minutes"].map(|name| profile.threshold(name));
+    let judge = |deployment: u32| {
+        let sizes = scene.conduct.sizes(deployment, scene.slot, CLONE_SLOTS);
+        let (alike, bytes) = sizes.most()?;
+        let (seen, all) = (f64::from(alike), f64::from(sizes.calls()));
+        let days = scene.conduct.past().days(deployment, scene.slot);
+        let (expected, _) = usual(days, FAULT_DAYS, |day| day.most_clones)?;
+        let bound = least.max(factor * expected);
+        if seen < bound || seen < share * all {
+            return None;
+        }
+        let mut visits = scene.networks_on(deployment, minutes);
+        visits.retain(|_, visit| visit.served > 0);
+        let callers = ranked(visits, |visit| visit.served);
+        let mut evidence = vec![format!(
+            "{alike} of {} calls in {minutes} min had a request of about {bytes} bytes; most days have at \
+             most {expected} of one size",
+            sizes.calls()
+        )];
+        evidence.extend(
+            scene.sentences(&callers, |visit| format!("was served {} times", visit.served)),
+        );
+        Some(Sign {
+            deployment: Some(deployment),
+            severity: profile.severity,
+            confidence: 0.6,
+            observed: seen,
+            expected,
+            bound,
+            unit: format!("calls of about one size in {minutes} min"),
+            networks: numbers(&callers),
+            evidence,
+            answer: Answer::Quota,
+        })
+    };
+    let called: BTreeSet<u32> = scene.within(minutes).map(|deed| deed.deployment).collect();
+    called.into_iter().filter(|deployment| *deployment != NONE).filter_map(judge).collect()
+}
 
 /// TW-A02: a new network sends small faulty calls, then one that works. A call made to fail proves for free
 /// that a key works. A known network, a large faulty call or a fault after the success is not it.
@@ -121,15 +164,17 @@ pub(super) fn denied_burst(scene: &Scene<'_>, profile: &'static Profile) -> Vec<
         Some(_) => format!(
             "{seen} calls were refused (401, 403) in {minutes} min; on most days never more than {expected}"
         ),
-        None => format!("{seen} calls were refused (401, 403) in {minutes} min; no day before to compare with"),
+        None => format!(
+            "{seen} calls were refused (401, 403) in {minutes} min; no day before to compare with"
+        ),
     }];
     evidence.extend(fitted.map(|(network, visit)| {
         let did = format!("was refused and then served {} times, and is new here", visit.served);
         scene.sentence(*network, &did)
     }));
-    evidence.extend(
-        scene.sentences(&denied, |visit| format!("was refused {} times in the last hour", visit.denied)),
-    );
+    evidence.extend(scene.sentences(&denied, |visit| {
+        format!("was refused {} times in the last hour", visit.denied)
+    }));
     evidence.push(MASKED.to_owned());
     vec![Sign {
         deployment: None,
@@ -181,7 +226,8 @@ pub(super) fn rate_limited(scene: &Scene<'_>, profile: &'static Profile) -> Vec<
         }
         let usually = as_float(was_limited) / as_float(were);
         let now = as_float(limited) / as_float(calls);
-        (usually < usual_share).then(|| limited_sign(scene, profile, deployment, (now, usually, limited)))
+        (usually < usual_share)
+            .then(|| limited_sign(scene, profile, deployment, (now, usually, limited)))
     };
     of.into_iter().filter_map(judge).collect()
 }
@@ -296,9 +342,11 @@ pub(super) fn new_operation(scene: &Scene<'_>, profile: &'static Profile) -> Vec
         };
         if family == Operation::Images && by_network.iter().any(is_stolen) {
             severity = Severity::High;
-            evidence.push("they came without an identity, from a network that is new here".to_owned());
+            evidence
+                .push("they came without an identity, from a network that is new here".to_owned());
         }
-        for (network, (calls, _)) in by_network.into_iter().filter(|(network, _)| *network != NONE) {
+        for (network, (calls, _)) in by_network.into_iter().filter(|(network, _)| *network != NONE)
+        {
             *callers.entry(network).or_insert(0) += calls;
         }
     }

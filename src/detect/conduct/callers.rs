@@ -28,7 +28,9 @@ impl Guest {
     fn did(&self) -> String {
         let Visit { served, keyed, .. } = self.visit;
         let spent = money(self.usd);
-        format!("was served {served} times in the last hour, {keyed} of them without an identity, for {spent}")
+        format!(
+            "was served {served} times in the last hour, {keyed} of them without an identity, for {spent}"
+        )
     }
 
     /// Money or a key: without one of them a new network wakes nobody.
@@ -232,9 +234,7 @@ pub(super) fn key_switch(scene: &Scene<'_>, profile: &'static Profile) -> Vec<Si
             ),
             "an identity that the log tells late reads as a key until then".to_owned(),
         ];
-        evidence.extend(scene.sentences(&callers, |visit| {
-            format!("made {} of them", visit.keyed)
-        }));
+        evidence.extend(scene.sentences(&callers, |visit| format!("made {} of them", visit.keyed)));
         Some(Sign {
             deployment: Some(deployment),
             severity: profile.severity,

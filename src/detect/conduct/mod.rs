@@ -16,6 +16,7 @@ mod abuse;
 mod callers;
 mod past;
 mod scene;
+mod sizes;
 
 use std::collections::BTreeMap;
 
@@ -28,6 +29,7 @@ use crate::event::operation::Operation;
 use crate::severity::Severity;
 pub use past::Past;
 pub use scene::Scene;
+use sizes::Sizes;
 
 /// Slots kept behind the newest closed one: the hour of the longest window.
 const KEEP_SLOTS: i64 = SLOTS_PER_HOUR;
@@ -56,6 +58,7 @@ impl Rule {
 
 /// Every rule, in the order of the manual's table.
 pub const RULES: &[Rule] = &[
+    Rule { id: "TW-A01", judge: abuse::clones },
     Rule { id: "TW-A02", judge: abuse::validity_probe },
     Rule { id: "TW-A03", judge: abuse::enumeration },
     Rule { id: "TW-A04", judge: abuse::denied_burst },
@@ -225,6 +228,7 @@ impl Deed {
 #[derive(Debug, Clone)]
 pub struct Conduct {
     slots: BTreeMap<(i64, u32, Caller), Tally>,
+    sizes: BTreeMap<(i64, u32), Sizes>,
     past: Past,
     /// Requests of fewer bytes are small.
     small_below: u32,
@@ -235,6 +239,7 @@ impl Default for Conduct {
         let small_below = scene::whole(table::profile("TW-A02").threshold("max_length"));
         Self {
             slots: BTreeMap::new(),
+            sizes: BTreeMap::new(),
             past: Past::default(),
             small_below: u32::try_from(small_below).unwrap_or(0),
         }
@@ -251,6 +256,17 @@ impl Conduct {
         let tally = Tally::of(status, sent, sign, self.small_below);
         let sum = self.slots.entry((Slot::of(minute).0, deployment, caller)).or_default();
         *sum = sum.plus(tally);
+        if sent > 0 && deployment != NONE {
+            self.sizes.entry((Slot::of(minute).0, deployment)).or_default().add(sent, sign);
+        }
+    }
+
+    /// How large the requests to a deployment were in the `count` slots that end with `slot`.
+    #[must_use]
+    pub fn sizes(&self, deployment: u32, slot: Slot, count: i64) -> Sizes {
+        let slots =
+            (slot.0 - count + 1..=slot.0).filter_map(|slot| self.sizes.get(&(slot, deployment)));
+        slots.fold(Sizes::default(), Sizes::plus)
     }
 
     /// What was done in the `count` slots that end with `slot`.
@@ -283,6 +299,7 @@ impl Conduct {
         past.learn(self, slot);
         self.past = past;
         self.slots = self.slots.split_off(&(slot.0 - KEEP_SLOTS, 0, Caller(i64::MIN)));
+        self.sizes = self.sizes.split_off(&(slot.0 - past::CLONE_SLOTS, 0));
     }
 
     /// What is to be saved now; `None` where what was saved last is enough to go on from.

@@ -16,11 +16,12 @@ const KEEP_DAYS: i64 = 14;
 const MAX_DAYS: usize = 4096;
 /// Networks remembered that never called a deployment; beyond it the newest go.
 const MAX_NETWORKS: usize = 1024;
-/// Slots in which refused calls are counted together, and faulty ones.
+/// Slots in which refused calls are counted together, faulty ones, and those of one size.
 pub(super) const DENIED_SLOTS: i64 = 2;
 pub(super) const BAD_SLOTS: i64 = 6;
+pub(super) const CLONE_SLOTS: i64 = 2;
 
-/// One day of a deployment; of the whole account under [`NONE`], where the last two are those of everybody.
+/// One day of a deployment; of the whole account under [`NONE`], where the last three are those of everybody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Day {
     /// Calls whose answer was told.
@@ -35,17 +36,22 @@ pub struct Day {
     pub most_denied: u32,
     /// Most faulty calls within half an hour.
     pub most_bad: u32,
+    /// Most calls of about one size within ten minutes.
+    pub most_clones: u32,
 }
 
+/// Number of fields in a [`Day`].
+const DAY_FIELDS: usize = 7;
+
 impl Day {
-    const fn fields(self) -> [u32; 6] {
-        let Self { calls, limited, named, keyed, most_denied, most_bad } = self;
-        [calls, limited, named, keyed, most_denied, most_bad]
+    const fn fields(self) -> [u32; DAY_FIELDS] {
+        let Self { calls, limited, named, keyed, most_denied, most_bad, most_clones } = self;
+        [calls, limited, named, keyed, most_denied, most_bad, most_clones]
     }
 
-    const fn from_fields(fields: [u32; 6]) -> Self {
-        let [calls, limited, named, keyed, most_denied, most_bad] = fields;
-        Self { calls, limited, named, keyed, most_denied, most_bad }
+    const fn from_fields(fields: [u32; DAY_FIELDS]) -> Self {
+        let [calls, limited, named, keyed, most_denied, most_bad, most_clones] = fields;
+        Self { calls, limited, named, keyed, most_denied, most_bad, most_clones }
     }
 }
 
@@ -73,7 +79,7 @@ struct Saved {
     first: Option<i64>,
     families: BTreeMap<u8, i64>,
     networks: BTreeMap<u32, i64>,
-    days: Vec<(u32, i64, [u32; 6])>,
+    days: Vec<(u32, i64, [u32; DAY_FIELDS])>,
 }
 
 impl Past {
@@ -131,8 +137,15 @@ impl Past {
         let denied = sums(conduct.deeds(slot, DENIED_SLOTS), |tally| tally.denied);
         let bad = sums(conduct.deeds(slot, BAD_SLOTS), |tally| tally.bad);
         for (deployment, seen) in of {
-            let most = |sums: &BTreeMap<u32, i32>| count(sums.get(&deployment).copied().unwrap_or(0));
-            let seen = Day { most_denied: most(&denied), most_bad: most(&bad), ..seen };
+            let most =
+                |sums: &BTreeMap<u32, i32>| count(sums.get(&deployment).copied().unwrap_or(0));
+            let clones = conduct.sizes(deployment, slot, CLONE_SLOTS).most();
+            let seen = Day {
+                most_denied: most(&denied),
+                most_bad: most(&bad),
+                most_clones: count(clones.map_or(0, |(calls, _)| calls)),
+                ..seen
+            };
             self.add(deployment, slot, seen);
         }
         self.has_changed = true;
@@ -155,6 +168,7 @@ impl Past {
             keyed: day.keyed.saturating_add(seen.keyed),
             most_denied: day.most_denied.max(seen.most_denied),
             most_bad: day.most_bad.max(seen.most_bad),
+            most_clones: day.most_clones.max(seen.most_clones),
         };
     }
 

@@ -127,11 +127,7 @@ impl<'a> Scene<'a> {
     }
 
     /// A sentence for each of the first few networks, and how many more there are.
-    pub fn sentences<T>(
-        &self,
-        worst: &[(u32, T)],
-        did: impl Fn(&T) -> String,
-    ) -> Vec<String> {
+    pub fn sentences<T>(&self, worst: &[(u32, T)], did: impl Fn(&T) -> String) -> Vec<String> {
         let named = worst.iter().take(MAX_NAMED);
         let mut sentences: Vec<String> =
             named.map(|(network, visit)| self.sentence(*network, &did(visit))).collect();

@@ -108,7 +108,11 @@ impl World {
             sent: calls.sent,
             sign: 1,
             class: Class::OnTime,
-            amount: Amount { calls: 1, cost_nano: NanoUsd::from_usd(calls.usd).0, ..Amount::default() },
+            amount: Amount {
+                calls: 1,
+                cost_nano: NanoUsd::from_usd(calls.usd).0,
+                ..Amount::default()
+            },
             spend: Spend::default(),
             is_cut: false,
             unpriced_why: None,
@@ -141,7 +145,11 @@ impl World {
     fn signs(&self, rule: &str) -> Vec<Sign> {
         let slot = Slot::of(Minute(NOW + 30));
         let scene = Scene::new(slot, &self.conduct, &self.series, &self.names, &self.known);
-        RULES.iter().filter(|known| known.id == rule).flat_map(|known| known.judge(&scene)).collect()
+        RULES
+            .iter()
+            .filter(|known| known.id == rule)
+            .flat_map(|known| known.judge(&scene))
+            .collect()
     }
 }
 
@@ -170,6 +178,24 @@ fn check_knowing(
         assert!((0.0..=1.0).contains(&confidence) && !evidence.is_empty());
         assert!(evidence.iter().any(|fact| fact.contains(|c: char| c.is_ascii_digit())));
     }
+}
+
+#[test]
+fn a_flood_of_calls_of_one_size_is_made_of_clones() {
+    let rule = "TW-A01";
+    let clones = Calls { times: 200, sent: 777, ..USUAL };
+    check(rule, &[], &[(30, clones)], Some(Medium));
+    check(rule, &[], &[(30, Calls { times: 199, ..clones })], None);
+    check(rule, &[], &[(20, clones)], None);
+    // A job that always asks the same.
+    check(rule, &[clones], &[(30, clones)], None);
+    // As many, of ever different sizes.
+    let sizes = (0..200).map(|n| (30, Calls { times: 1, sent: 700 + 7 * n, ..USUAL }));
+    check(rule, &[], &sizes.collect::<Vec<_>>(), None);
+    // Others call far more.
+    let others = (0..200).map(|n| (30, Calls { times: 1, sent: 9_000 + 11 * n, ..USUAL }));
+    let most = [(30, clones)].into_iter().chain(others);
+    check(rule, &[], &most.collect::<Vec<_>>(), None);
 }
 
 #[test]
@@ -231,7 +257,10 @@ fn many_refusals_are_a_burst_and_a_key_that_fits_is_graver() {
 fn a_quota_that_is_used_up_for_a_quarter_of_an_hour() {
     let rule = "TW-A06";
     let slot = |minute, limited| {
-        [(minute, Calls { times: 20, ..USUAL }), (minute, Calls { status: 429, times: limited, ..USUAL })]
+        [
+            (minute, Calls { times: 20, ..USUAL }),
+            (minute, Calls { status: 429, times: limited, ..USUAL }),
+        ]
     };
     let full = [slot(20, 10), slot(25, 10), slot(30, 10)].concat();
     check(rule, &[], &full, Some(Medium));
@@ -392,6 +421,7 @@ fn windows_of_the_table_are_those_that_days_are_counted_by() {
     let minutes = |id| table::profile(id).threshold("minutes");
     assert_eq!(scene::whole(minutes("TW-A04")), past::DENIED_SLOTS * SLOT_MIN);
     assert_eq!(scene::whole(minutes("TW-A07")), past::BAD_SLOTS * SLOT_MIN);
+    assert_eq!(scene::whole(minutes("TW-A01")), past::CLONE_SLOTS * SLOT_MIN);
     for rule in RULES {
         assert_eq!(rule.profile().id, rule.id);
         assert!(rule.profile().quiet_slots > 0, "{}", rule.id);
