@@ -13,6 +13,7 @@
 //! The formulae were found on labelled series; `models/README.md` has the figures.
 
 pub mod calibration;
+pub mod clocks;
 pub mod concentration;
 pub mod control;
 pub mod extreme;

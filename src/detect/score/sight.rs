@@ -1,6 +1,7 @@
 //! Looking at the slots that are judged: each component's window, and what its score means.
 
 use super::calibration::{Calibration, Load};
+use super::clocks::Moved;
 use super::extreme::Extreme;
 use super::growth;
 use super::measure::{COMPONENTS, Component, Kind, Measured, Regime, Yardstick, load, open_sums};
@@ -66,6 +67,7 @@ impl Memory {
     pub(super) fn frame(&self, open: &[Observed]) -> Frame {
         let per_hour = self.grid.per_hour();
         let place = self.age.rem_euclid(per_hour);
+        let moved = Moved::on((self.born.unwrap_or(0) + self.age).div_euclid(self.grid.per_day()));
         let mut frame = Frame::default();
         for (slot, seen) in (place..).zip(open) {
             let callers = seen.callers.unwrap_or(0.0);
@@ -74,7 +76,7 @@ impl Memory {
                 (&mut frame.calls, &self.calls, seen.calls),
                 (&mut frame.callers, &self.callers, callers),
             ] {
-                let (high, low) = signal.expected(slot, per_hour);
+                let (high, low) = signal.expected(slot, per_hour, moved);
                 column.push([value, high, low]);
             }
             let expected = self.concentration.expected(seen.calls).unwrap_or(callers);

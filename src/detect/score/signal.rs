@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::clocks::Moved;
 use super::observed::Grid;
 use super::ring::Ring;
 use super::seasons::Seasons;
@@ -80,20 +81,33 @@ impl Signal {
 
     /// What is expected of slot `place` of the hour that has begun: where a rise and where a fall is looked
     /// for. A level or lift that has risen counts for rises alone and one that has fallen for falls alone, so
-    /// that after a holiday ordinary traffic is not a rise, and after an attack not a fall.
+    /// that after a holiday ordinary traffic is not a rise, and after an attack not a fall. Where clocks have
+    /// changed, the hour beside counts on either side.
     #[must_use]
-    pub fn expected(&self, place: i64, per_hour: i64) -> (f64, f64) {
-        // Straight lines between the centres of the hours.
+    pub fn expected(&self, place: i64, per_hour: i64, moved: Moved) -> (f64, f64) {
         let offset = (as_float(place) + 0.5) / as_float(per_hour) - 0.5;
         let hour = self.learnt.next();
-        let neighbour = if offset < 0.0 { (hour - 1).max(0) } else { hour + 1 };
-        let (here, there) = (self.profile.at(hour), self.profile.at(neighbour));
-        let weight = offset.abs();
-        let slot = (here * (1.0 - weight) + there * weight) / as_float(per_hour);
+        let slot = |hour: i64| self.between(hour, offset) / as_float(per_hour);
+        let own = slot(hour);
+        let beside = [(moved.earlier, hour + 1), (moved.later, hour - 1)];
+        let beside =
+            beside.into_iter().filter(|(possible, _)| *possible).map(|(_, hour)| slot(hour));
+        let (most, least) =
+            beside.fold((own, own), |(most, least), other| (most.max(other), least.min(other)));
         // The profile holds half of the lift of the last day, being the mean of two.
         let (level, lift) = (LEVEL_SHARE * self.level, 0.5 * self.seasons.lift());
-        let high = slot * (level.max(0.0) - lift.min(0.0)).exp();
-        (high, slot * (level.min(0.0) - lift.max(0.0)).exp())
+        let high = most * (level.max(0.0) - lift.min(0.0)).exp();
+        (high, least * (level.min(0.0) - lift.max(0.0)).exp())
+    }
+
+    /// The profile `offset` of an hour beside the centre of `hour`: straight lines between centres, as far as
+    /// the profile is known.
+    fn between(&self, hour: i64, offset: f64) -> f64 {
+        let neighbour = if offset < 0.0 { hour - 1 } else { hour + 1 };
+        let last = self.profile.next() - 1;
+        let [here, there] = [hour, neighbour].map(|each| self.profile.at(each.clamp(0, last)));
+        let weight = offset.abs();
+        here * (1.0 - weight) + there * weight
     }
 
     /// Takes a slot that has closed; `frozen` where it must not be learnt.
@@ -288,7 +302,7 @@ mod tests {
         let mut signal = Signal::new(GRID, 0.3);
         for hour in 0..days * 24 {
             for place in 0..12 {
-                let expected = signal.expected(place, 12);
+                let expected = signal.expected(place, 12, Moved::default());
                 signal.push(calls(hour.div_euclid(24), hour % 24), expected, false);
             }
             signal.end_hour();
@@ -312,7 +326,7 @@ mod tests {
             signal.end_hour();
             signal.begin_hour(GRID);
         }
-        signal.expected(6, 12)
+        signal.expected(6, 12, Moved::default())
     }
 
     #[test]
@@ -337,11 +351,26 @@ mod tests {
     }
 
     #[test]
+    fn an_hour_early_or_late_is_expected_where_clocks_have_changed() {
+        // Seven hours into the last day, and the office opens at eight.
+        let mut signal = after(21, office);
+        for hour in 0..7 {
+            (0..12).for_each(|_| signal.push(office(21, hour), (0.0, 0.0), false));
+            signal.end_hour();
+            signal.begin_hour(GRID);
+        }
+        let at = |earlier: bool, later: bool| signal.expected(6, 12, Moved { earlier, later });
+        let [usual, early, late] = [at(false, false), at(true, false), at(false, true)];
+        assert!(early.0 > 2.0 * usual.0 && (early.1 - usual.1).abs() < 1e-9, "{early:?} {usual:?}");
+        assert!((late.0 - usual.0).abs() < 1e-9 && late.1 < usual.1, "{late:?} {usual:?}");
+    }
+
+    #[test]
     fn what_must_not_be_learnt_is_learnt_as_it_was_expected() {
         let mut signal = after(21, office);
         let before = signal.learnt().at(21 * 24 - 1);
         for place in 0..12 {
-            let expected = signal.expected(place, 12);
+            let expected = signal.expected(place, 12, Moved::default());
             signal.push(900.0, expected, true);
         }
         signal.end_hour();
