@@ -65,6 +65,35 @@ pub(super) async fn load(
     rows.iter().map(read).collect()
 }
 
+/// What detectors and rules remember.
+pub(super) async fn save_states(
+    connection: &mut SqliteConnection,
+    account: u32,
+    saved: &AccountEffects,
+) -> Result<(), sqlx::Error> {
+    for (deployment, body) in &saved.states {
+        sqlx::query(
+            "insert into series_state (series, body) values ($1, $2) \
+             on conflict (series) do update set body = excluded.body",
+        )
+        .bind(series(account, *deployment))
+        .bind(body)
+        .execute(&mut *connection)
+        .await?;
+    }
+    if let Some(body) = &saved.conduct {
+        sqlx::query(
+            "insert into conduct (account, body) values ($1, $2) \
+             on conflict (account) do update set body = excluded.body",
+        )
+        .bind(account)
+        .bind(body)
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
+}
+
 /// Reads the detector states.
 pub(super) async fn states(
     connection: &mut SqliteConnection,

@@ -74,7 +74,7 @@ pub(super) fn hosting(scene: &Scene<'_>, profile: &'static Profile) -> Vec<Sign>
     let is_keyed = found.iter().any(|(_, guest)| is_whole(guest) && guest.visit.keyed > 0);
     let severity = if is_keyed { profile.severity } else { Severity::Medium };
     let doubt = "a list names only a part of the masked network: possibly";
-    sign_of(scene, found, (severity, is_sure, doubt), |sign| Sign {
+    sign_of(scene, &found, (severity, is_sure, doubt), |sign| Sign {
         unit: "USD in 1 h from new networks of hosting, VPN or proxy providers".to_owned(),
         bound: worth,
         ..sign
@@ -94,7 +94,7 @@ pub(super) fn listed(scene: &Scene<'_>, profile: &'static Profile) -> Vec<Sign> 
     let is_sure = found.iter().any(|(_, guest)| of(&guest.about) == Some(Extent::Whole));
     let severity = if is_sure { profile.severity } else { Severity::Medium };
     let doubt = "a list names some addresses of the masked network: possibly one of them called";
-    sign_of(scene, found, (severity, is_sure, doubt), |sign| Sign {
+    sign_of(scene, &found, (severity, is_sure, doubt), |sign| Sign {
         unit: "USD in 1 h from listed networks".to_owned(),
         answer: Answer::Networks,
         ..sign
@@ -115,7 +115,7 @@ pub(super) fn country(scene: &Scene<'_>, profile: &'static Profile) -> Vec<Sign>
     let worth = profile.threshold("usd_per_hour");
     let matters = found.iter().any(|(_, guest)| guest.matters(worth));
     let severity = if matters { profile.severity } else { Severity::Low };
-    sign_of(scene, found, (severity, true, ""), |sign| Sign {
+    sign_of(scene, &found, (severity, true, ""), |sign| Sign {
         unit: "USD in 1 h from new countries".to_owned(),
         bound: worth,
         ..sign
@@ -125,7 +125,7 @@ pub(super) fn country(scene: &Scene<'_>, profile: &'static Profile) -> Vec<Sign>
 /// One sign of the account about guests; nothing where there are none.
 fn sign_of(
     scene: &Scene<'_>,
-    found: Vec<(u32, Guest)>,
+    found: &[(u32, Guest)],
     (severity, is_sure, doubt): (Severity, bool, &str),
     with: impl Fn(Sign) -> Sign,
 ) -> Vec<Sign> {
@@ -133,7 +133,7 @@ fn sign_of(
         return Vec::new();
     }
     let usd: f64 = found.iter().map(|(_, guest)| guest.usd).sum();
-    let mut evidence = scene.sentences(&found, Guest::did);
+    let mut evidence = scene.sentences(found, Guest::did);
     if !is_sure {
         evidence.push(doubt.to_owned());
     }
@@ -145,7 +145,7 @@ fn sign_of(
         expected: 0.0,
         bound: 0.0,
         unit: String::new(),
-        networks: numbers(&found),
+        networks: numbers(found),
         evidence,
         answer: Answer::Keys,
     })]
