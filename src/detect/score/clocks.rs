@@ -1,6 +1,8 @@
-//! When clocks change by an hour. Hours are counted in UTC, so who works by a clock comes an hour early after the
-//! change of spring and an hour late after that of autumn, until the hours are learnt anew. Nobody's time zone is
-//! known, so where a change is possible, the hour beside is as normal as the hour itself.
+//! When clocks change by an hour.
+//!
+//! Hours are counted in UTC, so who works by a clock comes an hour early after the change of spring and an hour
+//! late after that of autumn, until the hours are learnt anew. Nobody's time zone is known, so where a change is
+//! possible, the hour beside is as normal as the hour itself.
 //!
 //! Europe: last Sundays of March and October (Directive 2000/84/EC). United States and Canada: second Sunday of
 //! March, first of November (Energy Policy Act of 2005). Australia: first Sundays of April and October.
