@@ -195,5 +195,18 @@ mod tests {
         );
         assert!(steps[2].command.ends_with(r"'chat'\''; rm -rf ~; echo '\'''"), "{:?}", steps[2]);
         assert!(stop_spending("/somewhere/else", "d").is_empty());
+        let object = "$(id)";
+        let others = [
+            stop_keys(resource),
+            close_network(resource),
+            look_at_quota(resource, Some("chat; id")),
+            look_at_identity(resource, object),
+        ];
+        for step in others.into_iter().flatten() {
+            let Response { what, command } = step;
+            assert!(command.starts_with("az ") && !what.is_empty(), "{command}");
+            assert!(command.contains("aif") || command.contains("/subscriptions/s-1"), "{command}");
+            assert!(!command.contains(" $(id)") && !command.contains(" chat; id"), "{command}");
+        }
     }
 }

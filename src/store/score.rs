@@ -6,10 +6,10 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteConnection;
 
 use super::load::Accounts;
-use super::sql::series_parts;
+use super::sql::{series, series_parts};
 use crate::detect::closing::Scores;
 use crate::detect::series::{KEEP_SLOTS, Slot};
-use crate::engine::effects::{Effects, SavedAccount};
+use crate::engine::effects::{AccountEffects, Effects, SavedAccount};
 use crate::engine::fleet::{self, Closed, Hubs};
 
 /// Saves what fell together, and forgets what no restart reads again.
