@@ -182,3 +182,62 @@ fn answer(account: &Account, sign: &Sign, deployment: Option<&str>) -> Vec<Respo
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::EngineSettings;
+    use crate::incident::Kind;
+    use crate::price::PriceBook;
+    use crate::severity::Severity;
+
+    fn sighting(severity: Severity, deployment: Option<&str>, network: &str) -> Sighting {
+        let caller = CallerShare {
+            network: network.to_owned(),
+            identity: String::new(),
+            tokens: 1,
+            cost: None,
+            new: true,
+            about: crate::known::About::default(),
+            name: None,
+        };
+        let incident = Incident {
+            severity,
+            deployment: deployment.map(str::to_owned),
+            callers: vec![caller],
+            evidence: vec!["three small calls".to_owned()],
+            ..Incident::default()
+        };
+        let (verdict, hearing) = (Verdict::Closing, Hearing::Announce);
+        Sighting { incident, score: 1.0, verdict, hearing }
+    }
+
+    /// What is told of a probe from `network` beside a spike of `chat` by 203.0.113.0/24.
+    #[track_caller]
+    fn check(deployment: Option<&str>, network: &str, expected: &[(Kind, &str)], is_part: bool) {
+        let env = Env::new(EngineSettings::default(), PriceBook::built_in().unwrap());
+        let mut account = Account::new(1, "/subscriptions/s/accounts/aif", "l", &env);
+        let spike = Cause { rule: "TW-C01", scope: "aif/chat".to_owned() };
+        let seen = sighting(Severity::Medium, Some("chat"), "203.0.113.0/24");
+        drop(account.tracker.found(&spike, seen));
+        let probe = Cause { rule: "TW-A02", scope: "aif".to_owned() };
+        let told = tell(&mut account, &probe, sighting(Severity::High, deployment, network));
+        let told: Vec<(Kind, &str)> = told
+            .announcements
+            .iter()
+            .map(|told| (told.kind, told.incident.key.split('|').next().unwrap()))
+            .collect();
+        assert_eq!(told, expected);
+        let parent = account.tracker.open(&probe).unwrap().incident.parent.clone();
+        assert_eq!(parent.is_some(), is_part);
+    }
+
+    #[test]
+    fn what_a_spike_tells_of_the_same_callers_is_not_told_twice() {
+        let part = [(Kind::Escalate, "TW-C01")];
+        check(None, "203.0.113.0/24", &part, true);
+        check(Some("chat"), "203.0.113.0/24", &part, true);
+        check(Some("other"), "203.0.113.0/24", &[(Kind::Open, "TW-A02")], false);
+        check(None, "198.51.100.0/24", &[(Kind::Open, "TW-A02")], false);
+    }
+}
