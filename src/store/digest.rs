@@ -45,13 +45,13 @@ const STATEMENTS: [(&str, &str); 9] = [
         "usual",
         "select a.resource || '|' || json_extract(body, '$.next') || '|' || \
          coalesce(json_extract(body, '$.first'), '-') || '|' || json_extract(body, '$.families') \
-         from conduct join account a on a.id = account",
+         from conduct c join account a on a.id = c.account",
     ),
     (
         "usual day",
         "select a.resource || '|' || coalesce(d.text, '') || '|' || json_extract(day.value, '$[1]') \
          || '|' || json_extract(day.value, '$[2]') \
-         from conduct join account a on a.id = account join json_each(body, '$.days') day \
+         from conduct c join account a on a.id = c.account join json_each(c.body, '$.days') day \
          left join name d on d.account = a.id and d.id = json_extract(day.value, '$[0]')",
     ),
     (
