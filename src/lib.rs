@@ -22,7 +22,7 @@
 //! | [`known`] | whose a network is, where, and on which lists; names of object ids |
 //! | [`price`] | what tokens cost, or that nobody knows |
 //! | [`aggregate`] | rows become calls, once each; calls become sums per minute, deployment, caller |
-//! | [`detect`] | sums against the past; a detector is one entry of [`DETECTORS`](detect::DETECTORS), and its words are in the [table](detect::table) of all |
+//! | [`detect`] | sums against the past; a detector is one entry of [`DETECTORS`](detect::DETECTORS) or, about [what callers do](detect::conduct), of [`RULES`](detect::conduct::RULES), and its words are in the [table](detect::table) of all |
 //! | [`incident`] | findings of one cause become one incident, with evidence, money and a life |
 //! | [`rules`] | what was done to accounts and to what guards them; a rule is one entry of [`RULES`](rules::RULES) |
 //! | [`route`] | who hears of an incident, when and in which company; silences |

@@ -94,6 +94,12 @@ pub struct Booking {
     pub identity: u32,
     /// What was asked for.
     pub operation: Operation,
+    /// HTTP status; 0 when no row has told it.
+    pub status: u16,
+    /// Size of the request in bytes; 0 when no row has told it.
+    pub sent: u32,
+    /// 1, or -1 where an earlier booking is taken back.
+    pub sign: i32,
     /// Which column.
     pub class: Class,
     /// How much; negative where an earlier booking is taken back.
@@ -110,7 +116,15 @@ impl Booking {
     /// Takes the booking back, in `class`.
     #[must_use]
     pub fn reversed(self, class: Class) -> Self {
-        Self { amount: self.amount.negated(), spend: self.spend.negated(), class, ..self }
+        let (amount, spend) = (self.amount.negated(), self.spend.negated());
+        Self { amount, spend, sign: -self.sign, class, ..self }
+    }
+
+    /// True for a call that belongs to no deployment and uses no tokens, such as a listing: nothing of it
+    /// is summed.
+    #[must_use]
+    pub const fn is_control(&self) -> bool {
+        self.deployment == NONE && self.amount.calls == 0
     }
 
     const fn with_class(self, class: Class) -> Self {
@@ -220,12 +234,29 @@ impl Merged {
         }
     }
 
-    /// What is booked for the call; `None` for control calls, which belong to no deployment and
-    /// use no tokens. What is on time knows no more than was told before the minute is judged.
+    /// What is booked for the call; nothing but its status, size and caller for control calls, which
+    /// belong to no deployment and use no tokens. What is on time knows no more than was told before the
+    /// minute is judged.
     #[must_use]
-    pub fn booking(&self, terms: &impl Terms, class: Class) -> Option<Booking> {
+    pub fn booking(&self, terms: &impl Terms, class: Class) -> Booking {
+        let bare = Booking {
+            minute: self.first_end.minute(),
+            deployment: self.deployment.name,
+            model: self.model.name,
+            network: self.network,
+            identity: self.identity,
+            operation: self.operation,
+            status: self.status,
+            sent: self.sent,
+            sign: 1,
+            class,
+            amount: Amount::default(),
+            spend: Spend::default(),
+            is_cut: false,
+            unpriced_why: None,
+        };
         if self.deployment.name == NONE && self.tokens.is_none() {
-            return None;
+            return bare;
         }
         let tokens = self.tokens.unwrap_or_default();
         let by = match class {
@@ -255,19 +286,8 @@ impl Merged {
             attributed_nano: attributed * amount.cost_nano,
             ..bill.spend()
         };
-        Some(Booking {
-            minute: self.first_end.minute(),
-            deployment: self.deployment.name,
-            model: self.model.name,
-            network: self.network,
-            identity: self.identity,
-            operation: self.operation,
-            class,
-            amount,
-            spend,
-            is_cut: bill.is_cut(),
-            unpriced_why: bill.why(),
-        })
+        let (is_cut, unpriced_why) = (bill.is_cut(), bill.why());
+        Booking { amount, spend, is_cut, unpriced_why, ..bare }
     }
 }
 
@@ -293,15 +313,15 @@ pub fn bookings(rows: &[RowFacts], terms: &impl Terms) -> Vec<Booking> {
         }
         let judged = merge(judged_at(minute, terms.lateness_ms()));
         let judged = judged.filter(|merged| merged.first_end.minute() == minute);
-        booked.extend(judged.and_then(|merged| merged.booking(terms, Class::OnTime)));
+        booked.extend(judged.map(|merged| merged.booking(terms, Class::OnTime)));
     }
-    if let ([on_time], Some(total)) = (booked.as_slice(), total)
+    if let [on_time] = booked.as_slice()
         && on_time.with_class(Class::Late) == total
     {
         return booked;
     }
     let corrections: Vec<_> = booked.iter().map(|booking| booking.reversed(Class::Late)).collect();
-    booked.extend(total);
+    booked.push(total);
     booked.extend(corrections);
     booked
 }

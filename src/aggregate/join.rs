@@ -141,8 +141,7 @@ impl Calls {
                 let old = merged.booking(terms, Class::Late);
                 let new = with.booking(terms, Class::Late);
                 if old != new {
-                    out.extend(old.map(|old| old.reversed(Class::Late)));
-                    out.extend(new);
+                    out.extend([old.reversed(Class::Late), new]);
                 }
                 *merged = with;
             }
@@ -164,7 +163,7 @@ impl Calls {
         for (_, call) in calls {
             let booked = |terms: &T| match call {
                 Call::Open(rows) => call::bookings(rows, terms),
-                Call::Settled(merged) => merged.booking(terms, Class::Late).into_iter().collect(),
+                Call::Settled(merged) => vec![merged.booking(terms, Class::Late)],
             };
             let (old, new) = (booked(before), booked(after));
             if old != new {

@@ -9,6 +9,7 @@ pub mod band;
 pub mod baseline;
 pub mod ceiling;
 pub mod closing;
+pub mod conduct;
 pub mod lesson;
 pub mod network;
 pub mod newcomer;

@@ -231,6 +231,11 @@ impl Series {
         self.networks.get(&network).copied()
     }
 
+    /// Every network seen here, with its first minute, in no order.
+    pub fn networks(&self) -> impl Iterator<Item = (u32, Minute)> {
+        self.networks.iter().map(|(network, first)| (*network, *first))
+    }
+
     /// Sums of one hour, zero where nothing happened.
     #[must_use]
     pub fn hour(&self, hour: i64) -> Values {

@@ -15,6 +15,7 @@ use crate::aggregate::join::{self, Calls, Taken};
 use crate::aggregate::link::{self, Behind, BehindKey, Direct, Link};
 use crate::aggregate::names::{NONE, NameKind, Names};
 use crate::aggregate::rollup::{Caller, Class, RollupKey, Split};
+use crate::detect::conduct::Conduct;
 use crate::detect::series::{SLOT_MIN, Series, Slot};
 use crate::event::operation::Operation;
 use crate::event::{Row, RowKind};
@@ -49,6 +50,7 @@ pub struct Account {
     told: Vec<(String, Purchase)>,
     pub(super) calls: Calls,
     cap: CallerCap,
+    pub(super) conduct: Conduct,
     hubs: Hubs,
     /// Whether the account came to another group of hubs: what a restart would show its series again
     /// was judged with the old one.
@@ -183,6 +185,7 @@ impl Account {
             told: Vec::new(),
             calls: Calls::new(env.settings.join),
             cap: CallerCap::new(env.settings.callers_per_hour),
+            conduct: Conduct::default(),
             hubs: Hubs::default(),
             moved: false,
         }
@@ -239,7 +242,9 @@ impl Account {
             outcome.row_tokens.push(tokens);
             for booking in bookings {
                 self.book(&booking, &mut outcome);
-                touched.insert((Slot::of(booking.minute), booking.deployment));
+                if !booking.is_control() {
+                    touched.insert((Slot::of(booking.minute), booking.deployment));
+                }
             }
         }
         outcome.effects.deltas.drop_zeros();
@@ -361,7 +366,8 @@ impl Account {
                 subject: self.names.number(NameKind::Subject, &through.subject),
             };
             let terms = Lookup::of(&self.bought, Shelf::of(&self.resource, &self.names, env), env);
-            if let Some(booking) = call.booking(&terms, Class::Late) {
+            let booking = call.booking(&terms, Class::Late);
+            if !booking.is_control() {
                 let sum = behind.callers.entry(key).or_default();
                 *sum = sum.plus(booking.amount);
             }
@@ -372,8 +378,10 @@ impl Account {
     fn book(&mut self, booking: &Booking, outcome: &mut Outcome) {
         let Booking { minute, deployment, model, class, amount, .. } = *booking;
         let hour = Slot::of(minute).hour();
-        let caller = Caller::new(booking.network, booking.identity, booking.operation);
-        let caller = self.cap.label(hour, deployment, caller, amount.tokens());
+        let caller = self.tally(booking, amount.tokens());
+        if booking.is_control() {
+            return;
+        }
         let mut split = Split::default();
         split.add(class, amount);
         let series = self.series.entry(deployment).or_default();
@@ -400,6 +408,15 @@ impl Account {
             known.tokens = known.tokens.saturating_add(amount.unpriced);
             known.why = known.why.min(why);
         }
+    }
+
+    /// Tallies how a call was answered, and says to whose row it belongs, which brings `tokens`.
+    fn tally(&mut self, booking: &Booking, tokens: i64) -> Caller {
+        let caller = Caller::new(booking.network, booking.identity, booking.operation);
+        let hour = Slot::of(booking.minute).hour();
+        let caller = self.cap.label(hour, booking.deployment, caller, tokens);
+        self.conduct.add(booking, caller);
+        caller
     }
 
     /// Notes which model a deployment serves and keeps its prices at hand.
@@ -477,12 +494,16 @@ impl Account {
             account.know(deployment, model, env);
         }
         account.restore_calls(&saved.rows, env);
+        if let Some(body) = &saved.conduct {
+            account.conduct.restore(body);
+        }
         account
     }
 
     /// Shows its series the closed slots that came after their states were saved.
     pub fn replay(&mut self, group: &Group, env: &Env) {
         let Some(until) = self.judged_to else { return };
+        self.conduct.replay(until);
         for (_, series) in self.series.iter_mut().filter(|(deployment, _)| **deployment != 0) {
             series.replay(
                 until,
@@ -497,7 +518,12 @@ impl Account {
         for (call, row) in blobs.iter().flat_map(|(form, blob)| join::read_rows(*form, blob)) {
             self.know(row.deployment, row.model, env);
             let terms = Lookup::of(&self.bought, Shelf::of(&self.resource, &self.names, env), env);
-            self.calls.take(call, row, &terms, &mut Vec::new());
+            let mut bookings = Vec::new();
+            self.calls.take(call, row, &terms, &mut bookings);
+            for booking in bookings {
+                // Its tokens were put back with the callers of their hour.
+                self.tally(&booking, 0);
+            }
         }
     }
 }

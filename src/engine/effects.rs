@@ -127,6 +127,8 @@ pub struct AccountEffects {
     pub rows: Option<(Vec<u8>, Minute)>,
     /// Detector state by deployment, where it is to be saved: every five hours of each.
     pub states: Vec<(u32, Vec<u8>)>,
+    /// What is usual of its callers, where it is to be saved: every hour in which something was done.
+    pub conduct: Option<String>,
     /// First slot not yet judged and the watermark, when either moved over a slot.
     pub clock: Option<AccountClock>,
     /// Hubs the account was first seen on.
@@ -218,6 +220,8 @@ pub struct SavedAccount {
     pub networks: Vec<(u32, u32, Minute)>,
     /// Detector state by deployment.
     pub states: Vec<(u32, Vec<u8>)>,
+    /// What is usual of its callers.
+    pub conduct: Option<String>,
     /// Incidents, open and past.
     pub incidents: Vec<(Cause, Tracked)>,
 }

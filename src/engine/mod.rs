@@ -4,6 +4,7 @@ pub mod account;
 mod actions;
 pub mod bought;
 pub mod budgets;
+mod conduct;
 pub mod context;
 pub mod control;
 pub mod effects;

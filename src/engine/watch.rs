@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::Env;
 use super::account::{Account, Moment, Turn, closed_before};
+use super::conduct;
 use super::context::{self, People, Span};
 use super::fleet::Group;
 use super::newcomers::{self, Newcomers};
@@ -63,7 +64,8 @@ pub(super) fn close(turns: &mut [Turn<'_>], group: &mut Group, env: &Env) -> Opt
 /// The slots of an account that are to be closed now.
 fn due(account: &Account, env: &Env) -> Option<Range<i64>> {
     let end = closed_before(account.watermark, env.settings.lateness_ms);
-    let oldest = || account.series.values().filter_map(Series::oldest_slot).min();
+    let calls = || account.series.values().filter_map(Series::oldest_slot).min();
+    let oldest = || calls().into_iter().chain(account.conduct.oldest_slot()).min();
     let first = account.judged_to.or_else(oldest).filter(|first| *first < end)?;
     Some(first.0.max(end.0 - MAX_CATCH_UP_DAYS * SLOTS_PER_DAY)..end.0)
 }
@@ -95,6 +97,9 @@ fn close_slot(
             series.forget(slot);
         }
     }
+    outcome.changes.extend(conduct::close(account, slot, moment, env));
+    // As of the slot it is due in, so that it does not depend on how far a step goes.
+    outcome.effects.conduct = account.conduct.take_state().or(outcome.effects.conduct.take());
     outcome.changes.incidents.extend(account.learn_lessons());
     fleet
 }

@@ -6,7 +6,21 @@ use super::Response;
 #[must_use]
 pub fn stop_spending(resource: &str, deployment: &str) -> Vec<Response> {
     let Some(account) = account(resource) else { return Vec::new() };
-    let step = |what: &str, command: String| Response { what: what.to_owned(), command };
+    let mut steps: Vec<Response> = stop_keys(resource).into_iter().take(2).collect();
+    steps.push(step(
+        "Stops this deployment alone, whoever calls it. Recreate it to undo.",
+        format!(
+            "az cognitiveservices account deployment delete {account} --deployment-name {}",
+            quoted(deployment)
+        ),
+    ));
+    steps
+}
+
+/// Makes keys worthless: none is accepted, or those that are out are not.
+#[must_use]
+pub fn stop_keys(resource: &str) -> Vec<Response> {
+    let Some(account) = account(resource) else { return Vec::new() };
     vec![
         step(
             "Makes stolen keys worthless at once: no key is accepted any more, Entra ID still is. \
@@ -21,13 +35,76 @@ pub fn stop_spending(resource: &str, deployment: &str) -> Vec<Response> {
             regenerate(&account, "Key1"),
         ),
         step(
-            "Stops this deployment alone, whoever calls it. Recreate it to undo.",
+            "Replaces the second key: the logs do not say which one was used.",
+            regenerate(&account, "Key2"),
+        ),
+    ]
+}
+
+/// Keeps networks out. Azure knows no list of the refused: what is not allowed is.
+#[must_use]
+pub fn close_network(resource: &str) -> Vec<Response> {
+    let Some(account) = account(resource) else { return Vec::new() };
+    vec![
+        step(
+            "Lists the networks that are allowed: yours must be among them before the next step.",
+            format!("az cognitiveservices account network-rule list {}", account),
+        ),
+        step(
+            "Refuses every network that is not listed.",
             format!(
-                "az cognitiveservices account deployment delete {account} --deployment-name {}",
-                quoted(deployment)
+                "az resource update --ids {} --set properties.networkAcls.defaultAction=Deny",
+                quoted(resource)
             ),
         ),
     ]
+}
+
+/// Shows what an account may use and what takes it.
+#[must_use]
+pub fn look_at_quota(resource: &str, deployment: Option<&str>) -> Vec<Response> {
+    let Some(account) = account(resource) else { return Vec::new() };
+    let show = deployment.map(|deployment| {
+        step(
+            "Shows how many tokens a minute the deployment may take (sku.capacity).",
+            format!(
+                "az cognitiveservices account deployment show {account} --deployment-name {}",
+                quoted(deployment)
+            ),
+        )
+    });
+    let usage = step(
+        "Shows how much of the account's quota is used.",
+        format!("az cognitiveservices account list-usage {account}"),
+    );
+    show.into_iter().chain([usage]).collect()
+}
+
+/// Shows what an identity may do, for whoever takes it away.
+#[must_use]
+pub fn look_at_identity(resource: &str, object: &str) -> Vec<Response> {
+    if account(resource).is_none() {
+        return Vec::new();
+    }
+    let scope = quoted(resource);
+    let subscription = quoted(&format!("/subscriptions/{}", part(resource, "subscriptions")));
+    vec![
+        step(
+            "Lists what the identity may do in the subscription.",
+            format!(
+                "az role assignment list --all --assignee {} --scope {subscription}",
+                quoted(object)
+            ),
+        ),
+        step(
+            "Takes away what it may do with this account alone. Grant the role again to undo.",
+            format!("az role assignment delete --assignee {} --scope {scope}", quoted(object)),
+        ),
+    ]
+}
+
+fn step(what: &str, command: String) -> Response {
+    Response { what: what.to_owned(), command }
 }
 
 /// Answers to a deployment that has gone silent.
@@ -113,5 +190,18 @@ mod tests {
         );
         assert!(steps[2].command.ends_with(r"'chat'\''; rm -rf ~; echo '\'''"), "{:?}", steps[2]);
         assert!(stop_spending("/somewhere/else", "d").is_empty());
+        let object = "$(id)";
+        let others = [
+            stop_keys(resource),
+            close_network(resource),
+            look_at_quota(resource, Some("chat; id")),
+            look_at_identity(resource, object),
+        ];
+        for step in others.into_iter().flatten() {
+            let Response { what, command } = step;
+            assert!(command.starts_with("az ") && !what.is_empty(), "{command}");
+            assert!(command.contains("aif") || command.contains("/subscriptions/s-1"), "{command}");
+            assert!(!command.contains(" $(id)") && !command.contains(" chat; id"), "{command}");
+        }
     }
 }

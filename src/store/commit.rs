@@ -350,16 +350,7 @@ async fn save_account(
         .execute(&mut *connection)
         .await?;
     }
-    for (deployment, body) in &saved.states {
-        sqlx::query(
-            "insert into series_state (series, body) values ($1, $2) \
-             on conflict (series) do update set body = excluded.body",
-        )
-        .bind(series(account, *deployment))
-        .bind(body)
-        .execute(&mut *connection)
-        .await?;
-    }
+    super::score::save_states(connection, account, saved).await?;
     if let Some(clock) = saved.clock {
         sqlx::query("update account set judged_to = $2, watermark_ms = $3 where id = $1")
             .bind(account)

@@ -10,7 +10,7 @@ use crate::aggregate::rollup::Caller;
 use crate::time::Minute;
 
 /// What a line tells of, and a statement of one text column.
-const STATEMENTS: [(&str, &str); 7] = [
+const STATEMENTS: [(&str, &str); 9] = [
     ("control", "select kind || '|' || key || '|' || body from control_state"),
     (
         "incident",
@@ -40,6 +40,19 @@ const STATEMENTS: [(&str, &str); 7] = [
          || linked || '|' || ambiguous from gateway_hour \
          join account a on a.id = series >> 32 \
          left join name d on d.account = a.id and d.id = series & 4294967295",
+    ),
+    (
+        "usual",
+        "select a.resource || '|' || json_extract(body, '$.next') || '|' || \
+         coalesce(json_extract(body, '$.first'), '-') || '|' || json_extract(body, '$.families') \
+         from conduct c join account a on a.id = c.account",
+    ),
+    (
+        "usual day",
+        "select a.resource || '|' || coalesce(d.text, '') || '|' || json_extract(day.value, '$[1]') \
+         || '|' || json_extract(day.value, '$[2]') \
+         from conduct c join account a on a.id = c.account join json_each(c.body, '$.days') day \
+         left join name d on d.account = a.id and d.id = json_extract(day.value, '$[0]')",
     ),
     (
         "counter",

@@ -176,6 +176,11 @@ async fn rows_and_states(
             account.rows.push((row.try_get(1)?, row.try_get(2)?));
         }
     }
+    for row in sqlx::query("select account, body from conduct").fetch_all(&mut *connection).await? {
+        if let Some(account) = accounts.get_mut(&row.try_get::<u32, _>(0)?) {
+            account.conduct = Some(row.try_get(1)?);
+        }
+    }
     super::score::states(connection, accounts).await
 }
 

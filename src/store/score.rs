@@ -6,10 +6,10 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteConnection;
 
 use super::load::Accounts;
-use super::sql::series_parts;
+use super::sql::{series, series_parts};
 use crate::detect::closing::Scores;
 use crate::detect::series::{KEEP_SLOTS, Slot};
-use crate::engine::effects::{Effects, SavedAccount};
+use crate::engine::effects::{AccountEffects, Effects, SavedAccount};
 use crate::engine::fleet::{self, Closed, Hubs};
 
 /// Saves what fell together, and forgets what no restart reads again.
@@ -63,6 +63,35 @@ pub(super) async fn load(
         Ok((hubs.into(), Slot(row.try_get(1)?), closed))
     };
     rows.iter().map(read).collect()
+}
+
+/// What detectors and rules remember.
+pub(super) async fn save_states(
+    connection: &mut SqliteConnection,
+    account: u32,
+    saved: &AccountEffects,
+) -> Result<(), sqlx::Error> {
+    for (deployment, body) in &saved.states {
+        sqlx::query(
+            "insert into series_state (series, body) values ($1, $2) \
+             on conflict (series) do update set body = excluded.body",
+        )
+        .bind(series(account, *deployment))
+        .bind(body)
+        .execute(&mut *connection)
+        .await?;
+    }
+    if let Some(body) = &saved.conduct {
+        sqlx::query(
+            "insert into conduct (account, body) values ($1, $2) \
+             on conflict (account) do update set body = excluded.body",
+        )
+        .bind(account)
+        .bind(body)
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
 }
 
 /// Reads the detector states.

@@ -17,6 +17,7 @@ mod canary;
 mod clocks;
 mod commit_faults;
 mod context;
+mod conduct;
 mod control;
 mod coverage;
 mod directory;

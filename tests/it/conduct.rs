@@ -1,0 +1,145 @@
+//! What callers do, through the real pipeline: rows as Azure writes them, any cut, and a new start at any
+//! moment.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use tokenwatch::event::{Arrival, Batch};
+use tokenwatch::incident::{Incident, State};
+use tokenwatch::severity::Severity;
+use tokenwatch::store::read::Reader;
+use tokenwatch::time::ArrivalTime;
+
+use crate::harness::{Folder, digest, members, open, partition, same, step};
+use crate::records::{MORNING, request, twin};
+
+const APP: &str = "c2b7a1d0-5e6f-4a7b-8c9d-0e1f2a3b4c5d";
+const OFFICE: &str = "198.18.0.***";
+const THIEF: &str = "203.0.113.***";
+const HOUR: i64 = 3_600;
+/// Days in which nothing happens but the application's calls.
+const DAYS: i64 = 8;
+
+/// A row that was refused, with the size of its request.
+fn refused(second: i64, id: &str, network: &str, (status, length): (u16, u32)) -> Value {
+    let mut row = request(second, id, network, "", status);
+    if let Some(properties) = row.get_mut("properties").and_then(Value::as_object_mut) {
+        properties.insert("requestLength".to_owned(), json!(length));
+    }
+    row
+}
+
+/// Hourly calls of an application and a day's worth of nothing else; then somebody at `network` sends three
+/// calls made to fail, is refused twenty-five times, and gets one answer. Listings in between name nothing.
+fn rows(network: &str) -> Vec<(i64, Value)> {
+    let mut rows = Vec::new();
+    for hour in 0..DAYS * 24 + 3 {
+        let (second, id) = (hour * HOUR, format!("app-{hour}"));
+        rows.push((second + 30, twin(second, &id, OFFICE)));
+        rows.push((second + 31, request(second, &id, OFFICE, APP, 200)));
+    }
+    let start = DAYS * 24 * HOUR + 600;
+    for n in 0..3 {
+        let row = refused(start + n, &format!("probe-{n}"), network, (400, 120));
+        rows.push((start + 40 + n, row));
+    }
+    for n in 0..25 {
+        let row = refused(start + 10 + n, &format!("denied-{n}"), network, (401, 900));
+        rows.push((start + 60 + n, row));
+    }
+    let works = start + 301;
+    rows.push((works + 30, twin(works, "works", network)));
+    rows.push((works + 31, request(works, "works", network, "", 200)));
+    rows.sort_by_key(|(told, _)| *told);
+    rows
+}
+
+fn arrivals(rows: &[(i64, Value)]) -> Vec<Arrival> {
+    let mut next = [0_i64; 2];
+    let arrive = |(place, (told, row)): (usize, &(i64, Value))| {
+        let number = place % 2;
+        let sequence = next.get_mut(number).unwrap();
+        *sequence += 1;
+        Arrival {
+            partition: partition(u32::try_from(number).unwrap()),
+            sequence: *sequence - 1,
+            enqueued: ArrivalTime((MORNING + told) * 1_000),
+            body: json!({ "records": [row] }).to_string().into_bytes(),
+        }
+    };
+    rows.iter().enumerate().map(arrive).collect()
+}
+
+/// Reads arrivals in batches of so many, with a new start after every `cut`-th; then two hours pass.
+async fn read(db: &str, arrivals: &[Arrival], (batch, cut): (usize, usize)) -> Vec<Incident> {
+    let mut core = open(db).await;
+    step(&mut core, &members(arrivals)).await;
+    for (place, part) in arrivals.chunks(batch).enumerate() {
+        step(&mut core, &Batch { arrivals: part.to_vec(), ..Batch::default() }).await;
+        if place % cut == cut - 1 {
+            core.store.close().await.unwrap();
+            core = open(db).await;
+            step(&mut core, &members(arrivals)).await;
+        }
+    }
+    let newest = arrivals.iter().map(|arrival| arrival.enqueued.0).max().unwrap();
+    let passed = ArrivalTime(newest + 2 * HOUR * 1_000);
+    let idle = vec![(partition(0), passed), (partition(1), passed)];
+    step(&mut core, &Batch { idle, ..Batch::default() }).await;
+    core.store.close().await.unwrap();
+    let mut all = Reader::open(Path::new(db)).await.unwrap().incidents().await.unwrap();
+    all.sort_by(|a, b| a.key.cmp(&b.key));
+    all
+}
+
+/// What people read of incidents, without the random part of their keys.
+fn told(incidents: &[Incident]) -> Vec<String> {
+    let told = |incident: &Incident| {
+        let key = incident.key.rsplit_once('|').unwrap().0.to_owned();
+        serde_json::to_string(&Incident { key, ..incident.clone() }).unwrap()
+    };
+    incidents.iter().map(told).collect()
+}
+
+#[tokio::test]
+async fn a_probe_and_a_key_that_fits_are_told_however_they_are_read() {
+    let folder = Folder::new();
+    let arrivals = arrivals(&rows(THIEF));
+    let mut known: Option<(Vec<String>, Vec<String>)> = None;
+    for (batch, cut) in [(1_000, 99), (7, 9), (29, 1)] {
+        let db = folder.path(&format!("{batch}-{cut}.db"));
+        let incidents = read(&db, &arrivals, (batch, cut)).await;
+        let found = (told(&incidents), digest(&db).await);
+        assert!(found.1.iter().any(|line| line.starts_with("usual day")), "{:?}", found.1);
+        let Some((lines, rows)) = &known else {
+            let rules: Vec<_> = incidents.iter().map(|i| (i.rule.as_str(), i.severity)).collect();
+            assert_eq!(rules, [("TW-A02", Severity::High), ("TW-A04", Severity::High)]);
+            for incident in &incidents {
+                let caller = incident.callers.first().unwrap();
+                assert_eq!(
+                    (caller.network.as_str(), caller.identity.as_str()),
+                    ("203.0.113.0/24", "key")
+                );
+                assert!(caller.new && incident.state == State::Resolved, "{incident:#?}");
+                assert!(incident.evidence.iter().any(|fact| fact.contains("masks")));
+                let commands: Vec<_> = incident.response.iter().map(|step| &step.command).collect();
+                assert!(commands.iter().all(|command| command.starts_with("az ")), "{commands:?}");
+                assert!(commands.iter().any(|command| command.ends_with("--key-name Key2")));
+                assert!(commands.iter().any(|command| command.ends_with("defaultAction=Deny")));
+            }
+            known = Some(found);
+            continue;
+        };
+        same(&format!("{batch}-{cut}: told"), lines, &found.0);
+        same(&format!("{batch}-{cut}: rows"), rows, &found.1);
+    }
+}
+
+#[tokio::test]
+async fn the_same_from_a_network_that_has_called_for_long_is_no_probe() {
+    let folder = Folder::new();
+    let incidents = read(&folder.path("db"), &arrivals(&rows(OFFICE)), (1_000, 99)).await;
+    let rules: Vec<_> = incidents.iter().map(|i| (i.rule.as_str(), i.severity)).collect();
+    // Refused calls are told all the same, as one's own expired secret would be.
+    assert_eq!(rules, [("TW-A04", Severity::Medium)]);
+}
