@@ -48,7 +48,7 @@ pub fn close_network(resource: &str) -> Vec<Response> {
     vec![
         step(
             "Lists the networks that are allowed: yours must be among them before the next step.",
-            format!("az cognitiveservices account network-rule list {}", account),
+            format!("az cognitiveservices account network-rule list {account}"),
         ),
         step(
             "Refuses every network that is not listed.",
