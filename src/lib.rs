@@ -49,6 +49,7 @@
 //! | [`emulator`] | an event hub on loopback that Microsoft's clients accept, and that misbehaves on request |
 //! | [`config`] | one TOML file, checked as a whole before anything starts |
 //! | [`demo`] | the whole job on this machine: emulator, simulated fleet, service, alert, verdict |
+//! | [`drill`] | plays of attacks and of their look-alikes through engine and store: does the alarm work? |
 //! | [`telemetry`] | the program's own log |
 //! | [`cli`] | commands, output and exit codes |
 //!
@@ -58,7 +59,7 @@
 //!
 //! ```text
 //! event, time, days, money, severity, action, problem, failpoint ← decode ← known, price ← aggregate ← detect ← incident
-//!   ← rules, route, posture ← engine ← azure ← source, store, notify, files, simulate, backtest, emulator ← report, telemetry, config, pipeline, demo, cli
+//!   ← rules, route, posture ← engine ← azure ← source, store, notify, files, simulate, backtest, emulator ← report, telemetry, config, pipeline, demo, drill, cli
 //! ```
 //!
 //! # What always holds
@@ -111,6 +112,7 @@ pub mod config;
 pub mod telemetry;
 pub mod pipeline;
 pub mod demo;
+pub mod drill;
 pub mod cli;
 
 /// Holds the Rust example of the emulator's page to the compiler.

@@ -1,4 +1,5 @@
-"""Writes networks.mmdb: what the demo and the tests know about networks that nobody owns.
+"""Writes networks.mmdb: what the demo and the tests know about networks that nobody owns. With the word
+"plays" it writes plays.mmdb, for the plays that prove the alarm.
 
 The file holds the documentation networks of RFC 5737 and RFC 3849, made-up systems of RFC 5398 and
 the country code ZZ, which ISO 3166-1 leaves to users. Like some published files it has no description. Each record uses the names of another
@@ -22,6 +23,19 @@ RECORDS = [
     ("198.18.0.0/25", {"autonomous_system_number": 64504, **GEOLITE}),
     ("2001:db8::/32", {"autonomous_system_number": 64505,
                        "autonomous_system_organization": "Example Six", **GEOLITE}),
+]
+# What plays know of the networks they draw from: a test compares it with Place::ALL.
+PLAYS = [
+    (network, {"autonomous_system_number": number,
+               "autonomous_system_organization": name, "country": {"iso_code": country}})
+    for network, number, name, country in [
+        ("198.18.0.0/17", 64510, "Example Offices", "XA"),
+        ("198.18.128.0/18", 64511, "Example Lines", "XA"),
+        ("198.18.192.0/18", 64512, "Example Abroad", "XB"),
+        ("198.19.0.0/18", 64513, "Example Servers", "XA"),
+        ("198.19.64.0/18", 64514, "Example Exits", "XA"),
+        ("198.19.128.0/17", 64515, "Example Cloud", "XA"),
+    ]
 ]
 
 
@@ -57,7 +71,7 @@ def typed(thing):
 
 def main():
     data, leaves = b"", []
-    for network, record in RECORDS:
+    for network, record in PLAYS if sys.argv[1:] == ["plays"] else RECORDS:
         net = ipaddress.ip_network(network)
         bits = net.prefixlen + (96 if net.version == 4 else 0)
         leaves.append((int(net.network_address), bits, len(data)))

@@ -3,14 +3,16 @@
 use serde_json::json;
 
 use super::prices::table;
-use super::{Exit, Format, print};
+use super::{Exit, Format, drill, print};
 use crate::detect::table::{self as detectors, Profile, Status};
 
 /// Lists the detectors: what each notices, needs and cannot know.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  tokenwatch detectors list\n  \
     tokenwatch detectors list --format json | jq '.[] | select(.status == \"planned\") | .id'\n  \
-    tokenwatch detectors show TW-K03\n  tokenwatch detectors docs > docs/detectors.md")]
+    tokenwatch detectors show TW-K03\n  \
+    tokenwatch detectors test TW-K03 leaked-key --seeds 5   # exit code 4 when one is not as it must be\n  \
+    tokenwatch detectors docs > docs/detectors.md")]
 pub(super) struct Args {
     #[command(subcommand)]
     command: Command,
@@ -22,6 +24,7 @@ enum Command {
     List(List),
     /// Shows one.
     Show(Show),
+    Test(drill::Args),
     /// Prints the manual's page about them.
     Docs,
 }
@@ -43,10 +46,11 @@ struct Show {
     format: Format,
 }
 
-pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
+pub(super) async fn run(args: &Args) -> anyhow::Result<Exit> {
     match &args.command {
         Command::List(args) => print(&list(args.format))?,
         Command::Docs => print(&page())?,
+        Command::Test(args) => return drill::run(args).await,
         Command::Show(args) => {
             let Some(profile) = detectors::find(&args.id.to_uppercase()) else {
                 anyhow::bail!(

@@ -6,6 +6,7 @@ mod demo;
 mod desk;
 mod detectors;
 mod doctor;
+mod drill;
 mod emulator;
 mod estimates;
 mod explain;
@@ -146,7 +147,7 @@ async fn execute(command: Command) -> anyhow::Result<Exit> {
         Command::Schema(args) => schema::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Backtest(args) => backtest::run(&args),
-        Command::Detectors(args) => detectors::run(&args),
+        Command::Detectors(args) => detectors::run(&args).await,
         Command::Explain(args) => explain::run(&args),
     }
 }

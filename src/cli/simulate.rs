@@ -3,11 +3,14 @@
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use anyhow::{Context as _, ensure};
 use indicatif::ProgressBar;
 
-use super::Exit;
+use super::prices::table;
+use super::{Exit, print};
+use crate::simulate::play::{self, Showing};
 use crate::simulate::series::{self, Kind, MAX_DEPLOYMENTS, ORACLE_FILE, Preset, Settings};
 use crate::simulate::{Options, Scenario, Simulation, write_file};
 
@@ -17,6 +20,8 @@ use crate::simulate::{Options, Scenario, Simulation, write_file};
 #[command(
     after_help = "Examples:\n  tokenwatch simulate --scenario stolen-key --seed 7 --out events.jsonl --truth truth.json\n  \
     tokenwatch replay events.jsonl --db try.db && tokenwatch incidents --db try.db\n  \
+    tokenwatch simulate --list-scenarios\n  \
+    tokenwatch simulate --scenario tw-k03-lawful --out events.jsonl --truth truth.json\n  \
     tokenwatch simulate --series fleets/7 --seed 7\n  \
     tokenwatch simulate --series harder --track fleet --preset bursty --deployments 500\n\n\
     Files of a series, with a heading each; a slot is five minutes, and without a row it had no traffic:\n  \
@@ -30,32 +35,54 @@ use crate::simulate::{Options, Scenario, Simulation, write_file};
     fleet_oracle.jsonl    with --oracle: what each deployment was drawn from, which no detector may read"
 )]
 pub(super) struct Args {
-    /// stolen-key, runaway-loop, slow-ramp, outage or quiet.
+    /// stolen-key, runaway-loop, slow-ramp, outage, quiet, or one that `--list-scenarios` lists.
     #[arg(long, default_value = "stolen-key", conflicts_with = "series")]
-    scenario: Scenario,
+    scenario: Chosen,
+    /// List the scenarios that prove single detectors, their look-alikes and chains.
+    #[arg(long, conflicts_with_all = ["series", "out"])]
+    list_scenarios: bool,
     /// Chooses deployment, callers, size and minute of the attack, and all traffic.
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Where to write the events, one line each; `-` is standard output.
-    #[arg(long, required_unless_present = "series", conflicts_with = "series")]
+    #[arg(long, required_unless_present_any = ["series", "list_scenarios"], conflicts_with = "series")]
     out: Option<PathBuf>,
     /// Where to write the truth as JSON.
     #[arg(long, conflicts_with = "series")]
     truth: Option<PathBuf>,
-    /// Hours of usual traffic before the live part.
-    #[arg(long, default_value_t = 336, conflicts_with = "series")]
-    history_hours: u32,
-    /// Minutes of the live part.
-    #[arg(long, default_value_t = 120, conflicts_with = "series")]
-    live_minutes: u32,
-    /// Mean calls per hour of one deployment.
-    #[arg(long, default_value_t = 60.0, conflicts_with = "series")]
-    calls_per_hour: f64,
-    /// Partitions of the hub.
-    #[arg(long, default_value_t = 4, conflicts_with = "series")]
-    partitions: u32,
+    /// Hours of usual traffic before the live part [default: 336].
+    #[arg(long, conflicts_with = "series")]
+    history_hours: Option<u32>,
+    /// Minutes of the live part [default: 120].
+    #[arg(long, conflicts_with = "series")]
+    live_minutes: Option<u32>,
+    /// Mean calls per hour of one deployment [default: 60].
+    #[arg(long, conflicts_with = "series")]
+    calls_per_hour: Option<f64>,
+    /// Partitions of the hub [default: 4].
+    #[arg(long, conflicts_with = "series")]
+    partitions: Option<u32>,
     #[command(flatten)]
     series: SeriesArgs,
+}
+
+/// What is simulated: traffic with one of the simulator's own attacks, or a play.
+#[derive(Debug, Clone)]
+enum Chosen {
+    Simulated(Scenario),
+    Played(String),
+}
+
+impl FromStr for Chosen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(scenario) => Ok(Self::Simulated(scenario)),
+            Err(_) if Showing::named(text, 0).is_some() => Ok(Self::Played(text.to_owned())),
+            Err(error) => Err(format!("{error}, and those of --list-scenarios")),
+        }
+    }
 }
 
 /// Options of labelled series.
@@ -108,6 +135,9 @@ fn deployments(text: &str) -> Result<usize, String> {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
+    if args.list_scenarios {
+        return list();
+    }
     match (&args.series.series, &args.out) {
         (Some(folder), _) => write_series(folder, args.seed, &args.series),
         (None, Some(out)) => write_events(args, out),
@@ -156,16 +186,54 @@ fn write_series(folder: &Path, seed: u64, args: &SeriesArgs) -> anyhow::Result<E
     Ok(Exit::Ok)
 }
 
+fn list() -> anyhow::Result<Exit> {
+    let mut table = table(&["scenario", "what happens", "needs"], &[]);
+    for play in play::all() {
+        for version in play.versions() {
+            let showing = Showing::of(play, version, 0);
+            let needs: Vec<&str> = play.needs.iter().map(|need| need.words()).collect();
+            table.add_row([showing.name(), showing.about(), needs.join("; ")]);
+        }
+    }
+    print(&format!("{table}\n"))?;
+    Ok(Exit::Ok)
+}
+
+/// The simulation that is meant, and its truth as JSON if it is asked for.
+fn chosen(args: &Args) -> anyhow::Result<(Simulation, String)> {
+    let usual = Options::default();
+    let partitions = args.partitions.unwrap_or(usual.partitions);
+    match &args.scenario {
+        Chosen::Simulated(scenario) => {
+            let simulation = Simulation::new(Options {
+                scenario: *scenario,
+                seed: args.seed,
+                history_hours: args.history_hours.unwrap_or(usual.history_hours),
+                live_minutes: args.live_minutes.unwrap_or(usual.live_minutes),
+                calls_per_hour: args.calls_per_hour.unwrap_or(usual.calls_per_hour),
+                partitions,
+                ..usual
+            });
+            let truth = args.truth.as_ref().map(|_| simulation.truth());
+            Ok((simulation, serde_json::to_string_pretty(&truth)?))
+        }
+        Chosen::Played(name) => {
+            let is_free = args.history_hours.or(args.live_minutes).is_none();
+            ensure!(
+                is_free && args.calls_per_hour.is_none() && args.partitions.is_none(),
+                "{name} says itself how long and busy it is: leave out --history-hours, \
+                 --live-minutes, --calls-per-hour and --partitions"
+            );
+            let showing = Showing::named(name, args.seed);
+            let showing = showing.with_context(|| format!("no scenario {name}"))?;
+            let (simulation, bill) = showing.enact();
+            Ok((simulation, serde_json::to_string_pretty(&bill)?))
+        }
+    }
+}
+
 fn write_events(args: &Args, out: &Path) -> anyhow::Result<Exit> {
-    let simulation = Simulation::new(Options {
-        scenario: args.scenario,
-        seed: args.seed,
-        history_hours: args.history_hours,
-        live_minutes: args.live_minutes,
-        calls_per_hour: args.calls_per_hour,
-        partitions: args.partitions,
-        ..Options::default()
-    });
+    let (simulation, truth) = chosen(args)?;
     let bar = ProgressBar::new(0);
     let mut progress = |done, all| {
         bar.set_length(all);
@@ -182,8 +250,7 @@ fn write_events(args: &Args, out: &Path) -> anyhow::Result<Exit> {
     let count = count.with_context(failed)?;
     bar.finish_and_clear();
     if let Some(path) = &args.truth {
-        let text = serde_json::to_string_pretty(&simulation.truth())?;
-        std::fs::write(path, text + "\n")
+        std::fs::write(path, truth + "\n")
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
     tracing::info!(events = count, out = %name, "simulated");

@@ -1,5 +1,7 @@
 //! What goes wrong in the live part: who, where, when and how much, chosen by the seed.
 
+use std::borrow::Cow;
+
 use super::fleet::{Deployment, Fleet, MODELS};
 use super::record::{Call, CallKind};
 use super::{Options, Scenario, poisson, random};
@@ -11,9 +13,9 @@ pub struct Attack {
     /// What it is.
     pub scenario: Scenario,
     /// Deployment's account.
-    pub account: &'static str,
+    pub account: Cow<'static, str>,
     /// Deployment.
-    pub deployment: &'static str,
+    pub deployment: Cow<'static, str>,
     /// First moment, in milliseconds since 1970.
     pub start_ms: i64,
     /// Moment after the last.
@@ -47,8 +49,8 @@ impl Attack {
         let victim = *random.choice(&candidates)?;
         let mut attack = Self {
             scenario: options.scenario,
-            account: victim.account,
-            deployment: victim.name,
+            account: victim.account.clone(),
+            deployment: victim.name.clone(),
             start_ms,
             end_ms,
             callers: Vec::new(),
@@ -76,7 +78,8 @@ impl Attack {
                 let load = |d: &&Deployment| d.load * (d.shape(hour) + d.shape(hour + 1));
                 let busiest =
                     fleet.deployments.iter().max_by(|a, b| load(a).total_cmp(&load(b)))?;
-                (attack.account, attack.deployment) = (busiest.account, busiest.name);
+                attack.account = busiest.account.clone();
+                attack.deployment = busiest.name.clone();
                 attack.start_ms = live_ms + random.i64(20 * MINUTE_MS..30 * MINUTE_MS);
             }
         }

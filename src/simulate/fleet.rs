@@ -1,5 +1,8 @@
 //! The simulated estate: accounts, deployments, models and who usually calls.
 
+use std::borrow::Cow;
+use std::ops::Range;
+
 use super::Options;
 use super::record::{Call, CallKind};
 
@@ -46,9 +49,9 @@ pub struct Deployment {
     /// As Azure writes it.
     pub resource: String,
     /// Account name, lower case.
-    pub account: &'static str,
+    pub account: Cow<'static, str>,
     /// Lower case.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// Place in [`MODELS`].
     pub model: usize,
     /// Share of the fleet's mean load.
@@ -57,10 +60,14 @@ pub struct Deployment {
     pub callers: Vec<(String, String)>,
     /// True for records of the 2024 shape, whose request rows carry no tokens.
     pub old_shape: bool,
-    shape: Vec<f64>,
-    input: f64,
-    output: f64,
-    cached_share: f64,
+    /// Of a hundred calls so many find the quota used up.
+    pub(super) refused_percent: u32,
+    /// A span without usual calls, in milliseconds since 1970.
+    pub(super) silent_ms: Range<i64>,
+    pub(super) shape: Vec<f64>,
+    pub(super) input: f64,
+    pub(super) output: f64,
+    pub(super) cached_share: f64,
 }
 
 impl Fleet {
@@ -96,12 +103,14 @@ impl Deployment {
                 "{SCOPE}/PROVIDERS/MICROSOFT.COGNITIVESERVICES/ACCOUNTS/{}",
                 account.to_uppercase()
             ),
-            account,
-            name,
+            account: Cow::Borrowed(account),
+            name: Cow::Borrowed(name),
             model,
             load,
             callers: callers.collect(),
             old_shape: number == 3,
+            refused_percent: 2,
+            silent_ms: 0..0,
             shape,
             input,
             output,
@@ -126,14 +135,14 @@ impl Deployment {
     /// A call as the usual callers make them.
     pub fn usual_call(&self, end_ms: i64, random: &mut fastrand::Rng) -> Call {
         let (network, identity) = random.choice(&self.callers).cloned().unwrap_or_default();
-        let failed = random.u32(0..100) < 2;
+        let failed = random.u32(0..100) < self.refused_percent;
         let control = random.u32(0..100) < 3;
         let input = log_normal(self.input, random).min(60_000);
         let cached = if random.f64() < self.cached_share { input / 2 / 128 * 128 } else { 0 };
         Call {
             kind: match (failed, control) {
                 (_, true) => CallKind::Control,
-                (true, false) => CallKind::Refused,
+                (true, false) => CallKind::Refused(429),
                 (false, false) => CallKind::Served,
             },
             input,

@@ -6,6 +6,7 @@
 
 pub mod attack;
 pub mod fleet;
+pub mod play;
 pub mod record;
 pub mod series;
 pub mod truth;
@@ -128,6 +129,8 @@ pub struct Simulation {
     options: Options,
     fleet: Fleet,
     attack: Option<Attack>,
+    /// Rows that a [play](play) adds, each with its arrival in milliseconds since 1970.
+    staged: Vec<(i64, String)>,
 }
 
 /// Rows within this span share a body.
@@ -144,7 +147,7 @@ impl Simulation {
         let options = Options { start_ms, partitions, ..options };
         let fleet = Fleet::new(&options);
         let attack = Attack::plan(&options, &fleet);
-        Self { options, fleet, attack }
+        Self { options, fleet, attack, staged: Vec::new() }
     }
 
     /// Beginning, beginning of the live part, and end, in milliseconds since 1970.
@@ -156,11 +159,15 @@ impl Simulation {
 
     /// The events in the order of arrival. Memory holds one hour and the delayed rows.
     pub fn events(&self) -> impl Iterator<Item = HubEvent> + Send + '_ {
+        let staged = self.staged.iter().cloned().zip(1..);
+        let waiting = staged.map(|((enqueued_ms, text), order)| {
+            Reverse(Delayed { enqueued_ms, order, text })
+        });
         Events {
             simulation: self,
             hour: 0,
-            waiting: BinaryHeap::new(),
-            order: 0,
+            waiting: waiting.collect(),
+            order: u64::try_from(self.staged.len()).unwrap_or(0),
             packing: self.random("packing", 0),
         }
     }
@@ -226,7 +233,7 @@ impl Simulation {
             let end_ms = begin + random.i64(0..HOUR_MS);
             let call = deployment.usual_call(end_ms, random);
             let silenced = self.attack.as_ref().is_some_and(|attack| attack.silences(&call));
-            if !silenced {
+            if !silenced && !deployment.silent_ms.contains(&call.end_ms) {
                 calls.push(call);
             }
         }

@@ -1,5 +1,7 @@
 //! One call as the rows Azure writes for it.
 
+use std::borrow::Cow;
+
 use super::fleet::{Deployment, MODELS, guid};
 use crate::time::{EventTime, HOUR_MS, MINUTE_MS};
 
@@ -11,8 +13,8 @@ const UNIX_EPOCH_TICKS: i64 = 621_355_968_000_000_000;
 pub enum CallKind {
     /// Answered, with tokens.
     Served,
-    /// Answered with 429: no tokens.
-    Refused,
+    /// Answered with this status from 400: no tokens.
+    Refused(u16),
     /// Not an inference at all (a listing): belongs to no deployment.
     Control,
 }
@@ -23,9 +25,9 @@ pub struct Call {
     /// Resource id as Azure writes it.
     pub resource: String,
     /// Account name, lower case.
-    pub account: &'static str,
+    pub account: Cow<'static, str>,
     /// Deployment, lower case.
-    pub deployment: &'static str,
+    pub deployment: Cow<'static, str>,
     /// Place in [`MODELS`].
     pub model: usize,
     /// When the answer was complete, in milliseconds since 1970.
@@ -44,6 +46,8 @@ pub struct Call {
     pub output: u32,
     /// True for calls of the attack.
     pub hostile: bool,
+    /// What was asked for, as Azure names it; `None` for what the shape of the record is used for.
+    pub operation: Option<&'static str>,
     pub(super) old_shape: bool,
     pub(super) correlation: String,
     pub(super) duration_ms: i64,
@@ -60,8 +64,8 @@ impl Call {
     ) -> Self {
         Self {
             resource: deployment.resource.clone(),
-            account: deployment.account,
-            deployment: deployment.name,
+            account: deployment.account.clone(),
+            deployment: deployment.name.clone(),
             model: deployment.model,
             end_ms,
             network,
@@ -71,6 +75,7 @@ impl Call {
             cached: 0,
             output: 0,
             hostile: false,
+            operation: None,
             old_shape: deployment.old_shape,
             correlation: guid(random),
             duration_ms: random.i64(200..9_000),
@@ -85,13 +90,21 @@ impl Call {
             CallKind::Control => {
                 rows.push((request_delay(random), self.bare(stars, "Models_List", 200)));
             }
-            CallKind::Refused => rows.push((request_delay(random), self.named(stars, 429))),
+            CallKind::Refused(status) => {
+                if !self.old_shape && status != 429 {
+                    rows.push((request_delay(random), self.bare(stars, self.operation(), status)));
+                }
+                rows.push((request_delay(random), self.named(stars, status)));
+            }
             CallKind::Served => {
                 if !self.old_shape {
                     rows.push((request_delay(random), self.bare(stars, self.operation(), 200)));
                 }
                 rows.push((request_delay(random), self.named(stars, 200)));
-                rows.push((usage_delay(random), self.usage(random.bool())));
+                // Of images no tokens are told.
+                if self.output > 0 {
+                    rows.push((usage_delay(random), self.usage(random.bool())));
+                }
             }
         }
         if random.u32(0..100) == 0
@@ -107,7 +120,11 @@ impl Call {
     }
 
     const fn operation(&self) -> &'static str {
-        if self.old_shape { "ChatCompletions_Create" } else { "create_response" }
+        match self.operation {
+            Some(operation) => operation,
+            None if self.old_shape => "ChatCompletions_Create",
+            None => "create_response",
+        }
     }
 
     /// Start of a record: everything before `properties`.
@@ -165,11 +182,11 @@ impl Call {
             return self.request(stars, self.operation(), status, &properties);
         }
         let tokens = match self.kind {
-            CallKind::Served => format!(
+            CallKind::Served if self.output > 0 => format!(
                 ",\\\"promptTokens\\\":{},\\\"completionTokens\\\":{}",
                 self.input, self.output
             ),
-            CallKind::Refused | CallKind::Control => String::new(),
+            CallKind::Served | CallKind::Refused(_) | CallKind::Control => String::new(),
         };
         let end = self.end_ms * 10_000;
         let properties = format!(
@@ -226,7 +243,7 @@ fn late(random: &mut fastrand::Rng) -> i64 {
 }
 
 /// Azure's own form: seven digits of a second.
-fn seven_digits(at_ms: i64) -> String {
+pub(super) fn seven_digits(at_ms: i64) -> String {
     let whole = EventTime(at_ms - at_ms.rem_euclid(1000)).to_string();
     format!("{}.{:03}0000Z", whole.trim_end_matches('Z'), at_ms.rem_euclid(1000))
 }

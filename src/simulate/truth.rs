@@ -100,8 +100,8 @@ impl Truth {
         let text = |ms: i64| ArrivalTime(ms).to_string();
         let attack = attack.map(|attack| AttackTruth {
             kind: attack.scenario.to_string(),
-            account: attack.account.to_owned(),
-            deployment: attack.deployment.to_owned(),
+            account: attack.account.to_string(),
+            deployment: attack.deployment.to_string(),
             start: EventTime(attack.start_ms).to_string(),
             end: EventTime(attack.end_ms).to_string(),
             callers: attack.callers.iter().map(|(network, _)| cidr(network)).collect(),
@@ -155,7 +155,7 @@ impl Truth {
 
     fn deployment(&mut self, call: &Call) -> &mut DeploymentTruth {
         let key = |d: &DeploymentTruth| (d.account.clone(), d.deployment.clone());
-        let wanted = (call.account.to_owned(), call.deployment.to_owned());
+        let wanted = (call.account.to_string(), call.deployment.to_string());
         let place = self.deployments.binary_search_by_key(&wanted, key).unwrap_or_else(|place| {
             let (model, _, _) = MODELS.get(call.model).copied().unwrap_or_default();
             let new = DeploymentTruth {

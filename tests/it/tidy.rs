@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules of the library, each with its layer. A module may import from lower layers and from
 /// itself; two modules of one layer do not know each other unless listed with layers of their own.
-const LAYERS: [(&str, u8); 32] = [
+const LAYERS: [(&str, u8); 33] = [
     ("event", 0),
     ("time", 0),
     ("days", 0),
@@ -36,6 +36,7 @@ const LAYERS: [(&str, u8); 32] = [
     ("config", 10),
     ("pipeline", 11),
     ("demo", 12),
+    ("drill", 12),
     ("cli", 13),
 ];
 /// The layer of the edges.

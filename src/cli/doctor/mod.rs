@@ -7,7 +7,7 @@ mod gateways;
 mod losses;
 mod mend;
 pub(super) mod page;
-mod timing;
+pub(super) mod timing;
 
 use std::path::PathBuf;
 

@@ -54,7 +54,7 @@ pub(super) fn lateness(facts: &Facts, setup: &Setup) -> Option<Finding> {
 }
 
 /// A span of time for people.
-pub(super) fn span(ms: i64) -> String {
+pub(in crate::cli) fn span(ms: i64) -> String {
     match ms {
         ..1_000 => format!("{ms} ms"),
         1_000..60_000 => format!("{}.{} s", ms / 1_000, ms % 1_000 / 100),

@@ -1,0 +1,188 @@
+//! Plays about what is asked for, and how (`TW-A`).
+
+use super::stage::{Ask, Place, Stage};
+use super::{Ends, Play};
+use crate::simulate::record::CallKind;
+use crate::time::{DAY_MS, MINUTE_MS};
+
+/// A play of calls: nine days, because nothing is new before seven.
+const fn play(
+    name: &'static str,
+    about: &'static str,
+    by: &'static [&'static str],
+    unless: &'static str,
+    act: fn(&mut Stage),
+) -> Play {
+    let ends = Ends::Found { by, unless: Some(unless) };
+    Play { name, about, ends, days: 9, hours: 4, needs: &[], act }
+}
+
+pub(super) const PLAYS: &[Play] = &[
+    play(
+        "tw-a01",
+        "a deployment gets hundreds of requests of one size within ten minutes",
+        &["TW-A01"],
+        "of every size",
+        clones,
+    ),
+    play(
+        "tw-a02",
+        "a network that never called sends small faulty calls and then one that works",
+        &["TW-A02"],
+        "the network has called every day",
+        probe,
+    ),
+    play(
+        "tw-a03",
+        "a network that never called lists models again and again, or asks for what is not there",
+        &["TW-A03"],
+        "the network has called every day",
+        enumeration,
+    ),
+    play(
+        "tw-a04",
+        "dozens of calls are refused within ten minutes for want of a right",
+        &["TW-A04"],
+        "one every few minutes, as an expired secret does it",
+        denied,
+    ),
+    play(
+        "tw-a06",
+        "a third to two thirds of a deployment's calls find the quota used up",
+        &["TW-A06"],
+        "so it is every day",
+        limited,
+    ),
+    play(
+        "tw-a07",
+        "dozens of calls are refused within half an hour as content filters do it",
+        &["TW-A07"],
+        "so it is every day",
+        storm,
+    ),
+    play(
+        "tw-a08",
+        "an account that only chats makes images, or is asked for files",
+        &["TW-A08"],
+        "it has made them every day",
+        novelty,
+    ),
+];
+
+/// A network that never called; for the look-alike one that has called once a day.
+fn newcomer(stage: &mut Stage, place: Place) -> String {
+    let network = stage.network(place);
+    if stage.is_lawful() {
+        for day in 1..9 {
+            let at = stage.before(24 * day);
+            stage.call(at, &Ask::served(0, &network, (900, 80)));
+        }
+    }
+    network
+}
+
+fn clones(stage: &mut Stage) {
+    let place = stage.random.usize(0..3);
+    let network = stage.network(Place::Branch);
+    let count = stage.random.i64(320..500);
+    let size = stage.random.u32(200..3_000);
+    let begin = stage.minute(20..90);
+    for number in 0..count {
+        // Sizes are told by class: each at least a sixth more than the one before.
+        let drawn = f64::from(size) * 1.18_f64.powi(stage.random.i32(-8..8));
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few thousand")]
+        let tokens = if stage.is_lawful() { drawn as u32 } else { size };
+        let at = begin + number * 8 * MINUTE_MS / count;
+        stage.call(at, &Ask::served(place, &network, (tokens, 20)));
+    }
+}
+
+pub(super) fn probe(stage: &mut Stage) {
+    let network = newcomer(stage, Place::Abroad);
+    let begin = stage.minute(20..90);
+    probes(stage, &network, begin);
+}
+
+/// Three to eight small faulty calls and one that works; when that is.
+pub(super) fn probes(stage: &mut Stage, network: &str, begin: i64) -> i64 {
+    let mut at = begin;
+    for _ in 0..stage.random.u32(3..=8) {
+        let tokens = stage.random.u32(5..60);
+        stage.call(at, &Ask::served(0, network, (tokens, 0)).refused(400));
+        at += stage.span(0..2);
+    }
+    at += stage.span(1..15);
+    stage.call(at, &Ask::served(0, network, (12, 3)));
+    at
+}
+
+fn enumeration(stage: &mut Stage) {
+    let network = newcomer(stage, Place::Abroad);
+    let mut at = stage.minute(20..90);
+    let lists = stage.random.bool();
+    for _ in 0..stage.random.u32(12..=18) {
+        let ask = Ask::served(0, &network, (40, 0));
+        let ask = if lists { Ask { kind: CallKind::Control, ..ask } } else { ask.refused(404) };
+        stage.call(at, &ask);
+        at += stage.random.i64(0..MINUTE_MS);
+    }
+}
+
+fn denied(stage: &mut Stage) {
+    let network = stage.network(Place::Branch);
+    let count = stage.random.i64(40..90);
+    let step = if stage.is_lawful() { 150 * 1_000 } else { 6 * MINUTE_MS / count };
+    let begin = stage.minute(10..30);
+    let status = if stage.random.bool() { 401 } else { 403 };
+    for number in 0..count {
+        let at = begin + number * step;
+        stage.call(at, &Ask::served(0, &network, (300, 0)).refused(status));
+    }
+}
+
+fn limited(stage: &mut Stage) {
+    let place = stage.random.usize(0..3);
+    let share = stage.random.u32(35..65);
+    let hour = stage.minute(20..60);
+    let first = if stage.is_lawful() { -8 } else { 0 };
+    let network = stage.network(Place::Office);
+    for day in first..=0 {
+        for minute in 0..30 {
+            for _ in 0..8 {
+                let at = hour + day * DAY_MS + minute * MINUTE_MS + stage.span(0..1);
+                let ask = Ask::served(place, &network, (500, 50));
+                let is_limited = stage.random.u32(0..100) < share;
+                stage.call(at, &if is_limited { ask.refused(429) } else { ask });
+            }
+        }
+    }
+}
+
+fn storm(stage: &mut Stage) {
+    let place = stage.random.usize(0..3);
+    let hour = stage.minute(20..90);
+    let first = if stage.is_lawful() { -8 } else { 0 };
+    let network = stage.network(Place::Branch);
+    let count = stage.random.i64(30..60);
+    for day in first..=0 {
+        for number in 0..count {
+            let at = hour + day * DAY_MS + number * 20 * MINUTE_MS / count;
+            let tokens = stage.random.u32(200..2_000);
+            stage.call(at, &Ask::served(place, &network, (tokens, 0)).refused(400));
+        }
+    }
+}
+
+fn novelty(stage: &mut Stage) {
+    let operations = ["ImageGenerations_Create", "Files_Create", "Batches_Create"];
+    let operation = stage.random.choice(operations);
+    let network = stage.network(Place::Office);
+    let begin = stage.minute(20..90);
+    let first = if stage.is_lawful() { -8 } else { 0 };
+    for day in first..=0 {
+        for number in 0..stage.random.i64(7..15) {
+            let at = begin + day * DAY_MS + number * 2 * MINUTE_MS;
+            stage.call(at, &Ask { operation, ..Ask::served(0, &network, (0, 0)) });
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Plays about who asks (`TW-I02` to `I04`, `I08`), and with what right (`TW-K06`).
+
+use super::stage::{Ask, Place, Stage};
+use super::{Ends, Need, Play};
+use crate::time::DAY_MS;
+
+/// A play of calls that lists say something of: nine days, because nothing is new before seven.
+const fn play(
+    name: &'static str,
+    about: &'static str,
+    by: &'static [&'static str],
+    unless: &'static str,
+    act: fn(&mut Stage),
+) -> Play {
+    let ends = Ends::Found { by, unless: Some(unless) };
+    Play { name, about, ends, days: 9, hours: 4, needs: &[Need::Lists], act }
+}
+
+pub(super) const PLAYS: &[Play] = &[
+    play(
+        "tw-i02",
+        "a network of rented servers calls with a key for the first time",
+        &["TW-I02"],
+        "it is an ordinary line",
+        hosting,
+    ),
+    play(
+        "tw-i03",
+        "an exit of Tor calls",
+        &["TW-I03"],
+        "no list names its network",
+        tor,
+    ),
+    play(
+        "tw-i04",
+        "a network of another country calls with a key for the first time",
+        &["TW-I04"],
+        "it is of a country that calls every day",
+        country,
+    ),
+    play(
+        "tw-i08",
+        "one identity calls from two new networks of two countries within the hour",
+        &["TW-I08"],
+        "both are in one country",
+        distant,
+    ),
+    Play {
+        needs: &[],
+        ..play(
+            "tw-k06",
+            "calls to a deployment that had an identity come with a key",
+            &["TW-K06"],
+            "some have come so every day",
+            key_switch,
+        )
+    },
+];
+
+/// Five to fifteen calls of one network within half an hour.
+fn visit(stage: &mut Stage, network: &str) {
+    let begin = stage.minute(20..90);
+    for _ in 0..stage.random.u32(5..=15) {
+        let at = begin + stage.span(0..30);
+        let tokens = (stage.random.u32(100..4_000), stage.random.u32(10..300));
+        stage.call(at, &Ask::served(0, network, tokens));
+    }
+}
+
+fn hosting(stage: &mut Stage) {
+    let place = if stage.is_lawful() { Place::Branch } else { Place::Hosting };
+    let network = stage.network(place);
+    visit(stage, &network);
+}
+
+fn tor(stage: &mut Stage) {
+    let place = if stage.is_lawful() { Place::Branch } else { Place::Tor };
+    let network = stage.network(place);
+    visit(stage, &network);
+}
+
+fn country(stage: &mut Stage) {
+    let known = stage.network(Place::Abroad);
+    if stage.is_lawful() {
+        for day in 1..9 {
+            let at = stage.before(24 * day);
+            stage.call(at, &Ask::served(0, &known, (500, 50)));
+        }
+    }
+    let network = stage.network(Place::Abroad);
+    visit(stage, &network);
+}
+
+fn distant(stage: &mut Stage) {
+    let identity = stage.guid();
+    let second = if stage.is_lawful() { Place::Cloud } else { Place::Abroad };
+    let networks = [stage.network(Place::Branch), stage.network(second)];
+    let begin = stage.minute(20..90);
+    for _ in 0..stage.random.u32(5..=10) {
+        for network in &networks {
+            let at = begin + stage.span(0..35);
+            let ask = Ask::served(0, network, (800, 90));
+            stage.call(at, &Ask { identity: identity.clone(), ..ask });
+        }
+    }
+}
+
+fn key_switch(stage: &mut Stage) {
+    let (application, lawful) = (stage.guid(), stage.is_lawful());
+    let Some(deployment) = stage.deployment(0) else { return };
+    for (_, identity) in &mut deployment.callers {
+        identity.clone_from(&application);
+    }
+    let network = deployment.callers.first().map(|(network, _)| network.clone());
+    let network = network.unwrap_or_default();
+    let begin = stage.minute(20..80);
+    let first = if lawful { -8 } else { 0 };
+    for day in first..=0 {
+        for _ in 0..stage.random.u32(35..60) {
+            let at = begin + day * DAY_MS + stage.span(0..40);
+            stage.call(at, &Ask::served(0, &network, (700, 60)));
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Plays.
+
+use super::Play;
+
+pub(super) const PLAYS: &[Play] = &[];

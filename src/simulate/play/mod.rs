@@ -1,0 +1,230 @@
+//! Plays: for every detector one attack that it must find, and the same with the one fact that makes it
+//! lawful, of which it must not speak; and named chains of both kinds.
+//!
+//! A play writes its acts onto a [`Stage`]: a small fleet whose names, networks, people, sizes and hours are
+//! drawn from the seed, with its usual calls and the usual work of those who deploy. Attack and look-alike
+//! are one function that asks the stage which of both is played, so that they cannot drift apart.
+
+mod abuse;
+mod callers;
+mod chains;
+mod guards;
+mod keys;
+mod log;
+mod posture;
+mod stage;
+mod volume;
+
+use serde::{Deserialize, Serialize};
+
+use super::Simulation;
+use crate::time::ArrivalTime;
+use stage::Stage;
+pub use stage::{BUDGET_USD_PER_MONTH, NAMESPACE, Place};
+
+/// What is played, in both versions.
+#[derive(Debug)]
+pub struct Play {
+    /// The word on the command line.
+    pub name: &'static str,
+    /// What happens, in a sentence.
+    pub about: &'static str,
+    /// What is to come of it.
+    pub ends: Ends,
+    /// Days of usual traffic before: as long as its detectors need to learn.
+    days: u32,
+    /// Hours in which it is played.
+    hours: u32,
+    /// What must be configured beside the defaults.
+    pub needs: &'static [Need],
+    act: fn(&mut Stage),
+}
+
+/// What is to come of a play.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ends {
+    /// These detectors find it; of the look-alike they say nothing.
+    Found {
+        /// Identifiers in the table of detectors.
+        by: &'static [&'static str],
+        /// The one fact that makes the look-alike lawful; `None` where there is none.
+        unless: Option<&'static str>,
+    },
+    /// It is lawful: nothing pages.
+    NoPage,
+}
+
+/// What a play needs beside the defaults of the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// Lists of hosting and Tor networks, and where networks are.
+    Lists,
+    /// A budget.
+    Budget,
+    /// That the event hub is known to be ours.
+    Hub,
+}
+
+impl Need {
+    /// In words.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Lists => "[geo] and [[network_list]] that name the play's networks",
+            Self::Budget => "a [[budget]] of 300 USD a month",
+            Self::Hub => "a [[hub]] in the namespace evhns-tokenwatch-watch",
+        }
+    }
+}
+
+/// Which version is played.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Version {
+    /// The attack.
+    Attack,
+    /// The look-alike.
+    Lawful,
+}
+
+/// One play in one version; the seed decides the rest.
+#[derive(Debug, Clone, Copy)]
+pub struct Showing {
+    /// The play.
+    pub play: &'static Play,
+    /// Which version.
+    pub version: Version,
+    /// Chooses names, networks, people, sizes, times and order.
+    pub seed: u64,
+}
+
+/// What a showing is about and what must come of it: the truth of a simulation that was played.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Playbill {
+    /// Name with version.
+    pub scenario: String,
+    /// Seed.
+    pub seed: u64,
+    /// What happens.
+    pub about: String,
+    /// Beginning, RFC 3339.
+    pub start: String,
+    /// Beginning of the live part.
+    pub live_start: String,
+    /// End.
+    pub end: String,
+    /// AI account it is about.
+    pub account: String,
+    /// Arrival of the first record of what is played; `None` where nothing is.
+    pub first_arrival: Option<String>,
+    /// Detectors that must open an incident.
+    pub must_find: Vec<String>,
+    /// Detectors that must not.
+    pub must_not_find: Vec<String>,
+    /// True when no incident may be high or critical.
+    pub no_page: bool,
+    /// What must be configured beside the defaults.
+    pub needs: Vec<String>,
+}
+
+/// What ends the name of a look-alike.
+const LAWFUL: &str = "-lawful";
+
+/// Every play.
+pub fn all() -> impl Iterator<Item = &'static Play> {
+    let parts = [
+        volume::PLAYS,
+        abuse::PLAYS,
+        callers::PLAYS,
+        keys::PLAYS,
+        posture::PLAYS,
+        guards::PLAYS,
+        chains::PLAYS,
+    ];
+    parts.into_iter().flatten()
+}
+
+impl Play {
+    /// Its versions: a play without a look-alike, or of which nothing must come, has one.
+    #[must_use]
+    pub fn versions(&self) -> Vec<Version> {
+        match self.ends {
+            Ends::Found { unless: Some(_), .. } => vec![Version::Attack, Version::Lawful],
+            Ends::Found { unless: None, .. } => vec![Version::Attack],
+            Ends::NoPage => vec![Version::Lawful],
+        }
+    }
+
+    /// Detectors it is about.
+    #[must_use]
+    pub const fn detectors(&self) -> &'static [&'static str] {
+        match self.ends {
+            Ends::Found { by, .. } => by,
+            Ends::NoPage => &[],
+        }
+    }
+}
+
+impl Showing {
+    /// The showing with this name, such as `tw-k03` or `tw-k03-lawful`.
+    #[must_use]
+    pub fn named(name: &str, seed: u64) -> Option<Self> {
+        let mut showings =
+            all().flat_map(|play| play.versions().into_iter().map(move |v| Self::of(play, v, seed)));
+        showings.find(|showing| showing.name() == name)
+    }
+
+    /// Of a play in a version.
+    #[must_use]
+    pub const fn of(play: &'static Play, version: Version, seed: u64) -> Self {
+        Self { play, version, seed }
+    }
+
+    /// Its name on the command line.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let ends = match (self.version, self.play.ends) {
+            (Version::Lawful, Ends::Found { .. }) => LAWFUL,
+            (Version::Attack, _) | (Version::Lawful, Ends::NoPage) => "",
+        };
+        format!("{}{ends}", self.play.name)
+    }
+
+    /// What happens, in a sentence.
+    #[must_use]
+    pub fn about(&self) -> String {
+        match (self.version, self.play.ends) {
+            (Version::Lawful, Ends::Found { unless: Some(fact), .. }) => {
+                format!("{}, but {fact}", self.play.about)
+            }
+            (Version::Attack | Version::Lawful, _) => self.play.about.to_owned(),
+        }
+    }
+
+    /// The records and what must come of them.
+    #[must_use]
+    pub fn enact(&self) -> (Simulation, Playbill) {
+        let mut stage = Stage::new(self);
+        (self.play.act)(&mut stage);
+        let ids: Vec<String> = self.play.detectors().iter().map(|id| (*id).to_owned()).collect();
+        let (must_find, must_not_find) = match self.version {
+            Version::Attack => (ids, Vec::new()),
+            Version::Lawful => (Vec::new(), ids),
+        };
+        let time = |ms: i64| ArrivalTime(ms).to_string();
+        let bill = Playbill {
+            scenario: self.name(),
+            seed: self.seed,
+            about: self.about(),
+            start: time(stage.start_ms),
+            live_start: time(stage.curtain_ms),
+            end: time(stage.end_ms),
+            account: stage.accounts.first().cloned().unwrap_or_default(),
+            first_arrival: stage.first_arrival.map(time),
+            must_find,
+            must_not_find,
+            no_page: self.play.ends == Ends::NoPage,
+            needs: self.play.needs.iter().map(|need| need.words().to_owned()).collect(),
+        };
+        (stage.simulation(), bill)
+    }
+}
