@@ -152,7 +152,7 @@ fn judge(bill: Playbill, incidents: &[Incident]) -> Review {
         }
     }
     if bill.no_page {
-        let pages = incidents.iter().filter(|incident| incident.severity >= PAGES);
+        let pages = incidents.iter().filter(in_live).filter(|i| i.severity >= PAGES);
         faults.extend(pages.map(|incident| format!("{} pages: {}", incident.rule, said(incident))));
     }
     let told = incidents.iter().filter(in_live).map(|i| (i.rule.clone(), i.severity)).collect();

@@ -106,19 +106,25 @@ fn refusals<'a>(scene: &Scene<'a>, act: &Act) -> impl Iterator<Item = &'a Recent
     })
 }
 
-/// TW-K02: one identity listed the keys of several accounts within an hour.
+/// TW-K02: one identity listed within an hour the keys of several accounts whose keys it had not listed lately.
 pub(super) fn listed_of_several(scene: &Scene<'_>) -> Option<Verdict> {
     const RULE: &str = "TW-K02";
     let act = scene.act;
     if !act.did(Target::Account, Verb::ListKeys) || act.principal.object.is_empty() {
         return None;
     }
-    let minutes = threshold(RULE, "minutes");
+    let [minutes, days] = ["minutes", "known_days"].map(|name| threshold(RULE, name));
+    // Whoever deploys lists the same keys every night.
+    let is_new = |other: &Act| {
+        let key = actor_key(other, "object", &other.principal.object);
+        scene.memory.is_new(&key, other.at, days)
+    };
     let near: Vec<&Recent> = scene
         .around(act.at, minutes)
         .filter(|recent| {
             recent.act.did(Target::Account, Verb::ListKeys)
                 && is_same(&recent.act.principal, &act.principal)
+                && is_new(&recent.act)
         })
         .collect();
     let (accounts, first, last) = busiest(&near, minutes)?;

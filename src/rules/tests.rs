@@ -127,22 +127,27 @@ fn in_the_first_week_nobody_is_new() {
 fn the_keys_of_three_accounts_within_the_hour() {
     let other = |n: i64| format!("{ACCOUNT}-{n}");
     let at = |minutes: [i64; 3]| -> Vec<Act> {
-        let warm = (0..3).map(|n| lists(&other(n), -2 * 24 * 60 - n * 500));
         let listed = (0..).zip(minutes).map(|(n, minute)| lists(&other(n), minute));
-        warm.chain(listed).collect()
+        listed.collect()
     };
-    let warm = [("TW-K01", Severity::High); 3];
-    let mut spoken = warm.to_vec();
-    check(&at([0, 31, 62]), &spoken);
-    spoken.push(("TW-K02", Severity::High));
-    check(&at([0, 29, 59]), &spoken);
+    let new = [("TW-K01", Severity::High); 3];
+    let both = [new.as_slice(), &[("TW-K02", Severity::High)]].concat();
+    check(&at([0, 31, 62]), &new);
+    check(&at([0, 29, 59]), &both);
     // Told in another order it is the same.
-    check(&at([59, 0, 29]), &spoken);
+    check(&at([59, 0, 29]), &both);
     // Three identities are not one.
     let mut three = at([0, 29, 59]);
     let last = three.pop().unwrap();
     three.push(by(last, "bob", "203.0.113.0/24"));
-    check(&three, &[warm.as_slice(), &[("TW-K01", Severity::High)]].concat());
+    check(&three, &new);
+    // What is done every night is no news, whatever the first night was.
+    let night = |days: i64| at([0, 29, 59].map(|minute| minute - days * 24 * 60));
+    check(&[night(3), night(2), night(1), night(0)].concat(), &both);
+    // One account that it lists for the first time is not several.
+    let mut more = [night(2), night(1)].concat();
+    more.push(lists(&other(3), 0));
+    check(&more, &[both.as_slice(), &[("TW-K01", Severity::High)]].concat());
 }
 
 fn keys(disabled: bool) -> Changed {

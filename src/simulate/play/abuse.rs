@@ -14,7 +14,7 @@ const fn play(
     act: fn(&mut Stage),
 ) -> Play {
     let ends = Ends::Found { by, unless: Some(unless) };
-    Play { name, about, ends, days: 9, hours: 4, needs: &[], act }
+    Play { name, about, ends, days: 9, hours: 4, busy: 3, needs: &[], act }
 }
 
 pub(super) const PLAYS: &[Play] = &[

@@ -13,7 +13,7 @@ const fn play(
     act: fn(&mut Stage),
 ) -> Play {
     let ends = Ends::Found { by, unless: Some(unless) };
-    Play { name, about, ends, days: 9, hours: 4, needs: &[Need::Lists], act }
+    Play { name, about, ends, days: 9, hours: 4, busy: 3, needs: &[Need::Lists], act }
 }
 
 pub(super) const PLAYS: &[Play] = &[
@@ -108,6 +108,7 @@ fn distant(stage: &mut Stage) {
 fn key_switch(stage: &mut Stage) {
     let (application, lawful) = (stage.guid(), stage.is_lawful());
     let Some(deployment) = stage.deployment(0) else { return };
+    deployment.load = 4.0;
     for (_, identity) in &mut deployment.callers {
         identity.clone_from(&application);
     }

@@ -1,5 +1,207 @@
-//! Plays.
+//! Named chains: three thefts from their first sign to their bill, and five lawful days that look like one.
 
-use super::Play;
+use serde_json::json;
 
-pub(super) const PLAYS: &[Play] = &[];
+use super::abuse::probes;
+use super::keys::{REGENERATE, allowed_again};
+use super::stage::{Ask, DEPLOY, LIST_KEYS, Place, Stage, WRITE};
+use super::{Ends, Need, Play};
+use crate::time::{DAY_MS, HOUR_MS, MINUTE_MS};
+
+const fn chain(
+    name: &'static str,
+    about: &'static str,
+    ends: Ends,
+    act: fn(&mut Stage),
+) -> Play {
+    Play { name, about, ends, days: 10, hours: 5, busy: 2, needs: &[Need::Lists], act }
+}
+
+const fn found(by: &'static [&'static str]) -> Ends {
+    Ends::Found { by, unless: None }
+}
+
+pub(super) const PLAYS: &[Play] = &[
+    chain(
+        "leaked-key",
+        "a leaked key is probed within minutes, then resold: many networks, long prompts",
+        found(&["TW-A02", "TW-I02", "TW-C01"]),
+        leaked_key,
+    ),
+    chain(
+        "reverse-proxy",
+        "a stolen key serves a proxy: images on an account that chats, rented servers, filters that refuse",
+        found(&["TW-A07", "TW-A08", "TW-I02"]),
+        reverse_proxy,
+    ),
+    chain(
+        "foundry-key",
+        "the keys of an account that refuses keys are taken: allowed again, listed, used",
+        found(&["TW-K01", "TW-K03"]),
+        allowed_again,
+    ),
+    chain(
+        "nat-change",
+        "the way out of the offices moves: all callers come from two new networks",
+        Ends::NoPage,
+        nat_change,
+    ),
+    chain(
+        "new-office",
+        "a new office, at home or abroad, begins to call with identities of its own",
+        Ends::NoPage,
+        new_office,
+    ),
+    chain(
+        "load-test",
+        "a team calls its own deployment twenty times as often for half an hour, until the quota is used up",
+        Ends::NoPage,
+        load_test,
+    ),
+    chain(
+        "deploy-day",
+        "the deployer writes accounts and deployments anew, adds some and deletes two, and lists keys",
+        Ends::NoPage,
+        deploy_day,
+    ),
+    chain(
+        "key-rotation",
+        "the deployer makes both keys anew as a week ago, and forgotten clients are refused",
+        Ends::NoPage,
+        key_rotation,
+    ),
+];
+
+fn leaked_key(stage: &mut Stage) {
+    let thief = stage.network(Place::Hosting);
+    let leaked = stage.minute(10..40);
+    let works = leaked + stage.span(9..17);
+    let works = probes(stage, &thief, works);
+    let places = [Place::Hosting, Place::Abroad, Place::Branch];
+    let buyers: Vec<String> = (0..stage.random.usize(8..20))
+        .map(|number| stage.network(places.get(number % 3).copied().unwrap_or(Place::Hosting)))
+        .collect();
+    let begin = works + stage.span(5..30);
+    for _ in 0..stage.random.u32(180..260) {
+        let buyer = stage.random.choice(&buyers).cloned().unwrap_or_default();
+        let tokens = (stage.random.u32(40_000..110_000), stage.random.u32(500..3_000));
+        let at = begin + stage.span(0..90);
+        stage.call(at, &Ask::served(0, &buyer, tokens));
+    }
+}
+
+fn reverse_proxy(stage: &mut Stage) {
+    let proxy = [stage.network(Place::Hosting), stage.network(Place::Hosting)];
+    let begin = stage.minute(20..60);
+    for _ in 0..stage.random.u32(60..120) {
+        let network = stage.random.choice(&proxy).cloned().unwrap_or_default();
+        let at = begin + stage.span(0..60);
+        let ask = Ask::served(0, &network, (stage.random.u32(200..1_500), 0));
+        let image = Ask { operation: Some("ImageGenerations_Create"), ..ask };
+        let is_refused = stage.random.u32(0..100) < 60;
+        stage.call(at, &if is_refused { image.refused(400) } else { image });
+    }
+}
+
+/// Usual calls of a deployment from a moment on, through other networks.
+fn moved(stage: &mut Stage, place: usize, from_ms: i64, networks: &[String]) {
+    let end = stage.end_ms;
+    let Some(deployment) = stage.deployment(place) else { return };
+    deployment.silent_ms = from_ms..end;
+    let callers = deployment.callers.clone();
+    let mut at = from_ms;
+    while at < end {
+        let mean = (HOUR_MS / 6) / 2;
+        at += stage.random.i64(mean / 2..mean * 3 / 2);
+        let (_, identity) = stage.random.choice(&callers).cloned().unwrap_or_default();
+        let network = stage.random.choice(networks).cloned().unwrap_or_default();
+        let tokens = (stage.random.u32(1_000..5_000), stage.random.u32(100..600));
+        stage.call(at, &Ask { identity, ..Ask::served(place, &network, tokens) });
+    }
+}
+
+fn nat_change(stage: &mut Stage) {
+    stage.calls_per_hour = 6.0;
+    let networks = [stage.network(Place::Cloud), stage.network(Place::Cloud)];
+    let from = stage.minute(20..90);
+    for place in 0..2 {
+        moved(stage, place, from, &networks);
+    }
+}
+
+fn new_office(stage: &mut Stage) {
+    stage.calls_per_hour = 6.0;
+    let place = if stage.random.bool() { Place::Branch } else { Place::Abroad };
+    let network = stage.network(place);
+    let people: Vec<String> = (0..stage.random.usize(3..8)).map(|_| stage.guid()).collect();
+    let begin = stage.minute(10..60);
+    for _ in 0..stage.random.u32(12..25) {
+        let identity = stage.random.choice(&people).cloned().unwrap_or_default();
+        let tokens = (stage.random.u32(1_000..5_000), stage.random.u32(100..600));
+        let at = begin + stage.span(0..180);
+        let deployment = stage.random.usize(0..2);
+        stage.call(at, &Ask { identity, ..Ask::served(deployment, &network, tokens) });
+    }
+}
+
+fn load_test(stage: &mut Stage) {
+    stage.calls_per_hour = 6.0;
+    let caller = stage.deployment(0).and_then(|deployment| deployment.callers.first().cloned());
+    let (network, identity) = caller.unwrap_or_default();
+    let begin = stage.minute(20..90);
+    for _ in 0..stage.random.u32(250..400) {
+        let at = begin + stage.span(0..30);
+        let ask = Ask::served(0, &network, (stage.random.u32(900..1_100), 100));
+        let ask = Ask { identity: identity.clone(), ..ask };
+        let is_limited = stage.random.u32(0..100) < 30;
+        stage.call(at, &if is_limited { ask.refused(429) } else { ask });
+    }
+}
+
+fn deploy_day(stage: &mut Stage) {
+    let deployer = stage.deployer.clone();
+    let mut at = stage.minute(10..40);
+    for place in 0..3 {
+        let account = stage.account(place);
+        let body = json!({ "location": "eastus2", "kind": "AIServices", "properties": {
+            "publicNetworkAccess": "Enabled", "disableLocalAuth": false,
+        } });
+        stage.does(at, &deployer, (&account, WRITE), Some(body));
+        at += stage.span(1..4);
+        let (id, body) = (stage.deployment_id(place), stage.deployment_body(place, 70));
+        stage.does(at, &deployer, (&id, DEPLOY), Some(body));
+        at += stage.span(1..4);
+        let id = format!("{account}/deployments/{}", stage.word());
+        let body = stage.deployment_body(place, 50);
+        stage.does(at, &deployer, (&id, DEPLOY), Some(body));
+        at += stage.span(1..4);
+        stage.does(at, &deployer, (&account, LIST_KEYS), None);
+        at += stage.span(1..4);
+        if place < 2 {
+            let delete = "Microsoft.CognitiveServices/accounts/deployments/delete";
+            stage.does(at, &deployer, (&id, delete), None);
+        }
+    }
+}
+
+fn key_rotation(stage: &mut Stage) {
+    let deployer = stage.deployer.clone();
+    let caller = stage.deployment(0).and_then(|deployment| deployment.callers.first().cloned());
+    let (network, _) = caller.unwrap_or_default();
+    for day in [-7, 0] {
+        let mut at = stage.curtain_ms + day * DAY_MS + stage.span(10..60);
+        for place in 0..3 {
+            let account = stage.account(place);
+            for _ in 0..2 {
+                stage.does(at, &deployer, (&account, REGENERATE), None);
+                at += stage.span(1..3);
+                stage.does(at, &deployer, (&account, LIST_KEYS), None);
+                at += stage.span(5..12);
+            }
+        }
+        for _ in 0..stage.random.u32(20..60) {
+            let refused = at + stage.random.i64(0..20 * MINUTE_MS);
+            stage.call(refused, &Ask::served(0, &network, (400, 0)).refused(401));
+        }
+    }
+}

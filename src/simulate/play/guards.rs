@@ -13,7 +13,7 @@ const fn play(
     act: fn(&mut Stage),
 ) -> Play {
     let ends = Ends::Found { by, unless: Some(unless) };
-    Play { name, about, ends, days: 2, hours: 4, needs: &[], act }
+    Play { name, about, ends, days: 2, hours: 4, busy: 1, needs: &[], act }
 }
 
 pub(super) const PLAYS: &[Play] = &[

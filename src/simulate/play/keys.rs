@@ -17,6 +17,7 @@ pub(super) const PLAYS: &[Play] = &[
         },
         days: 9,
         hours: 4,
+        busy: 1,
         needs: &[],
         act: listed,
     },
@@ -29,6 +30,7 @@ pub(super) const PLAYS: &[Play] = &[
         },
         days: 9,
         hours: 4,
+        busy: 1,
         needs: &[],
         act: listed_of_several,
     },
@@ -38,6 +40,7 @@ pub(super) const PLAYS: &[Play] = &[
         ends: Ends::Found { by: &["TW-K03"], unless: Some("it still refuses keys after that") },
         days: 9,
         hours: 4,
+        busy: 1,
         needs: &[],
         act: allowed_again,
     },
@@ -50,6 +53,7 @@ pub(super) const PLAYS: &[Play] = &[
         },
         days: 9,
         hours: 4,
+        busy: 1,
         needs: &[],
         act: regenerated,
     },
@@ -59,6 +63,7 @@ pub(super) const PLAYS: &[Play] = &[
         ends: Ends::Found { by: &["TW-K07"], unless: Some("the role can only read") },
         days: 2,
         hours: 4,
+        busy: 1,
         needs: &[],
         act: privileged,
     },
@@ -116,7 +121,7 @@ pub(super) fn allowed_again(stage: &mut Stage) {
     }
 }
 
-const REGENERATE: &str = "Microsoft.CognitiveServices/accounts/regenerateKey/action";
+pub(super) const REGENERATE: &str = "Microsoft.CognitiveServices/accounts/regenerateKey/action";
 
 fn regenerated(stage: &mut Stage) {
     let deployer = stage.deployer.clone();

@@ -35,6 +35,8 @@ pub struct Play {
     days: u32,
     /// Hours in which it is played.
     hours: u32,
+    /// How many of the three deployments are in use.
+    busy: usize,
     /// What must be configured beside the defaults.
     pub needs: &'static [Need],
     act: fn(&mut Stage),

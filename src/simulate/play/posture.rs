@@ -14,7 +14,7 @@ const fn play(
     act: fn(&mut Stage),
 ) -> Play {
     let ends = Ends::Found { by, unless: Some(unless) };
-    Play { name, about, ends, days: 2, hours: 4, needs: &[], act }
+    Play { name, about, ends, days: 2, hours: 4, busy: 1, needs: &[], act }
 }
 
 pub(super) const PLAYS: &[Play] = &[
@@ -73,8 +73,8 @@ fn capacity(stage: &mut Stage) {
     let (deployer, who) = (stage.deployer.clone(), stage.stranger.clone());
     let place = stage.random.usize(0..3);
     let (id, lawful) = (stage.deployment_id(place), stage.is_lawful());
-    let was = 100;
-    let at = stage.curtain_ms - 60_000;
+    let was = 50;
+    let at = stage.before(20);
     let body = stage.deployment_body(place, was);
     stage.does(at, &deployer, (&id, DEPLOY), Some(body));
     let by_sku = stage.random.bool();

@@ -156,7 +156,7 @@ impl Stage {
             deployer: Person::nobody(),
             colleague: Person::nobody(),
             stranger: Person::nobody(),
-            calls_per_hour: 2.0,
+            calls_per_hour: 0.5,
             first_arrival: None,
             version: showing.version,
             seed: showing.seed,
@@ -167,7 +167,7 @@ impl Stage {
             taken: Vec::new(),
             random,
         };
-        stage.cast();
+        stage.cast(showing.play.busy);
         stage.everyday();
         stage.first_arrival = None;
         stage
@@ -179,7 +179,7 @@ impl Stage {
     }
 
     /// Draws accounts, deployments and people.
-    fn cast(&mut self) {
+    fn cast(&mut self, busy: usize) {
         let company = word(&mut self.random);
         for part in ["prod", "lab", "eu", "vault"] {
             let number = self.random.u32(1..90);
@@ -191,8 +191,8 @@ impl Stage {
         let name = format!("{}@{company}.example", word(&mut self.random));
         let user = self.random.bool().then_some(name);
         self.stranger = self.person(user, Place::Abroad);
-        for (account, model) in [(0, 0), (0, 2), (1, 1)] {
-            self.deploy(account, model, 1.0);
+        for (place, (account, model)) in [(0, 0), (0, 2), (1, 1)].into_iter().enumerate() {
+            self.deploy(account, model, if place < busy { 1.0 } else { 0.0 });
         }
     }
 

@@ -13,7 +13,7 @@ const fn play(
     act: fn(&mut Stage),
 ) -> Play {
     let ends = Ends::Found { by, unless: Some(unless) };
-    Play { name, about, ends, days: 9, hours: 5, needs: &[], act }
+    Play { name, about, ends, days: 9, hours: 5, busy: 3, needs: &[], act }
 }
 
 pub(super) const PLAYS: &[Play] = &[
@@ -118,6 +118,7 @@ fn spike(stage: &mut Stage) {
     let begin = stage.minute(20..80);
     let first = if stage.is_lawful() { -9 } else { 0 };
     let size = stage.random.u32(40_000..90_000);
+    stage.calls_per_hour = 2.0;
     for day in first..=0 {
         let count = stage.random.u32(110..140);
         hour_of_calls(stage, begin + day * DAY_MS, count, &Ask::served(0, &network, (size, 900)));
