@@ -71,23 +71,27 @@ pub(super) const PLAYS: &[Play] = &[
 
 fn capacity(stage: &mut Stage) {
     let (deployer, who) = (stage.deployer.clone(), stage.stranger.clone());
-    let place = stage.random.usize(0..3);
-    let (id, lawful) = (stage.deployment_id(place), stage.is_lawful());
+    // One that nobody else writes.
+    let id = format!("{}/deployments/{}", stage.account(0), stage.word());
     let was = 50;
-    let at = stage.before(20);
-    let body = stage.deployment_body(place, was);
-    stage.does(at, &deployer, (&id, DEPLOY), Some(body));
-    let by_sku = stage.random.bool();
-    let more = stage.random.u64(2 * was..20 * was);
-    let mut body = stage.deployment_body(place, if lawful { was * 4 / 3 } else { more });
-    if by_sku && !lawful {
-        body = stage.deployment_body(place, was);
+    let state = |stage: &Stage, sku: &str, capacity: u64| {
+        let mut body = stage.deployment_body(0, capacity);
         if let Some(name) = body.pointer_mut("/sku/name") {
-            *name = json!("GlobalStandard");
+            *name = json!(sku);
         }
-    }
-    let at = stage.minute(10..100);
-    stage.does(at, &who, (&id, DEPLOY), Some(body));
+        Some(body)
+    };
+    let at = stage.before(20);
+    let body = state(stage, "Standard", was);
+    stage.does(at, &deployer, (&id, DEPLOY), body);
+    let more = stage.random.u64(2 * was..20 * was);
+    let (sku, capacity) = match (stage.is_lawful(), stage.random.bool()) {
+        (true, _) => ("Standard", was * 4 / 3),
+        (false, true) => ("GlobalStandard", was),
+        (false, false) => ("Standard", more),
+    };
+    let (at, body) = (stage.minute(10..100), state(stage, sku, capacity));
+    stage.does(at, &who, (&id, DEPLOY), body);
 }
 
 /// Writes an account as it was, and then once more in the live part.

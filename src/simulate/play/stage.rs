@@ -420,7 +420,7 @@ impl Stage {
         let model = self.fleet.deployments.get(place).map_or(0, |deployment| deployment.model);
         let (name, version, _) = super::super::fleet::MODELS.get(model).copied().unwrap_or_default();
         serde_json::json!({
-            "sku": { "name": "Standard", "capacity": capacity },
+            "sku": { "name": "GlobalStandard", "capacity": capacity },
             "properties": {
                 "model": { "format": "OpenAI", "name": name, "version": version },
                 "raiPolicyName": "Microsoft.DefaultV2",

@@ -31,7 +31,7 @@ pub(super) const PLAYS: &[Play] = &[
         days: 23,
         ..play(
             "tw-c03",
-            "the calls of a deployment grow by seven to ten per cent every day for three weeks",
+            "the calls of a deployment grow by ten to twelve per cent every day for three weeks",
             &["TW-C03"],
             "they rose once, ten days ago, and stay",
             ramp,
@@ -92,7 +92,9 @@ pub(super) const PLAYS: &[Play] = &[
         )
     },
     Play {
-        days: 5,
+        days: 9,
+        hours: 8,
+        busy: 1,
         ..play(
             "tw-p12",
             "a deployment that is called all the time says nothing for hours",
@@ -128,10 +130,10 @@ fn spike(stage: &mut Stage) {
 fn ramp(stage: &mut Stage) {
     let place = stage.deploy(0, 2, 0.0);
     let callers: Vec<String> = (0..4).map(|_| stage.network(Place::Office)).collect();
-    let growth = 1.07 + 0.03 * stage.random.f64();
+    let growth = 1.10 + 0.02 * stage.random.f64();
     let days = (stage.curtain_ms - stage.start_ms) / DAY_MS + 1;
     for day in 0..days {
-        let grown = 18.0 * growth.powi(i32::try_from(day).unwrap_or(0));
+        let grown = 12.0 * growth.powi(i32::try_from(day).unwrap_or(0));
         let stepped = if day < days - 10 { 25.0 } else { 75.0 };
         let calls = if stage.is_lawful() { stepped } else { grown };
         let mut left = calls + stage.random.f64();
@@ -210,7 +212,10 @@ fn new_network(stage: &mut Stage) {
 }
 
 fn fan_out(stage: &mut Stage) {
-    let usual = stage.deployment(0).map(|deployment| deployment.callers.clone());
+    let usual = stage.deployment(0).map(|deployment| {
+        deployment.load = 6.0;
+        deployment.callers.clone()
+    });
     let usual: Vec<String> = usual.unwrap_or_default().into_iter().map(|(n, _)| n).collect();
     let count = stage.random.usize(40..80);
     let networks: Vec<String> = (0..count)
@@ -234,6 +239,6 @@ fn silence(stage: &mut Stage) {
     let end = if stage.is_lawful() { begin + 20 * MINUTE_MS } else { stage.end_ms };
     stage.note_arrival(begin);
     let Some(deployment) = stage.deployment(0) else { return };
-    deployment.load = 30.0;
+    deployment.load = 14.0;
     deployment.silent_ms = begin..end;
 }
