@@ -139,10 +139,13 @@ impl Engine {
     pub(super) fn judge_control(&mut self, effects: &mut Effects) {
         let until = self.linked;
         while let Some(act) = self.control.next(until) {
-            let tracker = self.estate.tracker();
+            let (tracker, settings) = (self.estate.tracker(), &self.env.settings);
             effects.take(calm(tracker, act.told));
-            let verdicts =
-                rules::judge(&act, &mut self.control.memory, &self.env.settings.pipeline);
+            let verdicts = rules::judge(
+                &act,
+                &mut self.control.memory,
+                (&settings.pipeline, &settings.tuning),
+            );
             for verdict in verdicts {
                 effects.take(match verdict {
                     Verdict::Raise(alarm) => found(tracker, *alarm, act.told),
