@@ -81,11 +81,19 @@ impl Review {
 /// # Errors
 /// Nothing could be judged: files, database, or the program's own data.
 pub async fn review(showing: Showing) -> Result<Review, DrillError> {
+    review_with(showing, env(&showing)?).await
+}
+
+/// The same with an engine that is told something else, such as thresholds that nothing reaches.
+///
+/// # Errors
+/// As of [`review`].
+pub async fn review_with(showing: Showing, env: Env) -> Result<Review, DrillError> {
     let folder = tempfile::Builder::new().prefix("tokenwatch-drill-").tempdir();
     let folder = folder.map_err(|source| DrillError::File { path: std::env::temp_dir(), source })?;
     let events = folder.path().join("events.jsonl");
     let bill = write(&showing, &events)?;
-    let incidents = replay(&events, &folder.path().join("tokenwatch.db"), env(&showing)?).await?;
+    let incidents = replay(&events, &folder.path().join("tokenwatch.db"), env).await?;
     Ok(judge(bill, &incidents))
 }
 

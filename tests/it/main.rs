@@ -47,6 +47,7 @@ mod money;
 mod monitor;
 mod lists;
 mod mail_browser;
+mod plays;
 mod prices;
 mod privacy;
 mod purchases;

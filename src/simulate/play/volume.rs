@@ -28,7 +28,9 @@ pub(super) const PLAYS: &[Play] = &[
         )
     },
     Play {
-        days: 23,
+        days: 20,
+        // The three weeks that are compared end within the live part.
+        hours: 30,
         ..play(
             "tw-c03",
             "the calls of a deployment grow by ten to twelve per cent every day for three weeks",
@@ -82,19 +84,18 @@ pub(super) const PLAYS: &[Play] = &[
         new_network,
     ),
     Play {
-        days: 10,
+        days: 15,
         ..play(
             "tw-i05",
-            "forty to eighty networks that never called use one deployment within an hour",
+            "seventy to a hundred and ten networks that never called use one deployment within an hour",
             &["TW-I05"],
             "the same calls come from the networks that always call",
             fan_out,
         )
     },
     Play {
-        days: 9,
+        days: 15,
         hours: 8,
-        busy: 1,
         ..play(
             "tw-p12",
             "a deployment that is called all the time says nothing for hours",
@@ -131,7 +132,9 @@ fn ramp(stage: &mut Stage) {
     let place = stage.deploy(0, 2, 0.0);
     let callers: Vec<String> = (0..4).map(|_| stage.network(Place::Office)).collect();
     let growth = 1.10 + 0.02 * stage.random.f64();
-    let days = (stage.curtain_ms - stage.start_ms) / DAY_MS + 1;
+    let days = (stage.end_ms - stage.start_ms) / DAY_MS + 1;
+    let first = stage.start_ms + stage.span(0..30);
+    stage.call(first, &Ask::served(place, "198.18.0", (1_000, 900)));
     for day in 0..days {
         let grown = 12.0 * growth.powi(i32::try_from(day).unwrap_or(0));
         let stepped = if day < days - 10 { 25.0 } else { 75.0 };
@@ -141,7 +144,7 @@ fn ramp(stage: &mut Stage) {
             left -= 1.0;
             let at = stage.start_ms + day * DAY_MS + stage.random.i64(0..DAY_MS);
             let network = stage.random.choice(&callers).cloned().unwrap_or_default();
-            let tokens = (stage.random.u32(850_000..950_000), 900);
+            let tokens = (stage.random.u32(2_850_000..2_950_000), 900);
             if at < stage.end_ms - 15 * MINUTE_MS {
                 stage.call(at, &Ask::served(place, &network, tokens));
             }
@@ -213,11 +216,11 @@ fn new_network(stage: &mut Stage) {
 
 fn fan_out(stage: &mut Stage) {
     let usual = stage.deployment(0).map(|deployment| {
-        deployment.load = 6.0;
+        deployment.load = 8.0;
         deployment.callers.clone()
     });
     let usual: Vec<String> = usual.unwrap_or_default().into_iter().map(|(n, _)| n).collect();
-    let count = stage.random.usize(40..80);
+    let count = stage.random.usize(70..110);
     let networks: Vec<String> = (0..count)
         .map(|number| {
             let place = [Place::Branch, Place::Cloud, Place::Abroad];
@@ -239,6 +242,6 @@ fn silence(stage: &mut Stage) {
     let end = if stage.is_lawful() { begin + 20 * MINUTE_MS } else { stage.end_ms };
     stage.note_arrival(begin);
     let Some(deployment) = stage.deployment(0) else { return };
-    deployment.load = 14.0;
+    deployment.load = 10.0;
     deployment.silent_ms = begin..end;
 }
