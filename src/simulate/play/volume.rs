@@ -31,6 +31,7 @@ pub(super) const PLAYS: &[Play] = &[
         days: 20,
         // The three weeks that are compared end within the live part.
         hours: 30,
+        busy: 1,
         ..play(
             "tw-c03",
             "the calls of a deployment grow by ten to twelve per cent every day for three weeks",
