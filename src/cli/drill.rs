@@ -114,9 +114,8 @@ impl Record {
             self.failed.push(review);
         }
         // Reviews come in the order in which they end.
-        self.failed.sort_by(|a, b| {
-            (&a.bill.scenario, a.bill.seed).cmp(&(&b.bill.scenario, b.bill.seed))
-        });
+        self.failed
+            .sort_by(|a, b| (&a.bill.scenario, a.bill.seed).cmp(&(&b.bill.scenario, b.bill.seed)));
         self.waits_ms.sort_unstable();
     }
 
@@ -130,7 +129,9 @@ impl Record {
 /// How to have the events of a showing in a file.
 fn command(review: &Review) -> String {
     let (name, seed) = (&review.bill.scenario, review.bill.seed);
-    format!("tokenwatch simulate --scenario {name} --seed {seed} --out events.jsonl --truth truth.json")
+    format!(
+        "tokenwatch simulate --scenario {name} --seed {seed} --out events.jsonl --truth truth.json"
+    )
 }
 
 fn to_table(records: &[(&Play, Record)]) -> String {
@@ -154,7 +155,10 @@ fn to_table(records: &[(&Play, Record)]) -> String {
     for (_, record) in records {
         for review in record.failed.iter().take(MAX_TOLD) {
             let (name, seed) = (&review.bill.scenario, review.bill.seed);
-            text.push_str(&format!("failed: {name} with seed {seed}: {}\n", review.faults.join("; ")));
+            text.push_str(&format!(
+                "failed: {name} with seed {seed}: {}\n",
+                review.faults.join("; ")
+            ));
             text.push_str(&format!("  its events: {}\n", command(review)));
         }
         let more = record.failed.len().saturating_sub(MAX_TOLD);

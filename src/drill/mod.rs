@@ -90,7 +90,8 @@ pub async fn review(showing: Showing) -> Result<Review, DrillError> {
 /// As of [`review`].
 pub async fn review_with(showing: Showing, env: Env) -> Result<Review, DrillError> {
     let folder = tempfile::Builder::new().prefix("tokenwatch-drill-").tempdir();
-    let folder = folder.map_err(|source| DrillError::File { path: std::env::temp_dir(), source })?;
+    let folder =
+        folder.map_err(|source| DrillError::File { path: std::env::temp_dir(), source })?;
     let events = folder.path().join("events.jsonl");
     let bill = write(&showing, &events)?;
     let incidents = replay(&events, &folder.path().join("tokenwatch.db"), env).await?;
@@ -139,9 +140,8 @@ fn judge(bill: Playbill, incidents: &[Incident]) -> Review {
     let live = time::parse(&bill.live_start).unwrap_or(i64::MAX);
     let first = bill.first_arrival.as_deref().and_then(time::parse);
     // What was told before and goes on is told of the live part too.
-    let in_live = |incident: &&Incident| {
-        incident.opened_at.0 >= live || incident.last_window.0 >= live
-    };
+    let in_live =
+        |incident: &&Incident| incident.opened_at.0 >= live || incident.last_window.0 >= live;
     let mut faults = Vec::new();
     let mut waits_ms = BTreeMap::new();
     for id in &bill.must_find {

@@ -160,9 +160,8 @@ impl Simulation {
     /// The events in the order of arrival. Memory holds one hour and the delayed rows.
     pub fn events(&self) -> impl Iterator<Item = HubEvent> + Send + '_ {
         let staged = self.staged.iter().cloned().zip(1..);
-        let waiting = staged.map(|((enqueued_ms, text), order)| {
-            Reverse(Delayed { enqueued_ms, order, text })
-        });
+        let waiting = staged
+            .map(|((enqueued_ms, text), order)| Reverse(Delayed { enqueued_ms, order, text }));
         Events {
             simulation: self,
             hour: 0,

@@ -33,7 +33,7 @@ fn every_built_detector_has_a_play_with_a_look_alike() {
     let built = table::all().iter().filter(|profile| profile.status == Status::Built);
     let built: BTreeSet<&str> = built.map(|profile| profile.id.as_str()).collect();
     let played = play::all().filter(|play| play.versions().len() == 2);
-    let played: BTreeSet<&str> = played.flat_map(|play| play.detectors()).copied().collect();
+    let played: BTreeSet<&str> = played.flat_map(Play::detectors).copied().collect();
     let not_played: BTreeSet<&str> = NOT_PLAYED.iter().map(|(id, _)| *id).collect();
     let missing: Vec<&&str> = built.difference(&played).collect();
     assert_eq!(missing, not_played.iter().collect::<Vec<_>>());
@@ -128,7 +128,9 @@ async fn is_killed(play: &'static Play, profile: &Profile) -> bool {
 const OTHERWISE: [&str; 1] = ["TW-K03"];
 
 /// Judges the plays of two versions, each with its first detector, on as many threads as there are.
-fn of_each(judge: impl Fn(&'static Play, &'static Profile) -> Option<String> + Sync) -> Vec<String> {
+fn of_each(
+    judge: impl Fn(&'static Play, &'static Profile) -> Option<String> + Sync,
+) -> Vec<String> {
     let plays: Vec<&'static Play> = play::all().filter(|play| play.versions().len() == 2).collect();
     let next = std::sync::atomic::AtomicUsize::new(0);
     let work = || {
@@ -141,7 +143,7 @@ fn of_each(judge: impl Fn(&'static Play, &'static Profile) -> Option<String> + S
         }
     };
     std::thread::scope(|scope| {
-        let workers = [scope.spawn(&work), scope.spawn(&work)];
+        let workers = [scope.spawn(work), scope.spawn(work)];
         workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
     })
 }

@@ -14,7 +14,7 @@ const fn play(
     act: fn(&mut Stage),
 ) -> Play {
     let ends = Ends::Found { by, unless: Some(unless) };
-    Play { name, about, ends, days: 9, hours: 4, busy: 3, needs: &[], act }
+    Play { name, about, ends, days: 9, hours: 4, busy: 2, needs: &[], act }
 }
 
 pub(super) const PLAYS: &[Play] = &[
@@ -82,7 +82,7 @@ fn newcomer(stage: &mut Stage, place: Place) -> String {
 }
 
 fn clones(stage: &mut Stage) {
-    let place = stage.random.usize(0..3);
+    let place = stage.random.usize(0..2);
     let network = stage.network(Place::Branch);
     let count = stage.random.i64(320..500);
     let size = stage.random.u32(200..3_000);
@@ -90,7 +90,11 @@ fn clones(stage: &mut Stage) {
     for number in 0..count {
         // Sizes are told by class: each at least a sixth more than the one before.
         let drawn = f64::from(size) * 1.18_f64.powi(stage.random.i32(-8..8));
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few thousand")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a few thousand"
+        )]
         let tokens = if stage.is_lawful() { drawn as u32 } else { size };
         let at = begin + number * 8 * MINUTE_MS / count;
         stage.call(at, &Ask::served(place, &network, (tokens, 20)));
@@ -141,7 +145,7 @@ fn denied(stage: &mut Stage) {
 }
 
 fn limited(stage: &mut Stage) {
-    let place = stage.random.usize(0..3);
+    let place = stage.random.usize(0..2);
     let share = stage.random.u32(35..65);
     let hour = stage.minute(20..60);
     let first = if stage.is_lawful() { -8 } else { 0 };
@@ -159,7 +163,7 @@ fn limited(stage: &mut Stage) {
 }
 
 fn storm(stage: &mut Stage) {
-    let place = stage.random.usize(0..3);
+    let place = stage.random.usize(0..2);
     let hour = stage.minute(20..90);
     let first = if stage.is_lawful() { -8 } else { 0 };
     let network = stage.network(Place::Branch);

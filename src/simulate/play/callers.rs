@@ -13,7 +13,7 @@ const fn play(
     act: fn(&mut Stage),
 ) -> Play {
     let ends = Ends::Found { by, unless: Some(unless) };
-    Play { name, about, ends, days: 9, hours: 4, busy: 3, needs: &[Need::Lists], act }
+    Play { name, about, ends, days: 9, hours: 4, busy: 2, needs: &[Need::Lists], act }
 }
 
 pub(super) const PLAYS: &[Play] = &[
@@ -24,13 +24,7 @@ pub(super) const PLAYS: &[Play] = &[
         "it is an ordinary line",
         hosting,
     ),
-    play(
-        "tw-i03",
-        "an exit of Tor calls",
-        &["TW-I03"],
-        "no list names its network",
-        tor,
-    ),
+    play("tw-i03", "an exit of Tor calls", &["TW-I03"], "no list names its network", tor),
     play(
         "tw-i04",
         "a network of another country calls with a key for the first time",

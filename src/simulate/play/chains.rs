@@ -8,12 +8,7 @@ use super::stage::{Ask, DEPLOY, LIST_KEYS, Place, Stage, WRITE};
 use super::{Ends, Need, Play};
 use crate::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 
-const fn chain(
-    name: &'static str,
-    about: &'static str,
-    ends: Ends,
-    act: fn(&mut Stage),
-) -> Play {
+const fn chain(name: &'static str, about: &'static str, ends: Ends, act: fn(&mut Stage)) -> Play {
     Play { name, about, ends, days: 10, hours: 5, busy: 2, needs: &[Need::Lists], act }
 }
 

@@ -151,7 +151,8 @@ fn privileged(stage: &mut Stage) {
     let opening = stage.random.choice(OPENING);
     let role = if lawful { stage.random.choice(READING) } else { opening }.unwrap_or_default();
     let (assignment, principal) = (stage.guid(), stage.guid());
-    let resource = format!("{scope}/providers/Microsoft.Authorization/roleAssignments/{assignment}");
+    let resource =
+        format!("{scope}/providers/Microsoft.Authorization/roleAssignments/{assignment}");
     let body = json!({ "Id": assignment, "Properties": {
         "PrincipalId": principal, "PrincipalType": "ServicePrincipal", "Scope": scope,
         "RoleDefinitionId": format!("/providers/Microsoft.Authorization/roleDefinitions/{role}"),

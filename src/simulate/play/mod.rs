@@ -170,8 +170,8 @@ impl Showing {
     /// The showing with this name, such as `tw-k03` or `tw-k03-lawful`.
     #[must_use]
     pub fn named(name: &str, seed: u64) -> Option<Self> {
-        let mut showings =
-            all().flat_map(|play| play.versions().into_iter().map(move |v| Self::of(play, v, seed)));
+        let mut showings = all()
+            .flat_map(|play| play.versions().into_iter().map(move |v| Self::of(play, v, seed)));
         showings.find(|showing| showing.name() == name)
     }
 

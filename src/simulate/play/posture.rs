@@ -161,7 +161,8 @@ fn outbound(stage: &mut Stage) {
 fn customer_key(stage: &mut Stage) {
     let vault = format!("https://kv-{}.vault.azure.net/", stage.word());
     let ours = |version: u32| {
-        let key = json!({ "keyName": "ai", "keyVersion": version.to_string(), "keyVaultUri": vault });
+        let key =
+            json!({ "keyName": "ai", "keyVersion": version.to_string(), "keyVaultUri": vault });
         json!({ "encryption": { "keySource": "Microsoft.KeyVault", "keyVaultProperties": key } })
     };
     let theirs = json!({ "encryption": { "keySource": "Microsoft.CognitiveServices" } });
@@ -175,7 +176,12 @@ fn mass_delete(stage: &mut Stage) {
     let mut at = stage.minute(10..40);
     for number in 0..count {
         let id = format!("{}/deployments/{}-{number}", stage.account(number % 3), stage.word());
-        stage.does(at, &who, (&id, "Microsoft.CognitiveServices/accounts/deployments/delete"), None);
+        stage.does(
+            at,
+            &who,
+            (&id, "Microsoft.CognitiveServices/accounts/deployments/delete"),
+            None,
+        );
         // Of six at most ten minutes apart, any three lie within ten.
         at += if stage.is_lawful() { stage.span(15..25) } else { stage.span(0..2) };
     }
@@ -194,7 +200,9 @@ fn connection(stage: &mut Stage) {
     let target = if stage.is_lawful() { chosen } else { outside };
     let (below, what) = match stage.random.bool() {
         true => ("", "Microsoft.CognitiveServices/accounts/connections/write"),
-        false => ("/projects/main", "Microsoft.CognitiveServices/accounts/projects/connections/write"),
+        false => {
+            ("/projects/main", "Microsoft.CognitiveServices/accounts/projects/connections/write")
+        }
     };
     let id = format!("{}{below}/connections/{name}", stage.account(0));
     let body = json!({ "properties": {

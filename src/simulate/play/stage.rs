@@ -418,7 +418,8 @@ impl Stage {
     /// A deployment of the fleet as it is written, with so much capacity.
     pub(super) fn deployment_body(&self, place: usize, capacity: u64) -> serde_json::Value {
         let model = self.fleet.deployments.get(place).map_or(0, |deployment| deployment.model);
-        let (name, version, _) = super::super::fleet::MODELS.get(model).copied().unwrap_or_default();
+        let (name, version, _) =
+            super::super::fleet::MODELS.get(model).copied().unwrap_or_default();
         serde_json::json!({
             "sku": { "name": "GlobalStandard", "capacity": capacity },
             "properties": {

@@ -13,7 +13,7 @@ const fn play(
     act: fn(&mut Stage),
 ) -> Play {
     let ends = Ends::Found { by, unless: Some(unless) };
-    Play { name, about, ends, days: 9, hours: 5, busy: 3, needs: &[], act }
+    Play { name, about, ends, days: 9, hours: 5, busy: 2, needs: &[], act }
 }
 
 pub(super) const PLAYS: &[Play] = &[
