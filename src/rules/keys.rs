@@ -112,7 +112,8 @@ pub(super) fn listed_of_several(scene: &Scene<'_>) -> Option<Verdict> {
     if !act.did(Target::Account, Verb::ListKeys) || act.principal.object.is_empty() {
         return None;
     }
-    let [minutes, days] = ["minutes", "known_days"].map(|name| scene.threshold(RULE, name));
+    let minutes = scene.threshold(RULE, "minutes");
+    let days = scene.threshold(RULE, "known_days");
     // Whoever deploys lists the same keys every night.
     let is_new = |other: &Act| {
         let key = actor_key(other, "object", &other.principal.object);

@@ -3,8 +3,10 @@
 use serde_json::json;
 
 use super::abuse::probes;
+use super::guards::reduced;
 use super::keys::{REGENERATE, allowed_again};
 use super::stage::{Ask, DEPLOY, LIST_KEYS, Place, Stage, WRITE};
+use super::volume::hour_of_calls;
 use super::{Ends, Need, Play};
 use crate::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 
@@ -16,7 +18,29 @@ const fn found(by: &'static [&'static str]) -> Ends {
     Ends::Found { by, unless: None }
 }
 
+const fn unless(by: &'static [&'static str], fact: &'static str) -> Ends {
+    Ends::Found { by, unless: Some(fact) }
+}
+
 pub(super) const PLAYS: &[Play] = &[
+    chain(
+        "tw-x01",
+        "keys are listed, then rented servers call with a key, then they call a hundred times an hour",
+        unless(&["TW-X01"], "it was the deployer who listed them, as every night"),
+        key_theft,
+    ),
+    chain(
+        "tw-x02",
+        "a deployment gets ten times its capacity, and within hours it is called a hundred times an hour",
+        unless(&["TW-X02"], "its capacity stays as it was"),
+        sprawl_and_burn,
+    ),
+    chain(
+        "tw-x03",
+        "a diagnostic setting sends less, and within hours a network that never called probes a key",
+        unless(&["TW-X03"], "the setting is that of a virtual machine"),
+        blind_then_act,
+    ),
     chain(
         "leaked-key",
         "a leaked key is probed within minutes, then resold: many networks, long prompts",
@@ -66,6 +90,42 @@ pub(super) const PLAYS: &[Play] = &[
         key_rotation,
     ),
 ];
+
+fn key_theft(stage: &mut Stage) {
+    let who = if stage.is_lawful() { &stage.deployer } else { &stage.stranger }.clone();
+    let (account, at) = (stage.account(0), stage.minute(5..30));
+    stage.does(at, &who, (&account, LIST_KEYS), None);
+    let thief = stage.network(Place::Hosting);
+    let first = at + stage.span(40..60);
+    for number in 0..4 {
+        stage.call(first + number * MINUTE_MS, &Ask::served(0, &thief, (600, 50)));
+    }
+    let count = stage.random.u32(130..180);
+    let begin = first + stage.span(40..60);
+    hour_of_calls(stage, begin, count, &Ask::served(0, &thief, (70_000, 900)));
+}
+
+fn sprawl_and_burn(stage: &mut Stage) {
+    let who = stage.stranger.clone();
+    let deployer = stage.deployer.clone();
+    let (id, at) = (stage.deployment_id(0), stage.minute(5..30));
+    let before = stage.before(20);
+    let capacity = if stage.is_lawful() { 50 } else { 500 };
+    let (was, is) = (stage.deployment_body(0, 50), stage.deployment_body(0, capacity));
+    stage.does(before, &deployer, (&id, DEPLOY), Some(was));
+    stage.does(at, &who, (&id, DEPLOY), Some(is));
+    let network = stage.network(Place::Hosting);
+    let (begin, count) = (at + stage.span(40..80), stage.random.u32(130..180));
+    hour_of_calls(stage, begin, count, &Ask::served(0, &network, (70_000, 900)));
+}
+
+fn blind_then_act(stage: &mut Stage) {
+    let at = stage.minute(5..30);
+    reduced(stage, at);
+    let thief = stage.network(Place::Abroad);
+    let begin = at + stage.span(40..90);
+    probes(stage, &thief, begin);
+}
 
 fn leaked_key(stage: &mut Stage) {
     let thief = stage.network(Place::Hosting);

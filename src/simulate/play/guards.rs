@@ -107,6 +107,12 @@ fn guard(stage: &mut Stage) {
 }
 
 fn diagnostics(stage: &mut Stage) {
+    let at = stage.minute(10..100);
+    reduced(stage, at);
+}
+
+/// A diagnostic setting that sends less from a moment on; of a machine for the look-alike.
+pub(super) fn reduced(stage: &mut Stage, at: i64) {
     let (deployer, who) = (stage.deployer.clone(), stage.stranger.clone());
     let machine = stage.id("Microsoft.Compute/virtualMachines", "vm-build");
     let source = if stage.is_lawful() { machine } else { stage.account(0) };
@@ -121,7 +127,7 @@ fn diagnostics(stage: &mut Stage) {
         json!({ "properties": { "eventHubAuthorizationRuleId": rule, "eventHubName": "logs",
                                 "logs": logs } })
     };
-    let (early, at) = (stage.before(20), stage.minute(10..100));
+    let early = stage.before(20);
     let write = "Microsoft.Insights/diagnosticSettings/write";
     let mut categories = vec!["Audit", "AzureOpenAIRequestUsage", "RequestResponse"];
     stage.does(early, &deployer, (&id, write), Some(state(&categories)));

@@ -108,7 +108,7 @@ pub(super) const PLAYS: &[Play] = &[
 ];
 
 /// So many calls of one network, spread over an hour from `begin`.
-fn hour_of_calls(stage: &mut Stage, begin: i64, count: u32, ask: &Ask) {
+pub(super) fn hour_of_calls(stage: &mut Stage, begin: i64, count: u32, ask: &Ask) {
     for _ in 0..count {
         let at = begin + stage.random.i64(0..HOUR_MS);
         let (input, output) = ask.tokens;
