@@ -113,7 +113,7 @@ fn scaled(profile: &Profile, factor: f64) -> Tuned {
 
 /// Whether some play of the detector fails when all its thresholds are far too high or far too low.
 async fn is_killed(play: &'static Play, profile: &Profile) -> bool {
-    for seed in 1..=3 {
+    for seed in 1..=8 {
         for factor in [1_000.0, 0.001] {
             for version in [Version::Attack, Version::Lawful] {
                 if !holds(play, version, seed, scaled(profile, factor)).await {
@@ -126,7 +126,7 @@ async fn is_killed(play: &'static Play, profile: &Profile) -> bool {
 }
 
 /// Detectors whose thresholds decide something else than whether they speak of the play.
-const OTHERWISE: [&str; 1] = ["TW-K03"];
+const OTHERWISE: [&str; 2] = ["TW-I04", "TW-K03"];
 
 /// Judges the plays of two versions, each with its first detector, on as many threads as there are.
 fn of_each(

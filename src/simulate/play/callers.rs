@@ -19,7 +19,7 @@ const fn play(
 pub(super) const PLAYS: &[Play] = &[
     play(
         "tw-i02",
-        "a network of rented servers calls with a key for the first time",
+        "a network of rented servers calls for the first time, with a key or for more than a dollar",
         &["TW-I02"],
         "it is an ordinary line",
         hosting,
@@ -64,7 +64,15 @@ fn visit(stage: &mut Stage, network: &str) {
 fn hosting(stage: &mut Stage) {
     let place = if stage.is_lawful() { Place::Branch } else { Place::Hosting };
     let network = stage.network(place);
-    visit(stage, &network);
+    if stage.random.bool() {
+        return visit(stage, &network);
+    }
+    let (identity, begin) = (stage.guid(), stage.minute(20..90));
+    for _ in 0..stage.random.u32(3..=6) {
+        let at = begin + stage.span(0..20);
+        let ask = Ask::served(0, &network, (stage.random.u32(400_000..600_000), 300));
+        stage.call(at, &Ask { identity: identity.clone(), ..ask });
+    }
 }
 
 fn tor(stage: &mut Stage) {
