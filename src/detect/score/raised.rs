@@ -187,3 +187,53 @@ impl Blocks {
         Self { slots, per_day: (grid.per_day() / slots).max(1) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GRID: Grid = Grid::FIVE_MINUTES;
+
+    /// Scores that were told, with their day, of so many days; calls of a slot by day.
+    fn told(days: i64, calls: impl Fn(i64) -> f64) -> Vec<(i64, f64)> {
+        let mut raised = Raised::default();
+        let mut told = Vec::new();
+        for age in 0..days * 288 {
+            let seen = calls(age / 288);
+            let raise = raised.judge(seen, age, GRID).filter(|raise| raise.score() >= 2.0);
+            told.extend(raise.map(|raise| (age / 288, raise.score())));
+            raised.add(seen, age, GRID);
+        }
+        told
+    }
+
+    #[test]
+    fn thirty_per_cent_more_are_told_within_two_days() {
+        let found = told(30, |day| if day >= 24 { 13.0 } else { 10.0 });
+        let (day, _) = *found.first().unwrap();
+        assert!((24..=25).contains(&day), "{found:?}");
+        assert!(found.is_sorted_by(|one, next| next.1 >= one.1 + STEP - 1e-5), "{found:?}");
+    }
+
+    #[test]
+    fn ordinary_weeks_holidays_and_one_wild_day_are_not_told() {
+        let week = |day: i64| if day % 7 < 5 { 10.0 } else { 2.0 };
+        assert_eq!(told(35, week), []);
+        assert_eq!(told(35, |day| if day == 20 { 2.0 } else { week(day) }), []);
+        assert_eq!(told(35, |day| if day == 24 { 1.15 * week(day) } else { week(day) }), []);
+    }
+
+    #[test]
+    fn an_accepted_level_is_not_told_of() {
+        let mut raised = Raised::default();
+        for age in 0..35 * 288 {
+            if age == 26 * 288 {
+                raised.accept(2.0, 48, GRID);
+            }
+            let seen = if age >= 24 * 288 { 20.0 } else { 10.0 };
+            let raise = raised.judge(seen, age, GRID).filter(|_| age >= 26 * 288);
+            assert!(raise.is_none_or(|raise| raise.score() < 1.0), "{age} {raise:?}");
+            raised.add(seen, age, GRID);
+        }
+    }
+}

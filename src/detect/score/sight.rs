@@ -102,8 +102,14 @@ impl Memory {
         }
         for kind in &COMPONENTS {
             let sight = match kind.id {
-                Component::CallsSlot | Component::CallsQuarter | Component::CallsHour => {
-                    self.local(kind, frame)
+                Component::CallsSlot => {
+                    self.local(kind, frame, (&self.calibrations.calls_slot, LEAST_RISE_OF_SLOT))
+                }
+                Component::CallsQuarter => {
+                    self.local(kind, frame, (&self.calibrations.calls_quarter, LEAST_RISE))
+                }
+                Component::CallsHour => {
+                    self.local(kind, frame, (&self.calibrations.calls_hour, LEAST_RISE))
                 }
                 Component::CallersHour => self.seasonal(kind, frame).filter(|_| self.knows_callers),
                 Component::FanOut | Component::Concentration => {
@@ -200,13 +206,12 @@ impl Memory {
     }
 
     /// Calls against the rhythm, at the level of the last hours.
-    fn local(&self, kind: &Kind, frame: &Frame) -> Option<Sight> {
-        let of = &self.calibrations;
-        let (calibration, least) = match kind.id {
-            Component::CallsSlot => (&of.calls_slot, LEAST_RISE_OF_SLOT),
-            Component::CallsQuarter => (&of.calls_quarter, LEAST_RISE),
-            _ => (&of.calls_hour, LEAST_RISE),
-        };
+    fn local(
+        &self,
+        kind: &Kind,
+        frame: &Frame,
+        (calibration, least): (&Calibration, f64),
+    ) -> Option<Sight> {
         let (signal, slots) = (&self.calls, self.grid.slots(kind.seconds));
         let before = self.grid.slots(LOCAL_SECONDS);
         let open = open_sums(&frame.calls, slots);
