@@ -191,12 +191,9 @@ const fn signal(part: Part) -> Option<Signal> {
 /// What the amounts of a part are of.
 const fn unit(part: Part) -> &'static str {
     match part {
-        Part::Calls
-        | Part::MostCalls
-        | Part::Growth
-        | Part::Raised
-        | Part::Wake
-        | Part::Drop => "calls",
+        Part::Calls | Part::MostCalls | Part::Growth | Part::Raised | Part::Wake | Part::Drop => {
+            "calls"
+        }
         Part::Silence => "calls missed",
         Part::Callers | Part::FanOut | Part::Concentration => "callers by slot",
         Part::Size | Part::MostTokens | Part::Fresh => "tokens",

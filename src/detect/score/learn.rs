@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::measure::Component;
 use super::rhythm::Rhythm;
-use super::signal::HALF_SHIFT_HOURS;
 use super::sight::{Frame, Sight};
+use super::signal::HALF_SHIFT_HOURS;
 use super::{Memory, Observed};
 use crate::detect::baseline::as_float;
 

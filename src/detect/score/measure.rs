@@ -105,7 +105,10 @@ impl Kind {
     /// True where the largest scores of earlier days say nothing: what creeps would become its own yardstick.
     #[must_use]
     pub const fn is_absolute(&self) -> bool {
-        matches!(self.id, Component::Growth | Component::Raised | Component::Wake | Component::Season)
+        matches!(
+            self.id,
+            Component::Growth | Component::Raised | Component::Wake | Component::Season
+        )
     }
 
     /// True where chance plays no part, so that there is no tail.

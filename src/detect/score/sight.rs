@@ -118,7 +118,11 @@ impl Memory {
                 Component::Size => {
                     sights.extend(self.size(kind, frame, 1, &self.calibrations.size_slot));
                     let hour = self.grid.slots(kind.seconds);
-                    if hour == 1 { None } else { self.size(kind, frame, hour, &self.calibrations.size) }
+                    if hour == 1 {
+                        None
+                    } else {
+                        self.size(kind, frame, hour, &self.calibrations.size)
+                    }
                 }
                 Component::MostTokens => {
                     self.most(kind, (&self.tokens, &self.most_tokens), &frame.tokens)
@@ -215,7 +219,12 @@ impl Memory {
         let (signal, slots) = (&self.calls, self.grid.slots(kind.seconds));
         let before = self.grid.slots(LOCAL_SECONDS);
         let open = open_sums(&frame.calls, slots);
-        let (seen, expected) = signal.before(before, slots, &open);
+        // Open slots that lie before the window belong to the last hours.
+        let window = usize::try_from(open.count).unwrap_or(0);
+        let older = frame.calls.len().checked_sub(window).and_then(|end| frame.calls.get(..end));
+        let older = open_sums(older.unwrap_or_default(), before);
+        let (seen, expected) = signal.before(before - older.count, slots, &open);
+        let (seen, expected) = (seen + older.seen, expected + older.high);
         let recent = log_ratio(seen, expected, signal.floor(before, USUAL_SHARE));
         let (high, _) = signal.expected_trailing(slots, &open);
         let expected = high * (LOCAL_SHARE * recent).exp();
