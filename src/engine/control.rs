@@ -13,6 +13,7 @@ use super::effects::Effects;
 use crate::detect::table;
 use crate::event::Arrival;
 use crate::event::control::{Control, KeyRead};
+use crate::event::signal::Alert;
 use crate::incident::tracker::{Cause, Changes, Hearing, Sighting, Tracker};
 use crate::incident::{Incident, State, tracker};
 use crate::rules::act::Act;
@@ -93,6 +94,16 @@ impl Watch {
         Some(act)
     }
 
+    pub(super) const fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// Alerts of Defender that are remembered.
+    pub(super) fn alerts(&self) -> impl Iterator<Item = &Act> {
+        let recent = self.memory.between(i64::MIN, i64::MAX - 1).map(|recent| &recent.act);
+        recent.filter(|act| act.is_alert())
+    }
+
     fn take_rows(&mut self) -> Vec<Row> {
         let moved = std::mem::take(&mut self.moved).into_iter();
         let pending = moved.map(|place| {
@@ -129,15 +140,24 @@ impl Engine {
         self.let_wait(place, Act::of_key_read(read, place.told), effects);
     }
 
+    /// Takes an alert of Defender: nobody is told of it for itself.
+    pub(super) fn hear_alert(&mut self, alert: &Alert, place: &Place, effects: &mut Effects) {
+        if let Some(act) = Act::of_alert(alert, place.told) {
+            self.let_wait(place, act, effects);
+        }
+    }
+
     fn let_wait(&mut self, place: &Place, act: Act, effects: &mut Effects) {
         if !self.control.wait(place, act) {
             *effects.counters.entry("control_records_too_many").or_default() += 1;
         }
     }
 
-    /// Judges the operations whose turn has come, and ends what has been quiet for long enough.
-    pub(super) fn judge_control(&mut self, effects: &mut Effects) {
+    /// Judges the operations whose turn has come, and ends what has been quiet for long enough. Returns the
+    /// alerts of Defender among them.
+    pub(super) fn judge_control(&mut self, effects: &mut Effects) -> Vec<Act> {
         let until = self.linked;
+        let mut alerts = Vec::new();
         while let Some(act) = self.control.next(until) {
             let (tracker, settings) = (self.estate.tracker(), &self.env.settings);
             effects.take(calm(tracker, act.told));
@@ -146,6 +166,7 @@ impl Engine {
                 &mut self.control.memory,
                 (&settings.pipeline, &settings.tuning),
             );
+            alerts.extend(Some(act.clone()).filter(Act::is_alert));
             for verdict in verdicts {
                 effects.take(match verdict {
                     Verdict::Raise(alarm) => found(tracker, *alarm, act.told),
@@ -163,6 +184,7 @@ impl Engine {
             *effects.counters.entry("control_memory_dropped").or_default() += dropped;
         }
         effects.control = self.control.take_rows();
+        alerts
     }
 }
 

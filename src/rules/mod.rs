@@ -5,6 +5,7 @@
 //! several look both ways in event time, so that neither batches nor partitions change what is found.
 
 pub mod act;
+pub mod chain;
 pub mod command;
 pub mod guard;
 pub mod keys;
@@ -239,7 +240,10 @@ impl Alarm {
 
 /// Minutes of the table in milliseconds.
 #[must_use]
-#[expect(clippy::cast_possible_truncation, reason = "thresholds are a few days of minutes at most")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "thresholds are some months of minutes at most"
+)]
 pub const fn minutes_ms(minutes: f64) -> i64 {
     (minutes * 60_000.0) as i64
 }
