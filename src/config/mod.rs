@@ -15,6 +15,7 @@ mod notify;
 mod owner;
 mod price;
 mod report;
+mod resource_graph;
 mod route;
 mod secret;
 mod section;
@@ -23,6 +24,7 @@ mod store;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use secrecy::SecretString;
 use toml::Spanned;
@@ -38,6 +40,7 @@ use crate::report::settings::ReportSettings;
 use crate::route::Plan;
 use crate::source::event_hubs::HubSettings;
 use crate::source::metrics_api::MetricsSettings;
+use crate::source::resource_graph::InventorySettings;
 use crate::store::StoreSettings;
 pub use heartbeat::HeartbeatSettings;
 pub use notify::{CHANNELS, ChannelKind};
@@ -58,6 +61,8 @@ pub struct Config {
     pub hubs: Vec<HubSettings>,
     /// Accounts whose metrics are asked for; names are unique among hubs too.
     pub metrics: Vec<MetricsSettings>,
+    /// Subscriptions whose inventory is read, and how often; `None` where that is off.
+    pub inventory: Option<(InventorySettings, Duration)>,
     /// Settings of the engine.
     pub engine: EngineSettings,
     /// Where announcements go, with unique names.
@@ -184,6 +189,7 @@ const KEYS: &[&str] = &[
     "price",
     "hub",
     "metrics_api",
+    "resource_graph",
     "backend",
     "owner",
     "budget",
@@ -211,6 +217,8 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
     let database = top.path("database", walk).unwrap_or_else(|| walk.folder.join("tokenwatch.db"));
     let price = price::price(table(&top, "price", ("[price]", price::PRICE), walk), walk);
     let (hubs, metrics) = sources(&top, walk);
+    let inventory = table(&top, "resource_graph", ("[resource_graph]", resource_graph::KEYS), walk);
+    let inventory = inventory.and_then(|section| resource_graph::read(&section, walk));
     let mut engine =
         limits::engine(table(&top, "engine", ("[engine]", limits::ENGINE), walk), walk);
     let mut backends = Seen::default();
@@ -238,6 +246,7 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
         database,
         hubs,
         metrics,
+        inventory,
         engine,
         destinations,
         plan,

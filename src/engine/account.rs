@@ -49,7 +49,7 @@ pub struct Account {
     bought: Bought,
     told: Vec<(String, Purchase)>,
     pub(super) calls: Calls,
-    cap: CallerCap,
+    pub(super) cap: CallerCap,
     pub(super) conduct: Conduct,
     hubs: Hubs,
     /// Whether the account came to another group of hubs: what a restart would show its series again

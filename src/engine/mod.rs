@@ -9,6 +9,7 @@ pub mod context;
 pub mod control;
 pub mod effects;
 pub mod estate;
+mod exposure;
 pub mod fleet;
 pub mod gateways;
 pub mod honesty;
@@ -203,7 +204,7 @@ impl Engine {
             honesty: saved.honesty,
             budgets,
             gateways,
-            control: Watch::restore(saved.control),
+            control: Watch::restore(saved.control, saved.versions),
             fleets,
             linked: ArrivalTime(i64::MIN),
             now: ArrivalTime(i64::MIN),
@@ -364,6 +365,7 @@ impl Engine {
                     self.hear_read(read, &Place::of(arrival, enqueued, place), effects);
                 }
                 Event::Gateway(call) => self.await_link(call, enqueued, effects),
+                Event::Inventory(found) => self.hear_inventory(found, (arrival, enqueued), effects),
                 Event::Row(_)
                 | Event::Metric(_)
                 | Event::Meter(_)

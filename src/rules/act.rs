@@ -34,6 +34,9 @@ pub struct Act {
     pub principal: Principal,
     /// What it changed, as far as the record says.
     pub change: Option<Box<Change>>,
+    /// Of what polls of the inventory show: the last one before it was done and the first one after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub between: Option<(EventTime, EventTime)>,
 }
 
 /// Whether an operation had an effect.
@@ -54,6 +57,8 @@ pub enum Log {
     Activity,
     /// The account's own audit log, which says neither from where nor with which result.
     Audit,
+    /// None: two polls of the inventory differ.
+    Inventory,
 }
 
 /// A record may be this much older than its arrival, or this much newer; else its arrival stands for it.
@@ -90,6 +95,7 @@ impl Act {
             correlation: control.correlation.clone(),
             principal: control.principal.clone(),
             change: control.change.clone(),
+            between: None,
         })
     }
 
@@ -108,6 +114,7 @@ impl Act {
             correlation: String::new(),
             principal: Principal { object: read.identity.clone(), ..Principal::default() },
             change: None,
+            between: None,
         }
     }
 
@@ -152,7 +159,17 @@ impl Act {
     /// Who did it, in words.
     #[must_use]
     pub fn who(&self) -> String {
-        who(&self.principal)
+        let Some((from, to)) = self.between else { return who(&self.principal) };
+        let is_named = self.principal != Principal::default();
+        let whom = if is_named {
+            format!(
+                "{}, whose write the activity log told without what it set",
+                who(&self.principal)
+            )
+        } else {
+            "somebody the activity log has not told of, from where is not known either".to_owned()
+        };
+        format!("{whom}; two readings of the inventory differ, of {from} and of {to}")
     }
 }
 

@@ -58,6 +58,7 @@ pub(super) fn listed_by_someone_new(scene: &Scene<'_>) -> Option<Verdict> {
         Log::Audit => alarm.with(
             "told by the account's audit log alone: from where, and whether it succeeded, is not said",
         ),
+        Log::Inventory => alarm,
     };
     alarm.weight = if act.log == Log::Activity { 2.0 } else { 1.0 };
     alarm

@@ -2,11 +2,12 @@
 //! operations of the last two days. Bounded, and saved row by row.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::act::{Act, Effect};
+use super::act::{Act, Effect, Log};
 use super::state;
 use crate::event::control::{Changed, Target, Verb};
 use crate::time::{ArrivalTime, DAY_MS, EventTime, HOUR_MS};
@@ -50,11 +51,23 @@ pub enum Kind {
     State,
     /// An operation of the last two days.
     Recent,
+    /// When a list of the inventory was last read to its end.
+    List,
+    /// How far a poll of the inventory has been taken.
+    Poll,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Pending, Self::Heard, Self::Actor, Self::State, Self::Recent];
+    pub const ALL: [Self; 7] = [
+        Self::Pending,
+        Self::Heard,
+        Self::Actor,
+        Self::State,
+        Self::Recent,
+        Self::List,
+        Self::Poll,
+    ];
 
     /// The word used in storage.
     #[must_use]
@@ -65,6 +78,8 @@ impl Kind {
             Self::Actor => "actor",
             Self::State => "state",
             Self::Recent => "recent",
+            Self::List => "list",
+            Self::Poll => "poll",
         }
     }
 }
@@ -190,6 +205,43 @@ impl Memory {
         self.order.range(span).filter_map(|(_, id)| self.recent.get(id))
     }
 
+    /// Whether the activity log told that this was done to a resource within a span, and what it set.
+    #[must_use]
+    pub fn is_told(&self, resource: &str, verb: Verb, span: RangeInclusive<i64>) -> bool {
+        let mut found = self.done(resource, verb, span);
+        found.any(|recent| recent.has_body || verb == Verb::Delete)
+    }
+
+    /// The last operation within a span that did this to a resource without a word of what it set.
+    #[must_use]
+    pub fn writer<'a>(
+        &'a self,
+        resource: &'a str,
+        verb: Verb,
+        span: RangeInclusive<i64>,
+    ) -> Option<&'a Act> {
+        let found = self.done(resource, verb, span);
+        found.filter(|recent| !recent.has_body).last().map(|recent| &recent.act)
+    }
+
+    fn done<'a>(
+        &'a self,
+        resource: &'a str,
+        verb: Verb,
+        span: RangeInclusive<i64>,
+    ) -> impl Iterator<Item = &'a Recent> {
+        let near = self.between(*span.start(), *span.end());
+        near.filter(move |recent| {
+            let act = &recent.act;
+            // To approve an endpoint is to write its connection.
+            let verb_fits = act.verb == verb || (act.verb == Verb::Approve && verb == Verb::Write);
+            act.log == Log::Activity
+                && act.effect == Effect::Done
+                && verb_fits
+                && act.resource == resource
+        })
+    }
+
     /// Takes an operation among the recent ones; false for one that is there already.
     pub fn note(&mut self, act: &Act) -> bool {
         self.forget_before(act.told.0.saturating_sub(RECENT_MS));
@@ -292,6 +344,14 @@ impl Memory {
         self.keep_bounds();
     }
 
+    /// Learns how a resource was found at a time, without any operation.
+    pub fn seed(&mut self, target: Target, resource: &str, at: EventTime, to: &Changed) {
+        if keeps_state(target) {
+            self.set(resource, at, to);
+            self.keep_bounds();
+        }
+    }
+
     /// What an older record says fills in what newer ones have not said.
     fn set(&mut self, resource: &str, at: EventTime, to: &Changed) {
         let merged = match self.states.get(resource) {
@@ -329,7 +389,7 @@ impl Memory {
         let dirty = std::mem::take(&mut self.dirty);
         let row = |(kind, key): (Kind, String)| {
             let body = match kind {
-                Kind::Pending => None,
+                Kind::Pending | Kind::List | Kind::Poll => None,
                 Kind::Heard => self.heard.get(&key).and_then(written),
                 Kind::Actor => self.actors.get(&key).and_then(written),
                 Kind::State => self.states.get(&key).and_then(written),
@@ -343,7 +403,7 @@ impl Memory {
     /// Puts back a saved row; one that cannot be read any more is left out.
     pub fn restore(&mut self, kind: Kind, key: String, body: &str) {
         match kind {
-            Kind::Pending => {}
+            Kind::Pending | Kind::List | Kind::Poll => {}
             Kind::Heard => put(&mut self.heard, key, body),
             Kind::Actor => put(&mut self.actors, key, body),
             Kind::State => put(&mut self.states, key, body),
@@ -383,7 +443,9 @@ pub fn actor_key(act: &Act, what: &str, value: &str) -> String {
     format!("{deed} {} {what} {value}", act.resource)
 }
 
-const fn keeps_state(target: Target) -> bool {
+/// Whether it is remembered how such things were set.
+#[must_use]
+pub const fn keeps_state(target: Target) -> bool {
     matches!(
         target,
         Target::Account

@@ -7,6 +7,7 @@
 pub mod act;
 pub mod command;
 pub mod guard;
+pub mod inventory;
 pub mod keys;
 pub mod memory;
 pub mod posture;
@@ -163,7 +164,12 @@ impl<'a> Scene<'a> {
     #[must_use]
     pub fn alarm(&self, rule: &'static str, scope: &str, fact: String) -> Alarm {
         let profile = table::profile(rule);
-        let mut evidence = vec![fact, format!("{} by {}", self.act.at, self.act.who())];
+        let when = match self.act.between {
+            // When exactly is not known: the poll's own time would read as if it were.
+            Some((from, to)) if self.act.at == to => format!("between {from} and {to}"),
+            Some(_) | None => self.act.at.to_string(),
+        };
+        let mut evidence = vec![fact, format!("{when} by {}", self.act.who())];
         if self.act.is_only_asked() {
             evidence.push(
                 "what was set is read from the request: the result was not logged".to_owned(),

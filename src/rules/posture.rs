@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::act::{Act, name_of as who_is};
+use super::act::{Act, Log, name_of as who_is};
 use super::state::is_wider;
 use super::{Scene, Verdict, account_of, command, name_of, threshold};
 use crate::event::control::{AccountState, Changed, DeploymentState, NetworkState, Target, Verb};
@@ -291,7 +291,10 @@ fn raise(
     let fact = format!("{whose}: {}", words.join("; "));
     let since = scene.memory.state(&scene.act.resource)?.at;
     let alarm = scene.alarm(rule, &scene.act.resource, fact);
-    let mut alarm = alarm.with(format!("The state before is of {since}"));
+    let mut alarm = match scene.act.between {
+        Some(_) => alarm,
+        None => alarm.with(format!("The state before is of {since}")),
+    };
     for undo in found.iter().filter_map(|difference| difference.undo.as_deref()) {
         let what = format!("Undoes it: {undo}.");
         alarm.steps.push(Response { what, command: command::set(&scene.act.resource, &[undo]) });
@@ -362,7 +365,11 @@ pub(super) fn mass_delete(scene: &Scene<'_>) -> Option<Verdict> {
         .raise("")
 }
 
+/// Of what was found missing it is not known when it went.
 fn is_deleted(act: &Act) -> bool {
+    if act.log == Log::Inventory {
+        return false;
+    }
     act.did(Target::Deployment, Verb::Delete) || act.did(Target::Account, Verb::Delete)
 }
 

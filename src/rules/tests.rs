@@ -35,6 +35,7 @@ fn act(target: Target, verb: Verb, resource: &str, minute: i64) -> Act {
             ..Principal::default()
         },
         change: None,
+        between: None,
     }
 }
 
