@@ -55,7 +55,6 @@ mod tests {
             subscription: "s".to_owned(),
             at: EventTime(7),
             part: 0,
-            parts: 1,
             found: vec![found, deployment],
             whole,
         };

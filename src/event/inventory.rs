@@ -14,24 +14,16 @@ pub struct Snapshot {
     pub at: EventTime,
     /// Number of the part, from 0.
     pub part: u32,
-    /// Parts of the poll.
-    pub parts: u32,
     /// Resources, each with how it was set.
     pub found: Vec<Found>,
-    /// Lists that were read to their ends; in the last part only. What belongs to one of them and is in no
-    /// part was not there.
+    /// Lists that were read to their ends and whose resources are all in this part or an earlier one: what
+    /// belongs to one of them and was not found was not there.
     pub whole: Vec<List>,
 }
 
 impl Snapshot {
     /// The category our own bodies say.
     pub const CATEGORY: &str = "tokenwatch.inventory";
-
-    /// True for the part after which the poll is over.
-    #[must_use]
-    pub const fn is_last(&self) -> bool {
-        self.part.saturating_add(1) >= self.parts
-    }
 
     /// As a body that the decoder reads; `None` never happens to what was read.
     #[must_use]

@@ -10,42 +10,68 @@ use crate::time::EventTime;
 /// Size at which a part ends, in bytes of JSON: an event of a hub has a mebibyte at most, and one resource
 /// some kibibytes.
 const PART_BYTES: usize = 192 * 1024;
-/// Parts of one poll; what is beyond is left out, and then no list counts as read to its end.
+/// Parts of one poll; what is beyond is left out, and what belongs to it is no whole list.
 const MAX_PARTS: usize = 64;
 
-/// The parts of a poll of `id` that began at `at`, at least one; and how many resources were left out.
+/// The parts of a poll of `id` that began at `at`, at least one; and how many resources and lists were left
+/// out.
 ///
 /// A list is whole when it was read to its end. Resources that went while they were read are not found.
 #[must_use]
 pub fn parts(id: &str, subscription: &Subscription, at: EventTime) -> (Vec<Snapshot>, usize) {
     let mut all = Gathered { id, found: Vec::new(), whole: Vec::new() };
     all.subscription(subscription);
-    let mut cut: Vec<Vec<Found>> = vec![Vec::new()];
-    let (mut size, mut left_out) = (0, 0);
+    let mut parts = Parts { id, at, parts: Vec::new(), room: 0, left_out: 0 };
+    parts.begin();
     for found in all.found {
         let bytes = serde_json::to_vec(&found).map_or(0, |json| json.len());
-        if size + bytes > PART_BYTES && size > 0 {
-            cut.push(Vec::new());
-            size = 0;
-        }
-        size += bytes;
-        if let Some(last) = cut.last_mut().filter(|_| left_out == 0) {
-            last.push(found);
-        }
-        left_out += usize::from(cut.len() > MAX_PARTS);
+        parts.add(bytes, |part| part.found.push(found));
     }
-    cut.truncate(MAX_PARTS);
-    let parts = u32::try_from(cut.len()).unwrap_or(u32::MAX);
-    let mut whole = Some(all.whole).filter(|_| left_out == 0);
-    let snapshot = |(part, found): (u32, Vec<Found>)| Snapshot {
-        subscription: id.to_owned(),
-        at,
-        part,
-        parts,
-        found,
-        whole: if part + 1 == parts { whole.take().unwrap_or_default() } else { Vec::new() },
-    };
-    ((0..).zip(cut).map(snapshot).collect(), left_out)
+    if parts.left_out == 0 {
+        for list in all.whole {
+            let bytes = serde_json::to_vec(&list).map_or(0, |json| json.len());
+            parts.add(bytes, |part| part.whole.push(list));
+        }
+    }
+    (parts.parts, parts.left_out)
+}
+
+/// Parts that are being filled.
+struct Parts<'a> {
+    id: &'a str,
+    at: EventTime,
+    parts: Vec<Snapshot>,
+    /// Bytes that still fit into the last part.
+    room: usize,
+    left_out: usize,
+}
+
+impl Parts<'_> {
+    fn begin(&mut self) {
+        self.room = PART_BYTES;
+        self.parts.push(Snapshot {
+            subscription: self.id.to_owned(),
+            at: self.at,
+            part: u32::try_from(self.parts.len()).unwrap_or(u32::MAX),
+            found: Vec::new(),
+            whole: Vec::new(),
+        });
+    }
+
+    fn add(&mut self, bytes: usize, put: impl FnOnce(&mut Snapshot)) {
+        if bytes > self.room && self.parts.len() < MAX_PARTS {
+            self.begin();
+        }
+        // One that is larger than a part is one by itself.
+        let fits = bytes <= self.room || self.room == PART_BYTES;
+        match self.parts.last_mut().filter(|_| fits && self.left_out == 0) {
+            Some(part) => {
+                self.room = self.room.saturating_sub(bytes);
+                put(part);
+            }
+            None => self.left_out += 1,
+        }
+    }
 }
 
 /// What was found so far, and the lists that are whole.
@@ -165,7 +191,10 @@ mod tests {
         let (parts, left_out) = parts(SUBSCRIPTION, &read, EventTime(5));
         assert_eq!((parts.len(), left_out), (1, 0));
         let part = &parts[0];
-        assert!(part.is_last() && part.subscription == SUBSCRIPTION && part.at == EventTime(5));
+        assert_eq!(
+            (part.subscription.as_str(), part.at, part.part),
+            (SUBSCRIPTION, EventTime(5), 0)
+        );
         let is_whole = |target| part.whole.iter().any(|list| list.target == target);
         assert!(is_whole(Target::Account) && is_whole(Target::Deployment));
         assert!(is_whole(Target::RoleAssignment) && !is_whole(Target::PolicyAssignment));
@@ -209,8 +238,11 @@ mod tests {
         assert!(some.len() > 2 && left_out == 0, "{}", some.len());
         let numbers: Vec<u32> = some.iter().map(|part| part.part).collect();
         assert_eq!(numbers, (0..u32::try_from(some.len()).unwrap()).collect::<Vec<_>>());
-        let (last, others) = some.split_last().unwrap();
-        assert!(!last.whole.is_empty() && others.iter().all(|part| part.whole.is_empty()));
+        let first_list = some.iter().position(|part| !part.whole.is_empty()).unwrap();
+        let last_found = some.iter().rposition(|part| !part.found.is_empty()).unwrap();
+        assert!(first_list >= last_found && last_found > 2, "{first_list} {last_found}");
+        let lists: usize = some.iter().map(|part| part.whole.len()).sum();
+        assert!(lists > 300, "{lists}");
         assert!(some.iter().all(|part| part.body().unwrap().len() < 256 * 1024));
         let (many, left_out) = grow(8_000);
         assert!(many.len() == MAX_PARTS && left_out > 0, "{left_out}");

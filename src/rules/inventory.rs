@@ -159,7 +159,7 @@ impl Versions {
             acts.extend(self.compare(found, &list, scene, memory));
             self.see(found, list, snapshot.at);
         }
-        if snapshot.is_last() && is_whole {
+        if is_whole && !snapshot.whole.is_empty() {
             let whole: BTreeSet<&List> = snapshot.whole.iter().collect();
             acts.extend(self.miss(&whole, scene, memory));
             snapshot.whole.iter().for_each(|list| self.read(list, snapshot.at));

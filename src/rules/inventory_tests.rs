@@ -63,7 +63,6 @@ impl World {
             subscription: SUBSCRIPTION.to_owned(),
             at: EventTime(BEGIN + day * DAY_MS),
             part: 0,
-            parts: 1,
             found: found.to_vec(),
             whole,
         };
@@ -280,7 +279,6 @@ fn a_poll_without_all_of_its_parts_takes_nothing_away() {
             subscription: SUBSCRIPTION.to_owned(),
             at: EventTime(BEGIN + day * DAY_MS),
             part,
-            parts: 3,
             found,
             whole,
         };
@@ -328,7 +326,6 @@ fn versions_follow_each_other_and_come_back_as_they_were() {
             subscription: SUBSCRIPTION.to_owned(),
             at: EventTime(BEGIN + day * DAY_MS),
             part: 0,
-            parts: 1,
             found: vec![account(false), role("s")],
             whole: lists(),
         };
