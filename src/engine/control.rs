@@ -241,9 +241,11 @@ impl Engine {
         let Some((from, _)) = act.between else { return Vec::new() };
         let Some(resource) = account_of(&alarm.resource) else { return Vec::new() };
         let account = self.accounts.get(resource);
-        let callers = account.map(|account| exposure::callers(account, from, act.told, &self.env));
-        let Exposure { callers, facts } = callers.unwrap_or_default();
-        alarm.evidence.extend(facts);
+        let Exposure { callers, fact } = match account {
+            Some(account) => exposure::callers(account, from, act.told, &self.env),
+            None => Exposure::unheard(),
+        };
+        alarm.evidence.push(fact);
         let deployments = self.control.versions.below(resource);
         alarm.evidence.push(exposure::at_most(resource, deployments, act.at, &self.env.book));
         callers

@@ -26,12 +26,20 @@ const MAX_CALLERS: usize = 10;
 const TOKENS_PER_DAY: u64 = 1_000 * 60 * 24;
 
 /// Who called, and what is said of it.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Exposure {
     /// The networks with most tokens; tokens and cost are those of the hours still known call by call.
     pub(super) callers: Vec<CallerShare>,
-    /// Sentences.
-    pub(super) facts: Vec<String>,
+    /// A sentence.
+    pub(super) fact: String,
+}
+
+impl Exposure {
+    /// Of an account whose calls we do not read.
+    pub(super) fn unheard() -> Self {
+        let fact = "who called it is not known: no record of its calls has been read".to_owned();
+        Self { callers: Vec::new(), fact }
+    }
 }
 
 /// Who has called `account` since `from`, in the last 24 hours before `told`.
@@ -87,7 +95,7 @@ pub(super) fn callers(
         }
     };
     let callers = ranked.into_iter().take(MAX_CALLERS).map(share).collect();
-    Exposure { callers, facts: vec![fact] }
+    Exposure { callers, fact }
 }
 
 /// What the deployments of an account can cost a day at most, in words; by how they were found to be set.

@@ -159,17 +159,37 @@ impl Act {
     /// Who did it, in words.
     #[must_use]
     pub fn who(&self) -> String {
-        let Some((from, to)) = self.between else { return who(&self.principal) };
-        let is_named = self.principal != Principal::default();
-        let whom = if is_named {
-            format!(
-                "{}, whose write the activity log told without what it set",
-                who(&self.principal)
-            )
-        } else {
-            "somebody the activity log has not told of, from where is not known either".to_owned()
-        };
-        format!("{whom}; two readings of the inventory differ, of {from} and of {to}")
+        match self.between {
+            None => self.whom(),
+            Some((from, to)) => format!(
+                "{}; two readings of the inventory differ, of {from} and of {to}",
+                self.whom()
+            ),
+        }
+    }
+
+    fn whom(&self) -> String {
+        if self.between.is_none() {
+            return who(&self.principal);
+        }
+        if self.principal == Principal::default() {
+            return "somebody the activity log has not told of, nor from where".to_owned();
+        }
+        let who = who(&self.principal);
+        format!("{who}, whose write the activity log told without what it set")
+    }
+
+    /// When and by whom, in words.
+    #[must_use]
+    pub fn when_and_who(&self) -> String {
+        match self.between {
+            // The time of the poll would read as if it were that of the change.
+            Some((from, to)) if self.at == to => format!(
+                "between {from} and {to}, as two readings of the inventory show, by {}",
+                self.whom()
+            ),
+            Some(_) | None => format!("{} by {}", self.at, self.who()),
+        }
     }
 }
 
@@ -219,13 +239,16 @@ const fn is_heeded(target: Target, verb: Verb) -> bool {
     }
 }
 
+/// Stands for the name of whoever a record does not name.
+pub const UNNAMED: &str = "somebody the record does not name";
+
 /// A name for who acted: of a user the sign-in name, else ids.
 #[must_use]
 pub fn name_of(principal: &Principal) -> String {
     let ids = [&principal.user, &principal.object, &principal.application];
     match ids.into_iter().find(|id| !id.is_empty()) {
         Some(id) => id.clone(),
-        None => "somebody the record does not name".to_owned(),
+        None => UNNAMED.to_owned(),
     }
 }
 

@@ -164,12 +164,7 @@ impl<'a> Scene<'a> {
     #[must_use]
     pub fn alarm(&self, rule: &'static str, scope: &str, fact: String) -> Alarm {
         let profile = table::profile(rule);
-        let when = match self.act.between {
-            // When exactly is not known: the poll's own time would read as if it were.
-            Some((from, to)) if self.act.at == to => format!("between {from} and {to}"),
-            Some(_) | None => self.act.at.to_string(),
-        };
-        let mut evidence = vec![fact, format!("{when} by {}", self.act.who())];
+        let mut evidence = vec![fact, self.act.when_and_who()];
         if self.act.is_only_asked() {
             evidence.push(
                 "what was set is read from the request: the result was not logged".to_owned(),

@@ -47,6 +47,7 @@ mod money;
 mod monitor;
 mod lists;
 mod mail_browser;
+mod posture;
 mod prices;
 mod privacy;
 mod purchases;

@@ -214,8 +214,10 @@ impl Poller {
         if left_out > 0 {
             tracing::error!(subscription = self.id, left_out, "the inventory is too large");
         }
-        let refusal = refusal(&subscription);
-        for part in parts.iter().filter(|part| refusal.is_none() || !part.found.is_empty()) {
+        if let Some(refusal) = refusal(&subscription) {
+            return Err(refusal);
+        }
+        for part in parts {
             let Some(body) = part.body() else { continue };
             let arrival = Arrival {
                 partition: self.key.clone(),
@@ -226,7 +228,7 @@ impl Poller {
             self.say(Told::Part(arrival)).await?;
             self.next += 1;
         }
-        refusal.map_or(Ok(()), Err)
+        Ok(())
     }
 
     async fn say(&self, told: Told) -> Result<(), Closed> {
