@@ -7,6 +7,7 @@ mod backend;
 mod heartbeat;
 mod body;
 mod budget;
+mod detector;
 mod hub;
 mod known;
 mod limits;
@@ -200,6 +201,7 @@ const KEYS: &[&str] = &[
     "engine",
     "join",
     "detect",
+    "detector",
     "notify",
     "route",
     "inhibit",
@@ -230,6 +232,7 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
     }
     engine.join = limits::join(table(&top, "join", ("[join]", limits::JOIN), walk), walk);
     engine.detect = limits::detect(table(&top, "detect", ("[detect]", limits::DETECT), walk), walk);
+    engine.tuning = detector::tuning(&top, walk);
     let mut store = store::store(table(&top, "store", ("[store]", store::STORE), walk), walk);
     store.callers = store::caller(table(&top, "caller", ("[caller]", store::CALLER), walk), walk);
     let destinations = destinations(&top, walk);

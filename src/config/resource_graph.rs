@@ -61,3 +61,67 @@ fn subscriptions(section: &Section<'_>, walk: &mut Walk<'_>) -> BTreeSet<String>
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use secrecy::SecretString;
+
+    use super::super::{Config, Problems, parse};
+    use crate::azure::Identity;
+
+    const ID: &str = "3f0c0000-0000-4000-8000-00000000000A";
+    const HUB: &str =
+        "[[hub]]\nname = \"h\"\nnamespace = \"n.servicebus.windows.net\"\nhub = \"l\"\n";
+
+    fn read(text: &str) -> Result<Config, Problems> {
+        let file = Path::new("conf/tokenwatch.toml").display().to_string();
+        parse(&format!("{HUB}{text}"), &file, &|_| Ok(SecretString::from("0123456789abcdef")))
+    }
+
+    #[test]
+    fn it_is_off_until_it_is_written_and_daily_then() {
+        assert!(read("").unwrap().inventory.is_none());
+        let text = format!("[resource_graph]\nsubscriptions = [\"{ID}\"]\n");
+        let (settings, every) = read(&text).unwrap().inventory.unwrap();
+        assert_eq!(every.as_secs(), 24 * 3_600);
+        assert_eq!(settings.endpoint.as_str(), "https://management.azure.com/");
+        assert_eq!(settings.identity, Identity::Managed { client_id: None });
+        assert!(settings.subscriptions.contains(&ID.to_lowercase()), "{settings:?}");
+        let text = format!(
+            "{text}every = \"6h\"\nauth = \"cli\"\nendpoint = \"https://management.usgovcloudapi.net\"\n"
+        );
+        let (settings, every) = read(&text).unwrap().inventory.unwrap();
+        assert_eq!((every.as_secs(), settings.identity), (6 * 3_600, Identity::Cli));
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_told_at_once_with_its_line() {
+        let text = format!(
+            "[resource_graph]\nsubscriptions = [\"production\", \"{ID}\", \"{ID}\"]\nevery = \"1m\"\n\
+             endpoint = \"http://x\"\nauth = \"cli\"\nclient_id = \"c\"\nregion = \"eastus2\"\n"
+        );
+        let problems = read(&text).unwrap_err().0;
+        let told: Vec<(usize, &str)> =
+            problems.iter().map(|problem| (problem.line, problem.message.as_str())).collect();
+        for (line, words) in [
+            (6, "\"production\" is not the id"),
+            (6, "is there twice"),
+            (7, "every"),
+            (8, "not https://"),
+            (10, "client_id"),
+            (11, "unknown key `region`"),
+        ] {
+            let is = |(at, message): &(usize, &str)| *at == line && message.contains(words);
+            assert!(told.iter().any(is), "{line} {words}: {told:?}");
+        }
+        assert_eq!(told.len(), 6, "{told:?}");
+        assert!(problems.iter().all(|problem| !problem.mend.is_empty()));
+        let none = read("[resource_graph]\nsubscriptions = []\n").unwrap_err().0;
+        assert!(none[0].message.contains("1 to 100"), "{none:?}");
+        assert!(
+            read("[resource_graph]\n").unwrap_err().0[0].message.contains("no `subscriptions`")
+        );
+    }
+}

@@ -19,6 +19,7 @@ pub mod seasonal;
 pub mod series;
 pub mod statistic;
 pub mod table;
+pub mod tuning;
 
 use newcomer::Newcomer;
 use score::{ScoreSettings, Verdict};
@@ -48,17 +49,35 @@ pub struct DetectSettings {
 
 impl Default for DetectSettings {
     fn default() -> Self {
-        let of = |id, threshold| table::profile(id).threshold(threshold);
-        Self {
+        let mut settings = Self {
             score: ScoreSettings::default(),
-            min_excess_usd_per_hour: of("TW-C01", "min_excess_usd_per_hour"),
-            min_excess_tokens_per_hour: of("TW-C01", "min_excess_tokens_per_hour"),
-            ceiling_usd_per_hour: of("TW-C04", "usd_per_hour"),
-            ceiling_usd_per_day: of("TW-C04", "usd_per_day"),
-            new_deployment_usd_per_day: of("TW-C10", "usd_per_day"),
-            new_network_usd: of("TW-I01", "usd_per_hour"),
-            silence_min_calls: of("TW-P12", "min_calls"),
+            min_excess_usd_per_hour: 0.0,
+            min_excess_tokens_per_hour: 0.0,
+            ceiling_usd_per_hour: 0.0,
+            ceiling_usd_per_day: 0.0,
+            new_deployment_usd_per_day: 0.0,
+            new_network_usd: 0.0,
+            silence_min_calls: 0.0,
+        };
+        for (id, threshold, field) in settings.of_table() {
+            *field = table::profile(id).threshold(threshold);
         }
+        settings
+    }
+}
+
+impl DetectSettings {
+    /// What stands in the table of detectors: detector, name there, and the setting.
+    pub fn of_table(&mut self) -> [(&'static str, &'static str, &mut f64); 7] {
+        [
+            ("TW-C01", "min_excess_usd_per_hour", &mut self.min_excess_usd_per_hour),
+            ("TW-C01", "min_excess_tokens_per_hour", &mut self.min_excess_tokens_per_hour),
+            ("TW-C04", "usd_per_hour", &mut self.ceiling_usd_per_hour),
+            ("TW-C04", "usd_per_day", &mut self.ceiling_usd_per_day),
+            ("TW-C10", "usd_per_day", &mut self.new_deployment_usd_per_day),
+            ("TW-I01", "usd_per_hour", &mut self.new_network_usd),
+            ("TW-P12", "min_calls", &mut self.silence_min_calls),
+        ]
     }
 }
 

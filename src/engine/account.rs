@@ -17,6 +17,7 @@ use crate::aggregate::names::{NONE, NameKind, Names};
 use crate::aggregate::rollup::{Caller, Class, RollupKey, Split};
 use crate::detect::conduct::Conduct;
 use crate::detect::series::{SLOT_MIN, Series, Slot};
+use crate::detect::{DetectSettings, table};
 use crate::event::operation::Operation;
 use crate::event::{Row, RowKind};
 use crate::incident::tracker::{Changes, Tracker};
@@ -51,6 +52,8 @@ pub struct Account {
     pub(super) calls: Calls,
     pub(super) cap: CallerCap,
     pub(super) conduct: Conduct,
+    /// Thresholds of statistics, where they are not those of all.
+    tuned: Option<Box<DetectSettings>>,
     hubs: Hubs,
     /// Whether the account came to another group of hubs: what a restart would show its series again
     /// was judged with the old one.
@@ -171,6 +174,7 @@ impl Account {
     /// An account nobody has seen before.
     #[must_use]
     pub fn new(id: u32, resource: &str, lineage: &str, env: &Env) -> Self {
+        let tuning = &env.settings.tuning;
         Self {
             id,
             resource: resource.to_owned(),
@@ -185,10 +189,18 @@ impl Account {
             told: Vec::new(),
             calls: Calls::new(env.settings.join),
             cap: CallerCap::new(env.settings.callers_per_hour),
-            conduct: Conduct::default(),
+            conduct: Conduct::new(
+                tuning.of("TW-A02", resource).unwrap_or_else(|| table::profile("TW-A02")),
+            ),
+            tuned: tuning.settings(&env.settings.detect, resource),
             hubs: Hubs::default(),
             moved: false,
         }
+    }
+
+    /// Thresholds of statistics.
+    pub(super) fn detect<'a>(&'a self, env: &'a Env) -> &'a DetectSettings {
+        self.tuned.as_deref().unwrap_or(&env.settings.detect)
     }
 
     /// The account's own name: the last part of the resource id.

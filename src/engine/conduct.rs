@@ -20,7 +20,8 @@ pub(super) fn close(account: &mut Account, slot: Slot, moment: Moment, env: &Env
     let scene = Scene::new(slot, &account.conduct, &account.series, &account.names, &env.known);
     if !scene.is_idle() {
         for rule in RULES {
-            for sign in rule.judge(&scene) {
+            let profile = env.settings.tuning.of(rule.id, &account.resource);
+            for sign in profile.map(|profile| rule.judge(&scene, profile)).unwrap_or_default() {
                 let sighting = describe(account, rule, &sign, (slot, moment), env);
                 seen.insert(cause_of(account, rule, &sign), sighting);
             }
@@ -79,7 +80,7 @@ fn describe(
     (slot, moment): (Slot, Moment),
     env: &Env,
 ) -> Sighting {
-    let profile = rule.profile();
+    let profile = table::profile(rule.id);
     let deployment = sign.deployment.map(|number| account.names.text(number).to_owned());
     let callers = shares(account, sign, slot, env);
     // What the named callers spent within the hour, if they go on.

@@ -220,7 +220,9 @@ impl Engine {
     }
 
     fn judge_act(&mut self, act: &Act, effects: &mut Effects) {
-        let verdicts = rules::judge(act, &mut self.control.memory, &self.env.settings.pipeline);
+        let settings = &self.env.settings;
+        let told = (&*settings.pipeline, &settings.tuning);
+        let verdicts = rules::judge(act, &mut self.control.memory, told);
         for verdict in verdicts {
             let changes = match verdict {
                 Verdict::Raise(mut alarm) => {

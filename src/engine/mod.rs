@@ -23,6 +23,7 @@ use std::sync::Arc;
 use crate::aggregate::join::JoinSettings;
 use crate::decode::{self, DECODERS, Decoded};
 use crate::detect::DetectSettings;
+use crate::detect::tuning::Tuning;
 use crate::event::gateway::GatewayCall;
 use crate::event::{Arrival, Batch, Event, PartitionKey, Position};
 use crate::known::Known;
@@ -48,6 +49,8 @@ pub struct EngineSettings {
     pub join: JoinSettings,
     /// Thresholds of the detectors.
     pub detect: DetectSettings,
+    /// What is set otherwise for single detectors.
+    pub tuning: Tuning,
     /// Callers with a row of their own, per deployment and hour.
     pub callers_per_hour: usize,
     /// Accounts by the names gateways know them under (lower case): the first part of the backend's
@@ -72,6 +75,7 @@ impl Default for EngineSettings {
             lateness_ms: 5 * MINUTE_MS,
             join: JoinSettings::default(),
             detect: DetectSettings::default(),
+            tuning: Tuning::default(),
             callers_per_hour: 500,
             backends: BTreeMap::new(),
             reopen_ms: HOUR_MS,

@@ -24,9 +24,9 @@ pub(super) fn find<'a>(
     slot: Slot,
     env: &Env,
 ) -> Newcomers {
-    let Some(least) = newcomer::least(&env.settings.detect) else { return Newcomers::new() };
     let mut found: Vec<((u32, u32), i64, Option<Kind<'_>>)> = Vec::new();
     for account in accounts.clone() {
+        let Some(least) = newcomer::least(account.detect(env)) else { continue };
         let Some(since) = deployments(account).map(|(_, begun, _)| begun).min() else { continue };
         for (deployment, begun, series) in deployments(account) {
             let Some(age) = newcomer::age(begun, since, slot) else { continue };

@@ -175,8 +175,9 @@ pub(super) fn look_ahead(
 }
 
 fn judge(account: &Account, detector: &dyn Detector, scene: &Scene<'_>) -> Option<Finding> {
+    scene.env.settings.tuning.of(&detector.profile().id, &account.resource)?;
     let judge = Judge {
-        settings: &scene.env.settings.detect,
+        settings: account.detect(scene.env),
         phase: scene.phase,
         verdict: scene.score,
         newcomer: scene.newcomer,
@@ -242,7 +243,7 @@ fn describe(
     finding: &Finding,
     scene: &Scene<'_>,
 ) -> Option<Incident> {
-    let profile = detector.profile();
+    let profile = scene.env.settings.tuning.of(&detector.profile().id, &account.resource)?;
     let series = account.series.get(&scene.deployment)?;
     let cause = cause_of(account, detector, scene.deployment);
     let tracked = account.tracker.open(&cause);

@@ -2,8 +2,7 @@
 
 use super::act::{Act, Effect};
 use super::memory::actor_key;
-use super::{Alarm, Scene, Verdict, account_of, command, name_of, severity, threshold};
-use crate::detect::table;
+use super::{Alarm, Scene, Verdict, account_of, command, name_of};
 use crate::event::control::{
     Changed, DiagnosticState, NetworkState, RaiFilter, RaiState, Target, Verb,
 };
@@ -185,7 +184,7 @@ pub(super) fn abuse_guard_removed(scene: &Scene<'_>) -> Option<Verdict> {
 /// Raises the severity when the same identity did something else that a rule speaks of.
 fn with_second_signal(scene: &Scene<'_>, mut alarm: Alarm) -> Alarm {
     if scene.has_second_signal() {
-        alarm.severity = severity(table::profile(alarm.rule), 2);
+        alarm.severity = scene.severity(alarm.rule, 2);
         alarm =
             alarm.with("the same identity did something else within a day that a rule speaks of");
     }
@@ -363,9 +362,9 @@ pub(super) fn pipeline_touched(scene: &Scene<'_>) -> Option<Verdict> {
 fn is_new_to_the_hub(scene: &Scene<'_>) -> bool {
     let act = scene.act;
     let object = &act.principal.object;
-    let days = threshold("TW-P11", "known_days");
+    let days = scene.threshold("TW-P11", "known_days");
     !object.is_empty()
-        && scene.memory.watched_for(act, threshold("TW-P11", "history_days"))
+        && scene.memory.watched_for(act, scene.threshold("TW-P11", "history_days"))
         && scene.memory.is_new(&actor_key(act, "object", object), act.at, days)
 }
 

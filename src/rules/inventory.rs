@@ -224,8 +224,11 @@ impl Versions {
     fn sight(&self, found: &Found, list: &List, scene: Scene, memory: &Memory) -> Sight {
         let Found { resource, to, .. } = found;
         let version = self.live.get(resource);
+        let is_polled = |at: EventTime| version.is_some_and(|version| version.since == at);
         match (memory.state(resource), version) {
-            (Some(state), _) if state.at.0 > scene.at.0 - SETTLE_MS => Sight::Fits { at: state.at },
+            (Some(state), _) if state.at.0 > scene.at.0 - SETTLE_MS && !is_polled(state.at) => {
+                Sight::Fits { at: state.at }
+            }
             (Some(state), _) if !contradict(to, &state.to) => Sight::Fits { at: state.at },
             (Some(state), version) => {
                 Sight::Changed { from: version.map_or(state.at, |seen| seen.seen.max(state.at)) }

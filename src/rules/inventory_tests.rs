@@ -1,4 +1,5 @@
 use super::*;
+use crate::detect::tuning::Tuning;
 use crate::event::control::{
     AccountState, AssignmentState, DeploymentState, EndpointState, NetworkState, RoleState,
 };
@@ -79,7 +80,7 @@ impl World {
     }
 
     fn judge(&mut self, act: &Act) -> Vec<&'static str> {
-        let verdicts = rules::judge(act, &mut self.memory, &[]);
+        let verdicts = rules::judge(act, &mut self.memory, (&[], &Tuning::default()));
         let raised = verdicts.iter().filter_map(|verdict| match verdict {
             Verdict::Raise(alarm) => Some(alarm.rule),
             Verdict::Clear { .. } => None,

@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use super::act::{Act, ELEVATE, Effect, Log, name_of as who_is};
 use super::memory::{KeysOn, Recent, actor_key};
-use super::{Scene, Verdict, command, is_same, name_of, severity, threshold};
-use crate::detect::table;
+use super::{Scene, Verdict, command, is_same, name_of};
 use crate::event::control::{Changed, Target, Verb};
 use crate::incident::Severity;
 use crate::time::EventTime;
@@ -15,11 +14,11 @@ pub(super) fn listed_by_someone_new(scene: &Scene<'_>) -> Option<Verdict> {
     const RULE: &str = "TW-K01";
     let act = scene.act;
     if !act.did(Target::Account, Verb::ListKeys)
-        || !scene.memory.watched_for(act, threshold(RULE, "history_days"))
+        || !scene.memory.watched_for(act, scene.threshold(RULE, "history_days"))
     {
         return None;
     }
-    let days = threshold(RULE, "known_days");
+    let days = scene.threshold(RULE, "known_days");
     let new = newcomer(scene, days)?;
     let account = name_of(&act.resource);
     let who = who_is(&act.principal);
@@ -100,7 +99,7 @@ fn newcomer(scene: &Scene<'_>, days: f64) -> Option<New> {
 /// Refused listings of an account's keys within the hour before `act`.
 fn refusals<'a>(scene: &Scene<'a>, act: &Act) -> impl Iterator<Item = &'a Recent> {
     let (resource, at) = (act.resource.clone(), act.at);
-    let near = scene.around(at, threshold("TW-K03", "minutes"));
+    let near = scene.around(at, scene.threshold("TW-K03", "minutes"));
     near.filter(move |recent| {
         let other = &recent.act;
         other.effect == Effect::Refused && other.resource == resource && other.at <= at
@@ -114,7 +113,7 @@ pub(super) fn listed_of_several(scene: &Scene<'_>) -> Option<Verdict> {
     if !act.did(Target::Account, Verb::ListKeys) || act.principal.object.is_empty() {
         return None;
     }
-    let minutes = threshold(RULE, "minutes");
+    let minutes = scene.threshold(RULE, "minutes");
     let near: Vec<&Recent> = scene
         .around(act.at, minutes)
         .filter(|recent| {
@@ -125,7 +124,7 @@ pub(super) fn listed_of_several(scene: &Scene<'_>) -> Option<Verdict> {
     let (accounts, first, last) = busiest(&near, minutes)?;
     #[expect(clippy::cast_precision_loss, reason = "a few thousand accounts at most")]
     let count = accounts.len() as f64;
-    if count < threshold(RULE, "accounts") {
+    if count < scene.threshold(RULE, "accounts") {
         return None;
     }
     let names: Vec<&str> = accounts.iter().map(|account| name_of(account)).take(10).collect();
@@ -185,7 +184,7 @@ pub(super) fn allowed_again(scene: &Scene<'_>) -> Option<Verdict> {
         let (scope, why) = (act.resource.clone(), "keys are refused again".to_owned());
         return Some(Verdict::Clear { rule: RULE, scope, why });
     }
-    let near = scene.around(act.at, threshold(RULE, "minutes"));
+    let near = scene.around(act.at, scene.threshold(RULE, "minutes"));
     let chains = near.filter(|recent| recent.act.resource == act.resource);
     let chains = chains.filter_map(|flip| Chain::of(scene, flip));
     let chain = chains.filter(|chain| chain.holds(act)).max_by_key(|chain| chain.flip.act.at)?;
@@ -211,7 +210,7 @@ pub(super) fn allowed_again(scene: &Scene<'_>) -> Option<Verdict> {
             "That keys were refused before is inferred from the refused listing: no record says it",
         );
     }
-    alarm.severity = severity(table::profile(RULE), 1);
+    alarm.severity = scene.severity(RULE, 1);
     if !listed.is_empty() {
         alarm.severity = Severity::Critical;
         alarm =
@@ -253,7 +252,7 @@ impl<'a> Chain<'a> {
         if keys_on == KeysOn::Perhaps && refused.is_empty() {
             return None;
         }
-        let near = scene.around(flip.act.at, threshold("TW-K03", "minutes"));
+        let near = scene.around(flip.act.at, scene.threshold("TW-K03", "minutes"));
         let after = near.filter(|recent| {
             recent.act.resource == flip.act.resource && recent.act.at >= flip.act.at
         });
@@ -296,9 +295,9 @@ impl<'a> Chain<'a> {
 pub(super) fn regenerated(scene: &Scene<'_>) -> Option<Verdict> {
     const RULE: &str = "TW-K04";
     let act = scene.act;
-    let days = threshold(RULE, "known_days");
+    let days = scene.threshold(RULE, "known_days");
     if !act.did(Target::Account, Verb::RegenerateKey)
-        || !scene.memory.watched_for(act, threshold(RULE, "history_days"))
+        || !scene.memory.watched_for(act, scene.threshold(RULE, "history_days"))
         || newcomer(scene, days) != Some(New::Identity)
     {
         return None;

@@ -14,6 +14,7 @@ pub mod posture;
 pub mod state;
 
 use crate::detect::table::{self, Profile};
+use crate::detect::tuning::Tuning;
 use crate::event::control::{Changed, Principal};
 use crate::incident::{Response, Severity};
 use crate::time::{DAY_MS, EventTime};
@@ -29,6 +30,8 @@ pub struct Scene<'a> {
     pub memory: &'a Memory,
     /// Names of the Event Hubs namespaces that we read, lower case.
     pub pipeline: &'a [String],
+    /// What is set otherwise than in the table.
+    pub tuning: &'a Tuning,
 }
 
 /// What a rule says of an operation.
@@ -117,7 +120,11 @@ pub fn find(id: &str) -> Option<&'static Rule> {
 ///
 /// What an operation sets is often in the record of its beginning alone: whichever of the two comes last
 /// is judged with both.
-pub fn judge(act: &Act, memory: &mut Memory, pipeline: &[String]) -> Vec<Verdict> {
+pub fn judge(
+    act: &Act,
+    memory: &mut Memory,
+    (pipeline, tuning): (&[String], &Tuning),
+) -> Vec<Verdict> {
     let act = match act.effect {
         Effect::Asked => act.clone(),
         Effect::Done | Effect::Refused => memory.with_body(act),
@@ -127,8 +134,10 @@ pub fn judge(act: &Act, memory: &mut Memory, pipeline: &[String]) -> Vec<Verdict
     }
     let judged = if act.effect == Effect::Asked { memory.complete(&act) } else { Some(act) };
     let Some(act) = judged else { return Vec::new() };
-    let scene = Scene { act: &act, memory, pipeline };
-    let verdicts: Vec<Verdict> = RULES.iter().filter_map(|rule| (rule.judge)(&scene)).collect();
+    let scene = Scene { act: &act, memory, pipeline, tuning };
+    let place = account_of(&act.resource).unwrap_or(&act.resource);
+    let on = RULES.iter().filter(|rule| tuning.of(rule.id, place).is_some());
+    let verdicts: Vec<Verdict> = on.filter_map(|rule| (rule.judge)(&scene)).collect();
     if verdicts.iter().any(|verdict| matches!(verdict, Verdict::Raise(_))) {
         memory.mark(&act);
     }
@@ -137,6 +146,27 @@ pub fn judge(act: &Act, memory: &mut Memory, pipeline: &[String]) -> Vec<Verdict
 }
 
 impl<'a> Scene<'a> {
+    /// A rule as it is set where the act happened.
+    #[must_use]
+    pub fn profile(&self, rule: &str) -> &'a Profile {
+        let tuned =
+            self.tuning.of(rule, account_of(&self.act.resource).unwrap_or(&self.act.resource));
+        tuned.unwrap_or_else(|| table::profile(rule))
+    }
+
+    /// A rule's severity with so many signals that agree: critical needs two.
+    #[must_use]
+    pub fn severity(&self, rule: &str, signals: u32) -> Severity {
+        let severity = self.profile(rule).severity;
+        if signals < 2 { severity.min(Severity::High) } else { severity }
+    }
+
+    /// A threshold of a rule.
+    #[must_use]
+    pub fn threshold(&self, rule: &str, name: &str) -> f64 {
+        self.profile(rule).threshold(name)
+    }
+
     /// How the resource was set before the act; `None` when that is not known.
     #[must_use]
     pub fn before(&self) -> Option<&'a Changed> {
@@ -163,7 +193,6 @@ impl<'a> Scene<'a> {
     /// An alarm about the act with the words of the table; `fact` says what happened.
     #[must_use]
     pub fn alarm(&self, rule: &'static str, scope: &str, fact: String) -> Alarm {
-        let profile = table::profile(rule);
         let mut evidence = vec![fact, self.act.when_and_who()];
         if self.act.is_only_asked() {
             evidence.push(
@@ -174,7 +203,7 @@ impl<'a> Scene<'a> {
             rule,
             scope: scope.to_owned(),
             resource: self.act.resource.clone(),
-            severity: severity(profile, 1),
+            severity: self.severity(rule, 1),
             confidence: 0.9,
             observed: 1.0,
             unit: "change",
@@ -207,18 +236,6 @@ impl Alarm {
         self.evidence.push(format!("The incident is over a day after the last such act{ends}"));
         Some(Verdict::Raise(Box::new(self)))
     }
-}
-
-/// A rule's severity with so many signals that agree: critical needs two.
-#[must_use]
-pub fn severity(profile: &Profile, signals: u32) -> Severity {
-    if signals < 2 { profile.severity.min(Severity::High) } else { profile.severity }
-}
-
-/// A threshold of a rule.
-#[must_use]
-pub fn threshold(rule: &str, name: &str) -> f64 {
-    table::profile(rule).threshold(name)
 }
 
 /// Minutes of the table in milliseconds.

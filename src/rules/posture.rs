@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::act::{Act, Log, name_of as who_is};
 use super::state::is_wider;
-use super::{Scene, Verdict, account_of, command, name_of, threshold};
+use super::{Scene, Verdict, account_of, command, name_of};
 use crate::event::control::{AccountState, Changed, DeploymentState, NetworkState, Target, Verb};
 use crate::incident::{Response, Severity};
 use crate::money::Grouped;
@@ -60,7 +60,7 @@ pub(super) fn capacity_raised(scene: &Scene<'_>) -> Option<Verdict> {
     let mut is_lower = false;
     if let Some((was, is)) = before.capacity.zip(after.capacity) {
         is_lower = is < was;
-        if is_much_more(was, is, after) {
+        if is_much_more(scene, (was, is), after) {
             found.push(difference(
                 format!("capacity {} → {}", grouped(was), grouped(is)),
                 format!("sku.capacity={was}"),
@@ -81,11 +81,11 @@ pub(super) fn capacity_raised(scene: &Scene<'_>) -> Option<Verdict> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "capacities are far below 2^53")]
-fn is_much_more(was: u64, is: u64, after: &DeploymentState) -> bool {
+fn is_much_more(scene: &Scene<'_>, (was, is): (u64, u64), after: &DeploymentState) -> bool {
     let more = is.saturating_sub(was) as f64;
     let by_tokens = !after.sku.to_lowercase().contains("provisioned")
-        && more >= threshold("TW-P03", "thousand_tokens_per_minute");
-    (was > 0 && is as f64 >= threshold("TW-P03", "factor") * was as f64) || by_tokens
+        && more >= scene.threshold("TW-P03", "thousand_tokens_per_minute");
+    (was > 0 && is as f64 >= scene.threshold("TW-P03", "factor") * was as f64) || by_tokens
 }
 
 /// How far away a kind of capacity may be served, from its region to anywhere.
@@ -102,12 +102,17 @@ fn grouped(count: u64) -> Grouped {
 pub(super) fn public_access_opened(scene: &Scene<'_>) -> Option<Verdict> {
     const RULE: &str = "TW-P04";
     let (before, after) = account(scene)?;
-    let found = opened(&before.network, &after.network);
+    let bits = widest_prefix(scene);
+    let found = opened(&before.network, &after.network, bits);
     let act = scene.act;
     if found.is_empty() {
         let why = "public access is closed again".to_owned();
         let scope = act.resource.clone();
-        return is_closed(&after.network).then_some(Verdict::Clear { rule: RULE, scope, why });
+        return is_closed(&after.network, bits).then_some(Verdict::Clear {
+            rule: RULE,
+            scope,
+            why,
+        });
     }
     raise(scene, RULE, &format!("account {}", name_of(&act.resource)), &found)?
         .step("Shows which addresses are let in now.", command::network_rules(&act.resource))
@@ -115,7 +120,7 @@ pub(super) fn public_access_opened(scene: &Scene<'_>) -> Option<Verdict> {
         .raise(", or as soon as public access is closed again")
 }
 
-fn opened(before: &NetworkState, after: &NetworkState) -> Vec<Difference> {
+fn opened(before: &NetworkState, after: &NetworkState, bits: u8) -> Vec<Difference> {
     let mut found = Vec::new();
     if (before.public_access, after.public_access) == (Some(false), Some(true)) {
         found.push(difference(
@@ -131,7 +136,7 @@ fn opened(before: &NetworkState, after: &NetworkState) -> Vec<Difference> {
     }
     if let Some((was, is)) = before.addresses.zip(after.addresses)
         && was.hash != is.hash
-        && is_wider(&is, widest_prefix())
+        && is_wider(&is, bits)
         && (is.widest < was.widest || was.widest.is_none() || is.widest_v6 < was.widest_v6)
     {
         let widest = is.widest.or(is.widest_v6).unwrap_or_default();
@@ -152,13 +157,13 @@ fn opened(before: &NetworkState, after: &NetworkState) -> Vec<Difference> {
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a prefix length")]
-fn widest_prefix() -> u8 {
-    threshold("TW-P04", "widest_prefix") as u8
+fn widest_prefix(scene: &Scene<'_>) -> u8 {
+    scene.threshold("TW-P04", "widest_prefix") as u8
 }
 
-fn is_closed(after: &NetworkState) -> bool {
+fn is_closed(after: &NetworkState, bits: u8) -> bool {
     let denies = after.open_by_default == Some(false);
-    let narrow = after.addresses.is_none_or(|rules| !is_wider(&rules, widest_prefix()));
+    let narrow = after.addresses.is_none_or(|rules| !is_wider(&rules, bits));
     after.public_access == Some(false) || (denies && narrow)
 }
 
@@ -321,7 +326,7 @@ pub(super) fn mass_delete(scene: &Scene<'_>) -> Option<Verdict> {
         return None;
     }
     let subscription = super::memory::subscription_of(&act.resource)?;
-    let minutes = threshold(RULE, "minutes");
+    let minutes = scene.threshold(RULE, "minutes");
     let near = scene.around(act.at, minutes).map(|recent| &recent.act);
     let near: Vec<&Act> = near
         .filter(|other| {
@@ -339,7 +344,7 @@ pub(super) fn mass_delete(scene: &Scene<'_>) -> Option<Verdict> {
         windows.min_by_key(|(gone, from)| (std::cmp::Reverse(gone.len()), *from))?;
     #[expect(clippy::cast_precision_loss, reason = "a few thousand deletes at most")]
     let count = gone.len() as f64;
-    if count < threshold(RULE, "deletes") {
+    if count < scene.threshold(RULE, "deletes") {
         return None;
     }
     let names: Vec<&str> = gone.iter().map(|resource| name_of(resource)).take(10).collect();

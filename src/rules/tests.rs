@@ -3,8 +3,9 @@
 use super::act::{Act, Effect, Log};
 use super::memory::{Kind, MAX_RECENT, Memory};
 use super::*;
+use crate::detect::tuning::{Change, Tuned, Tuning};
 use crate::event::control::{
-    AccountState, AddressRules, AssignmentState, Basis, Change, ConnectionState, DefenderState,
+    self, AccountState, AddressRules, AssignmentState, Basis, ConnectionState, DefenderState,
     DeploymentState, DiagnosticState, EndpointState, NetworkState, PrincipalKind, RaiFilter,
     RaiState, RoleState, Target, Verb,
 };
@@ -40,7 +41,7 @@ fn act(target: Target, verb: Verb, resource: &str, minute: i64) -> Act {
 }
 
 fn sets(target: Target, resource: &str, minute: i64, to: Changed) -> Act {
-    let change = Some(Box::new(Change { basis: Basis::Resulted, to }));
+    let change = Some(Box::new(control::Change { basis: Basis::Resulted, to }));
     Act { change, ..act(target, Verb::Write, resource, minute) }
 }
 
@@ -59,11 +60,16 @@ fn by(act: Act, object: &str, network: &str) -> Act {
 
 /// What rules say of the acts, in order, as rule and severity; the memory as it is afterwards.
 fn say(acts: &[Act]) -> (Vec<(&'static str, Severity)>, Vec<Alarm>, Memory) {
+    say_tuned(acts, &Tuning::default())
+}
+
+/// The same with a configuration.
+fn say_tuned(acts: &[Act], tuning: &Tuning) -> (Vec<(&'static str, Severity)>, Vec<Alarm>, Memory) {
     let mut memory = Memory::default();
     memory.hear("/subscriptions/s-1", ArrivalTime(BEGIN));
     let mut alarms = Vec::new();
     for act in acts {
-        for verdict in judge(act, &mut memory, &["hubs".to_owned()]) {
+        for verdict in judge(act, &mut memory, (&["hubs".to_owned()], tuning)) {
             if let Verdict::Raise(alarm) = verdict {
                 alarms.push(*alarm);
             }
@@ -97,6 +103,21 @@ fn every_entry_of_the_table_has_code_or_says_that_it_is_planned() {
     let mut built: Vec<&str> = built.map(|profile| profile.id.as_str()).collect();
     built.sort_unstable();
     assert_eq!(coded, built);
+}
+
+#[test]
+fn a_rule_is_as_the_configuration_sets_it_where_the_act_happened() {
+    let acts = [lists(ACCOUNT, -20 * 24 * 60), by(lists(ACCOUNT, 0), "eve", "198.51.100.0/24")];
+    let told = |account: &str, enabled| {
+        let accounts = vec![account.to_owned()];
+        let change =
+            Change { accounts, enabled, severity: Some(Severity::Low), ..Change::default() };
+        let tuning = Tuning::new(vec![Tuned::new(table::profile("TW-K01"), change)]);
+        say_tuned(&acts, &tuning).0.last().map(|(_, severity)| *severity)
+    };
+    assert_eq!(told("other", false), Some(Severity::High));
+    assert_eq!(told("aif", true), Some(Severity::Low));
+    assert_eq!(told("aif", false), None);
 }
 
 #[test]
@@ -300,7 +321,7 @@ fn what_is_closed_again_is_taken_back() {
     let mut memory = Memory::default();
     let spoken: Vec<Verdict> = [public(false, 0), public(true, 1), public(false, 2)]
         .iter()
-        .flat_map(|act| judge(act, &mut memory, &[]))
+        .flat_map(|act| judge(act, &mut memory, (&[], &Tuning::default())))
         .collect();
     let words: Vec<String> = spoken
         .iter()
@@ -529,9 +550,9 @@ fn what_is_remembered_comes_back_as_it_was() {
     }
     let last = [lists(ACCOUNT, 9), setting(&[], 10)];
     for act in last {
-        let expected = judge(&act, &mut memory, &[]);
+        let expected = judge(&act, &mut memory, (&[], &Tuning::default()));
         assert!(!expected.is_empty());
-        assert_eq!(judge(&act, &mut again, &[]), expected);
+        assert_eq!(judge(&act, &mut again, (&[], &Tuning::default())), expected);
     }
     assert_eq!(again.take_rows(), memory.take_rows());
 }

@@ -48,6 +48,7 @@ mod monitor;
 mod lists;
 mod mail_browser;
 mod posture;
+mod posture_run;
 mod prices;
 mod privacy;
 mod purchases;

@@ -21,7 +21,7 @@ const MASKED: &str = "a network stands for up to 256 addresses: Azure masks the 
 
 /// TW-A01: most calls to a deployment are of one size, and far more than on most days. A job that has always
 /// asked the same is no news.
-pub(super) fn clones(scene: &Scene<'_>, profile: &'static Profile) -> Vec<Sign> {
+pub(super) fn clones(scene: &Scene<'_>, profile: &Profile) -> Vec<Sign> {
     let [least, share, factor, minutes] =
         ["calls", "share", "factor", "minutes"].map(|name| profile.threshold(name));
     let judge = |deployment: u32| {
@@ -64,7 +64,7 @@ pub(super) fn clones(scene: &Scene<'_>, profile: &'static Profile) -> Vec<Sign> 
 
 /// TW-A02: a new network sends small faulty calls, then one that works. A call made to fail proves for free
 /// that a key works. A known network, a large faulty call or a fault after the success is not it.
-pub(super) fn validity_probe(scene: &Scene<'_>, profile: &'static Profile) -> Vec<Sign> {
+pub(super) fn validity_probe(scene: &Scene<'_>, profile: &Profile) -> Vec<Sign> {
     let [refused, length, minutes] =
         ["refused", "max_length", "minutes"].map(|name| profile.threshold(name));
     let visits = scene.networks(minutes).into_iter();
@@ -100,7 +100,7 @@ pub(super) fn validity_probe(scene: &Scene<'_>, profile: &'static Profile) -> Ve
 
 /// TW-A03: a new network calls many deployments, lists what there is, or asks for what is not there. An
 /// inventory tool that has called for long is no news.
-pub(super) fn enumeration(scene: &Scene<'_>, profile: &'static Profile) -> Vec<Sign> {
+pub(super) fn enumeration(scene: &Scene<'_>, profile: &Profile) -> Vec<Sign> {
     let names = ["deployments", "listings", "not_found"];
     let least = names.map(|name| profile.threshold(name));
     let [deployments, listings, missing] = least;
@@ -142,7 +142,7 @@ pub(super) fn enumeration(scene: &Scene<'_>, profile: &'static Profile) -> Vec<S
 
 /// TW-A04: many calls are refused for want of a right. Graver where a new network was served after it was
 /// refused: a key that was tried out fits. An expired secret of one's own comes from a known network.
-pub(super) fn denied_burst(scene: &Scene<'_>, profile: &'static Profile) -> Vec<Sign> {
+pub(super) fn denied_burst(scene: &Scene<'_>, profile: &Profile) -> Vec<Sign> {
     let [refused, factor, minutes] =
         ["refused", "factor", "minutes"].map(|name| profile.threshold(name));
     let all = sums(scene.conduct.deeds(scene.slot, DENIED_SLOTS), |tally| tally.denied);
@@ -196,7 +196,7 @@ pub(super) fn denied_burst(scene: &Scene<'_>, profile: &'static Profile) -> Vec<
 
 /// TW-A06: in each slot of a quarter of an hour a large share of a deployment's calls is refused because the
 /// quota is used up, and that is not usual.
-pub(super) fn rate_limited(scene: &Scene<'_>, profile: &'static Profile) -> Vec<Sign> {
+pub(super) fn rate_limited(scene: &Scene<'_>, profile: &Profile) -> Vec<Sign> {
     let [share, least, usual_share, minutes] =
         ["share", "calls", "usual_share", "minutes"].map(|name| profile.threshold(name));
     let slots = whole(minutes).div_euclid(SLOT_MIN);
@@ -234,7 +234,7 @@ pub(super) fn rate_limited(scene: &Scene<'_>, profile: &'static Profile) -> Vec<
 
 fn limited_sign(
     scene: &Scene<'_>,
-    profile: &'static Profile,
+    profile: &Profile,
     deployment: u32,
     (now, usually, limited): (f64, f64, i64),
 ) -> Sign {
@@ -266,7 +266,7 @@ fn limited_sign(
 
 /// TW-A07: far more calls are refused as faulty than on the worst half hour of most days. Azure's log does not
 /// say whether a filter refused them or they were malformed; small ones are not counted, filters look at texts.
-pub(super) fn filter_storm(scene: &Scene<'_>, profile: &'static Profile) -> Vec<Sign> {
+pub(super) fn filter_storm(scene: &Scene<'_>, profile: &Profile) -> Vec<Sign> {
     let [z, refused, minutes] = ["z", "refused", "minutes"].map(|name| profile.threshold(name));
     let seen = sums(scene.conduct.deeds(scene.slot, BAD_SLOTS), |tally| tally.bad);
     let judge = |(deployment, seen): (u32, i32)| {
@@ -308,7 +308,7 @@ pub(super) fn filter_storm(scene: &Scene<'_>, profile: &'static Profile) -> Vec<
 
 /// TW-A08: calls of a family that the account was never served before. Graver where a new network makes images
 /// with a key: what stolen keys are sold for.
-pub(super) fn new_operation(scene: &Scene<'_>, profile: &'static Profile) -> Vec<Sign> {
+pub(super) fn new_operation(scene: &Scene<'_>, profile: &Profile) -> Vec<Sign> {
     let least = profile.threshold("calls");
     let is_telling = |family: Operation| {
         !matches!(family, Operation::Untold | Operation::Listing | Operation::Other)

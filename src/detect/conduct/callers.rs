@@ -59,7 +59,7 @@ fn extent(about: &About, classes: &[Class]) -> Option<Extent> {
 
 /// TW-I02: a new network of rented servers, a VPN or a proxy, whose autonomous system never called before,
 /// spends money or uses a key.
-pub(super) fn hosting(scene: &Scene<'_>, profile: &'static Profile) -> Vec<Sign> {
+pub(super) fn hosting(scene: &Scene<'_>, profile: &Profile) -> Vec<Sign> {
     let worth = profile.threshold("usd_per_hour");
     let of = |about: &About| extent(about, &[Class::Hosting, Class::Vpn, Class::Proxy]);
     let mut found = guests(scene, |network| scene.is_new(network));
@@ -83,7 +83,7 @@ pub(super) fn hosting(scene: &Scene<'_>, profile: &'static Profile) -> Vec<Sign>
 
 /// TW-I03: a network on a list of Tor's exits or of threats is served. Of a network that has called for long
 /// and of which a list names a part, nothing is said: its neighbours are meant.
-pub(super) fn listed(scene: &Scene<'_>, profile: &'static Profile) -> Vec<Sign> {
+pub(super) fn listed(scene: &Scene<'_>, profile: &Profile) -> Vec<Sign> {
     let of = |about: &About| extent(about, &[Class::Tor, Class::Threat]);
     let mut found = guests(scene, |_| true);
     found.retain(|(network, guest)| match of(&guest.about) {
@@ -102,7 +102,7 @@ pub(super) fn listed(scene: &Scene<'_>, profile: &'static Profile) -> Vec<Sign> 
 }
 
 /// TW-I04: the first network of a country is served. A network alone wakes nobody: low without money or key.
-pub(super) fn country(scene: &Scene<'_>, profile: &'static Profile) -> Vec<Sign> {
+pub(super) fn country(scene: &Scene<'_>, profile: &Profile) -> Vec<Sign> {
     let mut found = guests(scene, |network| scene.is_new(network));
     found.retain(|(_, guest)| guest.about.country.is_some() && guest.about.label().is_none());
     if found.is_empty() {
@@ -153,7 +153,7 @@ fn sign_of(
 
 /// TW-I08: one identity is served within the hour from new networks of two countries and two autonomous
 /// systems. Offices and clouds that it has used for long are no news.
-pub(super) fn distant(scene: &Scene<'_>, profile: &'static Profile) -> Vec<Sign> {
+pub(super) fn distant(scene: &Scene<'_>, profile: &Profile) -> Vec<Sign> {
     let least = profile.threshold("countries");
     let guests = guests(scene, |network| scene.is_new(network));
     let mut of: BTreeMap<u32, Vec<(u32, &Guest)>> = BTreeMap::new();
@@ -197,7 +197,7 @@ fn countries(guests: &[(u32, &Guest)]) -> f64 {
 }
 
 /// TW-K06: a deployment that was called by identities is called without. A stolen key has none.
-pub(super) fn key_switch(scene: &Scene<'_>, profile: &'static Profile) -> Vec<Sign> {
+pub(super) fn key_switch(scene: &Scene<'_>, profile: &Profile) -> Vec<Sign> {
     let [before, share, least, minutes] =
         ["before_share", "share", "calls", "minutes"].map(|name| profile.threshold(name));
     let mut of: BTreeMap<u32, (i64, i64)> = BTreeMap::new();

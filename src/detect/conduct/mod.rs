@@ -21,7 +21,7 @@ mod sizes;
 use std::collections::BTreeMap;
 
 use super::series::{SLOTS_PER_HOUR, Slot};
-use super::table::{self, Profile};
+use super::table::Profile;
 use crate::aggregate::call::Booking;
 use crate::aggregate::names::NONE;
 use crate::aggregate::rollup::{Caller, CallerParts, Class};
@@ -39,20 +39,15 @@ const KEEP_SLOTS: i64 = SLOTS_PER_HOUR;
 pub struct Rule {
     /// Identifier in the table of detectors.
     pub id: &'static str,
-    judge: fn(&Scene<'_>, &'static Profile) -> Vec<Sign>,
+    judge: fn(&Scene<'_>, &Profile) -> Vec<Sign>,
 }
 
 impl Rule {
-    /// What it is.
+    /// What it has to say of the slot that closes, with the thresholds of `profile`; at most one sign of
+    /// each scope.
     #[must_use]
-    pub fn profile(&self) -> &'static Profile {
-        table::profile(self.id)
-    }
-
-    /// What it has to say of the slot that closes; at most one sign of each scope.
-    #[must_use]
-    pub fn judge(&self, scene: &Scene<'_>) -> Vec<Sign> {
-        (self.judge)(scene, self.profile())
+    pub fn judge(&self, scene: &Scene<'_>, profile: &Profile) -> Vec<Sign> {
+        (self.judge)(scene, profile)
     }
 }
 
@@ -234,9 +229,11 @@ pub struct Conduct {
     small_below: u32,
 }
 
-impl Default for Conduct {
-    fn default() -> Self {
-        let small_below = scene::whole(table::profile("TW-A02").threshold("max_length"));
+impl Conduct {
+    /// Nothing yet, of an account for which `probe` is how TW-A02 is set.
+    #[must_use]
+    pub fn new(probe: &Profile) -> Self {
+        let small_below = scene::whole(probe.threshold("max_length"));
         Self {
             slots: BTreeMap::new(),
             sizes: BTreeMap::new(),
@@ -244,9 +241,7 @@ impl Default for Conduct {
             small_below: u32::try_from(small_below).unwrap_or(0),
         }
     }
-}
 
-impl Conduct {
     /// Tallies what was booked for `caller`.
     pub fn add(&mut self, booking: &Booking, caller: Caller) {
         let Booking { minute, deployment, status, sent, sign, class, .. } = *booking;

@@ -7,6 +7,7 @@ use super::*;
 use crate::aggregate::names::{NameKind, Names};
 use crate::aggregate::rollup::{Amount, Split};
 use crate::detect::series::{SLOT_MIN, SLOTS_PER_DAY, Series};
+use crate::detect::table;
 use crate::known::feed::{Content, Holds};
 use crate::known::format::FORMATS;
 use crate::known::{Class as Listing, Known};
@@ -68,7 +69,7 @@ impl World {
     /// An account at the same use for `days` days, `more` of which is made at ten every day.
     fn after(days: i64, more: &[Calls]) -> Self {
         let open = NOW.div_euclid(SLOT_MIN) - days * SLOTS_PER_DAY;
-        let (conduct, names) = (Conduct::default(), Names::default());
+        let (conduct, names) = (Conduct::new(table::profile("TW-A02")), Names::default());
         let known = Known::default();
         let mut world = Self { conduct, series: BTreeMap::new(), names, known, open };
         for day in -days..0 {
@@ -148,7 +149,7 @@ impl World {
         RULES
             .iter()
             .filter(|known| known.id == rule)
-            .flat_map(|known| known.judge(&scene))
+            .flat_map(|known| known.judge(&scene, table::profile(known.id)))
             .collect()
     }
 }
@@ -423,8 +424,8 @@ fn windows_of_the_table_are_those_that_days_are_counted_by() {
     assert_eq!(scene::whole(minutes("TW-A07")), past::BAD_SLOTS * SLOT_MIN);
     assert_eq!(scene::whole(minutes("TW-A01")), past::CLONE_SLOTS * SLOT_MIN);
     for rule in RULES {
-        assert_eq!(rule.profile().id, rule.id);
-        assert!(rule.profile().quiet_slots > 0, "{}", rule.id);
+        assert_eq!(table::profile(rule.id).id, rule.id);
+        assert!(table::profile(rule.id).quiet_slots > 0, "{}", rule.id);
         assert!(minutes(rule.id) <= 60.0, "{}", rule.id);
     }
 }
