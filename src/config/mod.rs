@@ -191,6 +191,7 @@ const KEYS: &[&str] = &[
     "hub",
     "metrics_api",
     "resource_graph",
+    "posture",
     "backend",
     "owner",
     "budget",
@@ -232,7 +233,7 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
     }
     engine.join = limits::join(table(&top, "join", ("[join]", limits::JOIN), walk), walk);
     engine.detect = limits::detect(table(&top, "detect", ("[detect]", limits::DETECT), walk), walk);
-    engine.tuning = detector::tuning(&top, walk);
+    engine.tuning = detector::tuning(&top, walk).allowing(resource_graph::allowed(&top, walk));
     let mut store = store::store(table(&top, "store", ("[store]", store::STORE), walk), walk);
     store.callers = store::caller(table(&top, "caller", ("[caller]", store::CALLER), walk), walk);
     let destinations = destinations(&top, walk);

@@ -1,4 +1,5 @@
-//! `[resource_graph]`: subscriptions whose AI resources are read through Azure Resource Manager.
+//! `[resource_graph]`: subscriptions whose AI resources are read through Azure Resource Manager; and
+//! `[posture.allow]`: what may be made in them.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -6,8 +7,11 @@ use std::time::Duration;
 use reqwest::Url;
 
 use super::metrics_api::{https, identity};
+use super::owner::lower;
 use super::section::{Section, Walk};
+use super::table;
 use crate::azure::Bounds;
+use crate::detect::tuning::Allowed;
 use crate::source::resource_graph::{InventorySettings, PUBLIC, subscription_id};
 use crate::time::DAY_MS;
 
@@ -15,6 +19,8 @@ pub(super) const KEYS: &[&str] = &["subscriptions", "endpoint", "auth", "client_
 
 /// Example of a subscription.
 const SUBSCRIPTION: &str = "\"3f0c0000-0000-4000-8000-000000000001\"";
+/// Names in one list of what may be made.
+const MAX_ALLOWED: usize = 1_000;
 /// Subscriptions that one service reads.
 const MAX_SUBSCRIPTIONS: usize = 100;
 
@@ -36,6 +42,25 @@ pub(super) fn read(
     let bounds = Bounds::default();
     let every = Duration::from_millis(u64::try_from(every_ms).unwrap_or(0));
     Some((InventorySettings { endpoint: endpoint?, identity, subscriptions, bounds }, every))
+}
+
+/// Keys of what may be made.
+pub(super) const ALLOW: &[&str] = &["regions", "kinds", "skus", "creators"];
+
+/// What may be made, by `[posture.allow]`; anything where nothing is said.
+pub(super) fn allowed(top: &Section<'_>, walk: &mut Walk<'_>) -> Allowed {
+    let posture = table(top, "posture", ("[posture]", &["allow"]), walk);
+    let allow =
+        posture.and_then(|posture| table(&posture, "allow", ("[posture.allow]", ALLOW), walk));
+    let Some(section) = allow else { return Allowed::default() };
+    for key in ALLOW.iter().filter(|key| section.texts_at(key).len() > MAX_ALLOWED) {
+        let message = format!("`{key}` names more than {MAX_ALLOWED}");
+        walk.findings.report(section.value_at(key), message, "name fewer");
+    }
+    let mut list = |key| lower(&section, key, walk);
+    let [kinds, skus, creators] = ["kinds", "skus", "creators"].map(&mut list);
+    let regions = list("regions").into_iter().map(|region| region.replace(' ', "")).collect();
+    Allowed { regions, kinds, skus, creators }
 }
 
 fn subscriptions(section: &Section<'_>, walk: &mut Walk<'_>) -> BTreeSet<String> {

@@ -44,6 +44,7 @@ const KNOWN: &[(&str, &[&str])] = &[
     ("[[budget]]", super::budget::KEYS),
     ("[[metrics_api]]", super::metrics_api::KEYS),
     ("[resource_graph]", super::resource_graph::KEYS),
+    ("[posture.allow]", super::resource_graph::ALLOW),
     ("[engine]", super::limits::ENGINE),
     ("[join]", super::limits::JOIN),
     ("[detect]", super::limits::DETECT),

@@ -195,10 +195,17 @@ impl Engine {
         while let Some((told, waiting)) = self.control.next(until) {
             effects.take(calm(self.estate.tracker(), told));
             let Watch { memory, versions, .. } = &mut self.control;
-            let acts = match waiting {
-                Waiting::Act(act) => vec![*act],
-                Waiting::Snapshot(snapshot) => versions.take(&snapshot, told, memory),
+            let (acts, old) = match waiting {
+                Waiting::Act(act) => (vec![*act], Vec::new()),
+                Waiting::Snapshot(snapshot) => {
+                    let acts = versions.take(&snapshot, told, memory);
+                    let tuning = &self.env.settings.tuning;
+                    (acts, versions.old_keys(&snapshot, memory, tuning))
+                }
             };
+            for alarm in old {
+                effects.take(found(self.estate.tracker(), alarm, Vec::new(), told));
+            }
             acts.iter().for_each(|act| self.judge_act(act, effects));
         }
         if until > ArrivalTime(i64::MIN) {
@@ -313,7 +320,7 @@ fn taken_back(tracker: &mut Tracker, cause: &Cause, why: String, act: &Act) -> C
 /// Ends incidents of rules whose last operation is long enough ago at `now`.
 fn calm(tracker: &mut Tracker, now: ArrivalTime) -> Changes {
     let due = |last: i64| last.saturating_add(QUIET_MS);
-    let open = tracker.all_open().filter(|(cause, _)| rules::find(cause.rule).is_some());
+    let open = tracker.all_open().filter(|(cause, _)| rules::ends_in_quiet(cause.rule));
     let ripe = open.map(|(cause, tracked)| (due(tracked.incident.last_window.0), cause.clone()));
     let mut ripe: Vec<(i64, Cause)> = ripe.filter(|(due, _)| *due <= now.0).collect();
     ripe.sort();

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::act::{Act, Effect, Log};
 use super::memory::{Kind, MAX_STATES, Memory, Row, keeps_state, written};
-use super::state;
+use super::{Alarm, age, state};
+use crate::detect::tuning::Tuning;
 use crate::event::control::{Basis, Change, Changed, Principal, Target, Verb};
 use crate::event::inventory::{Found, List, Snapshot};
 use crate::time::{ArrivalTime, EventTime, MINUTE_MS};
@@ -50,6 +51,9 @@ pub struct Version {
     pub until: Option<EventTime>,
     /// Whether it ended because the resource was gone.
     pub gone: bool,
+    /// Of accounts: since when its keys had been what they were when that was told to be long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old_since: Option<EventTime>,
 }
 
 /// A version of the resource with this id, as it is to be saved.
@@ -167,6 +171,28 @@ impl Versions {
         acts
     }
 
+    /// Accounts of a part whose keys are old, each once for as long as they are what they are.
+    pub fn old_keys(
+        &mut self,
+        snapshot: &Snapshot,
+        memory: &Memory,
+        tuning: &Tuning,
+    ) -> Vec<Alarm> {
+        let accounts = snapshot.found.iter().filter(|found| found.target == Target::Account);
+        let mut alarms = Vec::new();
+        for Found { resource, .. } in accounts {
+            let Some(version) = self.live.get_mut(resource) else { continue };
+            let Some(profile) = tuning.of(age::RULE, resource) else { continue };
+            let old = age::old_keys((resource, version), memory, snapshot.at, profile);
+            let Some((since, alarm)) = old else { continue };
+            if version.old_since.replace(since) != Some(since) {
+                self.moved.insert(resource.clone());
+                alarms.push(alarm);
+            }
+        }
+        alarms
+    }
+
     /// Whether every part of the poll so far has come, in order.
     fn advance(&mut self, snapshot: &Snapshot) -> bool {
         let Snapshot { subscription, at, part, .. } = snapshot;
@@ -259,6 +285,7 @@ impl Versions {
             missed: 0,
             until: None,
             gone: false,
+            old_since: None,
         };
         match self.live.get_mut(&found.resource) {
             Some(known) if known.to == found.to => {
@@ -266,7 +293,8 @@ impl Versions {
                 known.created = found.created.or(known.created);
             }
             Some(known) => {
-                let next = fresh(Some(known.seen));
+                let old_since = known.old_since;
+                let next = Version { old_since, ..fresh(Some(known.seen)) };
                 let mut ended = std::mem::replace(known, next);
                 ended.until = Some(at);
                 self.ended.push((found.resource.clone(), ended));

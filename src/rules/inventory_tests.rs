@@ -1,5 +1,4 @@
 use super::*;
-use crate::detect::tuning::Tuning;
 use crate::event::control::{
     AccountState, AssignmentState, DeploymentState, EndpointState, NetworkState, RoleState,
 };

@@ -317,6 +317,24 @@ pub(super) fn regenerated(scene: &Scene<'_>) -> Option<Verdict> {
         .raise("")
 }
 
+/// TW-K05 is over: a key was made anew, or none is accepted any more. It is found by [its age](super::age).
+pub(super) fn rotated(scene: &Scene<'_>) -> Option<Verdict> {
+    let act = scene.act;
+    let is_refused = matches!(act.sets(), Some(Changed::Account(after))
+        if act.did(Target::Account, Verb::Write) && after.local_auth_disabled == Some(true));
+    let why = if act.did(Target::Account, Verb::RegenerateKey) {
+        "a key was made anew"
+    } else if act.did(Target::Account, Verb::Delete) {
+        "the account was deleted"
+    } else if is_refused {
+        "keys are refused"
+    } else {
+        return None;
+    };
+    let (scope, why) = (act.resource.clone(), why.to_owned());
+    Some(Verdict::Clear { rule: super::age::RULE, scope, why })
+}
+
 /// Roles that can list keys or give rights away, by the id of their definition (Azure's built-in roles).
 const ROLES: [(&str, &str, Severity); 6] = [
     ("8e3af657-a8ff-443c-a75c-2fe8c4bcb635", "Owner", Severity::High),

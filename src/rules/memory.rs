@@ -157,9 +157,24 @@ impl Memory {
     /// Whether the control plane of a resource had been watched for so long when `act` was told.
     #[must_use]
     pub fn watched_for(&self, act: &Act, days: f64) -> bool {
-        let since = [subscription_of(&act.resource), Some(act.resource.as_str())];
-        let since = since.into_iter().flatten().filter_map(|whose| self.heard.get(whose)).min();
+        let since = self.heard(&act.resource);
         since.is_some_and(|since| days_between(since.0, act.told.0) >= days)
+    }
+
+    /// Since when the control plane of a resource has been heard of; `None` where it was not.
+    #[must_use]
+    pub fn heard(&self, resource: &str) -> Option<EventTime> {
+        let since = [subscription_of(resource), Some(resource)];
+        let since = since.into_iter().flatten().filter_map(|whose| self.heard.get(whose)).min();
+        since.map(|told| EventTime(told.0))
+    }
+
+    /// When a key of an account was last made anew, as far as that is remembered.
+    #[must_use]
+    pub fn made(&self, account: &str) -> Option<EventTime> {
+        let begin = format!("made {account} ");
+        let acts = self.actors.range(begin.clone()..);
+        acts.take_while(|(key, _)| key.starts_with(&begin)).map(|(_, seen)| seen.last).max()
     }
 
     /// Whether somebody has not done this to the resource in the last `days`, the last hour aside.

@@ -5,6 +5,7 @@
 //! several look both ways in event time, so that neither batches nor partitions change what is found.
 
 pub mod act;
+pub mod age;
 pub mod command;
 pub mod guard;
 pub mod inventory;
@@ -91,7 +92,9 @@ pub const RULES: &[Rule] = &[
     Rule { id: "TW-K02", judge: keys::listed_of_several },
     Rule { id: "TW-K03", judge: keys::allowed_again },
     Rule { id: "TW-K04", judge: keys::regenerated },
+    Rule { id: age::RULE, judge: keys::rotated },
     Rule { id: "TW-K07", judge: keys::privileged_role },
+    Rule { id: "TW-P01", judge: posture::outside_policy },
     Rule { id: "TW-P03", judge: posture::capacity_raised },
     Rule { id: "TW-P04", judge: posture::public_access_opened },
     Rule { id: "TW-P05", judge: posture::private_endpoint_changed },
@@ -109,6 +112,12 @@ pub const RULES: &[Rule] = &[
 /// An incident of a rule is over so long after the last operation it is about (event time), unless what
 /// was done is taken back before: a single act does not go on.
 pub const QUIET_MS: i64 = DAY_MS;
+
+/// Whether incidents of a rule end so. That keys are old is no act: it goes on until it is ended.
+#[must_use]
+pub fn ends_in_quiet(id: &str) -> bool {
+    id != age::RULE && find(id).is_some()
+}
 
 /// The rule with this identifier.
 #[must_use]

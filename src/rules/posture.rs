@@ -307,6 +307,75 @@ fn raise(
     Some(alarm)
 }
 
+/// TW-P01: an account or deployment was made where, as what or by whom none should be. What was there before
+/// the first record or reading is not told: `audit` shows it.
+pub(super) fn outside_policy(scene: &Scene<'_>) -> Option<Verdict> {
+    const RULE: &str = "TW-P01";
+    let (act, allowed) = (scene.act, scene.tuning.allowed());
+    if act.did(Target::Account, Verb::Delete) || act.did(Target::Deployment, Verb::Delete) {
+        let (scope, why) = (act.resource.clone(), "it was deleted".to_owned());
+        return Some(Verdict::Clear { rule: RULE, scope, why });
+    }
+    let is_write =
+        act.did(Target::Account, Verb::Write) || act.did(Target::Deployment, Verb::Write);
+    if !is_write || allowed.is_anything() || scene.memory.state(&act.resource).is_some() {
+        return None;
+    }
+    let (region, kind, sku) = match act.sets()? {
+        Changed::Account(after) => {
+            (after.location.as_str(), after.kind.as_str(), after.sku.as_str())
+        }
+        // A deployment stands where its account does, and that was judged.
+        Changed::Deployment(after) => ("", "", after.sku.as_str()),
+        Changed::PrivateEndpoint(_)
+        | Changed::RaiPolicy(_)
+        | Changed::Defender(_)
+        | Changed::Connection(_)
+        | Changed::Diagnostic(_)
+        | Changed::Role(_)
+        | Changed::Assignment(_)
+        | Changed::Exemption(_)
+        | Changed::Policies(_)
+        | Changed::Network(_) => return None,
+    };
+    let said = [
+        ("region", &allowed.regions, region.replace(' ', "")),
+        ("kind", &allowed.kinds, kind.to_owned()),
+        ("SKU", &allowed.skus, sku.to_owned()),
+    ];
+    let mut facts: Vec<String> = said
+        .iter()
+        .filter(|(_, list, value)| is_outside(list, std::slice::from_ref(value)))
+        .map(|(word, list, value)| format!("{word} {value} is not among {}", list.join(", ")))
+        .collect();
+    let who = &act.principal;
+    let names = [who.user.clone(), who.object.clone(), who.application.clone()];
+    if is_outside(&allowed.creators, &names) {
+        facts.push(format!("{} is not among those who may", who_is(who)));
+    }
+    if facts.is_empty() {
+        return None;
+    }
+    let what = if act.target == Target::Account { "account" } else { "deployment" };
+    let fact = format!("{what} {} was made: {}", name_of(&act.resource), facts.join("; "));
+    let mut alarm = scene.alarm(RULE, &act.resource, fact);
+    if act.log == Log::Activity {
+        alarm = alarm
+            .with("It is the first record of it: whether it was made by it or changed, none says");
+    }
+    alarm
+        .step("Shows what was made.", shown(&act.resource))
+        .step("Takes it away, once you know that nobody needs it.", command::delete(&act.resource))
+        .raise(", or as soon as it is deleted")
+}
+
+/// Whether none of the values that are known is on a list that says what is allowed.
+fn is_outside(list: &[String], values: &[String]) -> bool {
+    let known = || values.iter().filter(|value| !value.is_empty());
+    let is_listed = |value: &String| list.contains(&value.to_lowercase());
+    !list.is_empty() && known().next().is_some() && !known().any(is_listed)
+}
+
 /// TW-P15: several deployments or accounts deleted within minutes, or one for good.
 pub(super) fn mass_delete(scene: &Scene<'_>) -> Option<Verdict> {
     const RULE: &str = "TW-P15";
