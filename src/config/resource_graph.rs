@@ -122,6 +122,25 @@ mod tests {
     }
 
     #[test]
+    fn what_may_be_made_is_anything_until_it_is_said() {
+        let allowed = |text: &str| read(text).unwrap().engine.tuning.allowed().clone();
+        assert!(allowed("").is_anything());
+        let text =
+            "[posture.allow]\nregions = [\"East US 2\"]\ncreators = [\"Ada@contoso.example\"]\n";
+        let said = allowed(text);
+        assert_eq!(
+            (said.regions, said.creators),
+            (vec!["eastus2".to_owned()], vec!["ada@contoso.example".to_owned()])
+        );
+        assert!(said.kinds.is_empty() && said.skus.is_empty());
+        let problems = read("[posture]\nallow = 1\n").unwrap_err().0;
+        assert!(problems[0].message.contains("not a table"), "{problems:?}");
+        let problems = read("[posture.allow]\nmodels = []\nskus = 7\n").unwrap_err().0;
+        assert_eq!(problems.len(), 2, "{problems:?}");
+        assert!(problems[0].message.contains("unknown key `models`"), "{problems:?}");
+    }
+
+    #[test]
     fn everything_that_is_wrong_is_told_at_once_with_its_line() {
         let text = format!(
             "[resource_graph]\nsubscriptions = [\"production\", \"{ID}\", \"{ID}\"]\nevery = \"1m\"\n\

@@ -228,8 +228,8 @@ impl Engine {
 
     fn judge_act(&mut self, act: &Act, effects: &mut Effects) {
         let settings = &self.env.settings;
-        let told = (&*settings.pipeline, &settings.tuning);
-        let verdicts = rules::judge(act, &mut self.control.memory, told);
+        let given = (&*settings.pipeline, &settings.tuning, &self.env.book);
+        let verdicts = rules::judge(act, &mut self.control.memory, given);
         for verdict in verdicts {
             let changes = match verdict {
                 Verdict::Raise(mut alarm) => {
@@ -256,7 +256,7 @@ impl Engine {
         };
         alarm.evidence.push(fact);
         let deployments = self.control.versions.below(resource);
-        alarm.evidence.push(exposure::at_most(resource, deployments, act.at, &self.env.book));
+        alarm.evidence.push(exposure::at_most(deployments, act.at, &self.env.book));
         callers
     }
 }

@@ -14,7 +14,7 @@ use crate::event::control::Changed;
 use crate::incident::CallerShare;
 use crate::money::{Grouped, NanoUsd};
 use crate::price::PriceBook;
-use crate::price::meter::Meter;
+use crate::rules::costly;
 use crate::rules::inventory::Version;
 use crate::time::{ArrivalTime, EventTime, HOUR_MS};
 
@@ -100,7 +100,6 @@ pub(super) fn callers(
 
 /// What the deployments of an account can cost a day at most, in words; by how they were found to be set.
 pub(super) fn at_most<'a>(
-    account: &str,
     below: impl Iterator<Item = (&'a str, &'a Version)>,
     at: EventTime,
     book: &PriceBook,
@@ -108,17 +107,10 @@ pub(super) fn at_most<'a>(
     let (mut sum, mut priced, mut unknown) = (0_i64, 0, 0);
     for (id, version) in below {
         let Changed::Deployment(state) = &version.to else { continue };
-        // Provisioned throughput is paid for whether it is used or not.
-        if state.sku.to_lowercase().contains("provisioned") {
+        if costly::is_by_the_hour(state) {
             continue;
         }
-        let name = id.rsplit('/').next().unwrap_or_default();
-        let rates = book.rates(account, name, &format!("{}@{}", state.model, state.version));
-        let pico = [Meter::Input, Meter::Output].into_iter().filter_map(|meter| {
-            let held = rates.held(meter, 0, at).ok()?;
-            (held.entry.currency == "USD").then(|| held.entry.price(meter))?
-        });
-        let dearest = pico.map(crate::price::amount::Price::pico).max();
+        let dearest = costly::per_token(book, id, state, at);
         let tokens = state.capacity.map(|capacity| capacity.saturating_mul(TOKENS_PER_DAY));
         match dearest.zip(tokens.and_then(|tokens| i64::try_from(tokens).ok())) {
             Some((pico, tokens)) => {

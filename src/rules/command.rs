@@ -42,6 +42,12 @@ pub fn network_rules(resource: &str) -> String {
     format!("az cognitiveservices account network-rule list {}", account(resource))
 }
 
+/// Lists the deployments of an AI account.
+#[must_use]
+pub fn show_deployments(resource: &str) -> String {
+    format!("az cognitiveservices account deployment list {}", account(resource))
+}
+
 /// Deletes a resource by its id.
 #[must_use]
 pub fn delete(resource: &str) -> String {

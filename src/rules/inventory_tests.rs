@@ -2,6 +2,7 @@ use super::*;
 use crate::event::control::{
     AccountState, AssignmentState, DeploymentState, EndpointState, NetworkState, RoleState,
 };
+use crate::rules::tests::BOOK;
 use crate::rules::{self, Verdict};
 use crate::time::{DAY_MS, HOUR_MS};
 
@@ -54,6 +55,9 @@ fn lists() -> Vec<List> {
 struct World {
     memory: Memory,
     versions: Versions,
+    tuning: Tuning,
+    raised: Vec<&'static str>,
+    old: Vec<Alarm>,
 }
 
 impl World {
@@ -73,13 +77,16 @@ impl World {
         let told = ArrivalTime(snapshot.at.0 + GRACE_MS);
         let acts = self.versions.take(snapshot, told, &mut self.memory);
         for act in &acts {
-            self.judge(act);
+            let raised = self.judge(act);
+            self.raised.extend(raised);
         }
+        let old = self.versions.old_keys(snapshot, &self.memory, &self.tuning);
+        self.old.extend(old);
         acts
     }
 
     fn judge(&mut self, act: &Act) -> Vec<&'static str> {
-        let verdicts = rules::judge(act, &mut self.memory, (&[], &Tuning::default()));
+        let verdicts = rules::judge(act, &mut self.memory, (&[], &self.tuning, &BOOK));
         let raised = verdicts.iter().filter_map(|verdict| match verdict {
             Verdict::Raise(alarm) => Some(alarm.rule),
             Verdict::Clear { .. } => None,
@@ -115,7 +122,8 @@ impl World {
             change: change.map(|to| Box::new(Change { basis: Basis::Resulted, to })),
             between: None,
         };
-        self.judge(&act);
+        let raised = self.judge(&act);
+        self.raised.extend(raised);
     }
 }
 
@@ -143,7 +151,11 @@ fn what_changed_is_judged_by_the_same_rules() {
     let judged = |before: Found, after: Found| {
         let mut world = World::default();
         world.poll(0, &[before], lists());
-        let mut other = World { memory: world.memory.clone(), versions: world.versions.clone() };
+        let mut other = World {
+            memory: world.memory.clone(),
+            versions: world.versions.clone(),
+            ..World::default()
+        };
         let acts = other.poll(1, std::slice::from_ref(&after), lists());
         acts.iter().flat_map(|act| world.judge(act)).collect::<Vec<_>>()
     };
@@ -347,4 +359,133 @@ fn what_is_kept_is_bounded_and_counted() {
     assert_eq!((world.versions.live.len(), world.versions.dropped), (MAX_LIVE, 5));
     // What was left out is not taken for new.
     assert_eq!(world.poll(1, &many, lists()), []);
+}
+
+#[test]
+fn old_keys_are_told_once_until_one_is_made_anew_and_old_again() {
+    let aged = |keys: Option<bool>, days: i64| {
+        let state = AccountState { local_auth_disabled: keys, ..AccountState::default() };
+        let to = Changed::Account(state);
+        let created = Some(EventTime(BEGIN - days * DAY_MS));
+        Found { created, ..found(Target::Account, ACCOUNT, to) }
+    };
+    let told = |found: Found, days: &[i64]| {
+        let mut world = World::default();
+        days.iter().for_each(|day| drop(world.poll(*day, std::slice::from_ref(&found), lists())));
+        world
+    };
+    let evidence =
+        |world: &World| world.old.iter().map(|a| a.evidence[0].clone()).collect::<Vec<_>>();
+    // The look-alikes: younger by a day, refused, and an account that does not say.
+    for (keys, days) in [(Some(false), 88), (Some(true), 400), (None, 400)] {
+        assert_eq!(evidence(&told(aged(keys, days), &[0, 1])), Vec::<String>::new());
+    }
+    let mut world = told(aged(Some(false), 88), &[0, 1, 2, 3, 4]);
+    let facts = evidence(&world);
+    assert_eq!(facts.len(), 1, "{facts:?}");
+    assert!(facts[0].contains("up to 90 days old, as it is itself"), "{facts:?}");
+    assert_eq!(
+        (world.old[0].rule, world.old[0].severity),
+        ("TW-K05", crate::severity::Severity::Low)
+    );
+    world.log_as(5 * 24, (Target::Account, Verb::RegenerateKey), ACCOUNT, None);
+    let found = aged(Some(false), 88);
+    world.memory.learn(&Act {
+        principal: Principal { object: "ada".to_owned(), ..Principal::default() },
+        ..remade()
+    });
+    for day in [6, 94, 95, 96, 97] {
+        world.poll(day, std::slice::from_ref(&found), lists());
+    }
+    let facts = evidence(&world);
+    assert_eq!(facts.len(), 2, "{facts:?}");
+    assert!(facts[1].contains("last made anew 90 days ago"), "{facts:?}");
+}
+
+/// A key made anew on the fifth day.
+fn remade() -> Act {
+    Act {
+        resource: ACCOUNT.to_owned(),
+        at: EventTime(BEGIN + 5 * DAY_MS),
+        told: ArrivalTime(BEGIN + 5 * DAY_MS),
+        target: Target::Account,
+        verb: Verb::RegenerateKey,
+        effect: Effect::Done,
+        log: Log::Activity,
+        operation: "o".to_owned(),
+        correlation: "remade".to_owned(),
+        principal: Principal::default(),
+        change: None,
+        between: None,
+    }
+}
+
+/// An account of a kind in a region.
+fn placed(name: &str, region: &str) -> Found {
+    let state = AccountState {
+        kind: "AIServices".to_owned(),
+        location: region.to_owned(),
+        ..AccountState::default()
+    };
+    found(Target::Account, &format!("{ACCOUNT}{name}"), Changed::Account(state))
+}
+
+#[test]
+fn what_is_made_outside_what_is_allowed_is_told_where_something_is() {
+    let allowed = |regions: &[&str], creators: &[&str]| {
+        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let allowed = crate::detect::tuning::Allowed {
+            regions: owned(regions),
+            creators: owned(creators),
+            ..Default::default()
+        };
+        World { tuning: Tuning::default().allowing(allowed), ..World::default() }
+    };
+    let judged = |mut world: World, region: &str| {
+        let first = placed("", "westus");
+        world.poll(0, std::slice::from_ref(&first), lists());
+        world.poll(1, &[first, placed("-new", region)], lists());
+        world.raised
+    };
+    assert_eq!(judged(allowed(&["eastus2"], &[]), "westus"), ["TW-P01"]);
+    assert_eq!(judged(allowed(&["eastus2"], &[]), "eastus2"), Vec::<&str>::new());
+    // Not armed without lists; and who made it nobody knows here.
+    assert_eq!(judged(allowed(&[], &[]), "westus"), Vec::<&str>::new());
+    assert_eq!(judged(allowed(&[], &["ada@contoso.example"]), "westus"), Vec::<&str>::new());
+    for (creator, expected) in [("ada@contoso.example", vec![]), ("bob", vec!["TW-P01"])] {
+        let mut world = allowed(&[], &[creator]);
+        world.log(1, Target::Account, ACCOUNT, Some(public(true)));
+        assert_eq!(world.raised, expected, "{creator}");
+    }
+}
+
+#[test]
+fn the_dearest_model_is_told_and_one_like_the_others_is_not() {
+    let serves = |name: &str, model: &str| {
+        let (model, version) = model.split_once('@').unwrap();
+        let state = DeploymentState {
+            model: model.to_owned(),
+            version: version.to_owned(),
+            sku: "GlobalStandard".to_owned(),
+            ..DeploymentState::default()
+        };
+        found(
+            Target::Deployment,
+            &format!("{ACCOUNT}/deployments/{name}"),
+            Changed::Deployment(state),
+        )
+    };
+    let judged = |peers: u32, model: &str| {
+        let mut world = World::default();
+        let mut all: Vec<Found> =
+            (0..peers).map(|n| serves(&format!("d-{n}"), "gpt-4o-mini@2024-07-18")).collect();
+        world.poll(0, &all, lists());
+        all.push(serves("new", model));
+        world.poll(1, &all, lists());
+        world.raised
+    };
+    assert_eq!(judged(10, "gpt-4o@2024-08-06"), ["TW-P02"]);
+    assert_eq!(judged(10, "gpt-4o-mini@2024-07-18"), Vec::<&str>::new());
+    assert_eq!(judged(9, "gpt-4o@2024-08-06"), Vec::<&str>::new());
+    assert_eq!(judged(0, "nobody-knows@1"), ["TW-P02"]);
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::act::{Act, Effect, Log};
 use super::state;
-use crate::event::control::{Changed, Target, Verb};
+use crate::event::control::{Changed, DeploymentState, Target, Verb};
 use crate::time::{ArrivalTime, DAY_MS, EventTime, HOUR_MS};
 
 /// Operations are kept this long (event time): copies that come later count as new.
@@ -200,6 +200,24 @@ impl Memory {
     #[must_use]
     pub fn state(&self, resource: &str) -> Option<&State> {
         self.states.get(resource)
+    }
+
+    /// Deployments as they were last set, with their ids.
+    pub fn deployments(&self) -> impl Iterator<Item = (&str, &DeploymentState)> {
+        self.states.iter().filter_map(|(id, state)| match &state.to {
+            Changed::Deployment(state) => Some((id.as_str(), state)),
+            Changed::Account(_)
+            | Changed::PrivateEndpoint(_)
+            | Changed::RaiPolicy(_)
+            | Changed::Defender(_)
+            | Changed::Connection(_)
+            | Changed::Diagnostic(_)
+            | Changed::Role(_)
+            | Changed::Assignment(_)
+            | Changed::Exemption(_)
+            | Changed::Policies(_)
+            | Changed::Network(_) => None,
+        })
     }
 
     /// States of resources below one, with their ids.

@@ -7,6 +7,7 @@
 pub mod act;
 pub mod age;
 pub mod command;
+pub mod costly;
 pub mod guard;
 pub mod inventory;
 pub mod keys;
@@ -18,6 +19,7 @@ use crate::detect::table::{self, Profile};
 use crate::detect::tuning::Tuning;
 use crate::event::control::{Changed, Principal};
 use crate::incident::{Response, Severity};
+use crate::price::PriceBook;
 use crate::time::{DAY_MS, EventTime};
 use act::{Act, Effect};
 use memory::{Memory, Recent};
@@ -33,7 +35,13 @@ pub struct Scene<'a> {
     pub pipeline: &'a [String],
     /// What is set otherwise than in the table.
     pub tuning: &'a Tuning,
+    /// Prices by list.
+    pub book: &'a PriceBook,
 }
+
+/// What rules are told beforehand: names of the namespaces that we read, what is set otherwise than in the
+/// table, and prices.
+pub type Given<'a> = (&'a [String], &'a Tuning, &'a PriceBook);
 
 /// What a rule says of an operation.
 #[derive(Debug, Clone, PartialEq)]
@@ -95,6 +103,7 @@ pub const RULES: &[Rule] = &[
     Rule { id: age::RULE, judge: keys::rotated },
     Rule { id: "TW-K07", judge: keys::privileged_role },
     Rule { id: "TW-P01", judge: posture::outside_policy },
+    Rule { id: "TW-P02", judge: costly::costly_model },
     Rule { id: "TW-P03", judge: posture::capacity_raised },
     Rule { id: "TW-P04", judge: posture::public_access_opened },
     Rule { id: "TW-P05", judge: posture::private_endpoint_changed },
@@ -129,11 +138,7 @@ pub fn find(id: &str) -> Option<&'static Rule> {
 ///
 /// What an operation sets is often in the record of its beginning alone: whichever of the two comes last
 /// is judged with both.
-pub fn judge(
-    act: &Act,
-    memory: &mut Memory,
-    (pipeline, tuning): (&[String], &Tuning),
-) -> Vec<Verdict> {
+pub fn judge(act: &Act, memory: &mut Memory, (pipeline, tuning, book): Given<'_>) -> Vec<Verdict> {
     let act = match act.effect {
         Effect::Asked => act.clone(),
         Effect::Done | Effect::Refused => memory.with_body(act),
@@ -143,7 +148,7 @@ pub fn judge(
     }
     let judged = if act.effect == Effect::Asked { memory.complete(&act) } else { Some(act) };
     let Some(act) = judged else { return Vec::new() };
-    let scene = Scene { act: &act, memory, pipeline, tuning };
+    let scene = Scene { act: &act, memory, pipeline, tuning, book };
     let place = account_of(&act.resource).unwrap_or(&act.resource);
     let on = RULES.iter().filter(|rule| tuning.of(rule.id, place).is_some());
     let verdicts: Vec<Verdict> = on.filter_map(|rule| (rule.judge)(&scene)).collect();

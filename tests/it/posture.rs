@@ -10,6 +10,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, Row as _};
 use tokenwatch::azure::{Bounds, Clock, Identity, Pace};
+use tokenwatch::event::control::{AccountState, Changed, Target};
+use tokenwatch::event::inventory::{Found, Snapshot};
 use tokenwatch::event::{Arrival, Batch, PartitionKey, Position, TroubleKind};
 use tokenwatch::incident::{Incident, State};
 use tokenwatch::severity::Severity;
@@ -393,6 +395,58 @@ async fn check_versions(db: &str) {
         ("to-hub", vec![(0, Some(4))]),
     ];
     assert_eq!(found, expected.map(|(name, spans)| (name.to_owned(), spans)).into());
+}
+
+/// A part as the poller writes it, of an account that accepts keys and is as old as this.
+fn old_account(day: i64, days: i64) -> Arrival {
+    let state = AccountState { local_auth_disabled: Some(false), ..AccountState::default() };
+    let snapshot = Snapshot {
+        subscription: SUBSCRIPTION.to_owned(),
+        at: EventTime(day_ms(day)),
+        part: 0,
+        found: vec![Found {
+            resource: id(ACCOUNTS, "aif").to_lowercase(),
+            target: Target::Account,
+            created: Some(EventTime(day_ms(-days))),
+            to: Changed::Account(state),
+        }],
+        whole: Vec::new(),
+    };
+    let body = snapshot.body().unwrap();
+    Arrival { partition: key(), sequence: day, enqueued: ArrivalTime(day_ms(day)), body }
+}
+
+#[tokio::test]
+async fn old_keys_are_one_incident_until_a_key_is_made_anew() {
+    let folder = Folder::new();
+    let polls: Vec<Arrival> = (0..5).map(|day| old_account(day, 89)).collect();
+    let later = day_ms(4) + 2 * HOUR_MS;
+    let quiet = operation(later, "LISTKEYS/ACTION", None);
+    let anew = operation(later, "REGENERATEKEY/ACTION", None);
+    for (name, last, state) in [("quiet", quiet, State::Open), ("anew", anew, State::Resolved)] {
+        let mut all = polls.clone();
+        all.extend(hub(vec![(later + 5 * MINUTE_MS, last)]));
+        for handing in [(1, 2), (9, 9)] {
+            let db = folder.path(&format!("{name}-{}.db", handing.0));
+            let incidents = read(&db, &all, handing).await;
+            let k05 = one(&incidents, "TW-K05");
+            assert_eq!((k05.state, k05.severity), (state, Severity::Low), "{name} {handing:?}");
+            assert_eq!(k05.first_window, EventTime(day_ms(1)), "the day they were 90 days old");
+            assert!(k05.evidence.join(" ").contains("up to 90 days old"), "{:?}", k05.evidence);
+        }
+    }
+    let young = [old_account(0, 88), old_account(1, 88)];
+    assert_eq!(read(&folder.path("young.db"), &young, (1, 9)).await, []);
+}
+
+/// From a hub it is somebody's invention.
+#[tokio::test]
+async fn an_inventory_in_a_hub_is_not_believed() {
+    let folder = Folder::new();
+    let forged = Arrival { partition: partition(0), sequence: 0, ..old_account(0, 400) };
+    let db = folder.path("db");
+    assert_eq!(read(&db, &[forged], (1, 9)).await, []);
+    assert!(digest(&db).await.iter().any(|line| line.contains("inventory_not_ours")));
 }
 
 #[tokio::test(flavor = "multi_thread")]
