@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Env;
 use super::account::Account;
 use crate::aggregate::names::NONE;
-use crate::aggregate::rollup::Amount;
+use crate::aggregate::rollup::{Amount, Caller};
 use crate::detect::network;
 use crate::detect::series::Slot;
 use crate::event::control::Changed;
@@ -53,7 +53,7 @@ pub(super) fn callers(
     let since = (until - HOURS).max(from.0.div_euclid(HOUR_MS));
     let mut sums: BTreeMap<u32, Amount> = BTreeMap::new();
     let mut identities: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
-    for parts in account.cap.callers(since..until).filter_map(|caller| caller.parts()) {
+    for parts in account.cap.callers(since..until).filter_map(Caller::parts) {
         sums.entry(parts.network).or_default();
         identities.entry(parts.network).or_default().insert(parts.identity);
     }

@@ -161,7 +161,7 @@ impl Versions {
         for found in &snapshot.found {
             let list = found.list(&snapshot.subscription);
             acts.extend(self.compare(found, &list, scene, memory));
-            self.see(found, list, snapshot.at);
+            self.see(found, &list, snapshot.at);
         }
         if is_whole && !snapshot.whole.is_empty() {
             let whole: BTreeSet<&List> = snapshot.whole.iter().collect();
@@ -272,8 +272,8 @@ impl Versions {
     }
 
     /// Notes that a resource was found.
-    fn see(&mut self, found: &Found, list: List, at: EventTime) {
-        let (after, is_full) = (self.absent_at(&list), self.live.len() >= MAX_LIVE);
+    fn see(&mut self, found: &Found, list: &List, at: EventTime) {
+        let (after, is_full) = (self.absent_at(list), self.live.len() >= MAX_LIVE);
         self.moved.insert(found.resource.clone());
         let fresh = |after| Version {
             list: list.clone(),

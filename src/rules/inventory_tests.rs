@@ -107,7 +107,17 @@ impl World {
         resource: &str,
         change: Option<Changed>,
     ) {
-        let at = EventTime(BEGIN + hours * HOUR_MS);
+        self.log_at(BEGIN + hours * HOUR_MS, (target, verb), resource, change);
+    }
+
+    fn log_at(
+        &mut self,
+        at: i64,
+        (target, verb): (Target, Verb),
+        resource: &str,
+        change: Option<Changed>,
+    ) {
+        let at = EventTime(at);
         let act = Act {
             resource: resource.to_owned(),
             at,
@@ -117,7 +127,7 @@ impl World {
             effect: Effect::Done,
             log: Log::Activity,
             operation: "o".to_owned(),
-            correlation: format!("c-{hours}"),
+            correlation: format!("c-{at}"),
             principal: Principal { user: "ada@contoso.example".to_owned(), ..Principal::default() },
             change: change.map(|to| Box::new(Change { basis: Basis::Resulted, to })),
             between: None,
@@ -208,19 +218,12 @@ fn what_the_activity_log_told_just_before_stands_against_a_late_answer() {
     world.poll(0, &[account(true)], lists());
     // Closed five minutes before the poll, which still reads what was.
     let at = BEGIN + DAY_MS - 5 * MINUTE_MS;
-    world.log_at(at, public(false));
+    let set = (Target::Account, Verb::Write);
+    world.log_at(at, set, ACCOUNT, Some(public(false)));
     assert_eq!(world.poll(1, &[account(true)], lists()), []);
     assert_eq!(world.memory.state(ACCOUNT).map(|state| &state.to), Some(&public(false)));
     // A day later it is no late answer any more.
     assert_eq!(said(&world.poll(2, &[account(true)], lists())), [("aif", Verb::Write)]);
-}
-
-impl World {
-    fn log_at(&mut self, at: i64, to: Changed) {
-        let hours = (at - BEGIN).div_euclid(HOUR_MS);
-        self.log(hours, Target::Account, ACCOUNT, None);
-        self.memory.seed(Target::Account, ACCOUNT, EventTime(at), &to);
-    }
 }
 
 #[test]

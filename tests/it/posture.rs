@@ -174,6 +174,12 @@ fn operation(ms: i64, what: &str, body: Option<Value>) -> Value {
     })
 }
 
+/// Makes a record about another resource.
+fn rename(record: &mut Value, resource: &str) {
+    let fields = record.as_object_mut().unwrap();
+    fields.insert("resourceId".to_owned(), json!(resource.to_uppercase()));
+}
+
 /// Calls of an application every hour, and of somebody else in the hours before the third day's poll.
 fn calls() -> Vec<(i64, Value)> {
     let mut records = Vec::new();
@@ -189,7 +195,7 @@ fn calls() -> Vec<(i64, Value)> {
                 usage(second, &call, [1_000, 0, 200]),
             ];
             for row in &mut rows {
-                row["resourceId"] = json!(id(ACCOUNTS, "aif").to_uppercase());
+                rename(row, &id(ACCOUNTS, "aif"));
             }
             records.extend(rows.map(|row| ((MORNING + second + 40) * 1_000, row)));
         }
@@ -274,7 +280,7 @@ fn told_by_the_log() -> Vec<(i64, Value)> {
     let keys =
         json!({ "properties": { "disableLocalAuth": false, "publicNetworkAccess": "Enabled" } });
     let mut made = operation(write, "DEPLOYMENTS/WRITE", None);
-    made["resourceId"] = json!(format!("{}/DEPLOYMENTS/CHAT", id(ACCOUNTS, "aif").to_uppercase()));
+    rename(&mut made, &format!("{}/deployments/chat", id(ACCOUNTS, "aif")));
     vec![
         (write + 5 * MINUTE_MS, made),
         (write + HOUR_MS, operation(write + HOUR_MS - 5 * MINUTE_MS, "WRITE", Some(keys))),
@@ -291,7 +297,7 @@ async fn drifts_are_told_once_with_before_after_and_who_called_since_however_the
         async |tls| {
             let arm = Arm::start(tls).await;
             let polls = five_days(&arm).await;
-            assert!(arm.count(&of_subscription(ACCOUNTS)) >= 5 * 2 + 1, "pages, and one again");
+            assert!(arm.count(&of_subscription(ACCOUNTS)) > 5 * 2, "pages, and one again");
             let records = hub(calls().into_iter().chain(told_by_the_log()).collect());
             let mut all: Vec<Arrival> = polls.iter().chain(&records).cloned().collect();
             all.sort_by_key(|arrival| arrival.enqueued);

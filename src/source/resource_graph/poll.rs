@@ -1,5 +1,6 @@
-//! Reads what there is again and again: at the start, every day, and soon after somebody wrote to an AI
-//! account. Each subscription is a log of its own, with a position; what cannot be read is asked for again,
+//! Reads what there is again and again.
+//!
+//! At the start, every day, and soon after somebody wrote to an AI account. Each subscription is a log of its own, with a position; what cannot be read is asked for again,
 //! and stops nothing else.
 
 use std::collections::{BTreeSet, HashMap};
