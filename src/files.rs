@@ -10,7 +10,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use crate::event::{ListTrouble, ListTroubleKind};
 use crate::known::Known;
 use crate::known::catalogue::Catalogue;
-use crate::known::feed::{Content, Feed, MAX_BYTES};
+use crate::known::feed::{Content, Feed, Holds, MAX_BYTES};
 use crate::known::list::Broken;
 use crate::time::EventTime;
 
@@ -144,6 +144,11 @@ impl Files {
     #[must_use]
     pub fn named(&self) -> usize {
         self.catalogue.len()
+    }
+
+    /// What the files hold, in the order of the configuration.
+    pub fn holds(&self) -> impl Iterator<Item = Holds> {
+        self.held.iter().map(|held| held.feed.holds)
     }
 
     /// Every file, in the order of the configuration.
@@ -290,7 +295,6 @@ impl Held {
 mod tests {
     use super::*;
     use crate::known::Class;
-    use crate::known::feed::Holds;
     use crate::known::format::FORMATS;
 
     const NETWORK: &str = "203.0.113.0/24";

@@ -6,7 +6,7 @@ use super::owner::lower;
 use super::section::{Section, Walk};
 use super::tables;
 use crate::detect::conduct;
-use crate::detect::table::{self, Profile, Status};
+use crate::detect::table::{self, Family, Profile, Status};
 use crate::detect::tuning::{Change, Tuned, Tuning};
 use crate::severity::Severity;
 
@@ -19,6 +19,8 @@ const MAX_ENTRIES: usize = 200;
 const MOST_MINUTES: f64 = 2_880.0;
 /// Actors are remembered for a hundred and twenty days.
 const MOST_DAYS: f64 = 120.0;
+/// Findings are linked for a week.
+const CHAIN_DAYS: f64 = 7.0;
 /// Its limits are those of `[[budget]]`.
 const BUDGETS: &str = "TW-C05";
 
@@ -89,6 +91,8 @@ fn thresholds(
         let most = match name {
             "minutes" if conduct::is_rule(&profile.id) => profile.threshold(name),
             "minutes" => MOST_MINUTES,
+            "days" if profile.family == Family::Chains => CHAIN_DAYS,
+            "hours" if profile.family == Family::Chains => 24.0 * CHAIN_DAYS,
             name if name.ends_with("days") => MOST_DAYS,
             name if name.ends_with("share") => 1.0,
             _ => f64::MAX,
@@ -152,7 +156,7 @@ mod tests {
         check("enabled = false", &["[[detector]] has no `id`"]);
         check("id = \"TW-A06\"", &["[[detector]] changes nothing"]);
         check("id = \"TW-Z99\"\nenabled = false", &["`id`: there is no detector \"TW-Z99\""]);
-        check("id = \"TW-X02\"\nenabled = false", &["`id`: TW-X02 is planned, it never speaks"]);
+        check("id = \"TW-C14\"\nenabled = false", &["`id`: TW-C14 is planned, it never speaks"]);
         check("id = \"TW-C05\"\nenabled = false", &["`id`: TW-C05 goes by [[budget]]"]);
         check(
             "id = \"TW-A06\"\nseverity = \"grave\"\nthresholds = { call = 3, minutes = 30, share = 2, calls = 0 }",

@@ -35,6 +35,9 @@ pub struct Profile {
     pub topics: Vec<u8>,
     /// Kinds of records it reads, as decoders call them, and what else it reads: one of [`OTHER_INPUTS`].
     pub inputs: Vec<String>,
+    /// Whether any one of them is enough.
+    #[serde(default)]
+    pub any_input: bool,
     /// What must be there for it to see anything, in words.
     pub needs: String,
     /// What has happened when it speaks, without its subject's name.
@@ -52,7 +55,7 @@ pub struct Profile {
 }
 
 /// Inputs that are no kind of record.
-pub const OTHER_INPUTS: [&str; 4] = ["prices", "budget", "lists", "posture"];
+pub const OTHER_INPUTS: [&str; 6] = ["prices", "budget", "lists", "geo", "posture", "allowed"];
 
 /// What a detector is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -148,6 +151,7 @@ static UNLISTED: LazyLock<Profile> = LazyLock::new(|| Profile {
     techniques: Vec::new(),
     topics: Vec::new(),
     inputs: Vec::new(),
+    any_input: false,
     needs: String::new(),
     what: String::new(),
     why: String::new(),

@@ -15,6 +15,7 @@ use crate::detect::table;
 use crate::event::Arrival;
 use crate::event::control::{Control, KeyRead, Outcome, Target, Verb};
 use crate::event::inventory::Snapshot;
+use crate::event::signal::Alert;
 use crate::incident::tracker::{Cause, Changes, Hearing, Sighting, Tracker};
 use crate::incident::{CallerShare, Incident, State, tracker};
 use crate::rules::act::Act;
@@ -118,6 +119,16 @@ impl Watch {
         Some((told, waiting))
     }
 
+    pub(super) const fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// Alerts of Defender that are remembered.
+    pub(super) fn alerts(&self) -> impl Iterator<Item = &Act> {
+        let recent = self.memory.between(i64::MIN, i64::MAX - 1).map(|recent| &recent.act);
+        recent.filter(|act| act.is_alert())
+    }
+
     fn take_rows(&mut self) -> Vec<Row> {
         let moved = std::mem::take(&mut self.moved).into_iter();
         let pending = moved.map(|place| {
@@ -179,6 +190,13 @@ impl Engine {
         self.let_wait(place, Waiting::Act(Box::new(act)), effects);
     }
 
+    /// Takes an alert of Defender: nobody is told of it for itself.
+    pub(super) fn hear_alert(&mut self, alert: &Alert, place: &Place, effects: &mut Effects) {
+        if let Some(act) = Act::of_alert(alert, place.told) {
+            self.let_wait(place, Waiting::Act(Box::new(act)), effects);
+        }
+    }
+
     fn let_wait(&mut self, place: &Place, waiting: Waiting, effects: &mut Effects) {
         let counter = match waiting {
             Waiting::Act(_) => "control_records_too_many",
@@ -189,9 +207,11 @@ impl Engine {
         }
     }
 
-    /// Judges the operations whose turn has come, and ends what has been quiet for long enough.
-    pub(super) fn judge_control(&mut self, effects: &mut Effects) {
+    /// Judges the operations whose turn has come, and ends what has been quiet for long enough. Returns the
+    /// alerts of Defender among them.
+    pub(super) fn judge_control(&mut self, effects: &mut Effects) -> Vec<Act> {
         let until = self.linked;
+        let mut alerts = Vec::new();
         while let Some((told, waiting)) = self.control.next(until) {
             effects.take(calm(self.estate.tracker(), told));
             let Watch { memory, versions, .. } = &mut self.control;
@@ -207,6 +227,7 @@ impl Engine {
                 effects.take(found(self.estate.tracker(), alarm, Vec::new(), told));
             }
             acts.iter().for_each(|act| self.judge_act(act, effects));
+            alerts.extend(acts.into_iter().filter(Act::is_alert));
         }
         if until > ArrivalTime(i64::MIN) {
             effects.take(calm(self.estate.tracker(), until));
@@ -224,6 +245,7 @@ impl Engine {
         }
         effects.versions = versions.take_versions();
         effects.control = self.control.take_rows();
+        alerts
     }
 
     fn judge_act(&mut self, act: &Act, effects: &mut Effects) {

@@ -3,6 +3,7 @@
 pub mod account;
 mod actions;
 pub mod bought;
+mod chains;
 pub mod budgets;
 mod conduct;
 pub mod context;
@@ -14,97 +15,29 @@ pub mod fleet;
 pub mod gateways;
 pub mod honesty;
 pub mod newcomers;
+mod settings;
 pub mod shed;
 pub mod watch;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use crate::aggregate::join::JoinSettings;
 use crate::decode::{self, DECODERS, Decoded};
-use crate::detect::DetectSettings;
-use crate::detect::tuning::Tuning;
 use crate::event::gateway::GatewayCall;
 use crate::event::{Arrival, Batch, Event, PartitionKey, Position};
 use crate::known::Known;
-use crate::known::owner::Owners;
-use crate::price::PriceBook;
-use crate::time::{ArrivalTime, HOUR_MS, MINUTE_MS};
+use crate::time::ArrivalTime;
 use account::{Account, AccountRow, Moment, Step, Turn};
-use budgets::{Budget, Budgets};
+use budgets::Budgets;
+use chains::Chains;
 use control::{Place, Watch};
 use effects::{Effects, Gap, PositionMove, Saved};
 use estate::{Estate, News};
 use fleet::{Group, Hubs};
 use gateways::{Gateways, Taken, ToLink};
 use honesty::Honesty;
+pub use settings::{EngineSettings, Env};
 use shed::Shed;
-
-/// What the engine may be told beforehand.
-#[derive(Debug, Clone, PartialEq)]
-pub struct EngineSettings {
-    /// A slot is judged this long after its end, in milliseconds of arrival time.
-    pub lateness_ms: i64,
-    /// Limits of the join.
-    pub join: JoinSettings,
-    /// Thresholds of the detectors.
-    pub detect: DetectSettings,
-    /// What is set otherwise for single detectors.
-    pub tuning: Tuning,
-    /// Callers with a row of their own, per deployment and hour.
-    pub callers_per_hour: usize,
-    /// Accounts by the names gateways know them under (lower case): the first part of the backend's
-    /// host, or the backend's name in the gateway. Others are found by the account's own name.
-    pub backends: BTreeMap<String, String>,
-    /// A cause that is seen again within this many milliseconds of event time after the last
-    /// anomalous window of its incident opens that incident again.
-    pub reopen_ms: i64,
-    /// AI accounts kept apart; records of later ones are counted in the ledger.
-    pub max_accounts: usize,
-    /// Budgets, at most [`budgets::MAX_BUDGETS`], with unique names.
-    pub budgets: Vec<Budget>,
-    /// Who owns which deployments.
-    pub owners: Owners,
-    /// Names of the Event Hubs namespaces that are read, lower case.
-    pub pipeline: Vec<String>,
-}
-
-impl Default for EngineSettings {
-    fn default() -> Self {
-        Self {
-            lateness_ms: 5 * MINUTE_MS,
-            join: JoinSettings::default(),
-            detect: DetectSettings::default(),
-            tuning: Tuning::default(),
-            callers_per_hour: 500,
-            backends: BTreeMap::new(),
-            reopen_ms: HOUR_MS,
-            max_accounts: 5_000,
-            budgets: Vec::new(),
-            owners: Owners::default(),
-            pipeline: Vec::new(),
-        }
-    }
-}
-
-/// What every account works with.
-#[derive(Debug, Clone)]
-pub struct Env {
-    /// Settings.
-    pub settings: EngineSettings,
-    /// Prices.
-    pub book: PriceBook,
-    /// Networks and identities; see [`Engine::know`].
-    pub known: Arc<Known>,
-}
-
-impl Env {
-    /// With nothing known about networks and identities.
-    #[must_use]
-    pub fn new(settings: EngineSettings, book: PriceBook) -> Self {
-        Self { settings, book, known: Arc::default() }
-    }
-}
 
 /// Categories counted by name; later ones share one.
 const MAX_CATEGORIES: usize = 256;
@@ -125,6 +58,7 @@ pub struct Engine {
     budgets: Budgets,
     gateways: Gateways,
     control: Watch,
+    chains: Chains,
     fleets: BTreeMap<Hubs, Group>,
     /// What every hub that windows wait for has passed: until then gateways are linked.
     linked: ArrivalTime,
@@ -209,6 +143,7 @@ impl Engine {
             budgets,
             gateways,
             control: Watch::restore(saved.control, saved.versions),
+            chains: Chains::default(),
             fleets,
             linked: ArrivalTime(i64::MIN),
             now: ArrivalTime(i64::MIN),
@@ -220,6 +155,7 @@ impl Engine {
         }
         let keys: Vec<PartitionKey> = engine.partitions.keys().cloned().collect();
         keys.iter().for_each(|key| engine.leave_older(key));
+        engine.recall_chains();
         engine
     }
 
@@ -285,7 +221,8 @@ impl Engine {
         news.lists.clone_from(&batch.lists);
         self.move_watermarks();
         self.step_accounts(rows, &mut effects, &mut news);
-        self.judge_control(&mut effects);
+        let alerts = self.judge_control(&mut effects);
+        self.link_chains(&alerts, &mut effects);
         self.act(&batch.actions, &mut effects);
         self.close_hours(&mut effects);
         self.heed_budgets(&mut effects);
@@ -368,12 +305,14 @@ impl Engine {
                 Event::KeyRead(read) => {
                     self.hear_read(read, &Place::of(arrival, enqueued, place), effects);
                 }
+                Event::Alert(alert) => {
+                    self.hear_alert(alert, &Place::of(arrival, enqueued, place), effects);
+                }
                 Event::Gateway(call) => self.await_link(call, enqueued, effects),
                 Event::Inventory(found) => self.hear_inventory(found, (arrival, enqueued), effects),
                 Event::Row(_)
                 | Event::Metric(_)
                 | Event::Meter(_)
-                | Event::Alert(_)
                 | Event::Posture(_)
                 | Event::Endpoint(_)
                 | Event::Search(_)

@@ -1,4 +1,5 @@
 use super::*;
+use crate::price::PriceBook;
 
 fn key(hub: &str, incarnation: i64, partition: &str) -> PartitionKey {
     PartitionKey { hub: hub.to_owned(), incarnation, partition: partition.to_owned() }

@@ -5,6 +5,7 @@ pub mod digest;
 pub mod life;
 pub mod respond;
 pub mod tracker;
+pub mod weight;
 
 use std::collections::BTreeMap;
 

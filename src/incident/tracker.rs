@@ -4,49 +4,13 @@
 use std::collections::BTreeMap;
 
 use super::life::{self, Refused};
+pub use super::weight::{DOUBT, ONE_STEP_USD, TRIFLE_USD, TWO_STEPS_USD, Weight, severity};
 use super::{
     Announcement, Chart, Entry, Feedback, HISTORY_MAX, Incident, Kind, Severity, short_id,
 };
 use crate::action::{Action, Deed};
 use crate::money::NanoUsd;
 use crate::time::ArrivalTime;
-
-/// Money at risk in the next 24 hours from which the severity rises by one step.
-pub const ONE_STEP_USD: f64 = 1_000.0;
-/// And by two.
-pub const TWO_STEPS_USD: f64 = 10_000.0;
-/// Below this, a finding about money loses one step.
-pub const TRIFLE_USD: f64 = 5.0;
-/// Below this confidence, a finding loses one step.
-pub const DOUBT: f64 = 0.5;
-
-/// What severity depends on.
-#[derive(Debug, Clone, Copy)]
-pub struct Weight {
-    /// The rule's own.
-    pub base: Severity,
-    /// True when the rule is about money.
-    pub about_cost: bool,
-    /// What goes on costing per day; `None` when unknown.
-    pub per_day: Option<NanoUsd>,
-    /// Certainty, 0 to 1.
-    pub confidence: f64,
-}
-
-/// Severity from the rule's base, money at risk and confidence. Never critical without money.
-#[must_use]
-pub fn severity(weight: Weight) -> Severity {
-    let usd = weight.per_day.map(NanoUsd::usd);
-    let by_money = match usd {
-        Some(usd) if usd >= TWO_STEPS_USD => 2,
-        Some(usd) if usd >= ONE_STEP_USD => 1,
-        Some(usd) if usd < TRIFLE_USD && weight.about_cost => -1,
-        Some(_) | None => 0,
-    };
-    let by_doubt = if weight.confidence < DOUBT { -1 } else { 0 };
-    let raised = weight.base.step(by_money + by_doubt);
-    if usd.is_none_or(|usd| usd < ONE_STEP_USD) { raised.min(Severity::High) } else { raised }
-}
 
 /// Which incident: rule and scope, such as `TW-C01` and `account/deployment`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -227,6 +191,12 @@ impl Tracker {
         self.live.iter()
     }
 
+    /// Every incident that goes on, and the newest past ones of each cause.
+    pub fn all(&self) -> impl Iterator<Item = (&Cause, &Tracked)> {
+        let past = self.past.iter().flat_map(|(cause, past)| past.iter().map(move |p| (cause, p)));
+        self.live.iter().chain(past)
+    }
+
     /// A finding: opens an incident, opens the last one again, or goes on with the open one.
     pub fn found(&mut self, cause: &Cause, sighting: Sighting) -> Changes {
         let Sighting { incident: seen, score, verdict, hearing } = sighting;
@@ -339,6 +309,21 @@ impl Tracker {
         changes
     }
 
+    /// Makes one of its incidents, perhaps a past one, part of a chain whose key is `chain`, unless it is part
+    /// of another story already. Of two chains the first in the table tells it.
+    pub fn adopt(&mut self, (cause, key): (&Cause, &str), chain: &str) -> Changes {
+        let mut changes = Changes::default();
+        let Some(tracked) = self.named(cause, key) else { return changes };
+        let parent = &mut tracked.incident.parent;
+        let is_free =
+            parent.as_deref().is_none_or(|known| known.starts_with("TW-X") && chain < known);
+        if is_free {
+            *parent = Some(chain.to_owned());
+            changes.save(cause, tracked);
+        }
+        changes
+    }
+
     /// Tells again of an incident that grew worse in a way that neither its severity nor its cost
     /// shows; `what` says how.
     pub fn escalate(&mut self, cause: &Cause, at: ArrivalTime, what: String) -> Changes {
@@ -410,9 +395,8 @@ impl Tracker {
 
     /// The cause of the incident with this key, live or the newest past one.
     fn cause_of(&self, key: &str) -> Option<Cause> {
-        let past = self.past.iter().flat_map(|(cause, past)| past.iter().map(move |p| (cause, p)));
-        let mut all = self.live.iter().chain(past);
-        all.find(|(_, tracked)| tracked.incident.key == key).map(|(cause, _)| cause.clone())
+        let named = self.all().find(|(_, tracked)| tracked.incident.key == key);
+        named.map(|(cause, _)| cause.clone())
     }
 
     /// The incident with this key and cause.
@@ -566,6 +550,9 @@ fn merge(tracked: &mut Tracked, seen: Incident, score: f64) {
     known.cost = seen.cost;
     known.cost_per_day = seen.cost_per_day;
     known.callers = seen.callers;
+    if !seen.children.is_empty() {
+        known.children = seen.children;
+    }
     known.confidence = known.confidence.max(seen.confidence);
     known.delay_azure_s = known.delay_azure_s.or(seen.delay_azure_s);
     known.chart = seen.chart;

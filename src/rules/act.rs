@@ -2,11 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::account_of;
 use crate::decode::fingerprint;
 use crate::event::control::{
     Basis, Change, Changed, Control, Credential, KeyRead, Outcome, Principal, PrincipalKind,
     Target, Verb,
 };
+use crate::event::signal::Alert;
 use crate::time::{ArrivalTime, DAY_MS, EventTime, MINUTE_MS};
 
 /// What was done to a resource.
@@ -59,6 +61,8 @@ pub enum Log {
     Audit,
     /// None: two polls of the inventory differ.
     Inventory,
+    /// Defender for Cloud, whose alerts are judged by nobody but chains.
+    Defender,
 }
 
 /// A record may be this much older than its arrival, or this much newer; else its arrival stands for it.
@@ -116,6 +120,40 @@ impl Act {
             change: None,
             between: None,
         }
+    }
+
+    /// An alert of Defender about an AI account; `None` for others, and for one that says that it is over.
+    #[must_use]
+    pub fn of_alert(alert: &Alert, told: ArrivalTime) -> Option<Self> {
+        let is_over =
+            ["dismissed", "resolved"].iter().any(|word| alert.status.eq_ignore_ascii_case(word));
+        if is_over || account_of(&alert.resource).is_none() {
+            return None;
+        }
+        let below = match alert.deployment.as_str() {
+            "" => String::new(),
+            name => format!("/deployments/{name}"),
+        };
+        Some(Self {
+            resource: format!("{}{below}", alert.resource),
+            at: alert.at.map_or(EventTime(told.0), |at| believed(at, told)),
+            told,
+            target: Target::DefenderAlert,
+            verb: Verb::Other,
+            effect: Effect::Done,
+            log: Log::Defender,
+            operation: format!("{} ({})", alert.name, alert.kind),
+            correlation: alert.id.clone(),
+            principal: Principal::default(),
+            change: None,
+            between: None,
+        })
+    }
+
+    /// Whether it is an alert of Defender.
+    #[must_use]
+    pub fn is_alert(&self) -> bool {
+        self.log == Log::Defender
     }
 
     /// Equal for copies of a record and for several records of one operation that say the same; without

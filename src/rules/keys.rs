@@ -54,7 +54,7 @@ pub(super) fn listed_by_someone_new(scene: &Scene<'_>) -> Option<Verdict> {
     }
     alarm = match act.log {
         Log::Activity => alarm.with("Whether Key1 or Key2 is used from now on, no record says"),
-        Log::Audit => alarm.with(
+        Log::Audit | Log::Defender => alarm.with(
             "told by the account's audit log alone: from where, and whether it succeeded, is not said",
         ),
         Log::Inventory => alarm,

@@ -6,6 +6,7 @@
 
 pub mod act;
 pub mod age;
+pub mod chain;
 pub mod command;
 pub mod costly;
 pub mod guard;
@@ -254,7 +255,10 @@ impl Alarm {
 
 /// Minutes of the table in milliseconds.
 #[must_use]
-#[expect(clippy::cast_possible_truncation, reason = "thresholds are a few days of minutes at most")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "thresholds are some months of minutes at most"
+)]
 pub const fn minutes_ms(minutes: f64) -> i64 {
     (minutes * 60_000.0) as i64
 }

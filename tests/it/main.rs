@@ -6,6 +6,7 @@ mod crash;
 mod budgets;
 mod callers;
 mod channels;
+mod chains;
 mod channel_peers;
 mod check;
 mod registry;

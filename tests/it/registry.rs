@@ -11,6 +11,7 @@ use tokenwatch::engine::estate;
 use tokenwatch::known::format::FORMATS;
 use tokenwatch::posture::DOORS;
 use tokenwatch::rules::RULES;
+use tokenwatch::rules::chain::CHAINS;
 
 use crate::harness::run;
 
@@ -107,6 +108,7 @@ fn the_readme_lists_every_detector_and_service_rule() {
     let detectors = DETECTORS.iter().map(|detector| detector.profile().id.as_str());
     let detectors = detectors.chain(conduct::RULES.iter().map(|rule| rule.id));
     let detectors = detectors.chain(RULES.iter().map(|rule| rule.id));
+    let detectors = detectors.chain(CHAINS.iter().map(|chain| chain.id));
     let ids: Vec<&str> = detectors.chain(estate::rule_ids()).collect();
     check("README.md", "Detectors", &ids);
 }

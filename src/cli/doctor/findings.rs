@@ -1,8 +1,10 @@
 //! What the facts mean, in words, the gravest first.
 
+use std::collections::BTreeSet;
+
 use super::facts::Facts;
 use super::mend::Target;
-use super::{categories, gateways, losses, timing};
+use super::{armed, categories, gateways, losses, timing};
 use crate::severity::Severity;
 use crate::source::event_hubs::HubSettings;
 
@@ -30,6 +32,8 @@ pub(super) struct Setup {
     pub(super) hubs: Vec<HubSettings>,
     /// The lateness in effect, in milliseconds.
     pub(super) lateness_ms: i64,
+    /// What the configuration gives detectors beside records; `None` without one.
+    pub(super) given: Option<BTreeSet<&'static str>>,
 }
 
 /// Everything there is to say, the gravest first and equal ones in a fixed order.
@@ -46,6 +50,7 @@ pub(super) fn of(facts: &Facts, setup: &Setup) -> Vec<Finding> {
     findings.extend(losses::money(facts));
     findings.extend(losses::ledgers(facts));
     findings.extend(losses::unreadable(facts));
+    findings.extend(armed::blind(facts, setup));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     findings
 }

@@ -1,5 +1,6 @@
 //! `tokenwatch doctor`: what is missing in the records, what that costs, and how to mend it.
 
+mod armed;
 mod categories;
 mod facts;
 mod findings;
@@ -37,13 +38,15 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
-    let mut setup = Setup { hubs: Vec::new(), lateness_ms: EngineSettings::default().lateness_ms };
+    let lateness_ms = EngineSettings::default().lateness_ms;
+    let mut setup = Setup { lateness_ms, ..Setup::default() };
     let mut db = args.db;
     if let Some(path) = &args.config {
         let Some(config) = check::load_without_secrets(path)? else {
             return Ok(Exit::Configuration);
         };
-        setup = Setup { hubs: config.hubs, lateness_ms: config.engine.lateness_ms };
+        let given = Some(armed::given(&config));
+        setup = Setup { hubs: config.hubs, lateness_ms: config.engine.lateness_ms, given };
         db = Some(db.unwrap_or(config.database));
     }
     let Some(db) = db else { anyhow::bail!("name the database with --db or --config") };

@@ -1,0 +1,100 @@
+//! Detectors that cannot speak, because nothing of a kind that they read has come or is configured.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::facts::Facts;
+use super::findings::{Finding, Setup};
+use crate::config::Config;
+use crate::detect::table::{self, OTHER_INPUTS, Profile, Status};
+use crate::known::feed::Holds;
+use crate::severity::Severity;
+
+/// What a configuration gives detectors beside records: some of [`OTHER_INPUTS`].
+pub(super) fn given(config: &Config) -> BTreeSet<&'static str> {
+    let mut given = BTreeSet::from(["prices"]);
+    if !config.engine.budgets.is_empty() {
+        given.insert("budget");
+    }
+    if config.inventory.is_some() {
+        given.insert("posture");
+    }
+    if !config.engine.tuning.allowed().is_anything() {
+        given.insert("allowed");
+    }
+    for holds in config.files.holds() {
+        match holds {
+            Holds::Networks { .. } => given.insert("lists"),
+            Holds::Systems | Holds::Countries => given.insert("geo"),
+            Holds::Identities => false,
+        };
+    }
+    given
+}
+
+/// Detectors that are blind, a note for each thing that they lack.
+pub(super) fn blind(facts: &Facts, setup: &Setup) -> Vec<Finding> {
+    let read: BTreeSet<&str> =
+        facts.totals.coverage.iter().map(|(_, kind, _)| kind.as_str()).collect();
+    let has = |input: &str| match OTHER_INPUTS.contains(&input) {
+        // Without a configuration nobody knows.
+        true => setup.given.as_ref().is_none_or(|given| given.contains(input)),
+        false => read.contains(input),
+    };
+    let mut lacking: BTreeMap<Vec<&str>, Vec<&str>> = BTreeMap::new();
+    for profile in table::all().iter().filter(|profile| profile.status == Status::Built) {
+        if let Some(lacks) = lacks(profile, &has) {
+            lacking.entry(lacks).or_default().push(&profile.id);
+        }
+    }
+    lacking.iter().map(|(lacks, ids)| note(lacks, ids)).collect()
+}
+
+/// What a detector lacks; `None` when it is armed.
+fn lacks<'a>(profile: &'a Profile, has: &dyn Fn(&str) -> bool) -> Option<Vec<&'a str>> {
+    let absent: Vec<&str> =
+        profile.inputs.iter().map(String::as_str).filter(|input| !has(input)).collect();
+    let is_blind =
+        if profile.any_input { absent.len() == profile.inputs.len() } else { !absent.is_empty() };
+    is_blind.then_some(absent)
+}
+
+fn note(lacks: &[&str], ids: &[&str]) -> Finding {
+    let needs: Vec<&str> = lacks
+        .iter()
+        .map(|input| match *input {
+            "lists" => "a [[network_list]]",
+            "geo" => "[geo]",
+            "budget" => "a [[budget]]",
+            "posture" => "[resource_graph]",
+            "allowed" => "[posture.allow]",
+            kind => kind,
+        })
+        .collect();
+    let (be, need) = if ids.len() == 1 { ("is", "it needs") } else { ("are", "they need") };
+    Finding {
+        severity: Severity::Info,
+        topic: "not-armed",
+        about: ids.join(", "),
+        what: format!("{} {be} not armed: {need} {}", ids.join(", "), needs.join(" and ")),
+        why: Vec::new(),
+        commands: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_detector_lacks_what_it_cannot_do_without() {
+        let has = |input: &str| ["RequestResponse", "prices"].contains(&input);
+        let lacks = |id| lacks(table::profile(id), &has);
+        assert_eq!(lacks("TW-C01"), None);
+        assert_eq!(lacks("TW-A04"), None);
+        assert_eq!(lacks("TW-C04"), None);
+        assert_eq!(lacks("TW-X01"), Some(vec!["Activity log"]));
+        assert_eq!(lacks("TW-I04"), Some(vec!["geo"]));
+        assert_eq!(lacks("TW-K01"), Some(vec!["Activity log", "Audit"]));
+        assert_eq!(lacks("TW-C05"), Some(vec!["budget"]));
+    }
+}
