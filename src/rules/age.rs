@@ -1,5 +1,7 @@
-//! TW-K05: keys that nobody has made anew for long. No operation tells it, so it is looked for whenever an
-//! account is found in the inventory; [`rotated`](super::keys::rotated) ends it.
+//! TW-K05: keys that nobody has made anew for long.
+//!
+//! No operation tells it, so it is looked for whenever an account is found in the inventory; making a key anew
+//! ends it, as does refusing keys.
 
 use super::inventory::Version;
 use super::memory::Memory;
