@@ -48,6 +48,8 @@ mod money;
 mod monitor;
 mod lists;
 mod mail_browser;
+mod posture;
+mod posture_run;
 mod prices;
 mod privacy;
 mod purchases;
