@@ -110,7 +110,11 @@ fn numbers(event: &Event) {
         Event::Posture(posture) => {
             assert!(posture.share.is_none_or(|share| (0.0..=1.0).contains(&share)));
         }
-        Event::KeyRead(_) | Event::Endpoint(_) | Event::Search(_) | Event::Opaque(_) => {}
+        Event::KeyRead(_)
+        | Event::Endpoint(_)
+        | Event::Search(_)
+        | Event::Inventory(_)
+        | Event::Opaque(_) => {}
     }
 }
 

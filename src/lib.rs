@@ -17,14 +17,14 @@
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | [`source`] | where batches come from: event hubs, metrics asked for by REST, or files of what was once delivered; and [what there is](source::resource_graph) |
+//! | [`source`] | where batches come from: event hubs, metrics asked for by REST, or files of what was once delivered; and [what there is](source::resource_graph), asked once or [again and again](source::resource_graph::poll) |
 //! | [`decode`] | from bytes to typed [events](event::Event); a kind of record is one entry of [`DECODERS`](decode::DECODERS) |
 //! | [`known`] | whose a network is, where, and on which lists; names of object ids |
 //! | [`price`] | what tokens cost, or that nobody knows |
 //! | [`aggregate`] | rows become calls, once each; calls become sums per minute, deployment, caller |
 //! | [`detect`] | sums against the past; a detector is one entry of [`DETECTORS`](detect::DETECTORS) or, about [what callers do](detect::conduct), of [`RULES`](detect::conduct::RULES), and its words are in the [table](detect::table) of all |
 //! | [`incident`] | findings of one cause become one incident, with evidence, money and a life |
-//! | [`rules`] | what was done to accounts and to what guards them; a rule is one entry of [`RULES`](rules::RULES) |
+//! | [`rules`] | what was done to accounts and to what guards them, told by logs or by [two readings of the inventory](rules::inventory); a rule is one entry of [`RULES`](rules::RULES) |
 //! | [`route`] | who hears of an incident, when and in which company; silences |
 //! | [`engine`] | the pure whole: [`Account`](engine::account::Account) is the shard, [`Estate`](engine::estate::Estate) what spans accounts |
 //! | [`store`] | one SQLite file, one writer; the only truth about positions |

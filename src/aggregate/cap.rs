@@ -1,6 +1,7 @@
 //! A bound on callers per deployment and hour that never hides a large one.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::ops::Range;
 
 use super::rollup::Caller;
 
@@ -62,6 +63,14 @@ impl CallerCap {
         if caller != Caller::OTHER {
             admitted.callers.insert(caller);
         }
+    }
+
+    /// Callers with a row of their own in some hours, each once, in order.
+    pub fn callers(&self, hours: Range<i64>) -> impl Iterator<Item = Caller> {
+        let admitted = self.hours.range((hours.start, 0)..(hours.end, 0));
+        let all: BTreeSet<Caller> =
+            admitted.flat_map(|(_, admitted)| admitted.callers.iter().copied()).collect();
+        all.into_iter()
     }
 
     /// Drops hours before `hour`.

@@ -312,7 +312,8 @@ fn raws(judged: &Judged<'_>) -> [f64; PARTS] {
     let mut raws = [0.0; PARTS];
     for part in &judged.verdict.parts {
         if let Some(raw) = raws.get_mut(part.component as usize) {
-            *raw = part.raw;
+            // A part that looks through two windows counts with the larger.
+            *raw = part.raw.max(*raw);
         }
     }
     raws

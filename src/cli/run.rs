@@ -18,6 +18,7 @@ use crate::pipeline::{Core, Service, Watch, wall_clock};
 use crate::source::event_hubs::{EventHubs, Pace};
 use crate::source::joined::Joined;
 use crate::source::metrics_api::MetricsApi;
+use crate::source::resource_graph::poll::{Nudge, ResourceGraph, Rhythm};
 use crate::store::Store;
 
 /// Reads the hubs of a configuration until it is told to stop (Ctrl-C, SIGTERM).
@@ -57,6 +58,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     tracing::info!(
         hubs = config.hubs.len(),
         metrics = config.metrics.len(),
+        inventory = config.inventory.as_ref().map_or(0, |(of, _)| of.subscriptions.len()),
         destinations = config.destinations.len(),
         epoch = core.store.epoch,
         database = %config.database.display(),
@@ -66,7 +68,16 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     let (known, clock) = (core.positions(), wall_clock());
     let hubs = EventHubs::start(config.hubs, &known, core.store.epoch, pace);
     let metrics = MetricsApi::start(config.metrics, &known, azure::Pace::default(), &clock);
-    let source = Joined { hubs, metrics };
+    let inventory = config.inventory.map(|(settings, every)| {
+        let rhythm = Rhythm::every(every);
+        // As tests have it: a write is followed within a second or so.
+        let (after_write, apart) = (flush * 10, flush * 20);
+        let fast = Rhythm { after_write, apart, ..rhythm };
+        (settings, if args.flush_ms < 1000 { fast } else { rhythm })
+    });
+    let inventory = ResourceGraph::start(inventory, &known, azure::Pace::default(), &clock);
+    let nudge = inventory.nudge();
+    let source = Joined { hubs, metrics, inventory };
     let mut files = config.files;
     if args.flush_ms < 1000 {
         files.every = flush * 10;
@@ -76,16 +87,17 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     let (plan, heartbeat) = (config.plan, config.heartbeat);
     let service =
         Service { core, source, destinations, plan, heartbeat, clock, files, directory, reports };
-    let mut watch = Watcher { capture };
+    let mut watch = Watcher { capture, nudge };
     let source = service.run(&stop, &mut watch).await?;
     source.close().await;
     tracing::info!("stopped; everything read is saved");
     Ok(Exit::Ok)
 }
 
-/// Logs incidents and writes the capture.
+/// Logs incidents, writes the capture, and has the inventory read again after a write.
 struct Watcher {
     capture: Option<Capture>,
+    nudge: Nudge,
 }
 
 impl Watch for Watcher {
@@ -99,6 +111,7 @@ impl Watch for Watcher {
     }
 
     fn saved(&mut self, effects: &Effects) {
+        self.nudge.touched(&effects.touched);
         for announcement in &effects.announcements {
             let incident = &announcement.incident;
             tracing::info!(

@@ -16,6 +16,7 @@ mod notify;
 mod owner;
 mod price;
 mod report;
+mod resource_graph;
 mod route;
 mod secret;
 mod section;
@@ -24,6 +25,7 @@ mod store;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use secrecy::SecretString;
 use toml::Spanned;
@@ -39,6 +41,7 @@ use crate::report::settings::ReportSettings;
 use crate::route::Plan;
 use crate::source::event_hubs::HubSettings;
 use crate::source::metrics_api::MetricsSettings;
+use crate::source::resource_graph::InventorySettings;
 use crate::store::StoreSettings;
 pub use heartbeat::HeartbeatSettings;
 pub use notify::{CHANNELS, ChannelKind};
@@ -59,6 +62,8 @@ pub struct Config {
     pub hubs: Vec<HubSettings>,
     /// Accounts whose metrics are asked for; names are unique among hubs too.
     pub metrics: Vec<MetricsSettings>,
+    /// Subscriptions whose inventory is read, and how often; `None` where that is off.
+    pub inventory: Option<(InventorySettings, Duration)>,
     /// Settings of the engine.
     pub engine: EngineSettings,
     /// Where announcements go, with unique names.
@@ -185,6 +190,8 @@ const KEYS: &[&str] = &[
     "price",
     "hub",
     "metrics_api",
+    "resource_graph",
+    "posture",
     "backend",
     "owner",
     "budget",
@@ -213,6 +220,8 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
     let database = top.path("database", walk).unwrap_or_else(|| walk.folder.join("tokenwatch.db"));
     let price = price::price(table(&top, "price", ("[price]", price::PRICE), walk), walk);
     let (hubs, metrics) = sources(&top, walk);
+    let inventory = table(&top, "resource_graph", ("[resource_graph]", resource_graph::KEYS), walk);
+    let inventory = inventory.and_then(|section| resource_graph::read(&section, walk));
     let mut engine =
         limits::engine(table(&top, "engine", ("[engine]", limits::ENGINE), walk), walk);
     let mut backends = Seen::default();
@@ -224,7 +233,7 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
     }
     engine.join = limits::join(table(&top, "join", ("[join]", limits::JOIN), walk), walk);
     engine.detect = limits::detect(table(&top, "detect", ("[detect]", limits::DETECT), walk), walk);
-    engine.tuning = detector::tuning(&top, walk);
+    engine.tuning = detector::tuning(&top, walk).allowing(resource_graph::allowed(&top, walk));
     let mut store = store::store(table(&top, "store", ("[store]", store::STORE), walk), walk);
     store.callers = store::caller(table(&top, "caller", ("[caller]", store::CALLER), walk), walk);
     let destinations = destinations(&top, walk);
@@ -241,6 +250,7 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
         database,
         hubs,
         metrics,
+        inventory,
         engine,
         destinations,
         plan,

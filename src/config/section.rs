@@ -43,6 +43,8 @@ const KNOWN: &[(&str, &[&str])] = &[
     ("[[owner]]", super::owner::KEYS),
     ("[[budget]]", super::budget::KEYS),
     ("[[metrics_api]]", super::metrics_api::KEYS),
+    ("[resource_graph]", super::resource_graph::KEYS),
+    ("[posture.allow]", super::resource_graph::ALLOW),
     ("[engine]", super::limits::ENGINE),
     ("[join]", super::limits::JOIN),
     ("[detect]", super::limits::DETECT),

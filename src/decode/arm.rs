@@ -2,6 +2,8 @@
 //!
 //! A state read here and one read there are equal where the bodies are.
 
+use std::collections::BTreeMap;
+
 use super::change::{self, Body, account, inside, name};
 use super::field::{Fields, MAX_ELEMENTS, elements};
 use super::text;
@@ -90,16 +92,19 @@ pub fn workspace(body: &str) -> Option<AccountState> {
     Some(state)
 }
 
-/// The private endpoint connections a resource lists; `None` when it says nothing of them.
+/// The private endpoint connections a resource lists, by name (by number where one has none); `None` when it
+/// says nothing of them.
 #[must_use]
-pub fn connections(body: &str) -> Option<Vec<EndpointState>> {
+pub fn connections(body: &str) -> Option<BTreeMap<String, EndpointState>> {
     let body = Body::read(body)?;
     let held = body.properties()?.nested("privateEndpointConnections")?.into_owned();
-    let mut found = Vec::new();
+    let mut found = BTreeMap::new();
     elements(&held, MAX_ELEMENTS, &mut |connection| {
-        let read = Body::read(connection);
-        let state = read.as_ref().and_then(Body::properties).map(|held| change::endpoint(&held));
-        found.extend(state);
+        let Some(read) = Body::read(connection) else { return };
+        let Some(held) = read.properties() else { return };
+        let said = name(&read.fields, "name").to_lowercase();
+        let name = if said.is_empty() { format!("{:04}", found.len()) } else { said };
+        found.insert(name, change::endpoint(&held));
     })?;
     Some(found)
 }
@@ -117,7 +122,7 @@ mod tests {
             "properties":{"publicNetworkAccess":"Enabled","disableLocalAuth":false,
               "networkAcls":{"defaultAction":"Deny","bypass":"AzureServices","virtualNetworkRules":[],
                 "ipRules":[{"value":"198.51.100.0/22"}]},
-              "privateEndpointConnections":[{"properties":{"privateEndpoint":{"id":"/subscriptions/X/pe"},
+              "privateEndpointConnections":[{"name":"PE-1","properties":{"privateEndpoint":{"id":"/subscriptions/X/pe"},
                 "privateLinkServiceConnectionState":{"status":"Approved"}}}]}}"#;
         let named = named(body).unwrap();
         assert_eq!(named.name, "Aif");
@@ -130,8 +135,8 @@ mod tests {
         assert_eq!(state.network.addresses.and_then(|rules| rules.widest), Some(22));
         assert_eq!((state.customer_key, state.outbound_restricted), (None, None));
         let connections = connections(body).unwrap();
-        assert_eq!(connections[0].status, "Approved");
-        assert_eq!(connections[0].endpoint, "/subscriptions/x/pe");
+        assert_eq!(connections["pe-1"].status, "Approved");
+        assert_eq!(connections["pe-1"].endpoint, "/subscriptions/x/pe");
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod gateway;
 mod gateway_body;
 mod gateway_llm;
 mod gateway_pushed;
+mod inventory;
 mod token_meter;
 mod activity;
 mod principal;
@@ -74,7 +75,7 @@ pub enum Read {
 
 /// Every kind of record the program understands, in the order of the manual's table. The first
 /// that takes a record has it.
-pub const DECODERS: [&Decoder; 19] = [
+pub const DECODERS: [&Decoder; 20] = [
     &request::DECODER,
     &usage::DECODER,
     &metric::DECODER,
@@ -94,6 +95,7 @@ pub const DECODERS: [&Decoder; 19] = [
     &policy_state::DECODER,
     &endpoint::DECODER,
     &search::DECODER,
+    &inventory::DECODER,
 ];
 
 /// Longest category name kept for a category nobody knows.
@@ -136,6 +138,7 @@ impl Decoded {
             | Event::Posture(_)
             | Event::Endpoint(_)
             | Event::Search(_)
+            | Event::Inventory(_)
             | Event::Opaque(_) => None,
         })
     }

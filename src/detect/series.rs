@@ -38,6 +38,12 @@ impl Slot {
         Self(minute.0.div_euclid(SLOT_MIN))
     }
 
+    /// The first slot of an hour since 1970.
+    #[must_use]
+    pub const fn of_hour(hour: i64) -> Self {
+        Self(hour * SLOTS_PER_HOUR)
+    }
+
     /// First minute.
     #[must_use]
     pub const fn start(self) -> Minute {

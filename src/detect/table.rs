@@ -55,7 +55,7 @@ pub struct Profile {
 }
 
 /// Inputs that are no kind of record.
-pub const OTHER_INPUTS: [&str; 5] = ["prices", "budget", "lists", "geo", "posture"];
+pub const OTHER_INPUTS: [&str; 6] = ["prices", "budget", "lists", "geo", "posture", "allowed"];
 
 /// What a detector is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -59,18 +59,51 @@ impl Tuned {
     }
 }
 
-/// Every entry, in the order of the configuration.
+/// What may be made, in lower case; an empty list allows anything.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Allowed {
+    /// Regions, by their short names.
+    pub regions: Vec<String>,
+    /// Kinds of accounts, such as `aiservices`.
+    pub kinds: Vec<String>,
+    /// Tiers of accounts and kinds of capacity, such as `s0` and `globalstandard`.
+    pub skus: Vec<String>,
+    /// Who may make something: sign-in names, object ids or application ids.
+    pub creators: Vec<String>,
+}
+
+impl Allowed {
+    /// Whether everything is allowed.
+    #[must_use]
+    pub fn is_anything(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Every entry, in the order of the configuration; and what may be made.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Tuning(Vec<Tuned>);
+pub struct Tuning(Vec<Tuned>, Allowed);
 
 impl Tuning {
     /// Of these entries.
     #[must_use]
-    pub const fn new(entries: Vec<Tuned>) -> Self {
-        Self(entries)
+    pub fn new(entries: Vec<Tuned>) -> Self {
+        Self(entries, Allowed::default())
     }
 
-    /// Whether the configuration says anything.
+    /// The same where only this may be made.
+    #[must_use]
+    pub fn allowing(self, allowed: Allowed) -> Self {
+        Self(self.0, allowed)
+    }
+
+    /// What may be made.
+    #[must_use]
+    pub const fn allowed(&self) -> &Allowed {
+        &self.1
+    }
+
+    /// Whether the configuration has no entry.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -50,7 +50,7 @@ pub struct Account {
     bought: Bought,
     told: Vec<(String, Purchase)>,
     pub(super) calls: Calls,
-    cap: CallerCap,
+    pub(super) cap: CallerCap,
     pub(super) conduct: Conduct,
     /// Thresholds of statistics, where they are not those of all.
     tuned: Option<Box<DetectSettings>>,

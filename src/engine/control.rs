@@ -10,19 +10,24 @@ use serde::{Deserialize, Serialize};
 use super::Engine;
 use super::bought::Purchase;
 use super::effects::Effects;
+use super::exposure::{self, Exposure};
 use crate::detect::table;
 use crate::event::Arrival;
-use crate::event::control::{Control, KeyRead};
+use crate::event::control::{Control, KeyRead, Outcome, Target, Verb};
+use crate::event::inventory::Snapshot;
 use crate::event::signal::Alert;
 use crate::incident::tracker::{Cause, Changes, Hearing, Sighting, Tracker};
-use crate::incident::{Incident, State, tracker};
+use crate::incident::{CallerShare, Incident, State, tracker};
 use crate::rules::act::Act;
+use crate::rules::inventory::{GRACE_MS, VersionRow, Versions};
 use crate::rules::memory::{Kind, Memory, Row, subscription_of, written};
 use crate::rules::{self, Alarm, QUIET_MS, Verdict, account_of, name_of};
 use crate::time::ArrivalTime;
 
 /// Operations that wait; later ones are counted and dropped.
 const MAX_PENDING: usize = 20_000;
+/// Parts of the inventory that wait, each a quarter of a MiB at most; later ones are counted and dropped.
+const MAX_PARTS: usize = 256;
 
 /// Where a record was read: the order in which rules see operations.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -47,26 +52,42 @@ impl Place {
     }
 }
 
+/// What waits for its turn.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Waiting {
+    /// An operation.
+    Act(Box<Act>),
+    /// A part of an inventory.
+    Snapshot(Box<Snapshot>),
+}
+
 /// What is remembered and what waits.
 #[derive(Debug, Default)]
 pub struct Watch {
-    pending: BTreeMap<Place, Act>,
+    pending: BTreeMap<Place, Waiting>,
+    /// Parts of the inventory among what waits.
+    parts: usize,
     /// Places whose row is not as it is saved.
     moved: BTreeSet<Place>,
     memory: Memory,
+    pub(super) versions: Versions,
 }
 
 impl Watch {
     /// As the database left it.
-    pub(super) fn restore(rows: Vec<Row>) -> Self {
+    pub(super) fn restore(rows: Vec<Row>, versions: Vec<VersionRow>) -> Self {
         let mut watch = Self::default();
+        versions.into_iter().for_each(|version| watch.versions.restore_version(version));
         for Row { kind, key, body } in rows {
             let Some(body) = body else { continue };
             if kind == Kind::Pending {
-                if let Ok((place, act)) = serde_json::from_str(&body) {
-                    watch.pending.insert(place, act);
+                if let Ok((place, waiting)) = serde_json::from_str(&body) {
+                    watch.parts += usize::from(matches!(waiting, Waiting::Snapshot(_)));
+                    watch.pending.insert(place, waiting);
                 }
             } else {
+                watch.versions.restore(kind, &key, &body);
                 watch.memory.restore(kind, key, &body);
             }
         }
@@ -74,24 +95,28 @@ impl Watch {
     }
 
     /// False when there is no room.
-    fn wait(&mut self, place: &Place, act: Act) -> bool {
-        if self.pending.len() >= MAX_PENDING {
+    fn wait(&mut self, place: &Place, waiting: Waiting) -> bool {
+        let is_part = matches!(waiting, Waiting::Snapshot(_));
+        if self.pending.len() >= MAX_PENDING || (is_part && self.parts >= MAX_PARTS) {
             return false;
         }
+        self.parts += usize::from(is_part);
         self.moved.insert(place.clone());
-        self.pending.insert(place.clone(), act);
+        self.pending.insert(place.clone(), waiting);
         true
     }
 
-    /// The next operation told up to `until`.
-    fn next(&mut self, until: ArrivalTime) -> Option<Act> {
+    /// What comes next of what was told up to `until`, and when it was.
+    fn next(&mut self, until: ArrivalTime) -> Option<(ArrivalTime, Waiting)> {
         let first = self.pending.first_entry().filter(|entry| entry.key().told <= until)?;
-        let (place, act) = first.remove_entry();
+        let (place, waiting) = first.remove_entry();
+        self.parts -= usize::from(matches!(waiting, Waiting::Snapshot(_)));
+        let told = place.told;
         // One that came in this very step was never saved.
         if !self.moved.remove(&place) {
             self.moved.insert(place);
         }
-        Some(act)
+        Some((told, waiting))
     }
 
     pub(super) const fn memory(&self) -> &Memory {
@@ -107,11 +132,12 @@ impl Watch {
     fn take_rows(&mut self) -> Vec<Row> {
         let moved = std::mem::take(&mut self.moved).into_iter();
         let pending = moved.map(|place| {
-            let body = self.pending.get(&place).and_then(|act| written(&(&place, act)));
+            let body = self.pending.get(&place).and_then(|waiting| written(&(&place, waiting)));
             Row { kind: Kind::Pending, key: place.key(), body }
         });
         let mut rows: Vec<Row> = pending.collect();
         rows.extend(self.memory.take_rows());
+        rows.extend(self.versions.take_rows());
         rows
     }
 }
@@ -129,27 +155,55 @@ impl Engine {
         if let Some(subscription) = subscription_of(&control.resource) {
             self.control.memory.hear(subscription, place.told);
         }
-        if let Some(act) = Act::of_control(control, place.told) {
-            self.let_wait(place, act, effects);
+        if writes_to_account(control)
+            && let Some(subscription) = subscription_of(&control.resource)
+        {
+            let id = subscription.trim_start_matches("/subscriptions/");
+            effects.touched.insert(id.to_owned());
         }
+        if let Some(act) = Act::of_control(control, place.told) {
+            self.let_wait(place, Waiting::Act(Box::new(act)), effects);
+        }
+    }
+
+    /// Takes a part of the inventory, which waits until the activity log had time to tell of it. From a hub
+    /// it would be somebody's invention.
+    pub(super) fn hear_inventory(
+        &mut self,
+        snapshot: &Snapshot,
+        (arrival, told): (&Arrival, ArrivalTime),
+        effects: &mut Effects,
+    ) {
+        if !arrival.partition.is_inventory() {
+            *effects.counters.entry("inventory_not_ours").or_default() += 1;
+            return;
+        }
+        let due = ArrivalTime(told.0.saturating_add(GRACE_MS));
+        let place = Place::of(arrival, due, 0);
+        self.let_wait(&place, Waiting::Snapshot(Box::new(snapshot.clone())), effects);
     }
 
     /// Takes a listing of keys from an account's own audit log.
     pub(super) fn hear_read(&mut self, read: &KeyRead, place: &Place, effects: &mut Effects) {
         self.control.memory.hear(&read.resource, place.told);
-        self.let_wait(place, Act::of_key_read(read, place.told), effects);
+        let act = Act::of_key_read(read, place.told);
+        self.let_wait(place, Waiting::Act(Box::new(act)), effects);
     }
 
     /// Takes an alert of Defender: nobody is told of it for itself.
     pub(super) fn hear_alert(&mut self, alert: &Alert, place: &Place, effects: &mut Effects) {
         if let Some(act) = Act::of_alert(alert, place.told) {
-            self.let_wait(place, act, effects);
+            self.let_wait(place, Waiting::Act(Box::new(act)), effects);
         }
     }
 
-    fn let_wait(&mut self, place: &Place, act: Act, effects: &mut Effects) {
-        if !self.control.wait(place, act) {
-            *effects.counters.entry("control_records_too_many").or_default() += 1;
+    fn let_wait(&mut self, place: &Place, waiting: Waiting, effects: &mut Effects) {
+        let counter = match waiting {
+            Waiting::Act(_) => "control_records_too_many",
+            Waiting::Snapshot(_) => "inventory_parts_too_many",
+        };
+        if !self.control.wait(place, waiting) {
+            *effects.counters.entry(counter).or_default() += 1;
         }
     }
 
@@ -158,38 +212,92 @@ impl Engine {
     pub(super) fn judge_control(&mut self, effects: &mut Effects) -> Vec<Act> {
         let until = self.linked;
         let mut alerts = Vec::new();
-        while let Some(act) = self.control.next(until) {
-            let (tracker, settings) = (self.estate.tracker(), &self.env.settings);
-            effects.take(calm(tracker, act.told));
-            let verdicts = rules::judge(
-                &act,
-                &mut self.control.memory,
-                (&settings.pipeline, &settings.tuning),
-            );
-            alerts.extend(Some(act.clone()).filter(Act::is_alert));
-            for verdict in verdicts {
-                effects.take(match verdict {
-                    Verdict::Raise(alarm) => found(tracker, *alarm, act.told),
-                    Verdict::Clear { rule, scope, why } => {
-                        taken_back(tracker, &Cause { rule, scope }, why, &act)
-                    }
-                });
+        while let Some((told, waiting)) = self.control.next(until) {
+            effects.take(calm(self.estate.tracker(), told));
+            let Watch { memory, versions, .. } = &mut self.control;
+            let (acts, old) = match waiting {
+                Waiting::Act(act) => (vec![*act], Vec::new()),
+                Waiting::Snapshot(snapshot) => {
+                    let acts = versions.take(&snapshot, told, memory);
+                    let tuning = &self.env.settings.tuning;
+                    (acts, versions.old_keys(&snapshot, memory, tuning))
+                }
+            };
+            for alarm in old {
+                effects.take(found(self.estate.tracker(), alarm, Vec::new(), told));
             }
+            acts.iter().for_each(|act| self.judge_act(act, effects));
+            alerts.extend(acts.into_iter().filter(Act::is_alert));
         }
         if until > ArrivalTime(i64::MIN) {
             effects.take(calm(self.estate.tracker(), until));
         }
-        let dropped = std::mem::take(&mut self.control.memory.dropped);
-        if dropped > 0 {
-            *effects.counters.entry("control_memory_dropped").or_default() += dropped;
+        let Watch { memory, versions, .. } = &mut self.control;
+        let dropped = [
+            ("control_memory_dropped", &mut memory.dropped),
+            ("inventory_dropped", &mut versions.dropped),
+        ];
+        for (counter, dropped) in dropped {
+            let dropped = std::mem::take(dropped);
+            if dropped > 0 {
+                *effects.counters.entry(counter).or_default() += dropped;
+            }
         }
+        effects.versions = versions.take_versions();
         effects.control = self.control.take_rows();
         alerts
     }
+
+    fn judge_act(&mut self, act: &Act, effects: &mut Effects) {
+        let settings = &self.env.settings;
+        let given = (&*settings.pipeline, &settings.tuning, &self.env.book);
+        let verdicts = rules::judge(act, &mut self.control.memory, given);
+        for verdict in verdicts {
+            let changes = match verdict {
+                Verdict::Raise(mut alarm) => {
+                    let callers = self.expose(act, &mut alarm);
+                    found(self.estate.tracker(), *alarm, callers, act.told)
+                }
+                Verdict::Clear { rule, scope, why } => {
+                    taken_back(self.estate.tracker(), &Cause { rule, scope }, why, act)
+                }
+            };
+            effects.take(changes);
+        }
+    }
+
+    /// Adds to what was found by drift who called the account since and the money at risk: nobody looked
+    /// while it happened.
+    fn expose(&self, act: &Act, alarm: &mut Alarm) -> Vec<CallerShare> {
+        let Some((from, _)) = act.between else { return Vec::new() };
+        let Some(resource) = account_of(&alarm.resource) else { return Vec::new() };
+        let account = self.accounts.get(resource);
+        let Exposure { callers, fact } = match account {
+            Some(account) => exposure::callers(account, from, act.told, &self.env),
+            None => Exposure::unheard(),
+        };
+        alarm.evidence.push(fact);
+        let deployments = self.control.versions.below(resource);
+        alarm.evidence.push(exposure::at_most(deployments, act.at, &self.env.book));
+        callers
+    }
+}
+
+/// Whether an operation changed an AI account or something of it.
+fn writes_to_account(control: &Control) -> bool {
+    let is_change = matches!(control.verb, Verb::Write | Verb::Delete | Verb::Approve);
+    is_change
+        && control.outcome == Outcome::Succeeded
+        && (account_of(&control.resource).is_some() || control.target == Target::RoleAssignment)
 }
 
 /// An alarm as the incident it opens or goes on with.
-fn found(tracker: &mut Tracker, alarm: Alarm, told: ArrivalTime) -> Changes {
+fn found(
+    tracker: &mut Tracker,
+    alarm: Alarm,
+    callers: Vec<CallerShare>,
+    told: ArrivalTime,
+) -> Changes {
     let profile = table::profile(alarm.rule);
     let cause = Cause { rule: alarm.rule, scope: alarm.scope };
     let account = account_of(&alarm.resource).unwrap_or(&alarm.resource);
@@ -210,6 +318,7 @@ fn found(tracker: &mut Tracker, alarm: Alarm, told: ArrivalTime) -> Changes {
         opened_at: told,
         observed: alarm.observed,
         unit: alarm.unit.to_owned(),
+        callers,
         evidence: alarm.evidence,
         response: alarm.steps,
         confidence: alarm.confidence,
@@ -233,7 +342,7 @@ fn taken_back(tracker: &mut Tracker, cause: &Cause, why: String, act: &Act) -> C
 /// Ends incidents of rules whose last operation is long enough ago at `now`.
 fn calm(tracker: &mut Tracker, now: ArrivalTime) -> Changes {
     let due = |last: i64| last.saturating_add(QUIET_MS);
-    let open = tracker.all_open().filter(|(cause, _)| rules::find(cause.rule).is_some());
+    let open = tracker.all_open().filter(|(cause, _)| rules::ends_in_quiet(cause.rule));
     let ripe = open.map(|(cause, tracked)| (due(tracked.incident.last_window.0), cause.clone()));
     let mut ripe: Vec<(i64, Cause)> = ripe.filter(|(due, _)| *due <= now.0).collect();
     ripe.sort();

@@ -1,6 +1,6 @@
 //! What a step wants saved and told, and what a restart puts back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::bought::Purchase;
 use super::budgets::{BudgetEffects, SavedBudgets};
@@ -20,6 +20,7 @@ use crate::event::{PartitionKey, Rejected};
 use crate::incident::tracker::{Cause, Changes, Tracked};
 use crate::incident::{Announcement, Entry, Incident};
 use crate::route::Routing;
+use crate::rules::inventory::VersionRow;
 use crate::rules::memory::Row;
 use crate::time::{ArrivalTime, Minute};
 
@@ -48,6 +49,10 @@ pub struct Effects {
     pub gateways: GatewayEffects,
     /// What rules about the control plane remember, as far as it changed.
     pub control: Vec<Row>,
+    /// Versions of resources that are new, were seen again or ended.
+    pub versions: Vec<VersionRow>,
+    /// Subscriptions whose AI accounts were written to: what there is may be read again.
+    pub touched: BTreeSet<String>,
     /// Incidents of the service itself.
     pub incidents: Vec<(Cause, Tracked)>,
     /// What destinations are told, in order.
@@ -176,6 +181,8 @@ pub struct Saved {
     pub gateways: (Vec<GatewayRow>, Option<LinkSpan>),
     /// What rules about the control plane remember.
     pub control: Vec<Row>,
+    /// Versions of resources that hold.
+    pub versions: Vec<VersionRow>,
     /// Incidents of the service itself.
     pub incidents: Vec<(Cause, Tracked)>,
     /// What fell together in the newest closed slots, by the hubs that accounts share.

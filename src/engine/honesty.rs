@@ -148,7 +148,8 @@ impl Engine {
             | Event::Alert(_)
             | Event::Posture(_)
             | Event::Endpoint(_)
-            | Event::Search(_) => return,
+            | Event::Search(_)
+            | Event::Inventory(_) => return,
         };
         let is_row = matches!(event, Event::Row(_));
         let resource = if is_row { Some(resource) } else { account_of(resource) };
@@ -225,6 +226,7 @@ fn end_of(event: &Event) -> Option<i64> {
         | Event::Posture(_)
         | Event::Endpoint(_)
         | Event::Search(_)
+        | Event::Inventory(_)
         | Event::Opaque(_) => 0,
     };
     event.at().map(|at| at.0.saturating_add(span_ms))

@@ -10,6 +10,7 @@ pub mod context;
 pub mod control;
 pub mod effects;
 pub mod estate;
+mod exposure;
 pub mod fleet;
 pub mod gateways;
 pub mod honesty;
@@ -141,7 +142,7 @@ impl Engine {
             honesty: saved.honesty,
             budgets,
             gateways,
-            control: Watch::restore(saved.control),
+            control: Watch::restore(saved.control, saved.versions),
             chains: Chains::default(),
             fleets,
             linked: ArrivalTime(i64::MIN),
@@ -308,6 +309,7 @@ impl Engine {
                     self.hear_alert(alert, &Place::of(arrival, enqueued, place), effects);
                 }
                 Event::Gateway(call) => self.await_link(call, enqueued, effects),
+                Event::Inventory(found) => self.hear_inventory(found, (arrival, enqueued), effects),
                 Event::Row(_)
                 | Event::Metric(_)
                 | Event::Meter(_)

@@ -6,6 +6,7 @@
 
 pub mod control;
 pub mod gateway;
+pub mod inventory;
 pub mod operation;
 pub mod signal;
 
@@ -13,6 +14,7 @@ use crate::action::Action;
 use crate::time::{ArrivalTime, EventTime};
 use control::{Control, KeyRead};
 use gateway::{GatewayCall, TokenMeter};
+use inventory::Snapshot;
 use signal::{Alert, EndpointCall, Metric, Opaque, Posture, SearchCall};
 
 /// Everything a record can say. Boxed, so that a batch of small records stays small.
@@ -38,6 +40,8 @@ pub enum Event {
     Endpoint(Box<EndpointCall>),
     /// An operation of AI Search.
     Search(Box<SearchCall>),
+    /// A part of what a poll of the inventory found.
+    Inventory(Box<Snapshot>),
     /// A record of a known kind whose content says nothing to us.
     Opaque(Box<Opaque>),
 }
@@ -57,6 +61,7 @@ impl Event {
             Self::Posture(posture) => posture.at,
             Self::Endpoint(call) => Some(call.at),
             Self::Search(call) => Some(call.at),
+            Self::Inventory(snapshot) => Some(snapshot.at),
             Self::Opaque(opaque) => opaque.at,
         }
     }
@@ -112,7 +117,9 @@ impl Seen {
             ),
             Event::Endpoint(call) => (false, has(&call.identity), has(&call.deployment), false),
             Event::Metric(metric) => (false, false, has(&metric.deployment), false),
-            Event::Posture(_) | Event::Search(_) | Event::Opaque(_) => (false, false, false, false),
+            Event::Posture(_) | Event::Search(_) | Event::Inventory(_) | Event::Opaque(_) => {
+                (false, false, false, false)
+            }
         };
         Self {
             records: 1,
@@ -283,14 +290,27 @@ pub struct PartitionKey {
 }
 
 impl PartitionKey {
-    /// How the partition of what we ask for ourselves begins; those of hubs are numbers.
-    const POLLED: &str = "metrics:";
+    /// How partitions of what we ask for ourselves begin, metrics and inventory; those of hubs are numbers.
+    const POLLED: [&str; 2] = ["metrics:", "inventory:"];
 
-    /// The log of our own questions about one subscription.
+    /// The log of our own questions about the metrics of one subscription.
     #[must_use]
     pub fn polled(source: String, subscription: &str) -> Self {
-        let partition = format!("{}{subscription}", Self::POLLED);
+        let partition = format!("{}{subscription}", Self::POLLED[0]);
         Self { hub: source, incarnation: 0, partition }
+    }
+
+    /// The log of our own questions about what there is in one subscription.
+    #[must_use]
+    pub fn inventory(subscription: &str) -> Self {
+        let partition = format!("{}{subscription}", Self::POLLED[1]);
+        Self { hub: "resource_graph".to_owned(), incarnation: 0, partition }
+    }
+
+    /// True for a log of what there is.
+    #[must_use]
+    pub fn is_inventory(&self) -> bool {
+        self.partition.starts_with(Self::POLLED[1])
     }
 
     /// True for a log of our own questions. Its times are our own too: no window waits for it, and
@@ -303,7 +323,7 @@ impl PartitionKey {
     /// The same of the name of a partition alone.
     #[must_use]
     pub fn names_polled(partition: &str) -> bool {
-        partition.starts_with(Self::POLLED)
+        Self::POLLED.iter().any(|begin| partition.starts_with(begin))
     }
 
     /// True for a partition of the same hub before it was recreated.

@@ -27,7 +27,7 @@ pub struct Inventory {
 
 impl Inventory {
     /// The form this program writes and reads.
-    pub const VERSION: u32 = 1;
+    pub const VERSION: u32 = 2;
 
     /// Every resource that is still there, by id, with its subscription.
     pub fn resources(&self) -> impl Iterator<Item = (&str, &Subscription, &str, &Resource)> {
@@ -144,6 +144,20 @@ pub struct Subscription {
 }
 
 impl Subscription {
+    /// Parts of it, those of its resources too, that were not read to their ends.
+    #[must_use]
+    pub fn lacks(&self) -> usize {
+        let of = |lack: Option<String>| usize::from(lack.is_some());
+        let resources = Kind::ALL.into_iter().flat_map(|kind| self.of(kind).value());
+        let below = resources.flatten().map(|(_, resource)| {
+            let deployments = resource.deployments.as_ref().and_then(Part::lack);
+            of(deployments) + of(resource.settings.lack())
+        });
+        let lists = Kind::ALL.into_iter().map(|kind| of(self.of(kind).lack())).sum::<usize>();
+        let guards = of(self.assignments.lack()) + of(self.roles.lack());
+        lists + guards + below.sum::<usize>()
+    }
+
     /// The resources of one kind.
     #[must_use]
     pub const fn of(&self, kind: Kind) -> &Part<BTreeMap<String, Resource>> {
@@ -203,8 +217,8 @@ pub struct Resource {
     pub created: Option<EventTime>,
     /// Its properties; those that Azure does not name are `None`.
     pub state: AccountState,
-    /// Private endpoint connections; `None` when Azure says nothing of them.
-    pub connections: Option<Vec<EndpointState>>,
+    /// Private endpoint connections by name; `None` when Azure says nothing of them.
+    pub connections: Option<BTreeMap<String, EndpointState>>,
     /// Deployments by name; of AI accounts only.
     pub deployments: Option<Part<BTreeMap<String, DeploymentState>>>,
     /// Diagnostic settings by name.

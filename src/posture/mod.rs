@@ -10,6 +10,7 @@ mod doors;
 pub mod gaps;
 pub mod inventory;
 pub mod read;
+pub mod snapshot;
 #[cfg(test)]
 mod sample;
 

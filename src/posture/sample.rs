@@ -133,7 +133,7 @@ fn resource(kind: Kind) -> Resource {
             network: NetworkState { public_access: Some(false), ..NetworkState::default() },
             ..AccountState::default()
         },
-        connections: Some(Vec::new()),
+        connections: Some(BTreeMap::new()),
         deployments: (kind == Kind::Account).then(|| Part::Read(BTreeMap::new())),
         settings: Part::Read(BTreeMap::new()),
     }

@@ -36,6 +36,9 @@ pub struct Act {
     pub principal: Principal,
     /// What it changed, as far as the record says.
     pub change: Option<Box<Change>>,
+    /// Of what polls of the inventory show: the last one before it was done and the first one after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub between: Option<(EventTime, EventTime)>,
 }
 
 /// Whether an operation had an effect.
@@ -56,6 +59,8 @@ pub enum Log {
     Activity,
     /// The account's own audit log, which says neither from where nor with which result.
     Audit,
+    /// None: two polls of the inventory differ.
+    Inventory,
     /// Defender for Cloud, whose alerts are judged by nobody but chains.
     Defender,
 }
@@ -94,6 +99,7 @@ impl Act {
             correlation: control.correlation.clone(),
             principal: control.principal.clone(),
             change: control.change.clone(),
+            between: None,
         })
     }
 
@@ -112,6 +118,7 @@ impl Act {
             correlation: String::new(),
             principal: Principal { object: read.identity.clone(), ..Principal::default() },
             change: None,
+            between: None,
         }
     }
 
@@ -139,6 +146,7 @@ impl Act {
             correlation: alert.id.clone(),
             principal: Principal::default(),
             change: None,
+            between: None,
         })
     }
 
@@ -189,7 +197,37 @@ impl Act {
     /// Who did it, in words.
     #[must_use]
     pub fn who(&self) -> String {
-        who(&self.principal)
+        match self.between {
+            None => self.whom(),
+            Some((from, to)) => format!(
+                "{}; two readings of the inventory differ, of {from} and of {to}",
+                self.whom()
+            ),
+        }
+    }
+
+    fn whom(&self) -> String {
+        if self.between.is_none() {
+            return who(&self.principal);
+        }
+        if self.principal == Principal::default() {
+            return "somebody the activity log has not told of, nor from where".to_owned();
+        }
+        let who = who(&self.principal);
+        format!("{who}, whose write the activity log told without what it set")
+    }
+
+    /// When and by whom, in words.
+    #[must_use]
+    pub fn when_and_who(&self) -> String {
+        match self.between {
+            // The time of the poll would read as if it were that of the change.
+            Some((from, to)) if self.at == to => format!(
+                "between {from} and {to}, as two readings of the inventory show, by {}",
+                self.whom()
+            ),
+            Some(_) | None => format!("{} by {}", self.at, self.who()),
+        }
     }
 }
 
@@ -239,13 +277,16 @@ const fn is_heeded(target: Target, verb: Verb) -> bool {
     }
 }
 
+/// Stands for the name of whoever a record does not name.
+pub const UNNAMED: &str = "somebody the record does not name";
+
 /// A name for who acted: of a user the sign-in name, else ids.
 #[must_use]
 pub fn name_of(principal: &Principal) -> String {
     let ids = [&principal.user, &principal.object, &principal.application];
     match ids.into_iter().find(|id| !id.is_empty()) {
         Some(id) => id.clone(),
-        None => "somebody the record does not name".to_owned(),
+        None => UNNAMED.to_owned(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Commands that undo a change or show what is: every name in them is quoted for a shell.
 
 use super::account_of;
+use super::act::UNNAMED;
 use super::memory::subscription_of;
 use crate::incident::respond::{self, quoted};
 
@@ -41,6 +42,12 @@ pub fn network_rules(resource: &str) -> String {
     format!("az cognitiveservices account network-rule list {}", account(resource))
 }
 
+/// Lists the deployments of an AI account.
+#[must_use]
+pub fn show_deployments(resource: &str) -> String {
+    format!("az cognitiveservices account deployment list {}", account(resource))
+}
+
 /// Deletes a resource by its id.
 #[must_use]
 pub fn delete(resource: &str) -> String {
@@ -67,13 +74,16 @@ pub fn list_deleted(resource: &str) -> String {
     format!("az cognitiveservices account list-deleted --subscription {}", quoted(subscription))
 }
 
-/// What one did around a moment, from the activity log.
+/// What one did around a moment, from the activity log; what was done to the resource where nobody is named.
 #[must_use]
 pub fn activity_of(who: &str, resource: &str) -> String {
     let subscription = subscription_of(resource).map_or(resource, super::name_of);
+    let whose = match who {
+        UNNAMED => format!("--resource-id {}", quoted(resource)),
+        who => format!("--caller {}", quoted(who)),
+    };
     format!(
-        "az monitor activity-log list --subscription {} --caller {} --offset 7d",
-        quoted(subscription),
-        quoted(who)
+        "az monitor activity-log list --subscription {} {whose} --offset 7d",
+        quoted(subscription)
     )
 }

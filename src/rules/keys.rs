@@ -57,6 +57,7 @@ pub(super) fn listed_by_someone_new(scene: &Scene<'_>) -> Option<Verdict> {
         Log::Audit | Log::Defender => alarm.with(
             "told by the account's audit log alone: from where, and whether it succeeded, is not said",
         ),
+        Log::Inventory => alarm,
     };
     alarm.weight = if act.log == Log::Activity { 2.0 } else { 1.0 };
     alarm
@@ -321,6 +322,24 @@ pub(super) fn regenerated(scene: &Scene<'_>) -> Option<Verdict> {
             command::regenerate(&act.resource, "Key1"))
         .step("Shows what else it did.", command::activity_of(&who, &act.resource))
         .raise("")
+}
+
+/// TW-K05 is over: a key was made anew, or none is accepted any more. It is found by [its age](super::age).
+pub(super) fn rotated(scene: &Scene<'_>) -> Option<Verdict> {
+    let act = scene.act;
+    let is_refused = matches!(act.sets(), Some(Changed::Account(after))
+        if act.did(Target::Account, Verb::Write) && after.local_auth_disabled == Some(true));
+    let why = if act.did(Target::Account, Verb::RegenerateKey) {
+        "a key was made anew"
+    } else if act.did(Target::Account, Verb::Delete) {
+        "the account was deleted"
+    } else if is_refused {
+        "keys are refused"
+    } else {
+        return None;
+    };
+    let (scope, why) = (act.resource.clone(), why.to_owned());
+    Some(Verdict::Clear { rule: super::age::RULE, scope, why })
 }
 
 /// Roles that can list keys or give rights away, by the id of their definition (Azure's built-in roles).

@@ -2,13 +2,14 @@
 //! operations of the last two days. Bounded, and saved row by row.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::act::{Act, Effect};
+use super::act::{Act, Effect, Log};
 use super::state;
-use crate::event::control::{Changed, Target, Verb};
+use crate::event::control::{Changed, DeploymentState, Target, Verb};
 use crate::time::{ArrivalTime, DAY_MS, EventTime, HOUR_MS};
 
 /// Operations are kept this long (event time): copies that come later count as new.
@@ -50,11 +51,23 @@ pub enum Kind {
     State,
     /// An operation of the last two days.
     Recent,
+    /// When a list of the inventory was last read to its end.
+    List,
+    /// How far a poll of the inventory has been taken.
+    Poll,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Pending, Self::Heard, Self::Actor, Self::State, Self::Recent];
+    pub const ALL: [Self; 7] = [
+        Self::Pending,
+        Self::Heard,
+        Self::Actor,
+        Self::State,
+        Self::Recent,
+        Self::List,
+        Self::Poll,
+    ];
 
     /// The word used in storage.
     #[must_use]
@@ -65,6 +78,8 @@ impl Kind {
             Self::Actor => "actor",
             Self::State => "state",
             Self::Recent => "recent",
+            Self::List => "list",
+            Self::Poll => "poll",
         }
     }
 }
@@ -142,9 +157,24 @@ impl Memory {
     /// Whether the control plane of a resource had been watched for so long when `act` was told.
     #[must_use]
     pub fn watched_for(&self, act: &Act, days: f64) -> bool {
-        let since = [subscription_of(&act.resource), Some(act.resource.as_str())];
-        let since = since.into_iter().flatten().filter_map(|whose| self.heard.get(whose)).min();
+        let since = self.heard(&act.resource);
         since.is_some_and(|since| days_between(since.0, act.told.0) >= days)
+    }
+
+    /// Since when the control plane of a resource has been heard of; `None` where it was not.
+    #[must_use]
+    pub fn heard(&self, resource: &str) -> Option<EventTime> {
+        let since = [subscription_of(resource), Some(resource)];
+        let since = since.into_iter().flatten().filter_map(|whose| self.heard.get(whose)).min();
+        since.map(|told| EventTime(told.0))
+    }
+
+    /// When a key of an account was last made anew, as far as that is remembered.
+    #[must_use]
+    pub fn made(&self, account: &str) -> Option<EventTime> {
+        let begin = format!("made {account} ");
+        let acts = self.actors.range(begin.clone()..);
+        acts.take_while(|(key, _)| key.starts_with(&begin)).map(|(_, seen)| seen.last).max()
     }
 
     /// Whether somebody has not done this to the resource in the last `days`, the last hour aside.
@@ -172,6 +202,24 @@ impl Memory {
         self.states.get(resource)
     }
 
+    /// Deployments as they were last set, with their ids.
+    pub fn deployments(&self) -> impl Iterator<Item = (&str, &DeploymentState)> {
+        self.states.iter().filter_map(|(id, state)| match &state.to {
+            Changed::Deployment(state) => Some((id.as_str(), state)),
+            Changed::Account(_)
+            | Changed::PrivateEndpoint(_)
+            | Changed::RaiPolicy(_)
+            | Changed::Defender(_)
+            | Changed::Connection(_)
+            | Changed::Diagnostic(_)
+            | Changed::Role(_)
+            | Changed::Assignment(_)
+            | Changed::Exemption(_)
+            | Changed::Policies(_)
+            | Changed::Network(_) => None,
+        })
+    }
+
     /// States of resources below one, with their ids.
     pub fn states_below<'a>(
         &'a self,
@@ -188,6 +236,43 @@ impl Memory {
         let span =
             (EventTime(from), String::new())..(EventTime(to.saturating_add(1)), String::new());
         self.order.range(span).filter_map(|(_, id)| self.recent.get(id))
+    }
+
+    /// Whether the activity log told that this was done to a resource within a span, and what it set.
+    #[must_use]
+    pub fn is_told(&self, resource: &str, verb: Verb, span: RangeInclusive<i64>) -> bool {
+        let mut found = self.done(resource, verb, span);
+        found.any(|recent| recent.has_body || verb == Verb::Delete)
+    }
+
+    /// The last operation within a span that did this to a resource without a word of what it set.
+    #[must_use]
+    pub fn writer<'a>(
+        &'a self,
+        resource: &'a str,
+        verb: Verb,
+        span: RangeInclusive<i64>,
+    ) -> Option<&'a Act> {
+        let found = self.done(resource, verb, span);
+        found.filter(|recent| !recent.has_body).last().map(|recent| &recent.act)
+    }
+
+    fn done<'a>(
+        &'a self,
+        resource: &'a str,
+        verb: Verb,
+        span: RangeInclusive<i64>,
+    ) -> impl Iterator<Item = &'a Recent> {
+        let near = self.between(*span.start(), *span.end());
+        near.filter(move |recent| {
+            let act = &recent.act;
+            // To approve an endpoint is to write its connection.
+            let verb_fits = act.verb == verb || (act.verb == Verb::Approve && verb == Verb::Write);
+            act.log == Log::Activity
+                && act.effect == Effect::Done
+                && verb_fits
+                && act.resource == resource
+        })
     }
 
     /// Takes an operation among the recent ones; false for one that is there already.
@@ -292,6 +377,14 @@ impl Memory {
         self.keep_bounds();
     }
 
+    /// Learns how a resource was found at a time, without any operation.
+    pub fn seed(&mut self, target: Target, resource: &str, at: EventTime, to: &Changed) {
+        if keeps_state(target) {
+            self.set(resource, at, to);
+            self.keep_bounds();
+        }
+    }
+
     /// What an older record says fills in what newer ones have not said.
     fn set(&mut self, resource: &str, at: EventTime, to: &Changed) {
         let merged = match self.states.get(resource) {
@@ -329,7 +422,7 @@ impl Memory {
         let dirty = std::mem::take(&mut self.dirty);
         let row = |(kind, key): (Kind, String)| {
             let body = match kind {
-                Kind::Pending => None,
+                Kind::Pending | Kind::List | Kind::Poll => None,
                 Kind::Heard => self.heard.get(&key).and_then(written),
                 Kind::Actor => self.actors.get(&key).and_then(written),
                 Kind::State => self.states.get(&key).and_then(written),
@@ -343,7 +436,7 @@ impl Memory {
     /// Puts back a saved row; one that cannot be read any more is left out.
     pub fn restore(&mut self, kind: Kind, key: String, body: &str) {
         match kind {
-            Kind::Pending => {}
+            Kind::Pending | Kind::List | Kind::Poll => {}
             Kind::Heard => put(&mut self.heard, key, body),
             Kind::Actor => put(&mut self.actors, key, body),
             Kind::State => put(&mut self.states, key, body),
@@ -383,7 +476,9 @@ pub fn actor_key(act: &Act, what: &str, value: &str) -> String {
     format!("{deed} {} {what} {value}", act.resource)
 }
 
-const fn keeps_state(target: Target) -> bool {
+/// Whether it is remembered how such things were set.
+#[must_use]
+pub const fn keeps_state(target: Target) -> bool {
     matches!(
         target,
         Target::Account

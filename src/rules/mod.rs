@@ -5,9 +5,12 @@
 //! several look both ways in event time, so that neither batches nor partitions change what is found.
 
 pub mod act;
+pub mod age;
 pub mod chain;
 pub mod command;
+pub mod costly;
 pub mod guard;
+pub mod inventory;
 pub mod keys;
 pub mod memory;
 pub mod posture;
@@ -17,6 +20,7 @@ use crate::detect::table::{self, Profile};
 use crate::detect::tuning::Tuning;
 use crate::event::control::{Changed, Principal};
 use crate::incident::{Response, Severity};
+use crate::price::PriceBook;
 use crate::time::{DAY_MS, EventTime};
 use act::{Act, Effect};
 use memory::{Memory, Recent};
@@ -32,7 +36,13 @@ pub struct Scene<'a> {
     pub pipeline: &'a [String],
     /// What is set otherwise than in the table.
     pub tuning: &'a Tuning,
+    /// Prices by list.
+    pub book: &'a PriceBook,
 }
+
+/// What rules are told beforehand: names of the namespaces that we read, what is set otherwise than in the
+/// table, and prices.
+pub type Given<'a> = (&'a [String], &'a Tuning, &'a PriceBook);
 
 /// What a rule says of an operation.
 #[derive(Debug, Clone, PartialEq)]
@@ -91,7 +101,10 @@ pub const RULES: &[Rule] = &[
     Rule { id: "TW-K02", judge: keys::listed_of_several },
     Rule { id: "TW-K03", judge: keys::allowed_again },
     Rule { id: "TW-K04", judge: keys::regenerated },
+    Rule { id: age::RULE, judge: keys::rotated },
     Rule { id: "TW-K07", judge: keys::privileged_role },
+    Rule { id: "TW-P01", judge: posture::outside_policy },
+    Rule { id: "TW-P02", judge: costly::costly_model },
     Rule { id: "TW-P03", judge: posture::capacity_raised },
     Rule { id: "TW-P04", judge: posture::public_access_opened },
     Rule { id: "TW-P05", judge: posture::private_endpoint_changed },
@@ -110,6 +123,12 @@ pub const RULES: &[Rule] = &[
 /// was done is taken back before: a single act does not go on.
 pub const QUIET_MS: i64 = DAY_MS;
 
+/// Whether incidents of a rule end so. That keys are old is no act: it goes on until it is ended.
+#[must_use]
+pub fn ends_in_quiet(id: &str) -> bool {
+    id != age::RULE && find(id).is_some()
+}
+
 /// The rule with this identifier.
 #[must_use]
 pub fn find(id: &str) -> Option<&'static Rule> {
@@ -120,11 +139,7 @@ pub fn find(id: &str) -> Option<&'static Rule> {
 ///
 /// What an operation sets is often in the record of its beginning alone: whichever of the two comes last
 /// is judged with both.
-pub fn judge(
-    act: &Act,
-    memory: &mut Memory,
-    (pipeline, tuning): (&[String], &Tuning),
-) -> Vec<Verdict> {
+pub fn judge(act: &Act, memory: &mut Memory, (pipeline, tuning, book): Given<'_>) -> Vec<Verdict> {
     let act = match act.effect {
         Effect::Asked => act.clone(),
         Effect::Done | Effect::Refused => memory.with_body(act),
@@ -134,7 +149,7 @@ pub fn judge(
     }
     let judged = if act.effect == Effect::Asked { memory.complete(&act) } else { Some(act) };
     let Some(act) = judged else { return Vec::new() };
-    let scene = Scene { act: &act, memory, pipeline, tuning };
+    let scene = Scene { act: &act, memory, pipeline, tuning, book };
     let place = account_of(&act.resource).unwrap_or(&act.resource);
     let on = RULES.iter().filter(|rule| tuning.of(rule.id, place).is_some());
     let verdicts: Vec<Verdict> = on.filter_map(|rule| (rule.judge)(&scene)).collect();
@@ -193,7 +208,7 @@ impl<'a> Scene<'a> {
     /// An alarm about the act with the words of the table; `fact` says what happened.
     #[must_use]
     pub fn alarm(&self, rule: &'static str, scope: &str, fact: String) -> Alarm {
-        let mut evidence = vec![fact, format!("{} by {}", self.act.at, self.act.who())];
+        let mut evidence = vec![fact, self.act.when_and_who()];
         if self.act.is_only_asked() {
             evidence.push(
                 "what was set is read from the request: the result was not logged".to_owned(),

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::act::{Act, name_of as who_is};
+use super::act::{Act, Log, name_of as who_is};
 use super::state::is_wider;
 use super::{Scene, Verdict, account_of, command, name_of};
 use crate::event::control::{AccountState, Changed, DeploymentState, NetworkState, Target, Verb};
@@ -296,12 +296,84 @@ fn raise(
     let fact = format!("{whose}: {}", words.join("; "));
     let since = scene.memory.state(&scene.act.resource)?.at;
     let alarm = scene.alarm(rule, &scene.act.resource, fact);
-    let mut alarm = alarm.with(format!("The state before is of {since}"));
+    let mut alarm = match scene.act.between {
+        Some(_) => alarm,
+        None => alarm.with(format!("The state before is of {since}")),
+    };
     for undo in found.iter().filter_map(|difference| difference.undo.as_deref()) {
         let what = format!("Undoes it: {undo}.");
         alarm.steps.push(Response { what, command: command::set(&scene.act.resource, &[undo]) });
     }
     Some(alarm)
+}
+
+/// TW-P01: an account or deployment was made where, as what or by whom none should be. What was there before
+/// the first record or reading is not told: `audit` shows it.
+pub(super) fn outside_policy(scene: &Scene<'_>) -> Option<Verdict> {
+    const RULE: &str = "TW-P01";
+    let (act, allowed) = (scene.act, scene.tuning.allowed());
+    if act.did(Target::Account, Verb::Delete) || act.did(Target::Deployment, Verb::Delete) {
+        let (scope, why) = (act.resource.clone(), "it was deleted".to_owned());
+        return Some(Verdict::Clear { rule: RULE, scope, why });
+    }
+    let is_write =
+        act.did(Target::Account, Verb::Write) || act.did(Target::Deployment, Verb::Write);
+    if !is_write || allowed.is_anything() || scene.memory.state(&act.resource).is_some() {
+        return None;
+    }
+    let (region, kind, sku) = match act.sets()? {
+        Changed::Account(after) => {
+            (after.location.as_str(), after.kind.as_str(), after.sku.as_str())
+        }
+        // A deployment stands where its account does, and that was judged.
+        Changed::Deployment(after) => ("", "", after.sku.as_str()),
+        Changed::PrivateEndpoint(_)
+        | Changed::RaiPolicy(_)
+        | Changed::Defender(_)
+        | Changed::Connection(_)
+        | Changed::Diagnostic(_)
+        | Changed::Role(_)
+        | Changed::Assignment(_)
+        | Changed::Exemption(_)
+        | Changed::Policies(_)
+        | Changed::Network(_) => return None,
+    };
+    let said = [
+        ("region", &allowed.regions, region.replace(' ', "")),
+        ("kind", &allowed.kinds, kind.to_owned()),
+        ("SKU", &allowed.skus, sku.to_owned()),
+    ];
+    let mut facts: Vec<String> = said
+        .iter()
+        .filter(|(_, list, value)| is_outside(list, std::slice::from_ref(value)))
+        .map(|(word, list, value)| format!("{word} {value} is not among {}", list.join(", ")))
+        .collect();
+    let who = &act.principal;
+    let names = [who.user.clone(), who.object.clone(), who.application.clone()];
+    if is_outside(&allowed.creators, &names) {
+        facts.push(format!("{} is not among those who may", who_is(who)));
+    }
+    if facts.is_empty() {
+        return None;
+    }
+    let what = if act.target == Target::Account { "account" } else { "deployment" };
+    let fact = format!("{what} {} was made: {}", name_of(&act.resource), facts.join("; "));
+    let mut alarm = scene.alarm(RULE, &act.resource, fact);
+    if act.log == Log::Activity {
+        alarm = alarm
+            .with("It is the first record of it: whether it was made by it or changed, none says");
+    }
+    alarm
+        .step("Shows what was made.", shown(&act.resource))
+        .step("Takes it away, once you know that nobody needs it.", command::delete(&act.resource))
+        .raise(", or as soon as it is deleted")
+}
+
+/// Whether none of the values that are known is on a list that says what is allowed.
+fn is_outside(list: &[String], values: &[String]) -> bool {
+    let known = || values.iter().filter(|value| !value.is_empty());
+    let is_listed = |value: &String| list.contains(&value.to_lowercase());
+    !list.is_empty() && known().next().is_some() && !known().any(is_listed)
 }
 
 /// TW-P15: several deployments or accounts deleted within minutes, or one for good.
@@ -367,7 +439,11 @@ pub(super) fn mass_delete(scene: &Scene<'_>) -> Option<Verdict> {
         .raise("")
 }
 
+/// Of what was found missing it is not known when it went.
 fn is_deleted(act: &Act) -> bool {
+    if act.log == Log::Inventory {
+        return false;
+    }
     act.did(Target::Deployment, Verb::Delete) || act.did(Target::Account, Verb::Delete)
 }
 

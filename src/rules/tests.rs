@@ -1,5 +1,7 @@
 //! Each rule with what makes it speak, and with the same but for one fact that makes it lawful.
 
+use std::sync::LazyLock;
+
 use super::act::{Act, Effect, Log};
 use super::memory::{Kind, MAX_RECENT, Memory};
 use super::*;
@@ -16,6 +18,10 @@ const ACCOUNT: &str =
 /// When the watch began; tests act a month later.
 const BEGIN: i64 = 1_790_000_000_000;
 const NOW: i64 = BEGIN + 31 * DAY_MS;
+
+/// List prices.
+pub(in crate::rules) static BOOK: LazyLock<PriceBook> =
+    LazyLock::new(|| PriceBook::built_in().unwrap());
 
 fn act(target: Target, verb: Verb, resource: &str, minute: i64) -> Act {
     let at = NOW + minute * MINUTE_MS;
@@ -36,6 +42,7 @@ fn act(target: Target, verb: Verb, resource: &str, minute: i64) -> Act {
             ..Principal::default()
         },
         change: None,
+        between: None,
     }
 }
 
@@ -68,7 +75,7 @@ fn say_tuned(acts: &[Act], tuning: &Tuning) -> (Vec<(&'static str, Severity)>, V
     memory.hear("/subscriptions/s-1", ArrivalTime(BEGIN));
     let mut alarms = Vec::new();
     for act in acts {
-        for verdict in judge(act, &mut memory, (&["hubs".to_owned()], tuning)) {
+        for verdict in judge(act, &mut memory, (&["hubs".to_owned()], tuning, &BOOK)) {
             if let Verdict::Raise(alarm) = verdict {
                 alarms.push(*alarm);
             }
@@ -326,7 +333,7 @@ fn what_is_closed_again_is_taken_back() {
     let mut memory = Memory::default();
     let spoken: Vec<Verdict> = [public(false, 0), public(true, 1), public(false, 2)]
         .iter()
-        .flat_map(|act| judge(act, &mut memory, (&[], &Tuning::default())))
+        .flat_map(|act| judge(act, &mut memory, (&[], &Tuning::default(), &BOOK)))
         .collect();
     let words: Vec<String> = spoken
         .iter()
@@ -555,9 +562,9 @@ fn what_is_remembered_comes_back_as_it_was() {
     }
     let last = [lists(ACCOUNT, 9), setting(&[], 10)];
     for act in last {
-        let expected = judge(&act, &mut memory, (&[], &Tuning::default()));
+        let expected = judge(&act, &mut memory, (&[], &Tuning::default(), &BOOK));
         assert!(!expected.is_empty());
-        assert_eq!(judge(&act, &mut again, (&[], &Tuning::default())), expected);
+        assert_eq!(judge(&act, &mut again, (&[], &Tuning::default(), &BOOK)), expected);
     }
     assert_eq!(again.take_rows(), memory.take_rows());
 }

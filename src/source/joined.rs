@@ -2,6 +2,7 @@
 
 use super::event_hubs::EventHubs;
 use super::metrics_api::MetricsApi;
+use super::resource_graph::poll::ResourceGraph;
 use super::{Source, SourceError};
 use crate::event::Batch;
 
@@ -11,12 +12,15 @@ pub struct Joined {
     pub hubs: EventHubs,
     /// Metrics by REST.
     pub metrics: MetricsApi,
+    /// What there is.
+    pub inventory: ResourceGraph,
 }
 
 impl Joined {
-    /// Ends both.
+    /// Ends all.
     pub async fn close(self) {
         self.metrics.close().await;
+        self.inventory.close().await;
         self.hubs.close().await;
     }
 }
@@ -27,6 +31,7 @@ impl Source for Joined {
         let batch = self.hubs.next_batch().await?;
         Ok(batch.map(|mut batch| {
             self.metrics.ready(&mut batch);
+            self.inventory.ready(&mut batch);
             batch
         }))
     }

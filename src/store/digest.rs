@@ -10,8 +10,13 @@ use crate::aggregate::rollup::Caller;
 use crate::time::Minute;
 
 /// What a line tells of, and a statement of one text column.
-const STATEMENTS: [(&str, &str); 9] = [
+const STATEMENTS: [(&str, &str); 10] = [
     ("control", "select kind || '|' || key || '|' || body from control_state"),
+    (
+        "version",
+        "select resource || '|' || since_ms || '|' || coalesce(until_ms, '-') || '|' || body \
+         from resource_version",
+    ),
     (
         "incident",
         "select rule || '|' || scope || '|' || n || '|' || first_window_ms || '|' || \

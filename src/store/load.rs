@@ -71,6 +71,7 @@ async fn load_all(connection: &mut SqliteConnection) -> Result<Saved, sqlx::Erro
         categories: categories(connection).await?,
         gateways: super::gateway::load(connection).await?,
         control: super::control::load(connection).await?,
+        versions: super::control::load_versions(connection).await?,
         incidents: estate,
         fleets: super::score::load(connection).await?,
     })

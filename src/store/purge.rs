@@ -55,6 +55,9 @@ const ROLLUPS: [&str; 3] = ["rollup_minute", "rollup_five", "rollup_hour"];
 
 /// What rules remember of an account or caller.
 const CONTROL: &str = "delete from control_state where instr(lower(key || ' ' || body), $1) > 0";
+/// Versions of resources that name an account or caller.
+const VERSIONS: &str =
+    "delete from resource_version where instr(lower(resource || ' ' || body), $1) > 0";
 /// Lives of incidents that are no more.
 const ORPHANS: &str = "delete from incident_event where not exists \
     (select 1 from incident where incident.key = incident_event.incident)";
@@ -233,6 +236,8 @@ impl Purge {
             and later.scope = incident.scope and later.n > incident.n)";
         self.delete("incidents", resolved, &[ms], None).await?;
         self.delete("lives of incidents", ORPHANS, &[], None).await?;
+        let ended = "delete from resource_version where until_ms < $1";
+        self.delete("versions of resources", ended, &[ms], None).await?;
         for statement in [
             "delete from action where state <> 'pending' and at_ms < $1",
             "delete from silence where until_ms < $1",
@@ -288,6 +293,7 @@ impl Purge {
             self.delete(what, statement, &[], Some(short)).await?;
         }
         self.delete("memory of the control plane", CONTROL, &[], Some(short)).await?;
+        self.delete("versions of resources", VERSIONS, &[], Some(short)).await?;
         let waiting = "delete from gateway_row where instr(lower(body), $1) > 0";
         self.delete("records of gateways not linked yet", waiting, &[], Some(short)).await
     }
@@ -392,6 +398,7 @@ impl Purge {
         let waiting = "delete from gateway_row where instr(lower(body), $1) > 0";
         self.delete("records of gateways not linked yet", waiting, &[], Some(text)).await?;
         self.delete("memory of the control plane", CONTROL, &[], Some(text)).await?;
+        self.delete("versions of resources", VERSIONS, &[], Some(text)).await?;
         let outbox = "delete from outbox where incident_key in \
             (select key from incident where instr(lower(body), $1) > 0)";
         self.delete("notifications", outbox, &[], Some(text)).await?;

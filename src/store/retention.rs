@@ -9,14 +9,16 @@ use crate::engine::shed::Shed;
 use crate::event::Storage;
 use crate::time::Minute;
 
-/// Minutes kept in the rollups: 48 hours by minute, 28 days by five minutes, 13 months by hour.
-const KEEP_MINUTES: [(&str, i64); 6] = [
+/// Minutes kept in the rollups: 48 hours by minute, 28 days by five minutes, 13 months by hour; and of
+/// versions of resources, after their end.
+const KEEP_MINUTES: [(&str, i64); 7] = [
     ("delete from rollup_minute where start < $1", 48 * 60),
     ("delete from rollup_five where start < $1", 28 * 24 * 60),
     ("delete from rollup_hour where start < $1", 396 * 24 * 60),
     ("delete from spend_hour where start < $1", 396 * 24 * 60),
     ("delete from gateway_caller where start < $1", 396 * 24 * 60),
     ("delete from gateway_hour where start < $1", 396 * 24 * 60),
+    ("delete from resource_version where until_ms < $1 * 60000", 396 * 24 * 60),
 ];
 /// Steps between two looks at the size: a minute, where a step comes every second.
 const STEPS_BETWEEN: u32 = 60;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
+use tokio_rustls::TlsAcceptor;
 
 use crate::harness::Ran;
 use crate::rest_server::{Entra, Reply, Request, TOKEN, serve};
@@ -44,6 +45,32 @@ pub(crate) struct Arm {
 }
 
 impl Arm {
+    /// A server of one subscription with nothing in it.
+    pub(crate) async fn start(tls: TlsAcceptor) -> Arc<Self> {
+        let arm = Arc::new(Self::default());
+        let server = Arc::clone(&arm);
+        let port = serve(Some(tls), Arc::new(move |request| server.reply(request)));
+        arm.port.store(port.await, Ordering::SeqCst);
+        let subscription = format!("/subscriptions/{SUBSCRIPTION}");
+        arm.hold(
+            &subscription,
+            Held::One(json!({ "id": subscription, "displayName": "Contoso AI" })),
+        );
+        for list in [
+            "Microsoft.CognitiveServices/accounts",
+            "Microsoft.Search/searchServices",
+            "Microsoft.MachineLearningServices/workspaces",
+            "Microsoft.CognitiveServices/locations/eastus2/usages",
+            "Microsoft.Authorization/policyAssignments",
+            "Microsoft.Authorization/roleAssignments",
+            "Microsoft.Authorization/locks",
+            "Microsoft.Consumption/budgets",
+        ] {
+            arm.hold(&of_subscription(list), Held::List(Vec::new()));
+        }
+        arm
+    }
+
     pub(crate) fn hold(&self, path: &str, held: Held) {
         self.held.lock().unwrap().insert(path.to_lowercase(), held);
     }
@@ -124,27 +151,7 @@ pub(crate) struct World {
 impl World {
     pub(crate) async fn new() -> Self {
         let entra = Entra::start(AUDIENCE).await;
-        let arm = Arc::new(Arm::default());
-        let server = Arc::clone(&arm);
-        let port = serve(Some(entra.acceptor()), Arc::new(move |request| server.reply(request)));
-        arm.port.store(port.await, Ordering::SeqCst);
-        let subscription = format!("/subscriptions/{SUBSCRIPTION}");
-        arm.hold(
-            &subscription,
-            Held::One(json!({ "id": subscription, "displayName": "Contoso AI" })),
-        );
-        for list in [
-            "Microsoft.CognitiveServices/accounts",
-            "Microsoft.Search/searchServices",
-            "Microsoft.MachineLearningServices/workspaces",
-            "Microsoft.CognitiveServices/locations/eastus2/usages",
-            "Microsoft.Authorization/policyAssignments",
-            "Microsoft.Authorization/roleAssignments",
-            "Microsoft.Authorization/locks",
-            "Microsoft.Consumption/budgets",
-        ] {
-            arm.hold(&of_subscription(list), Held::List(Vec::new()));
-        }
+        let arm = Arm::start(entra.acceptor()).await;
         Self { arm, entra, folder: tempfile::tempdir().unwrap() }
     }
 

@@ -49,6 +49,8 @@ mod monitor;
 mod lists;
 mod mail_browser;
 mod plays;
+mod posture;
+mod posture_run;
 mod prices;
 mod privacy;
 mod purchases;

@@ -125,8 +125,9 @@ async fn is_killed(play: &'static Play, profile: &Profile) -> bool {
     false
 }
 
-/// Detectors whose thresholds decide something else than whether they speak of the play.
-const OTHERWISE: [&str; 2] = ["TW-I04", "TW-K03"];
+/// Detectors whose thresholds decide something else than whether they speak of the play: of TW-P04 only about one
+/// of four ways to open an account.
+const OTHERWISE: [&str; 3] = ["TW-I04", "TW-K03", "TW-P04"];
 
 /// Judges the plays of two versions, each with its first detector, on as many threads as there are.
 fn of_each(

@@ -19,7 +19,7 @@ use crate::pipeline::wall_clock;
 use crate::posture::gaps::{self, Gap};
 use crate::posture::inventory::Inventory;
 use crate::posture::{self, Card, DOORS, Own, State};
-use crate::source::resource_graph::{self, InventorySettings, PUBLIC};
+use crate::source::resource_graph::{self, InventorySettings, PUBLIC, subscription_id};
 
 /// Largest saved inventory that is read, in bytes.
 const MAX_FILE_BYTES: u64 = 256 * 1024 * 1024;
@@ -223,18 +223,8 @@ fn load(path: &Path) -> anyhow::Result<Inventory> {
 }
 
 fn guid(text: &str) -> Result<String, String> {
-    let lower = text.trim().to_ascii_lowercase();
-    let places = [8, 13, 18, 23];
-    let is_guid = lower.len() == 36
-        && lower.char_indices().all(|(place, c)| match places.contains(&place) {
-            true => c == '-',
-            false => c.is_ascii_hexdigit(),
-        });
-    if is_guid {
-        Ok(lower)
-    } else {
-        Err("write its id, as `az account list -o table` shows it".to_owned())
-    }
+    subscription_id(text)
+        .ok_or_else(|| "write its id, as `az account list -o table` shows it".to_owned())
 }
 
 fn https(text: &str) -> Result<Url, String> {

@@ -15,6 +15,12 @@ pub(super) fn given(config: &Config) -> BTreeSet<&'static str> {
     if !config.engine.budgets.is_empty() {
         given.insert("budget");
     }
+    if config.inventory.is_some() {
+        given.insert("posture");
+    }
+    if !config.engine.tuning.allowed().is_anything() {
+        given.insert("allowed");
+    }
     for holds in config.files.holds() {
         match holds {
             Holds::Networks { .. } => given.insert("lists"),
@@ -60,6 +66,7 @@ fn note(lacks: &[&str], ids: &[&str]) -> Finding {
             "geo" => "[geo]",
             "budget" => "a [[budget]]",
             "posture" => "[resource_graph]",
+            "allowed" => "[posture.allow]",
             kind => kind,
         })
         .collect();

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::measure::Component;
 use super::rhythm::Rhythm;
 use super::sight::{Frame, Sight};
+use super::signal::HALF_SHIFT_HOURS;
 use super::{Memory, Observed};
 use crate::detect::baseline::as_float;
 
@@ -64,6 +65,7 @@ impl Memory {
                 }
                 self.most_tokens.rescale(tokens);
                 self.most_calls.rescale(calls);
+                self.raised.accept(calls, self.calls.learnt().next() - since, self.grid);
             }
         }
     }
@@ -93,6 +95,7 @@ impl Memory {
         self.knows_fresh |= seen.fresh.is_some();
         self.fresh.push(frame.fresh);
         self.growth.add(seen.calls);
+        self.raised.add(seen.calls, self.age, self.grid);
         let hour = self.grid.per_hour();
         if !frozen {
             self.most_tokens.add(self.tokens.slots().newest(hour));
@@ -124,10 +127,12 @@ impl Memory {
             }
             let Some(load) = sight.learns else { continue };
             let calibration = match sight.measured.id {
+                Component::CallsSlot => &mut self.calibrations.calls_slot,
                 Component::CallsQuarter => &mut self.calibrations.calls_quarter,
                 Component::CallsHour => &mut self.calibrations.calls_hour,
                 Component::CallersHour => &mut self.calibrations.callers_hour,
                 Component::FanOut => &mut self.calibrations.mix,
+                Component::Size if sight.measured.slots == 1 => &mut self.calibrations.size_slot,
                 Component::Size => &mut self.calibrations.size,
                 Component::Drop => &mut self.calibrations.drop,
                 Component::Season => self.calibrations.season.get_or_insert_default(),
@@ -135,6 +140,7 @@ impl Memory {
                 | Component::MostTokens
                 | Component::MostCalls
                 | Component::Growth
+                | Component::Raised
                 | Component::Silence
                 | Component::Wake
                 | Component::Fresh => continue,
@@ -210,5 +216,6 @@ impl Memory {
         let factor = f64::midpoint(older, newer).exp();
         self.most_tokens.rescale(factor);
         self.most_calls.rescale(factor);
+        self.raised.accept(factor, 2 * HALF_SHIFT_HOURS, self.grid);
     }
 }

@@ -29,7 +29,9 @@ impl Regime {
 /// One way of looking, in the order of [`COMPONENTS`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Component {
-    /// Calls of a quarter of an hour against the rhythm and the last hours.
+    /// Calls of a slot against the rhythm and the last hours.
+    CallsSlot,
+    /// The same of a quarter of an hour.
     CallsQuarter,
     /// The same of an hour.
     CallsHour,
@@ -39,7 +41,7 @@ pub enum Component {
     FanOut,
     /// Fewer callers in an hour than so many calls usually come from.
     Concentration,
-    /// Tokens per call in an hour, against the last week.
+    /// Tokens per call in a slot and in an hour, against the last week.
     Size,
     /// Tokens of an hour against the most there ever were.
     MostTokens,
@@ -47,6 +49,8 @@ pub enum Component {
     MostCalls,
     /// Day for day more than a week before, for two weeks.
     Growth,
+    /// For two days more than the rhythm of three weeks.
+    Raised,
     /// Fewer calls in two hours than the rhythm has.
     Drop,
     /// Nothing, for longer than ever.
@@ -64,7 +68,8 @@ impl Component {
     #[must_use]
     pub const fn fires_early(self) -> bool {
         match self {
-            Self::CallsQuarter
+            Self::CallsSlot
+            | Self::CallsQuarter
             | Self::CallsHour
             | Self::MostTokens
             | Self::MostCalls
@@ -76,6 +81,7 @@ impl Component {
             | Self::Concentration
             | Self::Size
             | Self::Growth
+            | Self::Raised
             | Self::Drop
             | Self::Silence => false,
         }
@@ -99,7 +105,10 @@ impl Kind {
     /// True where the largest scores of earlier days say nothing: what creeps would become its own yardstick.
     #[must_use]
     pub const fn is_absolute(&self) -> bool {
-        matches!(self.id, Component::Growth | Component::Wake | Component::Season)
+        matches!(
+            self.id,
+            Component::Growth | Component::Raised | Component::Wake | Component::Season
+        )
     }
 
     /// True where chance plays no part, so that there is no tail.
@@ -114,7 +123,8 @@ const fn kind(id: Component, name: &'static str, part: Part, seconds: i64) -> Ki
 }
 
 /// Every component; `models/README.md` has the table of what is lost without it.
-pub static COMPONENTS: [Kind; 14] = [
+pub static COMPONENTS: [Kind; 16] = [
+    kind(Component::CallsSlot, "calls-5m", Part::Calls, 300),
     kind(Component::CallsQuarter, "calls-15m", Part::Calls, 900),
     kind(Component::CallsHour, "calls-1h", Part::Calls, 3600),
     kind(Component::CallersHour, "callers-1h", Part::Callers, 3600),
@@ -124,6 +134,7 @@ pub static COMPONENTS: [Kind; 14] = [
     kind(Component::MostTokens, "most-tokens-1h", Part::MostTokens, 3600),
     kind(Component::MostCalls, "most-calls-1h", Part::MostCalls, 3600),
     kind(Component::Growth, "growth-1w", Part::Growth, 7 * 86_400),
+    kind(Component::Raised, "raised-2d", Part::Raised, 2 * 86_400),
     kind(Component::Drop, "drop-2h", Part::Drop, 7200),
     kind(Component::Silence, "silence", Part::Silence, 300),
     kind(Component::Wake, "wake-1h", Part::Wake, 3600),

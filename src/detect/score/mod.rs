@@ -22,6 +22,7 @@ mod learn;
 pub mod measure;
 pub mod observed;
 pub mod own;
+pub mod raised;
 pub mod rhythm;
 pub mod ring;
 pub mod seasons;
@@ -50,6 +51,7 @@ use control::Control;
 use extreme::Extreme;
 use growth::Growth;
 use own::Own;
+use raised::Raised;
 use ring::Ring;
 use signal::Signal;
 use silence::Silence;
@@ -74,6 +76,8 @@ const UNITS: [f64; 3] = [300.0, 0.3, 0.3];
 /// Share of peers that must have fallen for a fall to be the fleet's, and what is left of its score there.
 const GATE: f64 = 0.15;
 const GATED: f64 = 0.3;
+/// Seconds for which a fall of the fleet excuses one: as long as the window of falls.
+const FALLING_SECONDS: i64 = 7200;
 
 /// Days without a slot after which a deployment begins anew: as many as hours are learnt from.
 const FORGOTTEN_DAYS: i64 = 28;
@@ -101,6 +105,9 @@ pub struct Memory {
     most_calls: Extreme,
     most_fresh: Extreme,
     growth: Growth,
+    raised: Raised,
+    /// Share of peers that had fallen, of the last two hours.
+    falling: Ring,
     fresh: Ring,
     knows_fresh: bool,
     silence: Silence,
@@ -124,10 +131,12 @@ pub struct Memory {
 /// How far each window usually strays.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 struct Calibrations {
+    calls_slot: Calibration,
     calls_quarter: Calibration,
     calls_hour: Calibration,
     callers_hour: Calibration,
     mix: Calibration,
+    size_slot: Calibration,
     size: Calibration,
     drop: Calibration,
     /// Where calls are all that is known.
@@ -136,8 +145,10 @@ struct Calibrations {
 
 impl Calibrations {
     fn all(&mut self) -> impl Iterator<Item = &mut Calibration> {
-        let Self { calls_quarter, calls_hour, callers_hour, mix, size, drop, season } = self;
-        [calls_quarter, calls_hour, callers_hour, mix, size, drop].into_iter().chain(season)
+        let Self { season, drop, mix, callers_hour, .. } = self;
+        let calls = [&mut self.calls_slot, &mut self.calls_quarter, &mut self.calls_hour];
+        let sizes = [&mut self.size_slot, &mut self.size];
+        calls.into_iter().chain(sizes).chain([callers_hour, mix, drop]).chain(season)
     }
 }
 
@@ -163,6 +174,8 @@ impl Memory {
             most_calls: Extreme::default(),
             most_fresh: Extreme::default(),
             growth: Growth::default(),
+            raised: Raised::default(),
+            falling: Ring::new(grid.slots(FALLING_SECONDS)),
             fresh: Ring::new(grid.slots(3600) + 1),
             knows_fresh: false,
             silence: Silence::default(),
@@ -253,6 +266,7 @@ impl Memory {
     }
 
     fn step(&mut self, seen: &Observed, around: &Around, settings: &ScoreSettings) -> Verdict {
+        self.falling.push(around.falling);
         let regime = self.regime();
         let frame = self.frame(&[*seen]);
         let sights = self.sights(&frame, around);
@@ -293,4 +307,4 @@ impl Memory {
 }
 
 /// First byte of a saved memory; another number where its shape has changed.
-const FORM: u8 = 3;
+const FORM: u8 = 4;

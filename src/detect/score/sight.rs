@@ -12,8 +12,12 @@ use crate::detect::baseline::as_float;
 
 /// Share of the usual amount that is added to both sides of a ratio, so that quiet hours do not shout.
 const USUAL_SHARE: f64 = 0.25;
+/// The same for falls and the calls beside it: nights and weekends count too.
+const FALL_SHARE: f64 = 0.03;
+const FALL_CALLS: f64 = 2.0;
 /// Smallest spreads believed: of volumes (a factor of 1.5), of falls, and of callers and tokens per call.
 const LEAST_RISE: f64 = 0.4;
+const LEAST_RISE_OF_SLOT: f64 = 0.7;
 const LEAST_FALL: f64 = 0.3;
 const LEAST_MIX: f64 = 0.1;
 const LEAST_BARE: f64 = 0.4;
@@ -31,7 +35,7 @@ const WAKE_CALLS: f64 = 3.0;
 /// A wake is as rare as a certain theft.
 const WAKE_RATE: f64 = -4.0;
 /// A fall that counts for the fleet: the window, the log ratio, and the calls that must be expected.
-const FALLEN_SECONDS: i64 = 4 * 3600;
+const FALLEN_SECONDS: i64 = 2 * 3600;
 const FALLEN_RATIO: f64 = -0.5;
 const FALLEN_CALLS: f64 = 10.0;
 /// Share of the usual tokens that new callers may bring without being compared.
@@ -98,15 +102,28 @@ impl Memory {
         }
         for kind in &COMPONENTS {
             let sight = match kind.id {
-                Component::CallsQuarter => {
-                    self.local(kind, frame, &self.calibrations.calls_quarter)
+                Component::CallsSlot => {
+                    self.local(kind, frame, (&self.calibrations.calls_slot, LEAST_RISE_OF_SLOT))
                 }
-                Component::CallsHour => self.local(kind, frame, &self.calibrations.calls_hour),
+                Component::CallsQuarter => {
+                    self.local(kind, frame, (&self.calibrations.calls_quarter, LEAST_RISE))
+                }
+                Component::CallsHour => {
+                    self.local(kind, frame, (&self.calibrations.calls_hour, LEAST_RISE))
+                }
                 Component::CallersHour => self.seasonal(kind, frame).filter(|_| self.knows_callers),
                 Component::FanOut | Component::Concentration => {
                     self.mix(kind, frame).filter(|_| self.knows_callers)
                 }
-                Component::Size => self.size(kind, frame),
+                Component::Size => {
+                    sights.extend(self.size(kind, frame, 1, &self.calibrations.size_slot));
+                    let hour = self.grid.slots(kind.seconds);
+                    if hour == 1 {
+                        None
+                    } else {
+                        self.size(kind, frame, hour, &self.calibrations.size)
+                    }
+                }
                 Component::MostTokens => {
                     self.most(kind, (&self.tokens, &self.most_tokens), &frame.tokens)
                 }
@@ -114,6 +131,7 @@ impl Memory {
                     self.most(kind, (&self.calls, &self.most_calls), &frame.calls)
                 }
                 Component::Growth => self.growing(kind, frame),
+                Component::Raised => self.raise(kind, frame),
                 Component::Drop => self.fall(kind, frame, around),
                 Component::Silence => self.silent(kind, frame, around),
                 Component::Fresh => self.fresh(kind, frame),
@@ -192,17 +210,27 @@ impl Memory {
     }
 
     /// Calls against the rhythm, at the level of the last hours.
-    fn local(&self, kind: &Kind, frame: &Frame, calibration: &Calibration) -> Option<Sight> {
+    fn local(
+        &self,
+        kind: &Kind,
+        frame: &Frame,
+        (calibration, least): (&Calibration, f64),
+    ) -> Option<Sight> {
         let (signal, slots) = (&self.calls, self.grid.slots(kind.seconds));
         let before = self.grid.slots(LOCAL_SECONDS);
         let open = open_sums(&frame.calls, slots);
-        let (seen, expected) = signal.before(before, slots, &open);
+        // Open slots that lie before the window belong to the last hours.
+        let window = usize::try_from(open.count).unwrap_or(0);
+        let older = frame.calls.len().checked_sub(window).and_then(|end| frame.calls.get(..end));
+        let older = open_sums(older.unwrap_or_default(), before);
+        let (seen, expected) = signal.before(before - older.count, slots, &open);
+        let (seen, expected) = (seen + older.seen, expected + older.high);
         let recent = log_ratio(seen, expected, signal.floor(before, USUAL_SHARE));
         let (high, _) = signal.expected_trailing(slots, &open);
         let expected = high * (LOCAL_SHARE * recent).exp();
         let window = Window::of(signal, slots, (&open, expected));
         let load = load(high, signal.usual(), slots);
-        window.above(kind, (calibration, load), (LEAST_RISE, self.grid.per_day()))
+        window.above(kind, (calibration, load), (least, self.grid.per_day()))
     }
 
     /// Calls of a slot against the rhythm, by how far they usually stray from it, however often they stray
@@ -257,8 +285,13 @@ impl Memory {
     }
 
     /// Tokens against those that so many calls brought in the week before.
-    fn size(&self, kind: &Kind, frame: &Frame) -> Option<Sight> {
-        let slots = self.grid.slots(kind.seconds);
+    fn size(
+        &self,
+        kind: &Kind,
+        frame: &Frame,
+        slots: i64,
+        calibration: &Calibration,
+    ) -> Option<Sight> {
         let [tokens, calls] = self.week;
         if calls <= MIN_WEEK_CALLS {
             return None;
@@ -275,7 +308,6 @@ impl Memory {
         };
         let (expected, _) = self.calls.expected_trailing(slots, &open);
         let load = load(expected, self.calls.usual(), slots);
-        let calibration = &self.calibrations.size;
         window.above(kind, (calibration, load), (LEAST_MIX, self.grid.per_day()))
     }
 
@@ -295,20 +327,31 @@ impl Memory {
         Some(window.by(kind, Yardstick::Log(growth::UNIT), 0.0))
     }
 
+    /// The last two days against what the weeks before had, when three hours end.
+    fn raise(&self, kind: &Kind, frame: &Frame) -> Option<Sight> {
+        let Open { seen, .. } = open_sums(&frame.calls, 1);
+        let raise = self.raised.judge(seen, self.age, self.grid)?;
+        let (slots, floor) = (self.grid.slots(kind.seconds), 0.0);
+        let window = Window { slots, seen: raise.seen, expected: raise.expected, floor };
+        Some(window.by(kind, Yardstick::Log(raise.spread), 0.0))
+    }
+
     /// Calls of two hours below the rhythm; many peers that fall at once excuse it.
     fn fall(&self, kind: &Kind, frame: &Frame, around: &Around) -> Option<Sight> {
         let (signal, slots) = (&self.calls, self.grid.slots(kind.seconds));
         let open = open_sums(&frame.calls, slots);
         let (high, low) = signal.expected_trailing(slots, &open);
-        let window = Window::of(signal, slots, (&open, low));
+        let floor = self.fall_floor(slots);
+        let window = Window { floor, ..Window::of(signal, slots, (&open, low)) };
         let load = load(high, signal.usual(), slots);
         let spread = self.calibrations.drop.spread(load, self.grid.per_day());
         let sight = match spread.filter(|_| around.complete) {
             Some(spread) => window.by(kind, Yardstick::Below(spread), LEAST_FALL),
             None => return Some(window.learning(kind, load)),
         };
-        let measured = Measured { excuse: gate(around), ..sight.measured };
-        Some(Sight { measured, learns: Some(load) })
+        let excuse = self.excuse();
+        let measured = Measured { excuse, ..sight.measured };
+        Some(Sight { measured, learns: Some(load).filter(|_| excuse <= 1.0) })
     }
 
     fn silent(&self, kind: &Kind, frame: &Frame, around: &Around) -> Option<Sight> {
@@ -316,17 +359,28 @@ impl Memory {
         let (missed, least) = self.silence.judge(seen, low).filter(|_| around.complete)?;
         let window = Window { slots: 1, seen: missed, expected: least, floor: 0.0 };
         let sight = window.by(kind, Yardstick::Times, 0.0);
-        Some(Sight { measured: Measured { excuse: gate(around), ..sight.measured }, ..sight })
+        Some(Sight { measured: Measured { excuse: self.excuse(), ..sight.measured }, ..sight })
     }
 
-    /// Whether calls have fallen clearly over four hours, to less than 60 % of what is expected; `None` where too
+    /// By how much falls of the fleet in the last two hours excuse one: the more peers have fallen, the more.
+    fn excuse(&self) -> f64 {
+        let hours = self.falling.oldest()..self.falling.next();
+        let falling = hours.map(|at| self.falling.at(at)).fold(0.0, f64::max);
+        if falling > GATE { falling / (GATE * GATED) } else { 1.0 }
+    }
+
+    /// What keeps ratios of falls from being loud about little.
+    fn fall_floor(&self, slots: i64) -> f64 {
+        FALL_SHARE * self.calls.usual() * as_float(slots) + FALL_CALLS
+    }
+
+    /// Whether calls have fallen clearly over two hours, to less than 60 % of what is expected; `None` where too
     /// few are expected to say.
     pub(super) fn has_fallen(&self, frame: &Frame) -> Option<bool> {
         let slots = self.grid.slots(FALLEN_SECONDS);
         let open = open_sums(&frame.calls, slots);
         let (_, low) = self.calls.expected_trailing(slots, &open);
-        let floor = self.calls.floor(slots, USUAL_SHARE);
-        let ratio = log_ratio(self.calls.trailing(slots, &open), low, floor);
+        let ratio = log_ratio(self.calls.trailing(slots, &open), low, self.fall_floor(slots));
         (low >= FALLEN_CALLS).then_some(ratio < FALLEN_RATIO)
     }
 
@@ -351,11 +405,6 @@ impl Memory {
         };
         Some(window.by(kind, Yardstick::Most, 0.0))
     }
-}
-
-/// By how much a fall of the whole fleet excuses one: the more peers have fallen, the more.
-fn gate(around: &Around) -> f64 {
-    if around.falling > GATE { around.falling / (GATE * GATED) } else { 1.0 }
 }
 
 /// What was seen in a window and what was expected.

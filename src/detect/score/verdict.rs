@@ -22,6 +22,8 @@ pub enum Part {
     MostCalls,
     /// Day for day more than the week before.
     Growth,
+    /// More for days than the weeks before had.
+    Raised,
     /// Traffic where there was none for weeks.
     Wake,
     /// Volume of callers first seen within a day.
@@ -45,6 +47,7 @@ impl Part {
             Self::MostTokens => "most-tokens",
             Self::MostCalls => "most-calls",
             Self::Growth => "growth",
+            Self::Raised => "raised",
             Self::Wake => "wake",
             Self::Fresh => "fresh",
             Self::Drop => "drop",

@@ -13,8 +13,8 @@ pub(super) fn judge(look: &Look<'_>) -> Verdict {
         );
     };
     let is = |state: &EndpointState, word: &str| state.status.eq_ignore_ascii_case(word);
-    let approved: Vec<_> = connections.iter().filter(|state| is(state, "approved")).collect();
-    let pending = connections.iter().filter(|state| is(state, "pending")).count();
+    let approved: Vec<_> = connections.values().filter(|state| is(state, "approved")).collect();
+    let pending = connections.values().filter(|state| is(state, "pending")).count();
     let waiting = (pending > 0)
         .then(|| format!("{pending} more wait for approval: approve only what you know."));
     if approved.is_empty() {
@@ -78,6 +78,8 @@ fn none(look: &Look<'_>) -> Verdict {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::posture::State;
     use crate::posture::sample::{SUBSCRIPTION, World};
@@ -97,7 +99,8 @@ mod tests {
         words: &str,
     ) {
         let mut world = World::new();
-        world.account().connections = connections;
+        world.account().connections =
+            connections.map(|all| (0..).map(|number: u32| number.to_string()).zip(all).collect());
         world.account().state.network.public_access = public;
         let verdict = world.look(Kind::Account, judge);
         let said = format!("{} {}", verdict.finding, verdict.notes.join(" "));
@@ -138,7 +141,7 @@ mod tests {
             (Kind::Search, "--group-id searchService"),
             (Kind::Workspace, "--group-id amlworkspace"),
         ] {
-            world.resource(kind).connections = Some(Vec::new());
+            world.resource(kind).connections = Some(BTreeMap::new());
             world.resource(kind).state.network.public_access = Some(true);
             assert!(world.look(kind, judge).steps[0].command.contains(group));
         }

@@ -160,7 +160,8 @@ impl MetricsApi {
     ) -> Self {
         let (tell, told) = mpsc::channel(MAX_WAITING);
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let mut gone: Vec<_> = known.keys().filter(|key| key.is_polled()).cloned().collect();
+        let mut gone: Vec<_> =
+            known.keys().filter(|key| key.is_polled() && !key.is_inventory()).cloned().collect();
         for settings in sources {
             let subscriptions = settings.subscriptions();
             let shared = Arc::new(Shared {

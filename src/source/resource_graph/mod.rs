@@ -4,6 +4,7 @@
 //! [`Inventory`] and costs no other part.
 
 mod parts;
+pub mod poll;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -52,6 +53,18 @@ impl InventorySettings {
     }
 }
 
+/// The id of a subscription in lower case; `None` for what is none.
+#[must_use]
+pub fn subscription_id(text: &str) -> Option<String> {
+    let lower = text.trim().to_ascii_lowercase();
+    let places = [8, 13, 18, 23];
+    let fits = |(place, c): (usize, char)| match places.contains(&place) {
+        true => c == '-',
+        false => c.is_ascii_hexdigit(),
+    };
+    (lower.len() == 36 && lower.char_indices().all(fits)).then_some(lower)
+}
+
 /// How far reading is: questions answered, of those known so far.
 pub type Progress<'a> = &'a (dyn Fn(usize, usize) + Send + Sync);
 
@@ -67,15 +80,8 @@ pub async fn read(
     clock: Clock,
     tell: Progress<'_>,
 ) -> Result<Inventory, RestError> {
-    let service = Service {
-        base: settings.endpoint.clone(),
-        scope: settings.scope(),
-        identity: settings.identity.clone(),
-        needs: parts::READER,
-    };
-    let client = Client::new(service, pace, Arc::clone(&clock))?;
-    let counts = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let reader = Reader { client, bounds: settings.bounds, pace, tell, counts };
+    let client = client(&settings, pace, &clock)?;
+    let reader = Reader::new(client, settings.bounds, pace, tell);
     let mut inventory = Inventory {
         version: Inventory::VERSION,
         at: EventTime(clock().div_euclid(1_000) * 1_000),
@@ -93,6 +99,16 @@ pub async fn read(
     let definitions = named(definitions(&inventory));
     inventory.definitions = reader.each(definitions, |id| reader.definition(id)).await;
     Ok(inventory)
+}
+
+fn client(settings: &InventorySettings, pace: Pace, clock: &Clock) -> Result<Client, RestError> {
+    let service = Service {
+        base: settings.endpoint.clone(),
+        scope: settings.scope(),
+        identity: settings.identity.clone(),
+        needs: parts::READER,
+    };
+    Client::new(service, pace, Arc::clone(clock))
 }
 
 /// The first of them: what is beyond is found in no map, and therefore unknown.
@@ -125,6 +141,13 @@ struct Reader<'a> {
     tell: Progress<'a>,
     /// Questions answered, and questions known.
     counts: (AtomicUsize, AtomicUsize),
+}
+
+impl<'a> Reader<'a> {
+    const fn new(client: Client, bounds: Bounds, pace: Pace, tell: Progress<'a>) -> Self {
+        let counts = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Self { client, bounds, pace, tell, counts }
+    }
 }
 
 impl Reader<'_> {
