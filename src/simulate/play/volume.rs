@@ -90,7 +90,7 @@ pub(super) const PLAYS: &[Play] = &[
             "tw-i05",
             "seventy to a hundred and ten networks that never called use one deployment within an hour",
             &["TW-I05"],
-            "the same calls come from the networks that always call",
+            "the same calls come from one network, which always calls",
             fan_out,
         )
     },
@@ -226,7 +226,7 @@ fn fan_out(stage: &mut Stage) {
         .map(|number| {
             let place = [Place::Branch, Place::Cloud, Place::Abroad];
             let drawn = stage.network(place.get(number % 3).copied().unwrap_or(Place::Cloud));
-            let own = usual.get(number % usual.len().max(1)).cloned();
+            let own = usual.first().cloned();
             own.filter(|_| stage.is_lawful()).unwrap_or(drawn)
         })
         .collect();
