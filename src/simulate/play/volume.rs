@@ -243,6 +243,6 @@ fn silence(stage: &mut Stage) {
     let end = if stage.is_lawful() { begin + 20 * MINUTE_MS } else { stage.end_ms };
     stage.note_arrival(begin);
     let Some(deployment) = stage.deployment(0) else { return };
-    deployment.load = 10.0;
+    deployment.load = 16.0;
     deployment.silent_ms = begin..end;
 }
