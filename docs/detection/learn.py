@@ -87,9 +87,9 @@ class Series:
 
     def has_fallen(self, end):
         """Four hours below 60 % of what was expected; None where too little was."""
-        low = sum(self.low[-4 * HOUR :])
-        seen = sum(self.calls[max(end - 4 * HOUR, 0) : end])
-        return None if low < 10 else log_ratio(seen, low, 0.25 * self.usual * 48 + 0.6) < -0.5
+        low = sum(self.low[-2 * HOUR :])
+        seen = sum(self.calls[max(end - 2 * HOUR, 0) : end])
+        return None if low < 10 else log_ratio(seen, low, 0.03 * self.usual * 2 * HOUR + 2) < -0.5
 
     def end_hour(self, end):
         self.learnt.append(self.hour_learnt)
@@ -271,7 +271,7 @@ def calls_of_an_hour(series, falls=False):
     for slot in range(len(series.calls)):
         end, start = slot + 1, slot + 1 - HOUR
         usual = series.usual_of[slot]
-        floor = 0.25 * usual * HOUR + 0.6
+        floor = 0.03 * usual * HOUR + 2 if falls else 0.25 * usual * HOUR + 0.6
         expected = low(start, end) if falls else high(start, end)
         if not falls:
             before = seen(start - 48, start), high(start - 48, start)

@@ -11,8 +11,12 @@ use tokenwatch::simulate::play::{self, Ends, Play, Showing, Version};
 use crate::harness::{Folder, replay, run};
 
 /// What no small play can show, and why.
-const NOT_PLAYED: [(&str, &str); 1] =
-    [("TW-X04", "an alert of Defender is no act of the fleet's; tests/it/chains.rs tells one")];
+const NOT_PLAYED: [(&str, &str); 4] = [
+    ("TW-K05", "the age of keys is told by an inventory; rules/inventory_tests.rs has one"),
+    ("TW-P01", "goes by lists of what is allowed; rules/inventory_tests.rs has some"),
+    ("TW-P02", "goes by the prices of ten other deployments; rules/inventory_tests.rs has them"),
+    ("TW-X04", "an alert of Defender is no act of the fleet's; tests/it/chains.rs tells one"),
+];
 
 #[test]
 fn every_play_comes_out_as_it_must() {
