@@ -38,7 +38,7 @@ impl Group {
     pub fn around(&self, slot: Slot, rhythm: Rhythm) -> Around {
         let complete = self.slots.get(&slot).is_none_or(|closed| closed.complete);
         let before = self.slots.get(&Slot(slot.0 - 1));
-        Around { falling: before.map_or(0.0, |before| before.fleet.share(rhythm)), complete }
+        Around { falling: before.and_then(|before| before.fleet.share(rhythm)), complete }
     }
 
     /// Opens the book of a slot that closes; false where it was closed before, by others of the group:
@@ -90,7 +90,7 @@ mod tests {
         }
         assert!(group.begin(Slot(8), false));
         let falling = |slot| group.around(Slot(slot), rhythm).falling;
-        assert!(falling(8) > 0.5 && falling(7) == 0.0 && falling(9) == 0.0);
+        assert!(falling(8) > Some(0.5) && falling(7).is_none() && falling(9).is_none());
         assert!(!group.around(Slot(8), rhythm).complete && group.around(Slot(7), rhythm).complete);
     }
 

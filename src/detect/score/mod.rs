@@ -78,6 +78,8 @@ const GATE: f64 = 0.15;
 const GATED: f64 = 0.3;
 /// Seconds for which a fall of the fleet excuses one: as long as the window of falls.
 const FALLING_SECONDS: i64 = 7200;
+/// Stands for the share of peers that had fallen where too few could tell.
+const ALONE: f64 = -1.0;
 
 /// Days without a slot after which a deployment begins anew: as many as hours are learnt from.
 const FORGOTTEN_DAYS: i64 = 28;
@@ -106,7 +108,7 @@ pub struct Memory {
     most_fresh: Extreme,
     growth: Growth,
     raised: Raised,
-    /// Share of peers that had fallen, of the last two hours.
+    /// Share of peers that had fallen, of the last two hours; [`ALONE`] where too few could tell.
     falling: Ring,
     fresh: Ring,
     knows_fresh: bool,
@@ -240,7 +242,7 @@ impl Memory {
             return Verdict::default();
         }
         let frame = self.frame(open);
-        let sights = self.sights(&frame, &Around { falling: 0.0, complete: false });
+        let sights = self.sights(&frame, &Around { falling: None, complete: false });
         let early = sights.into_iter().filter(|sight| sight.measured.id.fires_early());
         let parts = self.scored(&early.collect::<Vec<_>>(), settings);
         Verdict { parts, regime: self.regime(), ..Verdict::default() }
@@ -266,14 +268,16 @@ impl Memory {
     }
 
     fn step(&mut self, seen: &Observed, around: &Around, settings: &ScoreSettings) -> Verdict {
-        self.falling.push(around.falling);
+        self.falling.push(around.falling.unwrap_or(ALONE));
         let regime = self.regime();
         let frame = self.frame(&[*seen]);
         let sights = self.sights(&frame, around);
         let parts = self.scored(&sights, settings);
         let fallen = self.has_fallen(&frame).filter(|_| around.complete);
         let fired = parts.first().is_some_and(|part| part.score >= 1.0);
-        let odd = fired || (fallen == Some(true) && around.falling > GATE) || !around.complete;
+        let odd = fired
+            || (fallen == Some(true) && around.falling.is_some_and(|falling| falling > GATE))
+            || !around.complete;
         self.learn(seen, &frame, &sights, odd);
         if parts.iter().any(|part| part.part == Part::Growth && part.score >= 1.0) {
             self.growth.tell();

@@ -85,8 +85,8 @@ pub struct Fresh {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Around {
     /// Share of its peers (see [`Rhythm`](super::Rhythm)) whose traffic had fallen clearly when the slot before
-    /// closed, 0 to 1: a holiday or an outage of many is one event of the fleet.
-    pub falling: f64,
+    /// closed, 0 to 1: a holiday or an outage of many is one event of the fleet. `None` where too few could tell.
+    pub falling: Option<f64>,
     /// Whether everything that belongs to the slot was read: where it was not, silence says nothing and
     /// nothing is learnt.
     pub complete: bool,
@@ -94,6 +94,6 @@ pub struct Around {
 
 impl Default for Around {
     fn default() -> Self {
-        Self { falling: 0.0, complete: true }
+        Self { falling: None, complete: true }
     }
 }

@@ -112,9 +112,9 @@ impl Fleet {
         }
     }
 
-    /// Share of the peers of a rhythm that have fallen, 0 to 1; 0 where there are fewer than four.
+    /// Share of the peers of a rhythm that have fallen, 0 to 1; `None` where there are fewer than four.
     #[must_use]
-    pub fn share(&self, rhythm: Rhythm) -> f64 {
+    pub fn share(&self, rhythm: Rhythm) -> Option<f64> {
         let count = match rhythm {
             Rhythm::Unknown => Count::default(),
             Rhythm::Other => self.other,
@@ -128,7 +128,7 @@ impl Fleet {
             }
         };
         let enough = count.all >= ENOUGH_PEERS;
-        if enough { f64::from(count.fallen) / f64::from(count.all) } else { 0.0 }
+        enough.then(|| f64::from(count.fallen) / f64::from(count.all))
     }
 }
 
@@ -163,13 +163,11 @@ mod tests {
             fleet.note(Rhythm::Weekdays(hour), fallen);
         }
         (0..9).for_each(|_| fleet.note(Rhythm::Other, false));
-        assert!((fleet.share(Rhythm::Weekdays(12)) - 0.75).abs() < 1e-9);
-        assert!(fleet.share(Rhythm::Weekdays(20)) < 1e-9, "too few to say");
-        assert!(fleet.share(Rhythm::Other) < 1e-9);
+        assert_eq!(fleet.share(Rhythm::Weekdays(12)), Some(0.75));
+        assert_eq!(fleet.share(Rhythm::Weekdays(20)), None, "too few to say");
+        assert_eq!(fleet.share(Rhythm::Other), None);
         let mut twice = fleet.clone();
         twice.merge(&fleet);
-        assert!(
-            (twice.share(Rhythm::Weekdays(12)) - fleet.share(Rhythm::Weekdays(12))).abs() < 1e-9
-        );
+        assert_eq!(twice.share(Rhythm::Weekdays(12)), fleet.share(Rhythm::Weekdays(12)));
     }
 }

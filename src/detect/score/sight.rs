@@ -7,7 +7,7 @@ use super::growth;
 use super::measure::{COMPONENTS, Component, Kind, Measured, Regime, Yardstick, load, open_sums};
 use super::signal::{Open, Signal};
 use super::statistics::log_ratio;
-use super::{Around, GATE, GATED, Memory, Observed, ScoreSettings, Scored};
+use super::{ALONE, Around, GATE, GATED, Memory, Observed, ScoreSettings, Scored};
 use crate::detect::baseline::as_float;
 
 /// Share of the usual amount that is added to both sides of a ratio, so that quiet hours do not shout.
@@ -341,7 +341,11 @@ impl Memory {
         let (signal, slots) = (&self.calls, self.grid.slots(kind.seconds));
         let open = open_sums(&frame.calls, slots);
         let (high, low) = signal.expected_trailing(slots, &open);
-        let floor = self.fall_floor(slots);
+        // Where nobody can tell a holiday, only what falls from much is a fall.
+        let floor = match self.falling() {
+            Some(_) => self.fall_floor(slots),
+            None => signal.floor(slots, USUAL_SHARE),
+        };
         let window = Window { floor, ..Window::of(signal, slots, (&open, low)) };
         let load = load(high, signal.usual(), slots);
         let spread = self.calibrations.drop.spread(load, self.grid.per_day());
@@ -362,10 +366,16 @@ impl Memory {
         Some(Sight { measured: Measured { excuse: self.excuse(), ..sight.measured }, ..sight })
     }
 
+    /// The largest share of peers that had fallen within two hours; `None` where too few could tell all the time.
+    fn falling(&self) -> Option<f64> {
+        let slots = self.falling.oldest()..self.falling.next();
+        let most = slots.map(|at| self.falling.at(at)).fold(ALONE, f64::max);
+        (most >= 0.0).then_some(most)
+    }
+
     /// By how much falls of the fleet in the last two hours excuse one: the more peers have fallen, the more.
     fn excuse(&self) -> f64 {
-        let hours = self.falling.oldest()..self.falling.next();
-        let falling = hours.map(|at| self.falling.at(at)).fold(0.0, f64::max);
+        let falling = self.falling().unwrap_or(0.0);
         if falling > GATE { falling / (GATE * GATED) } else { 1.0 }
     }
 
