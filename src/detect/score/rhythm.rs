@@ -165,7 +165,7 @@ mod tests {
         (0..9).for_each(|_| fleet.note(Rhythm::Other, false));
         assert_eq!(fleet.share(Rhythm::Weekdays(12)), Some(0.75));
         assert_eq!(fleet.share(Rhythm::Weekdays(20)), None, "too few to say");
-        assert_eq!(fleet.share(Rhythm::Other), None);
+        assert_eq!(fleet.share(Rhythm::Other), Some(0.0));
         let mut twice = fleet.clone();
         twice.merge(&fleet);
         assert_eq!(twice.share(Rhythm::Weekdays(12)), fleet.share(Rhythm::Weekdays(12)));
