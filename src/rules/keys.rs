@@ -110,7 +110,11 @@ fn refusals<'a>(scene: &Scene<'a>, act: &Act) -> impl Iterator<Item = &'a Recent
 pub(super) fn listed_of_several(scene: &Scene<'_>) -> Option<Verdict> {
     const RULE: &str = "TW-K02";
     let act = scene.act;
-    if !act.did(Target::Account, Verb::ListKeys) || act.principal.object.is_empty() {
+    // In the first week nobody is known yet.
+    if !act.did(Target::Account, Verb::ListKeys)
+        || act.principal.object.is_empty()
+        || !scene.memory.watched_for(act, scene.threshold(RULE, "history_days"))
+    {
         return None;
     }
     let minutes = scene.threshold(RULE, "minutes");

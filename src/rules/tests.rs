@@ -150,6 +150,15 @@ fn in_the_first_week_nobody_is_new() {
     let early = |days: i64| lists(ACCOUNT, (days - 31) * 24 * 60);
     check(&[early(6)], &[]);
     check(&[early(8)], &[("TW-K01", Severity::High)]);
+    // Whoever deploys lists all keys on the first night too.
+    let all = |days: i64| {
+        (0..3).map(move |n| lists(&format!("{ACCOUNT}-{n}"), (days - 31) * 24 * 60 + n))
+    };
+    check(&all(1).collect::<Vec<_>>(), &[]);
+    check(
+        &all(8).collect::<Vec<_>>(),
+        &[[("TW-K01", Severity::High); 3].as_slice(), &[("TW-K02", Severity::High)]].concat(),
+    );
 }
 
 #[test]
