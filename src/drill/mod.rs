@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::{EngineSettings, Env};
+use crate::event::Batch;
 use crate::incident::{Incident, Severity};
 use crate::pipeline::{self, Core, PipelineError};
 use crate::price::PriceBook;
@@ -20,7 +21,10 @@ use crate::source::SourceError;
 use crate::source::replay::Replay;
 use crate::store::read::Reader;
 use crate::store::{Store, StoreError};
-use crate::time;
+use crate::time::{self, ArrivalTime, MINUTE_MS};
+
+/// Time that passes after the end of a play and the lateness: the slot of the last call closes.
+const AFTER_MS: i64 = 5 * MINUTE_MS;
 
 /// The severity from which an incident wakes somebody.
 pub const PAGES: Severity = Severity::High;
@@ -94,7 +98,9 @@ pub async fn review_with(showing: Showing, env: Env) -> Result<Review, DrillErro
         folder.map_err(|source| DrillError::File { path: std::env::temp_dir(), source })?;
     let events = folder.path().join("events.jsonl");
     let bill = write(&showing, &events)?;
-    let incidents = replay(&events, &folder.path().join("tokenwatch.db"), env).await?;
+    let end = time::parse(&bill.end).unwrap_or(i64::MIN);
+    let database = folder.path().join("tokenwatch.db");
+    let incidents = replay(&events, &database, (env, ArrivalTime(end))).await?;
     Ok(judge(bill, &incidents))
 }
 
@@ -126,11 +132,19 @@ fn write(showing: &Showing, path: &Path) -> Result<Playbill, DrillError> {
     Ok(bill)
 }
 
-async fn replay(events: &Path, database: &Path, env: Env) -> Result<Vec<Incident>, DrillError> {
+/// Replays events, and lets time pass a little beyond `end`: a live hub goes on when nobody calls.
+async fn replay(
+    events: &Path,
+    database: &Path,
+    (env, end): (Env, ArrivalTime),
+) -> Result<Vec<Incident>, DrillError> {
+    let passed = ArrivalTime(end.0.saturating_add(env.settings.lateness_ms + AFTER_MS));
     let mut source = Replay::open(&[events.to_owned()])?;
     let mut core = Core::restore(Store::open(database).await?, env).await?;
     let stop = CancellationToken::new();
     pipeline::drain(&mut core, &mut source, &stop, &mut |_, _| {}).await?;
+    let idle = core.positions().into_keys().map(|key| (key, passed)).collect();
+    core.step(&Batch { idle, ..Batch::default() }, &mut |_| Vec::new()).await?;
     core.store.close().await?;
     Ok(Reader::open(database).await?.incidents().await?)
 }
