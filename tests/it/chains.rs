@@ -1,15 +1,12 @@
 //! Findings that mean more together, through the real pipeline: any cut, and a new start at any moment.
 
-use std::path::Path;
-
 use serde_json::{Value, json};
-use tokenwatch::event::{Arrival, Batch};
+use tokenwatch::event::Arrival;
 use tokenwatch::incident::{Incident, State};
 use tokenwatch::severity::Severity;
-use tokenwatch::store::read::Reader;
 use tokenwatch::time::ArrivalTime;
 
-use crate::harness::{Folder, members, open, partition, same, step};
+use crate::harness::{Folder, partition, read_in_parts, same};
 use crate::records::{ACCOUNT, MORNING, at, request, twin, usage};
 
 const APP: &str = "c2b7a1d0-5e6f-4a7b-8c9d-0e1f2a3b4c5d";
@@ -119,28 +116,6 @@ fn arrivals(mut rows: Vec<(i64, Value)>) -> Vec<Arrival> {
     rows.into_iter().enumerate().map(arrive).collect()
 }
 
-/// Reads arrivals in batches of so many, with a new start after every `cut`-th; then two days pass.
-async fn read(db: &str, arrivals: &[Arrival], (batch, cut): (usize, usize)) -> Vec<Incident> {
-    let mut core = open(db).await;
-    step(&mut core, &members(arrivals)).await;
-    for (place, part) in arrivals.chunks(batch).enumerate() {
-        step(&mut core, &Batch { arrivals: part.to_vec(), ..Batch::default() }).await;
-        if place % cut == cut - 1 {
-            core.store.close().await.unwrap();
-            core = open(db).await;
-            step(&mut core, &members(arrivals)).await;
-        }
-    }
-    let newest = arrivals.iter().map(|arrival| arrival.enqueued.0).max().unwrap();
-    let passed = ArrivalTime(newest + 48 * HOUR * 1_000);
-    let idle = vec![(partition(0), passed), (partition(1), passed)];
-    step(&mut core, &Batch { idle, ..Batch::default() }).await;
-    core.store.close().await.unwrap();
-    let mut all = Reader::open(Path::new(db)).await.unwrap().incidents().await.unwrap();
-    all.sort_by(|a, b| a.key.cmp(&b.key));
-    all
-}
-
 fn chains(incidents: &[Incident]) -> Vec<(&str, Severity)> {
     let chains = incidents.iter().filter(|incident| incident.rule.starts_with("TW-X"));
     chains.map(|incident| (incident.rule.as_str(), incident.severity)).collect()
@@ -153,7 +128,7 @@ async fn a_theft_is_told_with_its_time_line_however_it_is_read() {
     let mut known: Option<Vec<String>> = None;
     for (batch, cut) in [(100_000, 99), (97, 13), (1_009, 1)] {
         let db = folder.path(&format!("{batch}.db"));
-        let incidents = read(&db, &arrivals, (batch, cut)).await;
+        let incidents = read_in_parts(&db, &arrivals, (batch, cut), 48 * HOUR).await;
         let told = incidents.iter().filter(|incident| incident.rule.starts_with("TW-X"));
         let told: Vec<String> = told
             .map(|incident| {
@@ -205,7 +180,8 @@ async fn volume_of_a_new_network_without_a_listing_is_no_theft_of_keys() {
     let folder = Folder::new();
     let mut rows = theft(false);
     rows.retain(|(_, row)| row.get("AlertType").is_none());
-    let incidents = read(&folder.path("db"), &arrivals(rows), (100_000, 99)).await;
+    let incidents =
+        read_in_parts(&folder.path("db"), &arrivals(rows), (100_000, 99), 48 * HOUR).await;
     assert!(incidents.iter().any(|incident| incident.rule == "TW-C01"), "{incidents:#?}");
     assert_eq!(chains(&incidents), []);
 }
@@ -213,6 +189,7 @@ async fn volume_of_a_new_network_without_a_listing_is_no_theft_of_keys() {
 #[tokio::test]
 async fn refusals_on_the_day_the_log_was_switched_off_are_told_together() {
     let folder = Folder::new();
-    let incidents = read(&folder.path("db"), &arrivals(blind()), (997, 3)).await;
+    let incidents =
+        read_in_parts(&folder.path("db"), &arrivals(blind()), (997, 3), 48 * HOUR).await;
     assert_eq!(chains(&incidents), [("TW-X03", Severity::Critical)], "{incidents:#?}");
 }

@@ -1,16 +1,13 @@
 //! What callers do, through the real pipeline: rows as Azure writes them, any cut, and a new start at any
 //! moment.
 
-use std::path::Path;
-
 use serde_json::{Value, json};
-use tokenwatch::event::{Arrival, Batch};
+use tokenwatch::event::Arrival;
 use tokenwatch::incident::{Incident, State};
 use tokenwatch::severity::Severity;
-use tokenwatch::store::read::Reader;
 use tokenwatch::time::ArrivalTime;
 
-use crate::harness::{Folder, digest, members, open, partition, same, step};
+use crate::harness::{Folder, digest, partition, read_in_parts, same};
 use crate::records::{MORNING, request, twin};
 
 const APP: &str = "c2b7a1d0-5e6f-4a7b-8c9d-0e1f2a3b4c5d";
@@ -70,28 +67,6 @@ fn arrivals(rows: &[(i64, Value)]) -> Vec<Arrival> {
     rows.iter().enumerate().map(arrive).collect()
 }
 
-/// Reads arrivals in batches of so many, with a new start after every `cut`-th; then two hours pass.
-async fn read(db: &str, arrivals: &[Arrival], (batch, cut): (usize, usize)) -> Vec<Incident> {
-    let mut core = open(db).await;
-    step(&mut core, &members(arrivals)).await;
-    for (place, part) in arrivals.chunks(batch).enumerate() {
-        step(&mut core, &Batch { arrivals: part.to_vec(), ..Batch::default() }).await;
-        if place % cut == cut - 1 {
-            core.store.close().await.unwrap();
-            core = open(db).await;
-            step(&mut core, &members(arrivals)).await;
-        }
-    }
-    let newest = arrivals.iter().map(|arrival| arrival.enqueued.0).max().unwrap();
-    let passed = ArrivalTime(newest + 2 * HOUR * 1_000);
-    let idle = vec![(partition(0), passed), (partition(1), passed)];
-    step(&mut core, &Batch { idle, ..Batch::default() }).await;
-    core.store.close().await.unwrap();
-    let mut all = Reader::open(Path::new(db)).await.unwrap().incidents().await.unwrap();
-    all.sort_by(|a, b| a.key.cmp(&b.key));
-    all
-}
-
 /// What people read of incidents, without the random part of their keys.
 fn told(incidents: &[Incident]) -> Vec<String> {
     let told = |incident: &Incident| {
@@ -108,7 +83,7 @@ async fn a_probe_and_a_key_that_fits_are_told_however_they_are_read() {
     let mut known: Option<(Vec<String>, Vec<String>)> = None;
     for (batch, cut) in [(1_000, 99), (7, 9), (29, 1)] {
         let db = folder.path(&format!("{batch}-{cut}.db"));
-        let incidents = read(&db, &arrivals, (batch, cut)).await;
+        let incidents = read_in_parts(&db, &arrivals, (batch, cut), 2 * HOUR).await;
         let found = (told(&incidents), digest(&db).await);
         assert!(found.1.iter().any(|line| line.starts_with("usual day")), "{:?}", found.1);
         let Some((lines, rows)) = &known else {
@@ -138,7 +113,8 @@ async fn a_probe_and_a_key_that_fits_are_told_however_they_are_read() {
 #[tokio::test]
 async fn the_same_from_a_network_that_has_called_for_long_is_no_probe() {
     let folder = Folder::new();
-    let incidents = read(&folder.path("db"), &arrivals(&rows(OFFICE)), (1_000, 99)).await;
+    let incidents =
+        read_in_parts(&folder.path("db"), &arrivals(&rows(OFFICE)), (1_000, 99), 2 * HOUR).await;
     let rules: Vec<_> = incidents.iter().map(|i| (i.rule.as_str(), i.severity)).collect();
     // Refused calls are told all the same, as one's own expired secret would be.
     assert_eq!(rules, [("TW-A04", Severity::Medium)]);

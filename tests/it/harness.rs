@@ -10,6 +10,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 use tokenwatch::engine::effects::Effects;
 use tokenwatch::engine::{EngineSettings, Env};
 use tokenwatch::event::{Arrival, Batch, PartitionKey};
+use tokenwatch::incident::Incident;
 use tokenwatch::pipeline::Core;
 use tokenwatch::price::PriceBook;
 use tokenwatch::simulate::{Options, Scenario, Simulation, Truth};
@@ -151,6 +152,34 @@ pub(crate) fn idle(arrivals: &[Arrival]) -> Batch {
     let newest = arrivals.iter().map(|arrival| arrival.enqueued).max().unwrap();
     let idle = members(arrivals).members.into_iter().map(|key| (key, newest)).collect();
     Batch { idle, ..Batch::default() }
+}
+
+/// Reads arrivals in batches of so many, with a new start after every `cut`-th; then `idle_s` seconds pass. The
+/// incidents, by key.
+pub(crate) async fn read_in_parts(
+    db: &str,
+    arrivals: &[Arrival],
+    (batch, cut): (usize, usize),
+    idle_s: i64,
+) -> Vec<Incident> {
+    let mut core = open(db).await;
+    step(&mut core, &members(arrivals)).await;
+    for (place, part) in arrivals.chunks(batch).enumerate() {
+        step(&mut core, &Batch { arrivals: part.to_vec(), ..Batch::default() }).await;
+        if place % cut == cut - 1 {
+            core.store.close().await.unwrap();
+            core = open(db).await;
+            step(&mut core, &members(arrivals)).await;
+        }
+    }
+    let newest = arrivals.iter().map(|arrival| arrival.enqueued.0).max().unwrap();
+    let passed = ArrivalTime(newest + idle_s * 1_000);
+    let idle = vec![(partition(0), passed), (partition(1), passed)];
+    step(&mut core, &Batch { idle, ..Batch::default() }).await;
+    core.store.close().await.unwrap();
+    let mut all = Reader::open(Path::new(db)).await.unwrap().incidents().await.unwrap();
+    all.sort_by(|a, b| a.key.cmp(&b.key));
+    all
 }
 
 /// Calls and tokens (in, cached, out) of each deployment that had any.

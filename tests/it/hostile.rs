@@ -218,14 +218,17 @@ const KEPT: &str = "
     PrincipalId, PrincipalType, ResourceId, RoleDefinitionId, Scope, Status, Subscription ID,
     SystemAlertId, apiId, apimSubscriptionId, appid, authType, backendId, basePolicyName,
     bypass, callerObjectId, category, correlationId, deploymentName, displayName,
-    endUserId, endpointName, eventHubAuthorizationRuleId, eventHubName, exemptionCategory,
+    endUserId, endpointName, eventHubAuthorizationRuleId, eventHubName, event_hub,
+    exemptionCategory,
     format, gatewayName, http://schemas.microsoft.com/claims/authnmethodsreferences,
     http://schemas.microsoft.com/identity/claims/objectidentifier,
     http://schemas.microsoft.com/identity/claims/tenantid, id, kind, location, metricName, mode,
-    model, modelDeploymentName, modelName, modelVersion, name, objectId, oid, operationId,
+    model, modelDeploymentName, modelName, modelVersion, name, namespace, objectId, of, oid, operationId,
     operationName, policyAssignmentId, policyDefinitionEffect, policyDefinitionId,
-    policyDefinitionReferenceId, productId, productName, raiPolicyName, resourceId, resourceid, role,
-    severityThreshold, source, status, statusCode, subject, subscriptionId, tenantId, userId, value,
+    policyDefinitionReferenceId, productId, productName, raiPolicyName, rai_policy, resource, resourceId,
+    resourceid, role, sends, sku,
+    severityThreshold, source, status, statusCode, subject, subscription, subscriptionId, tenantId,
+    upgrade, userId, value,
     version, versionUpgradeOption
 ";
 
