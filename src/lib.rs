@@ -24,7 +24,7 @@
 //! | [`aggregate`] | rows become calls, once each; calls become sums per minute, deployment, caller |
 //! | [`detect`] | sums against the past; a detector is one entry of [`DETECTORS`](detect::DETECTORS) or, about [what callers do](detect::conduct), of [`RULES`](detect::conduct::RULES), and its words are in the [table](detect::table) of all |
 //! | [`incident`] | findings of one cause become one incident, with evidence, money and a life |
-//! | [`rules`] | what was done to accounts and to what guards them, told by logs or by [two readings of the inventory](rules::inventory); a rule is one entry of [`RULES`](rules::RULES) |
+//! | [`rules`] | what was done to accounts and to what guards them, told by logs or by [two readings of the inventory](rules::inventory); a rule is one entry of [`RULES`](rules::RULES), and findings that mean more together one of [`CHAINS`](rules::chain::CHAINS) |
 //! | [`route`] | who hears of an incident, when and in which company; silences |
 //! | [`engine`] | the pure whole: [`Account`](engine::account::Account) is the shard, [`Estate`](engine::estate::Estate) what spans accounts |
 //! | [`store`] | one SQLite file, one writer; the only truth about positions |
