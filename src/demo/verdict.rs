@@ -155,9 +155,13 @@ fn about_attack(
         return;
     };
     verdict.check(true, format!("{rule} names {}/{}", attack.account, attack.deployment));
-    let elsewhere = verdict.incidents.iter().filter(|i| i.severity > Severity::Low && !here(i));
-    let elsewhere = elsewhere.count();
-    verdict.check(elsewhere == 0, format!("{elsewhere} alerts about other deployments"));
+    // What is about the whole account is about the attack where the incident tells its story.
+    let is_part = |i: &Incident| i.parent.as_deref() == Some(&*incident.key);
+    let others = verdict.incidents.iter();
+    let others = others.filter(|i| i.severity > Severity::Low && !here(i) && !is_part(i));
+    let others: Vec<String> = others.map(|i| format!(" {} {}", i.rule, i.account)).collect();
+    let elsewhere = format!("{} alerts about other deployments{}", others.len(), others.concat());
+    verdict.check(others.is_empty(), elsewhere);
     let at = |text: &str| time::parse(text).unwrap_or(0);
     let begun = incident.first_window.0;
     let inside = begun >= at(&attack.start) - 5 * MINUTE_MS && begun <= at(&attack.end);
