@@ -25,6 +25,8 @@ const OLDEST_MS: i64 = 8 * DAY_MS;
 /// Callers and steps that an incident names.
 const MAX_CALLERS: usize = 10;
 const MAX_STEPS: usize = 6;
+/// Findings that a time line names; of more, the newest are only counted.
+const MAX_STORY: usize = 20;
 /// Stands for every account among those to be looked at: what concerns the whole pipeline.
 const ALL: &str = "";
 
@@ -374,7 +376,9 @@ fn story(look: &Look<'_>, parts: &[Part<'_>], keys: &BTreeSet<String>) -> Vec<St
         theirs.map(|act| (act.at, format!("{} Defender for Cloud: {}", act.at, act.operation)));
     let mut all: Vec<_> = ours.chain(theirs).collect();
     all.sort();
-    all.into_iter().map(|(_, said)| said).collect()
+    let more = all.len().saturating_sub(MAX_STORY);
+    let said = all.into_iter().take(MAX_STORY).map(|(_, said)| said);
+    said.chain((more > 0).then(|| format!("and {more} more findings"))).collect()
 }
 
 /// What to do, as the newest findings say, each step once.
