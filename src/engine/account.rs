@@ -22,6 +22,7 @@ use crate::event::operation::Operation;
 use crate::event::{Row, RowKind};
 use crate::incident::tracker::{Changes, Tracker};
 use crate::price::rates::{Rates, Why};
+use crate::rules::revoked::Revoked;
 use crate::time::{ArrivalTime, DAY_MS, EventTime, MINUTE_MS, Minute};
 
 /// One row on its way into an account.
@@ -52,6 +53,8 @@ pub struct Account {
     pub(super) calls: Calls,
     pub(super) cap: CallerCap,
     pub(super) conduct: Conduct,
+    /// When its keys became worthless, as far as was told.
+    pub(super) revoked: Vec<Revoked>,
     /// Thresholds of statistics, where they are not those of all.
     tuned: Option<Box<DetectSettings>>,
     hubs: Hubs,
@@ -192,6 +195,7 @@ impl Account {
             conduct: Conduct::new(
                 tuning.of("TW-A02", resource).unwrap_or_else(|| table::profile("TW-A02")),
             ),
+            revoked: Vec::new(),
             tuned: tuning.settings(&env.settings.detect, resource),
             hubs: Hubs::default(),
             moved: false,
@@ -429,6 +433,13 @@ impl Account {
         let caller = self.cap.label(hour, booking.deployment, caller, tokens);
         self.conduct.add(booking, caller);
         caller
+    }
+
+    /// Takes note of when its keys became worthless.
+    pub fn note_revoked(&mut self, revoked: &[Revoked]) {
+        if self.revoked != revoked {
+            self.revoked = revoked.to_vec();
+        }
     }
 
     /// Notes which model a deployment serves and keeps its prices at hand.

@@ -445,6 +445,7 @@ impl Engine {
             let [watermark, seen] =
                 [watermark, seen].map(|time| time.unwrap_or(ArrivalTime(i64::MIN)));
             let moment = Moment { watermark, seen, linked: self.linked, now: self.now };
+            account.note_revoked(self.control.memory().revoked(resource));
             let group = account.group();
             let turn = account.begin(Step { rows: &rows, links }, moment, &self.env);
             for (key, tokens) in origin.iter().zip(&turn.outcome.row_tokens) {

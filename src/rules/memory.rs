@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::act::{Act, Effect, Log};
+use super::revoked::{Noted, Revocations, Revoked};
 use super::state;
 use crate::event::control::{Changed, DeploymentState, Target, Verb};
 use crate::time::{ArrivalTime, DAY_MS, EventTime, HOUR_MS};
@@ -55,11 +56,13 @@ pub enum Kind {
     List,
     /// How far a poll of the inventory has been taken.
     Poll,
+    /// When keys of an account became worthless.
+    Revoked,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Pending,
         Self::Heard,
         Self::Actor,
@@ -67,6 +70,7 @@ impl Kind {
         Self::Recent,
         Self::List,
         Self::Poll,
+        Self::Revoked,
     ];
 
     /// The word used in storage.
@@ -80,6 +84,7 @@ impl Kind {
             Self::Recent => "recent",
             Self::List => "list",
             Self::Poll => "poll",
+            Self::Revoked => "revoked",
         }
     }
 }
@@ -134,6 +139,7 @@ pub struct Memory {
     states: BTreeMap<String, State>,
     recent: BTreeMap<String, Recent>,
     order: BTreeSet<(EventTime, String)>,
+    revoked: Revocations,
     dirty: BTreeSet<(Kind, String)>,
     /// Entries that went to keep a bound, since the last look.
     pub dropped: i64,
@@ -152,6 +158,21 @@ impl Memory {
         }
         self.heard.insert(whose.to_owned(), told);
         self.dirty.insert((Kind::Heard, whose.to_owned()));
+    }
+
+    /// Notes that keys of an account became worthless.
+    pub fn revoke(&mut self, account: &str, revoked: Revoked) {
+        match self.revoked.note(account, revoked) {
+            Noted::New => drop(self.dirty.insert((Kind::Revoked, account.to_owned()))),
+            Noted::Known => {}
+            Noted::TooMany => self.dropped += 1,
+        }
+    }
+
+    /// When keys of an account (lower case) became worthless, oldest first.
+    #[must_use]
+    pub fn revoked(&self, account: &str) -> &[Revoked] {
+        self.revoked.of(account)
     }
 
     /// Whether the control plane of a resource had been watched for so long when `act` was told.
@@ -427,6 +448,7 @@ impl Memory {
                 Kind::Actor => self.actors.get(&key).and_then(written),
                 Kind::State => self.states.get(&key).and_then(written),
                 Kind::Recent => self.recent.get(&key).and_then(written),
+                Kind::Revoked => self.revoked.saved(&key),
             };
             Row { kind, key, body }
         };
@@ -440,6 +462,7 @@ impl Memory {
             Kind::Heard => put(&mut self.heard, key, body),
             Kind::Actor => put(&mut self.actors, key, body),
             Kind::State => put(&mut self.states, key, body),
+            Kind::Revoked => self.revoked.restore(key, body),
             Kind::Recent => {
                 put(&mut self.recent, key.clone(), body);
                 if let Some(recent) = self.recent.get(&key) {

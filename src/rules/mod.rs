@@ -14,6 +14,7 @@ pub mod inventory;
 pub mod keys;
 pub mod memory;
 pub mod posture;
+pub mod revoked;
 pub mod state;
 
 use crate::detect::table::{self, Profile};

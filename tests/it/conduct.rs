@@ -8,7 +8,7 @@ use tokenwatch::severity::Severity;
 use tokenwatch::time::ArrivalTime;
 
 use crate::harness::{Folder, digest, partition, read_in_parts, same};
-use crate::records::{MORNING, request, twin};
+use crate::records::{ACCOUNT, MORNING, at, request, twin};
 
 const APP: &str = "c2b7a1d0-5e6f-4a7b-8c9d-0e1f2a3b4c5d";
 const OFFICE: &str = "198.18.0.***";
@@ -118,4 +118,71 @@ async fn the_same_from_a_network_that_has_called_for_long_is_no_probe() {
     let rules: Vec<_> = incidents.iter().map(|i| (i.rule.as_str(), i.severity)).collect();
     // Refused calls are told all the same, as one's own expired secret would be.
     assert_eq!(rules, [("TW-A04", Severity::Medium)]);
+}
+
+/// The activity log says that somebody made a key anew.
+fn key_made(second: i64) -> Value {
+    json!({
+        "time": at(second), "resourceId": ACCOUNT, "category": "Administrative",
+        "operationName": "MICROSOFT.COGNITIVESERVICES/ACCOUNTS/REGENERATEKEY/ACTION",
+        "resultType": "Success", "resultSignature": "Succeeded.OK", "durationMs": "0",
+        "callerIpAddress": "198.51.100.7", "correlationId": format!("made-{second}"),
+        "identity": { "claims": {
+            "http://schemas.microsoft.com/identity/claims/objectidentifier": "ops-object",
+        } },
+        "properties": { "eventCategory": "Administrative" },
+    })
+}
+
+/// A partner calls with a key every six hours; then keys are made anew, and it is refused five times.
+fn old_key(is_made: bool) -> Vec<(i64, Value)> {
+    let mut rows = rows("");
+    rows.retain(|(_, row)| row.get("callerIpAddress").is_some_and(|from| from == OFFICE));
+    for quarter in 0..DAYS * 4 {
+        let (second, id) = (quarter * 6 * HOUR + 700, format!("partner-{quarter}"));
+        rows.push((second + 30, twin(second, &id, THIEF)));
+        rows.push((second + 31, request(second, &id, THIEF, "", 200)));
+    }
+    let made = DAYS * 24 * HOUR + 600;
+    if is_made {
+        rows.push((made + 400, key_made(made)));
+    }
+    for n in 0..5 {
+        let second = made + 300 + 60 * n;
+        let row = refused(second, &format!("old-{n}"), THIEF, (401, 900));
+        rows.push((second + 40, row));
+    }
+    rows.sort_by_key(|(told, _)| *told);
+    rows
+}
+
+#[tokio::test]
+async fn who_holds_an_old_key_is_told_however_it_is_read() {
+    let folder = Folder::new();
+    let arrivals = arrivals(&old_key(true));
+    let mut known: Option<(Vec<String>, Vec<String>)> = None;
+    for (batch, cut) in [(1_000, 99), (7, 9), (29, 1)] {
+        let db = folder.path(&format!("{batch}-{cut}.db"));
+        let incidents = read_in_parts(&db, &arrivals, (batch, cut), 2 * HOUR).await;
+        let found = (told(&incidents), digest(&db).await);
+        let Some((lines, rows)) = &known else {
+            let rules: Vec<_> = incidents.iter().map(|i| (i.rule.as_str(), i.severity)).collect();
+            assert_eq!(rules, [("TW-A05", Severity::Low)]);
+            let incident = incidents.first().unwrap();
+            let caller = incident.callers.first().unwrap();
+            assert_eq!(caller.network, "203.0.113.0/24");
+            assert!(!caller.new && incident.state == State::Resolved, "{incident:#?}");
+            known = Some(found);
+            continue;
+        };
+        same(&format!("{batch}-{cut}: told"), lines, &found.0);
+        same(&format!("{batch}-{cut}: rows"), rows, &found.1);
+    }
+}
+
+#[tokio::test]
+async fn refused_calls_without_a_new_key_say_nothing_of_an_old_one() {
+    let (folder, arrivals) = (Folder::new(), arrivals(&old_key(false)));
+    let db = folder.path("db");
+    assert!(read_in_parts(&db, &arrivals, (1_000, 99), 2 * HOUR).await.is_empty());
 }
