@@ -1,107 +1,92 @@
 //! Plays about what is asked for, and how (`TW-A`, `TW-C14`).
 
+use super::Play;
 use super::keys::REGENERATE;
 use super::stage::{Ask, Place, Stage};
-use super::{Ends, Play};
 use crate::simulate::record::CallKind;
 use crate::time::{DAY_MS, MINUTE_MS};
 
 /// A play of calls: nine days, because nothing is new before seven.
-const fn play(
-    name: &'static str,
-    about: &'static str,
-    by: &'static [&'static str],
-    unless: &'static str,
-    act: fn(&mut Stage),
-) -> Play {
-    let ends = Ends::Found { by, unless: Some(unless) };
-    Play { name, about, ends, days: 9, hours: 4, busy: 2, needs: &[], act }
-}
-
 pub(super) const PLAYS: &[Play] = &[
-    play(
+    Play::of_calls(
         "tw-a01",
         "a deployment gets hundreds of requests of one size within ten minutes",
         &["TW-A01"],
         "of every size",
         clones,
     ),
-    play(
+    Play::of_calls(
         "tw-c14",
         "one caller asks dozens of times in ten minutes, each time with more than before",
         &["TW-C14"],
         "its requests come in any order of size",
         agent_loop,
     ),
-    play(
+    Play::of_calls(
         "tw-a02",
         "a network that never called sends small faulty calls and then one that works",
         &["TW-A02"],
         "the network has called every day",
         probe,
     ),
-    play(
+    Play::of_calls(
         "tw-a03",
         "a network that never called lists models again and again, or asks for what is not there",
         &["TW-A03"],
         "the network has called every day",
         enumeration,
     ),
-    play(
+    Play::of_calls(
         "tw-a04",
         "dozens of calls are refused within ten minutes for want of a right",
         &["TW-A04"],
         "one every few minutes, as an expired secret does it",
         denied,
     ),
-    play(
+    Play::of_calls(
         "tw-a05",
         "a network that had a key calls with it after it was made anew",
         &["TW-A05"],
         "none was made anew",
         revoked,
     ),
-    play(
+    Play::of_calls(
         "tw-a06",
         "a third to two thirds of a deployment's calls find the quota used up",
         &["TW-A06"],
         "so it is every day",
         limited,
     ),
-    play(
+    Play::of_calls(
         "tw-a07",
         "dozens of calls are refused within half an hour as content filters do it",
         &["TW-A07"],
         "so it is every day",
         storm,
     ),
-    play(
+    Play::of_calls(
         "tw-a08",
         "an account that only chats makes images, or is asked for files",
         &["TW-A08"],
         "it has made them every day",
         novelty,
     ),
-    Play {
-        hours: 9,
-        ..play(
-            "tw-a09",
-            "a network calls a hundred times an hour for a working day, evenly and with every size",
-            &["TW-A09"],
-            "so it is every day",
-            sweep,
-        )
-    },
-    Play {
-        hours: 5,
-        ..play(
-            "tw-a10",
-            "a network that never called asks for threads or files once a minute for three hours",
-            &["TW-A10"],
-            "at any moment, and not at a fixed beat",
-            beat,
-        )
-    },
+    Play::of_calls(
+        "tw-a09",
+        "a network calls a hundred times an hour for a working day, evenly and with every size",
+        &["TW-A09"],
+        "so it is every day",
+        sweep,
+    )
+    .lasting(9),
+    Play::of_calls(
+        "tw-a10",
+        "a network that never called asks for threads or files once a minute for three hours",
+        &["TW-A10"],
+        "at any moment, and not at a fixed beat",
+        beat,
+    )
+    .lasting(5),
 ];
 
 /// A network that never called; for the look-alike one that has called once a day.
