@@ -13,7 +13,7 @@ use crate::aggregate::cap::CallerCap;
 use crate::aggregate::gateway::SKEW_MS;
 use crate::aggregate::join::{self, Calls, Taken};
 use crate::aggregate::link::{self, Behind, BehindKey, Direct, Link};
-use crate::aggregate::names::{NONE, NameKind, Names};
+use crate::aggregate::names::{NONE, NameKind, Names, OTHER};
 use crate::aggregate::rollup::{Caller, Class, RollupKey, Split};
 use crate::detect::conduct::Conduct;
 use crate::detect::series::{SLOT_MIN, Series, Slot};
@@ -21,7 +21,9 @@ use crate::detect::{DetectSettings, table};
 use crate::event::operation::Operation;
 use crate::event::{Row, RowKind};
 use crate::incident::tracker::{Changes, Tracker};
+use crate::known::owner::is_account;
 use crate::price::rates::{Rates, Why};
+use crate::rules::egress;
 use crate::rules::revoked::Revoked;
 use crate::time::{ArrivalTime, DAY_MS, EventTime, MINUTE_MS, Minute};
 
@@ -55,6 +57,11 @@ pub struct Account {
     pub(super) conduct: Conduct,
     /// When its keys became worthless, as far as was told.
     pub(super) revoked: Vec<Revoked>,
+    /// Networks of gateways that call it, each as of the moment its first call was linked; those that are news.
+    pub(super) egress: BTreeMap<u32, ArrivalTime>,
+    new_egress: Vec<u32>,
+    /// Whether it should be called through gateways alone.
+    pub(super) is_gateway_only: bool,
     /// Thresholds of statistics, where they are not those of all.
     tuned: Option<Box<DetectSettings>>,
     hubs: Hubs,
@@ -196,6 +203,9 @@ impl Account {
                 tuning.of("TW-A02", resource).unwrap_or_else(|| table::profile("TW-A02")),
             ),
             revoked: Vec::new(),
+            egress: BTreeMap::new(),
+            new_egress: Vec::new(),
+            is_gateway_only: env.settings.gateway_only.iter().any(|name| is_account(resource, name)),
             tuned: tuning.settings(&env.settings.detect, resource),
             hubs: Hubs::default(),
             moved: false,
@@ -374,6 +384,7 @@ impl Account {
             share.linked += i64::from(linked.is_some());
             share.ambiguous += i64::from(found == Link::Ambiguous);
             let Some(call) = linked else { continue };
+            self.meet_gateway(call.network(), link.until);
             let key = BehindKey {
                 hour: Minute(call.first_end.minute().0.div_euclid(60) * 60),
                 deployment,
@@ -387,6 +398,35 @@ impl Account {
                 let sum = behind.callers.entry(key).or_default();
                 *sum = sum.plus(booking.amount);
             }
+        }
+    }
+
+    /// Learns from which network a gateway calls, where that matters.
+    fn meet_gateway(&mut self, network: u32, linked: ArrivalTime) {
+        let is_known = |known: &ArrivalTime| *known <= linked;
+        if !self.is_gateway_only
+            || [NONE, OTHER].contains(&network)
+            || self.egress.get(&network).is_some_and(is_known)
+            || self.egress.len() >= egress::MAX_NETWORKS
+        {
+            return;
+        }
+        self.egress.insert(network, linked);
+        self.new_egress.push(network);
+    }
+
+    /// What was learnt of gateways' networks since the last look.
+    pub fn take_egress(&mut self) -> Vec<(String, ArrivalTime)> {
+        let news = std::mem::take(&mut self.new_egress).into_iter();
+        let text = |number: u32| Some((self.names.text(number).to_owned(), *self.egress.get(&number)?));
+        news.filter_map(text).collect()
+    }
+
+    /// Puts back what was learnt of gateways' networks.
+    pub fn recall_egress<'a>(&mut self, saved: impl Iterator<Item = (&'a str, ArrivalTime)>) {
+        for (network, linked) in saved {
+            let network = self.names.number(NameKind::Network, network);
+            self.egress.insert(network, linked);
         }
     }
 

@@ -120,6 +120,11 @@ impl Watch {
         Some((told, waiting))
     }
 
+    /// Notes from which network a gateway calls an account.
+    pub(super) fn note_egress(&mut self, account: &str, (network, linked): (&str, ArrivalTime)) {
+        self.memory.note_egress(account, network, linked);
+    }
+
     pub(super) const fn memory(&self) -> &Memory {
         &self.memory
     }

@@ -155,6 +155,9 @@ impl Engine {
         }
         let keys: Vec<PartitionKey> = engine.partitions.keys().cloned().collect();
         keys.iter().for_each(|key| engine.leave_older(key));
+        for (resource, account) in &mut engine.accounts {
+            account.recall_egress(engine.control.memory().egress(resource));
+        }
         engine.recall_chains();
         engine
     }
@@ -466,6 +469,11 @@ impl Engine {
         let mut turns: Vec<Turn<'_>> = turns.into_values().flatten().collect();
         turns.sort_unstable_by(|a, b| a.account.resource.cmp(&b.account.resource));
         turns.into_iter().for_each(|turn| end_turn(turn, &self.env, effects, news));
+        for (resource, account) in &mut self.accounts {
+            for (network, linked) in account.take_egress() {
+                self.control.note_egress(resource, (&network, linked));
+            }
+        }
     }
 
     /// Makes room for an account on first sight and notes the hubs that feed it.

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::act::{Act, Effect, Log};
+use super::egress::Egress;
 use super::revoked::{Noted, Revocations, Revoked};
 use super::state;
 use crate::event::control::{Changed, DeploymentState, Target, Verb};
@@ -58,11 +59,13 @@ pub enum Kind {
     Poll,
     /// When keys of an account became worthless.
     Revoked,
+    /// Networks from which gateways call an account.
+    Egress,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Pending,
         Self::Heard,
         Self::Actor,
@@ -71,6 +74,7 @@ impl Kind {
         Self::List,
         Self::Poll,
         Self::Revoked,
+        Self::Egress,
     ];
 
     /// The word used in storage.
@@ -85,6 +89,7 @@ impl Kind {
             Self::List => "list",
             Self::Poll => "poll",
             Self::Revoked => "revoked",
+            Self::Egress => "egress",
         }
     }
 }
@@ -140,6 +145,7 @@ pub struct Memory {
     recent: BTreeMap<String, Recent>,
     order: BTreeSet<(EventTime, String)>,
     revoked: Revocations,
+    egress: Egress,
     dirty: BTreeSet<(Kind, String)>,
     /// Entries that went to keep a bound, since the last look.
     pub dropped: i64,
@@ -173,6 +179,18 @@ impl Memory {
     #[must_use]
     pub fn revoked(&self, account: &str) -> &[Revoked] {
         self.revoked.of(account)
+    }
+
+    /// Notes that a gateway calls an account from a network, as of the moment its first call was linked.
+    pub fn note_egress(&mut self, account: &str, network: &str, linked: ArrivalTime) {
+        if self.egress.note(account, network, linked) {
+            self.dirty.insert((Kind::Egress, account.to_owned()));
+        }
+    }
+
+    /// Networks from which gateways call an account, each with that moment.
+    pub fn egress(&self, account: &str) -> impl Iterator<Item = (&str, ArrivalTime)> {
+        self.egress.of(account)
     }
 
     /// Whether the control plane of a resource had been watched for so long when `act` was told.
@@ -449,6 +467,7 @@ impl Memory {
                 Kind::State => self.states.get(&key).and_then(written),
                 Kind::Recent => self.recent.get(&key).and_then(written),
                 Kind::Revoked => self.revoked.saved(&key),
+                Kind::Egress => self.egress.saved(&key),
             };
             Row { kind, key, body }
         };
@@ -463,6 +482,7 @@ impl Memory {
             Kind::Actor => put(&mut self.actors, key, body),
             Kind::State => put(&mut self.states, key, body),
             Kind::Revoked => self.revoked.restore(key, body),
+            Kind::Egress => self.egress.restore(key, body),
             Kind::Recent => {
                 put(&mut self.recent, key.clone(), body);
                 if let Some(recent) = self.recent.get(&key) {

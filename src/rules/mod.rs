@@ -9,6 +9,7 @@ pub mod age;
 pub mod chain;
 pub mod command;
 pub mod costly;
+pub mod egress;
 pub mod guard;
 pub mod inventory;
 pub mod keys;

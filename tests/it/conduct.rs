@@ -76,11 +76,11 @@ fn told(incidents: &[Incident]) -> Vec<String> {
     incidents.iter().map(told).collect()
 }
 
-#[tokio::test]
-async fn a_probe_and_a_key_that_fits_are_told_however_they_are_read() {
-    let folder = Folder::new();
-    let arrivals = arrivals(&rows(THIEF));
+/// The incidents of these rows, which are the same however they are read.
+async fn however_read(rows: &[(i64, Value)], expected: &[(&str, Severity)]) -> Vec<Incident> {
+    let (folder, arrivals) = (Folder::new(), arrivals(rows));
     let mut known: Option<(Vec<String>, Vec<String>)> = None;
+    let mut first = Vec::new();
     for (batch, cut) in [(1_000, 99), (7, 9), (29, 1)] {
         let db = folder.path(&format!("{batch}-{cut}.db"));
         let incidents = read_in_parts(&db, &arrivals, (batch, cut), 2 * HOUR).await;
@@ -88,25 +88,29 @@ async fn a_probe_and_a_key_that_fits_are_told_however_they_are_read() {
         assert!(found.1.iter().any(|line| line.starts_with("usual day")), "{:?}", found.1);
         let Some((lines, rows)) = &known else {
             let rules: Vec<_> = incidents.iter().map(|i| (i.rule.as_str(), i.severity)).collect();
-            assert_eq!(rules, [("TW-A02", Severity::High), ("TW-A04", Severity::High)]);
-            for incident in &incidents {
-                let caller = incident.callers.first().unwrap();
-                assert_eq!(
-                    (caller.network.as_str(), caller.identity.as_str()),
-                    ("203.0.113.0/24", "key")
-                );
-                assert!(caller.new && incident.state == State::Resolved, "{incident:#?}");
-                assert!(incident.evidence.iter().any(|fact| fact.contains("masks")));
-                let commands: Vec<_> = incident.response.iter().map(|step| &step.command).collect();
-                assert!(commands.iter().all(|command| command.starts_with("az ")), "{commands:?}");
-                assert!(commands.iter().any(|command| command.ends_with("--key-name Key2")));
-                assert!(commands.iter().any(|command| command.ends_with("defaultAction=Deny")));
-            }
-            known = Some(found);
+            assert_eq!(rules, expected);
+            assert!(incidents.iter().all(|i| i.state == State::Resolved), "{incidents:#?}");
+            (known, first) = (Some(found), incidents);
             continue;
         };
         same(&format!("{batch}-{cut}: told"), lines, &found.0);
         same(&format!("{batch}-{cut}: rows"), rows, &found.1);
+    }
+    first
+}
+
+#[tokio::test]
+async fn a_probe_and_a_key_that_fits_are_told_however_they_are_read() {
+    let expected = [("TW-A02", Severity::High), ("TW-A04", Severity::High)];
+    for incident in however_read(&rows(THIEF), &expected).await {
+        let caller = incident.callers.first().unwrap();
+        assert_eq!((caller.network.as_str(), caller.identity.as_str()), ("203.0.113.0/24", "key"));
+        assert!(caller.new, "{incident:#?}");
+        assert!(incident.evidence.iter().any(|fact| fact.contains("masks")));
+        let commands: Vec<_> = incident.response.iter().map(|step| &step.command).collect();
+        assert!(commands.iter().all(|command| command.starts_with("az ")), "{commands:?}");
+        assert!(commands.iter().any(|command| command.ends_with("--key-name Key2")));
+        assert!(commands.iter().any(|command| command.ends_with("defaultAction=Deny")));
     }
 }
 
@@ -158,26 +162,9 @@ fn old_key(is_made: bool) -> Vec<(i64, Value)> {
 
 #[tokio::test]
 async fn who_holds_an_old_key_is_told_however_it_is_read() {
-    let folder = Folder::new();
-    let arrivals = arrivals(&old_key(true));
-    let mut known: Option<(Vec<String>, Vec<String>)> = None;
-    for (batch, cut) in [(1_000, 99), (7, 9), (29, 1)] {
-        let db = folder.path(&format!("{batch}-{cut}.db"));
-        let incidents = read_in_parts(&db, &arrivals, (batch, cut), 2 * HOUR).await;
-        let found = (told(&incidents), digest(&db).await);
-        let Some((lines, rows)) = &known else {
-            let rules: Vec<_> = incidents.iter().map(|i| (i.rule.as_str(), i.severity)).collect();
-            assert_eq!(rules, [("TW-A05", Severity::Low)]);
-            let incident = incidents.first().unwrap();
-            let caller = incident.callers.first().unwrap();
-            assert_eq!(caller.network, "203.0.113.0/24");
-            assert!(!caller.new && incident.state == State::Resolved, "{incident:#?}");
-            known = Some(found);
-            continue;
-        };
-        same(&format!("{batch}-{cut}: told"), lines, &found.0);
-        same(&format!("{batch}-{cut}: rows"), rows, &found.1);
-    }
+    let incidents = however_read(&old_key(true), &[("TW-A05", Severity::Low)]).await;
+    let caller = incidents.first().and_then(|incident| incident.callers.first()).unwrap();
+    assert!(caller.network == "203.0.113.0/24" && !caller.new, "{caller:?}");
 }
 
 #[tokio::test]
@@ -185,4 +172,39 @@ async fn refused_calls_without_a_new_key_say_nothing_of_an_old_one() {
     let (folder, arrivals) = (Folder::new(), arrivals(&old_key(false)));
     let db = folder.path("db");
     assert!(read_in_parts(&db, &arrivals, (1_000, 99), 2 * HOUR).await.is_empty());
+}
+
+/// The application's calls, and calls of others at these seconds of the last morning: named operation, size.
+fn with_calls(calls: impl Iterator<Item = (i64, &'static str, i64)>) -> Vec<(i64, Value)> {
+    let mut rows = rows("");
+    rows.retain(|(_, row)| row.get("callerIpAddress").is_some_and(|from| from == OFFICE));
+    for (place, (second, operation, bytes)) in calls.enumerate() {
+        let second = DAYS * 24 * HOUR + second;
+        let mut row = request(second, &format!("more-{place}"), THIEF, "", 200);
+        if let Some(fields) = row.as_object_mut() {
+            fields.insert("operationName".to_owned(), json!(operation));
+        }
+        if let Some(fields) = row.get_mut("properties").and_then(Value::as_object_mut) {
+            fields.insert("requestLength".to_owned(), json!(bytes));
+        }
+        rows.push((second + 40, row));
+    }
+    rows.sort_by_key(|(told, _)| *told);
+    rows
+}
+
+#[tokio::test]
+async fn a_loop_of_an_agent_is_told_however_it_is_read() {
+    let grows = (0..120).map(|n| (600 + 10 * n, "ChatCompletions_Create", 1_000 + 100 * n));
+    let incidents = however_read(&with_calls(grows), &[("TW-C14", Severity::Medium)]).await;
+    let facts = &incidents.first().unwrap().evidence;
+    assert!(facts.iter().any(|fact| fact.contains("times by the end")), "{facts:?}");
+}
+
+#[tokio::test]
+async fn a_beat_of_hours_is_told_however_it_is_read() {
+    let beats = (0..240).map(|n| (60 * n, "Threads_ListMessages", 200));
+    let incidents = however_read(&with_calls(beats), &[("TW-A10", Severity::Medium)]).await;
+    let facts = &incidents.first().unwrap().evidence;
+    assert!(facts.iter().any(|fact| fact.contains("once in about 60 s")), "{facts:?}");
 }

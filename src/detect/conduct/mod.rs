@@ -72,6 +72,7 @@ pub const RULES: &[Rule] = &[
     Rule { id: "TW-I02", judge: callers::hosting },
     Rule { id: "TW-I03", judge: callers::listed },
     Rule { id: "TW-I04", judge: callers::country },
+    Rule { id: "TW-I07", judge: callers::bypass },
     Rule { id: "TW-I08", judge: callers::distant },
     Rule { id: "TW-K06", judge: callers::key_switch },
 ];

@@ -31,6 +31,7 @@ pub struct Scene<'a> {
     known: &'a Known,
     hour: Vec<Deed>,
     revoked: Vec<EventTime>,
+    gateways: Option<BTreeSet<u32>>,
 }
 
 impl<'a> Scene<'a> {
@@ -44,13 +45,25 @@ impl<'a> Scene<'a> {
         known: &'a Known,
     ) -> Self {
         let hour = conduct.deeds(slot, SLOTS_PER_HOUR).collect();
-        Self { slot, conduct, series, names, known, hour, revoked: Vec::new() }
+        Self { slot, conduct, series, names, known, hour, revoked: Vec::new(), gateways: None }
     }
 
     /// The same where keys became worthless at these times.
     #[must_use]
     pub fn with_revoked(self, revoked: Vec<EventTime>) -> Self {
         Self { revoked, ..self }
+    }
+
+    /// The same of an account that should be called through gateways alone, and through these networks is.
+    #[must_use]
+    pub fn with_gateways(self, gateways: Option<BTreeSet<u32>>) -> Self {
+        Self { gateways, ..self }
+    }
+
+    /// Networks of gateways; `None` where the account may be called by anybody.
+    #[must_use]
+    pub const fn gateways(&self) -> Option<&BTreeSet<u32>> {
+        self.gateways.as_ref()
     }
 
     /// When keys became worthless, as far as was told when the slot closed.

@@ -65,6 +65,7 @@ pub(super) struct World {
     names: Names,
     known: Known,
     revoked: Vec<EventTime>,
+    gateways: Option<&'static [&'static str]>,
     pub(super) open: i64,
 }
 
@@ -75,7 +76,8 @@ impl World {
         let (conduct, names) = (Conduct::new(table::profile("TW-A02")), Names::default());
         let known = Known::default();
         let (series, revoked) = (BTreeMap::new(), Vec::new());
-        let mut world = Self { conduct, series, names, known, revoked, open };
+        let gateways = None;
+        let mut world = Self { conduct, series, names, known, revoked, gateways, open };
         for day in -days..0 {
             world.call(day * 1_440, Calls { times: 60, ..USUAL });
             more.iter().for_each(|calls| world.call(day * 1_440, *calls));
@@ -154,7 +156,11 @@ impl World {
 
     pub(super) fn signs_at(&self, rule: &str, slot: Slot) -> Vec<Sign> {
         let scene = Scene::new(slot, &self.conduct, &self.series, &self.names, &self.known)
-            .with_revoked(self.revoked.clone());
+            .with_revoked(self.revoked.clone())
+            .with_gateways(self.gateways.map(|texts| {
+                let number = |text: &&str| self.names.known(NameKind::Network, text);
+                texts.iter().filter_map(number).collect()
+            }));
         RULES
             .iter()
             .filter(|known| known.id == rule)
@@ -378,6 +384,37 @@ fn the_first_network_of_a_country_is_new() {
     check(rule, &[], &[(20, Calls { from: "198.18.7.0/24", ..call })], None);
     check(rule, &[Calls { from: NEAR, ..USUAL }], &[(20, call)], None);
     check(rule, &[Calls { from: FAR, ..USUAL }], &[(20, call)], Some(Medium));
+}
+
+/// What TW-I07 says of an account that should be called through `gateways` alone.
+#[track_caller]
+fn check_bypass(
+    gateways: Option<&'static [&'static str]>,
+    done: &[(i64, Calls)],
+    expected: Option<Severity>,
+) {
+    let mut world = World::after(1, &[]);
+    world.gateways = gateways;
+    done.iter().for_each(|(minute, calls)| world.call(*minute, *calls));
+    let signs = world.signs("TW-I07");
+    assert_eq!(signs.first().map(|sign| sign.severity), expected, "{signs:#?}");
+}
+
+#[test]
+fn who_is_served_beside_the_gateway_goes_past_it() {
+    let (gateway, both): (&[_], &[_]) = (&[OFFICE], &[OFFICE, THIEF]);
+    let (usual, beside) = ((0, Calls { times: 100, ..USUAL }), (5, thief(200, 3)));
+    check_bypass(Some(gateway), &[usual, beside], Some(Medium));
+    check_bypass(Some(both), &[usual, beside], None);
+    // It may be called by anybody, or no log of a gateway comes.
+    check_bypass(None, &[usual, beside], None);
+    check_bypass(Some(&[]), &[usual, beside], None);
+    check_bypass(Some(gateway), &[usual, (5, thief(200, 2))], None);
+    check_bypass(Some(gateway), &[usual, (5, thief(401, 9))], None);
+    check_bypass(Some(gateway), &[(0, Calls { times: 300, ..USUAL }), beside], None);
+    // What a gateway may still tell of.
+    check_bypass(Some(gateway), &[usual, (15, thief(200, 3))], None);
+    check_bypass(Some(gateway), &[usual, (14, thief(200, 3))], Some(Medium));
 }
 
 #[test]
