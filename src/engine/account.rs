@@ -13,7 +13,7 @@ use crate::aggregate::cap::CallerCap;
 use crate::aggregate::gateway::SKEW_MS;
 use crate::aggregate::join::{self, Calls, Taken};
 use crate::aggregate::link::{self, Behind, BehindKey, Direct, Link};
-use crate::aggregate::names::{NONE, NameKind, Names, OTHER};
+use crate::aggregate::names::{NONE, NameKind, Names};
 use crate::aggregate::rollup::{Caller, Class, RollupKey, Split};
 use crate::detect::conduct::Conduct;
 use crate::detect::series::{SLOT_MIN, Series, Slot};
@@ -23,7 +23,6 @@ use crate::event::{Row, RowKind};
 use crate::incident::tracker::{Changes, Tracker};
 use crate::known::owner::is_account;
 use crate::price::rates::{Rates, Why};
-use crate::rules::egress;
 use crate::rules::revoked::Revoked;
 use crate::time::{ArrivalTime, DAY_MS, EventTime, MINUTE_MS, Minute};
 
@@ -59,7 +58,7 @@ pub struct Account {
     pub(super) revoked: Vec<Revoked>,
     /// Networks of gateways that call it, each as of the moment its first call was linked; those that are news.
     pub(super) egress: BTreeMap<u32, ArrivalTime>,
-    new_egress: Vec<u32>,
+    pub(super) new_egress: Vec<u32>,
     /// Whether it should be called through gateways alone.
     pub(super) is_gateway_only: bool,
     /// Thresholds of statistics, where they are not those of all.
@@ -401,35 +400,6 @@ impl Account {
         }
     }
 
-    /// Learns from which network a gateway calls, where that matters.
-    fn meet_gateway(&mut self, network: u32, linked: ArrivalTime) {
-        let is_known = |known: &ArrivalTime| *known <= linked;
-        if !self.is_gateway_only
-            || [NONE, OTHER].contains(&network)
-            || self.egress.get(&network).is_some_and(is_known)
-            || self.egress.len() >= egress::MAX_NETWORKS
-        {
-            return;
-        }
-        self.egress.insert(network, linked);
-        self.new_egress.push(network);
-    }
-
-    /// What was learnt of gateways' networks since the last look.
-    pub fn take_egress(&mut self) -> Vec<(String, ArrivalTime)> {
-        let news = std::mem::take(&mut self.new_egress).into_iter();
-        let text = |number: u32| Some((self.names.text(number).to_owned(), *self.egress.get(&number)?));
-        news.filter_map(text).collect()
-    }
-
-    /// Puts back what was learnt of gateways' networks.
-    pub fn recall_egress<'a>(&mut self, saved: impl Iterator<Item = (&'a str, ArrivalTime)>) {
-        for (network, linked) in saved {
-            let network = self.names.number(NameKind::Network, network);
-            self.egress.insert(network, linked);
-        }
-    }
-
     /// Adds a booking to the rollups, the totals and what the detectors remember.
     fn book(&mut self, booking: &Booking, outcome: &mut Outcome) {
         let Booking { minute, deployment, model, class, amount, .. } = *booking;
@@ -473,13 +443,6 @@ impl Account {
         let caller = self.cap.label(hour, booking.deployment, caller, tokens);
         self.conduct.add(booking, caller);
         caller
-    }
-
-    /// Takes note of when its keys became worthless.
-    pub fn note_revoked(&mut self, revoked: &[Revoked]) {
-        if self.revoked != revoked {
-            self.revoked = revoked.to_vec();
-        }
     }
 
     /// Notes which model a deployment serves and keeps its prices at hand.

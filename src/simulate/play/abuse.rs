@@ -73,7 +73,7 @@ pub(super) const PLAYS: &[Play] = &[
     ),
     Play::of_calls(
         "tw-a09",
-        "a network calls a hundred times an hour for a working day, evenly and with every size",
+        "a network calls eighty times an hour for a working day, evenly and with every size",
         &["TW-A09"],
         "so it is every day",
         sweep,
@@ -235,8 +235,8 @@ fn agent_loop(stage: &mut Stage) {
 fn sweep(stage: &mut Stage) {
     let network = stage.network(Place::Branch);
     let begin = stage.minute(20..80);
-    let every = 3_600_000 / stage.random.i64(85..120);
-    let first = if stage.is_lawful() { -5 } else { 0 };
+    let every = 3_600_000 / stage.random.i64(72..96);
+    let first = if stage.is_lawful() { -3 } else { 0 };
     for day in first..=0 {
         for number in 0..450 * MINUTE_MS / every {
             let at = begin + day * DAY_MS + number * every + stage.random.i64(0..every / 2);
