@@ -306,7 +306,9 @@ mod tests {
         };
         let (old, now) = (Slot(0), Slot(3 * SLOTS_PER_DAY));
         (new..12).for_each(|number| call(&mut series, old, 100 + number));
-        (0..12).for_each(|number| call(&mut series, Slot(now.0 - 11 + i64::from(number)), 100 + number));
+        for number in 0..12 {
+            call(&mut series, Slot(now.0 - 11 + i64::from(number)), 100 + number);
+        }
         let scored = Scored {
             component: Component::CallersHour,
             part: Part::Callers,
@@ -325,7 +327,9 @@ mod tests {
         let found = FAN_OUT.judge(&series, now, &judge);
         assert_eq!(found.is_some(), expected, "{new}");
         let said = format!("12 networks called in that time; {new} of them");
-        assert!(found.is_none_or(|found| found.evidence.iter().any(|fact| fact.starts_with(&said))));
+        assert!(
+            found.is_none_or(|found| found.evidence.iter().any(|fact| fact.starts_with(&said)))
+        );
     }
 
     #[test]

@@ -204,7 +204,11 @@ impl Account {
             revoked: Vec::new(),
             egress: BTreeMap::new(),
             new_egress: Vec::new(),
-            is_gateway_only: env.settings.gateway_only.iter().any(|name| is_account(resource, name)),
+            is_gateway_only: env
+                .settings
+                .gateway_only
+                .iter()
+                .any(|name| is_account(resource, name)),
             tuned: tuning.settings(&env.settings.detect, resource),
             hubs: Hubs::default(),
             moved: false,

@@ -22,7 +22,9 @@ pub(super) fn close(account: &mut Account, slot: Slot, moment: Moment, env: &Env
     let linked = account.egress.iter().filter(|(_, linked)| **linked <= moment.now);
     let scene = Scene::new(slot, &account.conduct, &account.series, &account.names, &env.known)
         .with_revoked(told.map(|revoked| revoked.at).collect())
-        .with_gateways(account.is_gateway_only.then(|| linked.map(|(network, _)| *network).collect()));
+        .with_gateways(
+            account.is_gateway_only.then(|| linked.map(|(network, _)| *network).collect()),
+        );
     if !scene.is_idle() {
         for rule in RULES {
             let profile = env.settings.tuning.of(rule.id, &account.resource);

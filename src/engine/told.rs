@@ -32,7 +32,8 @@ impl Account {
     /// What was learnt of gateways' networks since the last look.
     pub fn take_egress(&mut self) -> Vec<(String, ArrivalTime)> {
         let news = std::mem::take(&mut self.new_egress).into_iter();
-        let text = |number: u32| Some((self.names.text(number).to_owned(), *self.egress.get(&number)?));
+        let text =
+            |number: u32| Some((self.names.text(number).to_owned(), *self.egress.get(&number)?));
         news.filter_map(text).collect()
     }
 

@@ -63,7 +63,8 @@ mod tests {
         let mut again = Egress::default();
         again.restore("aif".to_owned(), &egress.saved("aif").unwrap());
         assert_eq!(again.of("aif").collect::<Vec<_>>(), [("203.0.113.0/24", ArrivalTime(4))]);
-        let news = (0..2 * MAX_NETWORKS).filter(|n| egress.note("aif", &n.to_string(), ArrivalTime(7)));
+        let news =
+            (0..2 * MAX_NETWORKS).filter(|n| egress.note("aif", &n.to_string(), ArrivalTime(7)));
         assert_eq!(news.count(), MAX_NETWORKS - 1);
     }
 }

@@ -102,7 +102,13 @@ impl Versions {
                     self.polls.insert(key.to_owned(), progress);
                 }
             }
-            Kind::Pending | Kind::Heard | Kind::Actor | Kind::State | Kind::Recent | Kind::Revoked | Kind::Egress => {}
+            Kind::Pending
+            | Kind::Heard
+            | Kind::Actor
+            | Kind::State
+            | Kind::Recent
+            | Kind::Revoked
+            | Kind::Egress => {}
         }
     }
 
@@ -126,7 +132,13 @@ impl Versions {
                     .and_then(|list| self.lists.get(&list))
                     .and_then(written),
                 Kind::Poll => self.polls.get(&key).and_then(written),
-                Kind::Pending | Kind::Heard | Kind::Actor | Kind::State | Kind::Recent | Kind::Revoked | Kind::Egress => None,
+                Kind::Pending
+                | Kind::Heard
+                | Kind::Actor
+                | Kind::State
+                | Kind::Recent
+                | Kind::Revoked
+                | Kind::Egress => None,
             };
             Row { kind, key, body }
         };

@@ -31,7 +31,8 @@ impl Revoked {
         let sets = control.change.as_ref().map(|change| &change.to);
         let is_done = control.outcome == Outcome::Succeeded;
         let is_asked = matches!(control.outcome, Outcome::Started | Outcome::Accepted);
-        let refuses = matches!(sets, Some(Changed::Account(to)) if to.local_auth_disabled == Some(true));
+        let refuses =
+            matches!(sets, Some(Changed::Account(to)) if to.local_auth_disabled == Some(true));
         let is_it = (control.verb == Verb::RegenerateKey && is_done)
             || (control.verb == Verb::Write && refuses && (is_done || is_asked));
         let account = account_of(&control.resource)?;

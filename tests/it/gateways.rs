@@ -226,9 +226,7 @@ async fn told_of(arrivals: &[Arrival], (batch, cut): (usize, usize)) -> Vec<Stri
     env.settings.gateway_only = vec!["aif-prod".to_owned()];
     let db = folder.path("db");
     let path = std::path::Path::new(&db);
-    let open = async || {
-        Core::restore(Store::open(path).await.unwrap(), env.clone()).await.unwrap()
-    };
+    let open = async || Core::restore(Store::open(path).await.unwrap(), env.clone()).await.unwrap();
     let mut core = open().await;
     step(&mut core, &members(arrivals)).await;
     for (place, part) in arrivals.chunks(batch).enumerate() {

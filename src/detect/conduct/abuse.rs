@@ -214,8 +214,8 @@ pub(super) fn revoked_key(scene: &Scene<'_>, profile: &Profile) -> Vec<Sign> {
         }
         for (network, count) in counts {
             let known = scene.conduct.past().keyed(network);
-            let had_one = known
-                .is_some_and(|(first, last)| first < since && last.0 >= since.0 - reach);
+            let had_one =
+                known.is_some_and(|(first, last)| first < since && last.0 >= since.0 - reach);
             if had_one && as_float(count) >= refused && network != OTHER {
                 holders.insert(network, (count, at));
             }

@@ -110,7 +110,10 @@ impl Habits {
             }
         }
         while self.usual.len() > MAX_USUAL {
-            let fewest = self.usual.iter().map(|(network, (hours, _))| (*hours, std::cmp::Reverse(*network)));
+            let fewest = self
+                .usual
+                .iter()
+                .map(|(network, (hours, _))| (*hours, std::cmp::Reverse(*network)));
             let Some((_, std::cmp::Reverse(fewest))) = fewest.min() else { return };
             self.usual.remove(&fewest);
         }
@@ -181,7 +184,10 @@ mod tests {
     fn what_a_caller_controls_is_bounded() {
         let many = |slot: i64| {
             let first = u32::try_from(slot / SLOTS_PER_HOUR).unwrap() * 1_000;
-            (first..first + 1_000).map(|network| (network, calls(1))).chain([(7, calls(9))]).collect()
+            (first..first + 1_000)
+                .map(|network| (network, calls(1)))
+                .chain([(7, calls(9))])
+                .collect()
         };
         let habits = after(12, many);
         assert_eq!(habits.hours.len(), 8 * MAX_NETWORKS);

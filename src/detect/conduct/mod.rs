@@ -301,7 +301,8 @@ impl Conduct {
                 }
             }
         }
-        let courses = paces.into_iter().filter_map(|(who, slots)| Some((who, Course::of(slots.values())?)));
+        let courses =
+            paces.into_iter().filter_map(|(who, slots)| Some((who, Course::of(slots.values())?)));
         courses.collect()
     }
 
@@ -316,7 +317,8 @@ impl Conduct {
             hour.store.0 += if deed.operation().is_store() { calls } else { 0 };
         }
         let first = (slot.0, 0, Caller(i64::MIN));
-        for ((_, _, caller), pace) in self.paces.range(first..=(slot.0, u32::MAX, Caller(i64::MAX))) {
+        for ((_, _, caller), pace) in self.paces.range(first..=(slot.0, u32::MAX, Caller(i64::MAX)))
+        {
             let network = caller.parts().map(|who| who.network);
             if let Some(hour) = network.and_then(|network| of.get_mut(&network)) {
                 let [calls, bytes, squares] = pace.sums();

@@ -6,8 +6,8 @@ use crate::detect::baseline::as_float;
 use crate::detect::series::SLOT_MIN;
 use crate::time::Minute;
 
-/// Minutes of a slot.
-const MINUTES: usize = SLOT_MIN.unsigned_abs() as usize;
+/// Minutes of a slot, [`SLOT_MIN`].
+const MINUTES: usize = 5;
 /// A larger request counts as one of this size (16 MiB), so that squares do not overflow.
 const MAX_BYTES: u32 = 1 << 24;
 /// What days count as rising: as TW-C14 is set in the table.
@@ -160,5 +160,6 @@ mod tests {
             pace.add(Minute(-3), bytes, sign);
         }
         assert_eq!(pace, Pace::default());
+        assert_eq!(i64::try_from(MINUTES), Ok(SLOT_MIN));
     }
 }

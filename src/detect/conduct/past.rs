@@ -58,7 +58,8 @@ impl Day {
     fn from_fields(saved: &[u32]) -> Self {
         let mut fields = [0; DAY_FIELDS];
         fields.iter_mut().zip(saved).for_each(|(field, saved)| *field = *saved);
-        let [calls, limited, named, keyed, most_denied, most_bad, most_clones, most_rising] = fields;
+        let [calls, limited, named, keyed, most_denied, most_bad, most_clones, most_rising] =
+            fields;
         Self { calls, limited, named, keyed, most_denied, most_bad, most_clones, most_rising }
     }
 }
@@ -258,7 +259,11 @@ impl Past {
             networks: self.networks.clone(),
             keyed: self.keyed.clone(),
             habits: self.habits.clone(),
-            days: self.days.iter().map(|((of, at), day)| (*of, *at, day.fields().to_vec())).collect(),
+            days: self
+                .days
+                .iter()
+                .map(|((of, at), day)| (*of, *at, day.fields().to_vec()))
+                .collect(),
         };
         serde_json::to_string(&saved).ok()
     }

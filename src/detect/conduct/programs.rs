@@ -60,10 +60,13 @@ fn loop_on(scene: &Scene<'_>, profile: &Profile, deployment: u32) -> Option<Sign
             100.0 * rising
         )
     } else {
-        format!("({name}) called {calls} times in {minutes} min, each time with about {bytes:.0} bytes")
+        format!(
+            "({name}) called {calls} times in {minutes} min, each time with about {bytes:.0} bytes"
+        )
     };
     let mut evidence = vec![scene.sentence(network, &did)];
-    evidence.push(format!("on most days one caller makes at most {expected} such calls in that time"));
+    evidence
+        .push(format!("on most days one caller makes at most {expected} such calls in that time"));
     if found.len() > 1 {
         evidence.push(format!("{} more callers do the like", found.len() - 1));
     }

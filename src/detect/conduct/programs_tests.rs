@@ -85,7 +85,12 @@ fn hours_of_even_calls_of_every_size_are_a_sweep() {
     check_hours(rule, &[], (5, &sweep), None);
     check_hours(rule, &[], (6, &each(12, [1_000, 3_000])), None);
     check_hours(rule, &[], (6, &each(13, [1_000, 1_100])), None);
-    let waves = |slot: i64| sweep(slot).into_iter().map(|calls| Calls { times: if slot % 2 == 0 { 26 } else { 0 }, ..calls }).collect();
+    let waves = |slot: i64| {
+        sweep(slot)
+            .into_iter()
+            .map(|calls| Calls { times: if slot % 2 == 0 { 26 } else { 0 }, ..calls })
+            .collect()
+    };
     check_hours(rule, &[], (6, &waves), None);
     let usual = [Calls { times: 70, ..thief(200, 70) }];
     check_hours(rule, &usual, (6, &sweep), None);
@@ -103,7 +108,12 @@ fn a_store_that_is_asked_at_one_beat_is_a_channel() {
     check_hours(rule, &[poll], (2, &steady), None);
     check_hours(rule, &[], (2, &|_| vec![Calls { asked: Operation::Chat, ..poll }]), None);
     check_hours(rule, &[], (2, &|_| vec![Calls { times: 1, ..poll }]), None);
-    check_hours(rule, &[], (2, &|slot| vec![Calls { times: if slot % 2 == 0 { 2 } else { 4 }, ..poll }]), None);
+    check_hours(
+        rule,
+        &[],
+        (2, &|slot| vec![Calls { times: if slot % 2 == 0 { 2 } else { 4 }, ..poll }]),
+        None,
+    );
     let works = Calls { to: "chat", tokens: 51, ..poll };
     check_hours(rule, &[], (2, &|_| vec![works]), None);
     check_hours(rule, &[], (2, &|_| vec![Calls { tokens: 50, ..works }]), Some(Medium));

@@ -271,7 +271,12 @@ fn many_refusals_are_a_burst_and_a_key_that_fits_is_graver() {
 
 /// What TW-A05 says where keys became worthless `minutes` minutes after the moment of the scenario.
 #[track_caller]
-fn check_revoked(more: &[Calls], minutes: &[i64], done: &[(i64, Calls)], expected: Option<Severity>) {
+fn check_revoked(
+    more: &[Calls],
+    minutes: &[i64],
+    done: &[(i64, Calls)],
+    expected: Option<Severity>,
+) {
     let mut world = World::after(DAYS, more);
     world.revoked = minutes.iter().map(|minute| Minute(NOW + minute).start()).collect();
     done.iter().for_each(|(minute, calls)| world.call(*minute, *calls));
@@ -503,7 +508,8 @@ fn windows_of_the_table_are_those_that_days_are_counted_by() {
     assert_eq!(scene::whole(minutes("TW-A07")), past::BAD_SLOTS * SLOT_MIN);
     assert_eq!(scene::whole(minutes("TW-A01")), past::CLONE_SLOTS * SLOT_MIN);
     assert_eq!(scene::whole(minutes("TW-C14")), past::CLONE_SLOTS * SLOT_MIN);
-    let [share, growth] = ["rising_share", "growth"].map(|of| table::profile("TW-C14").threshold(of));
+    let [share, growth] =
+        ["rising_share", "growth"].map(|of| table::profile("TW-C14").threshold(of));
     assert_eq!(pace::RISING, (share, growth));
     for rule in RULES {
         assert_eq!(table::profile(rule.id).id, rule.id);

@@ -379,7 +379,10 @@ impl Stage {
     /// The same of a call that comes through a gateway, of which the gateway's own logs tell too.
     pub(super) fn call_through(&mut self, at_ms: i64, ask: &Ask) {
         self.call(at_ms, ask);
-        let Some(Deployment { account, name, .. }) = self.fleet.deployments.get(ask.deployment) else { return };
+        let Some(Deployment { account, name, .. }) = self.fleet.deployments.get(ask.deployment)
+        else {
+            return;
+        };
         let id = guid(&mut self.random.clone());
         let head = |category: &str, resource: &str| {
             format!(
