@@ -83,7 +83,7 @@ async fn however_read(rows: &[(i64, Value)], expected: &[(&str, Severity)]) -> V
     let mut first = Vec::new();
     for (batch, cut) in [(1_000, 99), (7, 9), (29, 1)] {
         let db = folder.path(&format!("{batch}-{cut}.db"));
-        let incidents = read_in_parts(&db, &arrivals, (batch, cut), 2 * HOUR).await;
+        let incidents = read_in_parts(&db, &arrivals, (batch, cut), 3 * HOUR).await;
         let found = (told(&incidents), digest(&db).await);
         assert!(found.1.iter().any(|line| line.starts_with("usual day")), "{:?}", found.1);
         let Some((lines, rows)) = &known else {
@@ -187,7 +187,7 @@ fn with_calls(calls: impl Iterator<Item = (i64, &'static str, i64)>) -> Vec<(i64
         if let Some(fields) = row.get_mut("properties").and_then(Value::as_object_mut) {
             fields.insert("requestLength".to_owned(), json!(bytes));
         }
-        rows.push((second + 40, row));
+        rows.push((second + 31, row));
     }
     rows.sort_by_key(|(told, _)| *told);
     rows
