@@ -34,3 +34,22 @@ pub(super) fn read(section: &Section<'_>, walk: &mut Walk<'_>) -> Option<Backend
     let only = section.flag("only", walk).unwrap_or(false);
     Some(Backend { name, account, only })
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{parse, placeholder};
+
+    #[test]
+    fn an_account_may_be_called_through_its_gateway_alone() {
+        let account =
+            "/subscriptions/s/resourceGroups/r/providers/Microsoft.CognitiveServices/accounts/A";
+        let gateway_only = |more: &str| {
+            let hub =
+                "[[hub]]\nname = \"a\"\nnamespace = \"n.servicebus.windows.net\"\nhub = \"h\"\n";
+            let text = format!("{hub}[[backend]]\nname = \"f\"\naccount = \"{account}\"\n{more}");
+            parse(&text, "t.toml", &placeholder).unwrap().engine.gateway_only
+        };
+        assert_eq!(gateway_only("only = true\n"), [account.to_lowercase()]);
+        assert!(gateway_only("").is_empty());
+    }
+}

@@ -7,8 +7,8 @@
 //! [`CallerCap`](crate::aggregate::cap::CallerCap)) is tallied as one, whom no rule about networks reads.
 //!
 //! A [`Rule`] looks at the account when a slot has closed and reads back an hour at most. "Then" is told to
-//! the slot, not within one. What was usual is in [`Past`]: days, kept small and saved every hour; the
-//! slots since then come back from the rows of calls that are saved anyway.
+//! the slot, not within one. What was usual is in [`Past`]: days, and hours of networks that call much, kept
+//! small and saved every hour; the slots since then come back from the rows of calls that are saved anyway.
 //!
 //! A network alone is never a reason to wake somebody: rules about new ones ask for money or a key as well.
 

@@ -23,7 +23,7 @@ pub(super) const DENIED_SLOTS: i64 = 2;
 pub(super) const BAD_SLOTS: i64 = 6;
 pub(super) const CLONE_SLOTS: i64 = 2;
 
-/// One day of a deployment; of the whole account under [`NONE`], where the last three are those of everybody.
+/// One day of a deployment; of the whole account under [`NONE`], where those refused and faulty are those of everybody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Day {
     /// Calls whose answer was told.
