@@ -10,8 +10,10 @@ use super::pace::variation;
 use crate::detect::baseline::as_float;
 use crate::detect::series::{SLOTS_PER_HOUR, Slot};
 
-/// Hours kept one by one.
+/// Hours kept one by one, and the most that a rule may look back.
 const KEEP_HOURS: i64 = 8;
+/// The same as a threshold.
+pub const MOST_HOURS: f64 = 8.0;
 /// Networks of which an hour is kept: those with the most calls.
 const MAX_NETWORKS: usize = 512;
 /// Calls in an hour that are worth to be kept: one for each slot.
@@ -176,6 +178,8 @@ mod tests {
         assert_eq!(habits.usual(2), Some(60.0));
         assert_eq!((habits.usual(3), habits.busiest()), (None, Some(60.0)));
         assert_eq!(habits.steady(Slot::of_hour(21), 6), BTreeMap::new());
+        assert!((as_float(KEEP_HOURS) - MOST_HOURS).abs() < f64::EPSILON);
+        assert_eq!(habits.steady(now, KEEP_HOURS).len(), 2);
         assert_eq!(evenness((60, 300), 1), (5.0, 0.0));
         assert_eq!(evenness((12, 24), 1), (1.0, 1.0));
     }

@@ -30,7 +30,7 @@ use crate::aggregate::names::{NONE, OTHER};
 use crate::aggregate::rollup::{Caller, CallerParts, Class};
 use crate::event::operation::Operation;
 use crate::severity::Severity;
-pub use habit::{Habits, Hour};
+pub use habit::{Habits, Hour, MOST_HOURS};
 pub use pace::{Course, Pace};
 pub use past::Past;
 pub use scene::Scene;

@@ -19,6 +19,9 @@ const FEW_CALLS: f64 = 12.0;
 /// and a call may be told late.
 const BEAT_VARIANCE: f64 = 0.5;
 
+/// Hours of which tokens are kept by caller.
+const TOKEN_HOURS: usize = 4;
+
 /// A caller of one deployment: numbers of network and identity.
 type Who = (u32, u32);
 
@@ -152,7 +155,10 @@ pub(super) fn beat(scene: &Scene<'_>, profile: &Profile) -> Vec<Sign> {
         if !is_beat || !scene.is_new(network) {
             continue;
         }
-        let tokens = scene.store_tokens(network, count) / as_float(sum.store.0.max(1));
+        let recent = each.iter().rev().take(TOKEN_HOURS);
+        let (hours, calls) =
+            recent.fold((0, 0), |(hours, calls), hour| (hours + 1, calls + hour.store.0));
+        let tokens = scene.store_tokens(network, hours) / as_float(calls.max(1));
         if tokens <= most {
             found.insert(network, (sum.store.0, tokens));
         }

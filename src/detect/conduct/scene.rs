@@ -139,8 +139,8 @@ impl<'a> Scene<'a> {
         own.map(|(_, amount)| values(amount)[1]).sum()
     }
 
-    /// Tokens that a network's calls to stores used in the `count` whole hours before that of the slot, at most
-    /// four of which are kept.
+    /// Tokens that a network's calls to stores used in the `count` whole hours before that of the slot, of which
+    /// at most four are kept.
     pub(super) fn store_tokens(&self, network: u32, count: i64) -> f64 {
         let hour = self.slot.hour();
         let slots = (Slot::of_hour(hour - count), Slot(Slot::of_hour(hour).0 - 1));
