@@ -17,6 +17,7 @@ pub mod honesty;
 pub mod newcomers;
 mod settings;
 pub mod shed;
+pub mod shut;
 pub mod watch;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

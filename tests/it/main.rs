@@ -72,6 +72,7 @@ mod run;
 mod restart;
 mod series;
 mod retention;
+mod shut;
 mod smtp_peer;
 mod webhook_tls;
 mod wire;
