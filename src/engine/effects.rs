@@ -146,6 +146,8 @@ pub struct AccountEffects {
     pub ledger: BTreeMap<(&'static str, u32), (i64, i64)>,
     /// Rows and copies of them.
     pub repeats: Repeats,
+    /// Calls of deployments, by the hours in which they ended and arrived; not saved.
+    pub logged: BTreeMap<(i64, i64), i64>,
     /// Incidents that are new or different.
     pub incidents: Vec<(Cause, Tracked)>,
 }

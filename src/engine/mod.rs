@@ -14,6 +14,7 @@ mod exposure;
 pub mod fleet;
 pub mod gateways;
 pub mod honesty;
+pub mod mismatch;
 pub mod newcomers;
 mod settings;
 pub mod shed;
@@ -157,6 +158,7 @@ impl Engine {
         let keys: Vec<PartitionKey> = engine.partitions.keys().cloned().collect();
         keys.iter().for_each(|key| engine.leave_older(key));
         engine.recall_chains();
+        engine.recall_sides();
         engine
     }
 

@@ -362,6 +362,18 @@ impl Stage {
         self.put(at_ms, at_ms + delay_ms, record);
     }
 
+    /// Writes what metrics count of the first account's requests in a minute.
+    pub(super) fn count(&mut self, minute_ms: i64, requests: i64) {
+        let point = serde_json::json!({
+            "count": 1, "total": requests, "minimum": requests, "maximum": requests,
+            "average": requests, "resourceId": self.account(0).to_uppercase(),
+            "time": crate::time::EventTime(minute_ms).to_string(), "metricName": "ModelRequests",
+            "timeGrain": "PT1M",
+        });
+        let body = serde_json::json!({ "records": [point] });
+        self.put(minute_ms, minute_ms + 4 * MINUTE_MS, body.to_string());
+    }
+
     /// Takes this moment for the arrival of what is played: of a silence nothing arrives.
     pub(super) const fn note_arrival(&mut self, at_ms: i64) {
         self.first_arrival = Some(at_ms);
