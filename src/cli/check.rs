@@ -10,7 +10,7 @@ use crate::notify::Destination;
 use crate::pipeline::wall_clock;
 use crate::source::event_hubs::Transport;
 use crate::store::privacy::Privacy;
-use crate::time::{DAY_MS, HOUR_MS};
+use crate::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 
 /// Checks a configuration and prints everything that is wrong with it.
 ///
@@ -122,6 +122,13 @@ fn summary(config: &Config) -> String {
     }
     if let Some(heartbeat) = &config.heartbeat {
         line("heartbeat", &format!("every {} s", heartbeat.every.as_secs()));
+    }
+    if let Some(response) = &config.response {
+        let steps: Vec<&str> = response.rules.steps.iter().map(|step| step.word()).collect();
+        let two = if response.rules.two_people { ", by somebody else" } else { "" };
+        let minutes = response.rules.within_ms / MINUTE_MS;
+        let what = format!("{}, once confirmed within {minutes} min{two}", steps.join(", "));
+        line("response", &what);
     }
     for file in config.files.in_use() {
         line("file", &format!("{}: {}", file.name, in_use(&file)));

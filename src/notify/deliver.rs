@@ -38,8 +38,8 @@ pub enum Next {
 pub struct Outcome {
     /// Key of the notification.
     pub key: String,
-    /// Whether the destination took it.
-    pub result: Result<(), SendError>,
+    /// Whether the destination took it, and what it said where the channel tells.
+    pub result: Result<Option<String>, SendError>,
 }
 
 /// Decides after the `attempt`-th failure (from 1) of a notification `age_ms` milliseconds old.
@@ -77,7 +77,7 @@ fn jitter(key: &str, attempt: u32, max: i64) -> i64 {
 ///
 /// Not cancel safe in effect: see [`Channel::send`]. `now_s` is seconds since 1970.
 pub async fn attempt(channel: &dyn Channel, notification: &Notification, now_s: i64) -> Outcome {
-    let sent = tokio::time::timeout(SEND_MAX, channel.send(notification, now_s)).await;
+    let sent = tokio::time::timeout(SEND_MAX, channel.send_and_hear(notification, now_s)).await;
     let late = || SendError::retry(format!("no answer within {} s", SEND_MAX.as_secs()));
     let result = sent.unwrap_or_else(|_elapsed| Err(late()));
     Outcome { key: notification.key.clone(), result }

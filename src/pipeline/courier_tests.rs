@@ -160,7 +160,7 @@ async fn a_receiver_that_was_away_for_six_hours_gets_everything_once_and_in_orde
         .collect();
     let folder = tempfile::tempdir().unwrap();
     let mut store = Store::open(&folder.path().join("t.db")).await.unwrap();
-    let mut couriers = Couriers::start(&destinations, &clock).unwrap();
+    let mut couriers = Couriers::start(&destinations, None, &clock).unwrap();
 
     // An incident every twelve minutes for eight hours, over after half an hour.
     let mut due: Vec<(i64, usize, Kind)> = (0..INCIDENTS)

@@ -242,6 +242,7 @@ impl Router {
             Deed::Acknowledge { .. }
             | Deed::Resolve { .. }
             | Deed::Note { .. }
+            | Deed::Respond { .. }
             | Deed::Judge { .. } => return None,
         };
         Some(Answer { action: action.id, outcome })

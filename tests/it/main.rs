@@ -61,6 +61,7 @@ mod records;
 mod replay;
 mod report;
 mod report_mail;
+mod respond;
 mod rest_server;
 mod spend;
 mod tidy;
