@@ -190,9 +190,11 @@ async fn test(args: &Test) -> anyhow::Result<Exit> {
         body: body.to_string().into_bytes(),
     };
     let channel = settings.connect()?;
-    match deliver::attempt(&*channel, &notification, now_ms / 1_000).await.result {
-        Ok(said) => {
-            print(&format!("your automation {}\n", said.as_deref().unwrap_or("took it")))?;
+    let outcome = deliver::attempt(&*channel, &notification, now_ms / 1_000).await;
+    match outcome.result {
+        Ok(()) => {
+            let said = outcome.said.as_deref().unwrap_or("took it");
+            print(&format!("your automation {said}\n"))?;
             Ok(Exit::Ok)
         }
         Err(error) => {

@@ -36,7 +36,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
             let channel = destination.connect()?;
             let outcome = deliver::attempt(&*channel, &notification, now_ms / 1000).await;
             match outcome.result {
-                Ok(_) => print(&format!("{name}: delivered\n"))?,
+                Ok(()) => print(&format!("{name}: delivered\n"))?,
                 Err(error) => {
                     failed += 1;
                     print(&format!("{name}: {error}\n"))?;

@@ -38,8 +38,10 @@ pub enum Next {
 pub struct Outcome {
     /// Key of the notification.
     pub key: String,
-    /// Whether the destination took it, and what it said where the channel tells.
-    pub result: Result<Option<String>, SendError>,
+    /// Whether the destination took it.
+    pub result: Result<(), SendError>,
+    /// What it said when it did, where the channel tells.
+    pub said: Option<String>,
 }
 
 /// Decides after the `attempt`-th failure (from 1) of a notification `age_ms` milliseconds old.
@@ -79,8 +81,11 @@ fn jitter(key: &str, attempt: u32, max: i64) -> i64 {
 pub async fn attempt(channel: &dyn Channel, notification: &Notification, now_s: i64) -> Outcome {
     let sent = tokio::time::timeout(SEND_MAX, channel.send_and_hear(notification, now_s)).await;
     let late = || SendError::retry(format!("no answer within {} s", SEND_MAX.as_secs()));
-    let result = sent.unwrap_or_else(|_elapsed| Err(late()));
-    Outcome { key: notification.key.clone(), result }
+    let (result, said) = match sent.unwrap_or_else(|_elapsed| Err(late())) {
+        Ok(said) => (Ok(()), said),
+        Err(error) => (Err(error), None),
+    };
+    Outcome { key: notification.key.clone(), result, said }
 }
 
 #[cfg(test)]

@@ -126,7 +126,7 @@ impl Couriers {
         self.in_hand.remove(&pending.row.key);
         let destination = &pending.row.destination;
         let mark = match &outcome.result {
-            Ok(said) => {
+            Ok(()) => {
                 failpoint::reached("before-mark");
                 tracing::info!(
                     destination,
@@ -134,7 +134,7 @@ impl Couriers {
                     kind = pending.row.kind,
                     "delivered"
                 );
-                let said = said.clone().filter(|_| destination == AUTOMATION);
+                let said = outcome.said.clone().filter(|_| destination == AUTOMATION);
                 Mark::Sent { at_ms: now_ms, said }
             }
             Err(error) => after_failure(&pending, error, now_ms),
