@@ -216,7 +216,7 @@ mod tests {
         assert_eq!(of(close_network(resource)), [Step::CloseNetwork]);
         assert_eq!(of(look_at_quota(resource, None)), []);
         assert_eq!(of(stop_keys("/subscriptions/s-1/resourcegroups/rg/x/y/accounts/other")), []);
-        let closed = crate::incident::Response {
+        let closed = Response {
             what: String::new(),
             command: format!(
                 "az resource update --ids {resource} --set properties.publicNetworkAccess=Disabled"
