@@ -8,6 +8,8 @@ use super::super::record::{Call, CallKind};
 use super::super::{Options, Scenario, Simulation, TAIL_MS, random};
 use super::log::{self, Operation, Outcome};
 use super::{Showing, Version};
+use crate::event::PartitionKey;
+use crate::event::inventory::Snapshot;
 use crate::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 
 /// Event Hubs namespace that the plays take for ours.
@@ -137,6 +139,7 @@ pub(super) struct Stage {
     group: String,
     tenant: String,
     rows: Vec<(i64, String)>,
+    readings: Vec<(i64, PartitionKey, String)>,
     taken: Vec<String>,
 }
 
@@ -164,6 +167,7 @@ impl Stage {
             group: format!("rg-{}", word(&mut random)),
             tenant: guid(&mut random),
             rows: Vec::new(),
+            readings: Vec::new(),
             taken: Vec::new(),
             random,
         };
@@ -374,6 +378,16 @@ impl Stage {
         self.put(minute_ms, minute_ms + 4 * MINUTE_MS, body.to_string());
     }
 
+    /// Writes a part of our own reading of the inventory, as long after its moment as it takes to read.
+    pub(super) fn find(&mut self, snapshot: &Snapshot) {
+        let Some(body) = snapshot.body().and_then(|body| String::from_utf8(body).ok()) else {
+            return;
+        };
+        let told = snapshot.at.0 + MINUTE_MS;
+        self.first_arrival = Some(self.first_arrival.map_or(told, |first| first.min(told)));
+        self.readings.push((told, PartitionKey::inventory(&snapshot.subscription), body));
+    }
+
     /// Takes this moment for the arrival of what is played: of a silence nothing arrives.
     pub(super) const fn note_arrival(&mut self, at_ms: i64) {
         self.first_arrival = Some(at_ms);
@@ -459,7 +473,8 @@ impl Stage {
             calls_per_hour: self.calls_per_hour,
             ..Options::default()
         };
-        Simulation { options, fleet: self.fleet, attack: None, staged: self.rows }
+        let (staged, readings) = (self.rows, self.readings);
+        Simulation { options, fleet: self.fleet, attack: None, staged, readings }
     }
 }
 
