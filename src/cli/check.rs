@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::replay::printable;
 use super::{Exit, Format, print};
 use crate::config::{self, Config};
+use crate::engine::respond::ResponseRules;
 use crate::files::InUse;
 use crate::notify::Destination;
 use crate::pipeline::wall_clock;
@@ -83,6 +84,13 @@ fn in_use(file: &InUse) -> String {
     format!("{path}: {size}, written {age} ago{old}")
 }
 
+/// What people may have the automation do.
+fn steps(rules: &ResponseRules) -> String {
+    let steps: Vec<&str> = rules.steps.iter().map(|step| step.word()).collect();
+    let two = if rules.two_people { ", by somebody else" } else { "" };
+    format!("{}, once confirmed within {} min{two}", steps.join(", "), rules.within_ms / MINUTE_MS)
+}
+
 /// What would run.
 fn summary(config: &Config) -> String {
     let mut text = format!("database     {}\n", printable(&config.database.display().to_string()));
@@ -124,11 +132,7 @@ fn summary(config: &Config) -> String {
         line("heartbeat", &format!("every {} s", heartbeat.every.as_secs()));
     }
     if let Some(response) = &config.response {
-        let steps: Vec<&str> = response.rules.steps.iter().map(|step| step.word()).collect();
-        let two = if response.rules.two_people { ", by somebody else" } else { "" };
-        let minutes = response.rules.within_ms / MINUTE_MS;
-        let what = format!("{}, once confirmed within {minutes} min{two}", steps.join(", "));
-        line("response", &what);
+        line("response", &steps(&response.rules));
     }
     for file in config.files.in_use() {
         line("file", &format!("{}: {}", file.name, in_use(&file)));

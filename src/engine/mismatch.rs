@@ -144,7 +144,9 @@ impl Sides {
         let share = |hour: &Hour| as_float(hour.logged) / as_float(hour.metered.max(1));
         let is_fewer = hours.iter().all(|hour| share(hour) < low);
         let is_more = hours.iter().all(|hour| share(hour) > high && hour.is_whole);
-        let exported = self.logged(account, hour - EXPORTED_HOURS..=hour, until) > 0;
+        // Up to the first of the hours: before an account began to export, metrics were alone.
+        let exported = hour - EXPORTED_HOURS..=hour - count + 1;
+        let exported = self.logged(account, exported, until) > 0;
         if !(is_fewer && exported || is_more) {
             return None;
         }
@@ -319,6 +321,7 @@ mod tests {
         check(&[(500, 1_000); 3], 53, Some(50.0));
         // An account that has never logged does not export its logs.
         check(&[(0, 1_000); 3], 60, None);
+        check(&[(0, 1_000), (0, 1_000), (500, 1_000)], 60, None);
         check(&[(9, 0), (0, 1_000), (0, 1_000), (0, 1_000)], 60, Some(0.0));
     }
 

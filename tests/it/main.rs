@@ -44,6 +44,7 @@ mod feedback;
 mod life;
 mod metrics_api;
 mod metrics_run;
+mod mismatch;
 mod money;
 mod monitor;
 mod lists;

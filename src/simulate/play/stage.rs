@@ -375,7 +375,7 @@ impl Stage {
             "timeGrain": "PT1M",
         });
         let body = serde_json::json!({ "records": [point] });
-        self.put(minute_ms, minute_ms + 4 * MINUTE_MS, body.to_string());
+        self.tell(minute_ms, 4 * MINUTE_MS, body.to_string());
     }
 
     /// Writes a part of our own reading of the inventory, as long after its moment as it takes to read.
