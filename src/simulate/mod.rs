@@ -174,6 +174,12 @@ impl Simulation {
         }
     }
 
+    /// The same without the usual calls: of a [play](play) what it adds, and what is done to resources.
+    #[must_use]
+    pub fn without_calls(self) -> Self {
+        Self { fleet: Fleet { deployments: Vec::new() }, ..self }
+    }
+
     /// What really happened.
     #[must_use]
     pub fn truth(&self) -> Truth {

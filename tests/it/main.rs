@@ -48,6 +48,7 @@ mod mismatch;
 mod money;
 mod monitor;
 mod lists;
+mod live_drill;
 mod mail_browser;
 mod plays;
 mod posture;

@@ -11,7 +11,8 @@ use super::{Ends, Need, Play};
 use crate::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 
 const fn chain(name: &'static str, about: &'static str, ends: Ends, act: fn(&mut Stage)) -> Play {
-    Play { name, about, ends, days: 10, hours: 5, busy: 2, needs: &[Need::Lists], act }
+    let needs = &[Need::Lists];
+    Play { name, about, ends, days: 10, hours: 5, busy: 2, needs, is_live: false, act }
 }
 
 const fn found(by: &'static [&'static str]) -> Ends {

@@ -17,6 +17,9 @@ pub const NAMESPACE: &str = "evhns-tokenwatch-watch";
 /// The budget that plays about budgets need, in USD.
 pub const BUDGET_USD_PER_MONTH: f64 = 300.0;
 
+/// Hours before and in a play that is sent to a live hub: of older records nobody believes the time.
+const LIVE_HOURS: (i64, i64) = (21, 2);
+
 /// Where networks are. All lie in 198.18.0.0/15, which is set aside for tests (RFC 2544), so that lists can
 /// say something of them and nobody is accused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,13 +150,18 @@ impl Stage {
     /// Draws the fleet and writes what usually happens.
     pub(super) fn new(showing: &Showing) -> Self {
         let mut random = random(showing.seed, showing.play.name, 0);
-        let base = Options::default().start_ms;
-        let start_ms = base + random.i64(0..28 * 24) * HOUR_MS;
-        let curtain_ms = start_ms + i64::from(showing.play.days) * DAY_MS;
+        let usual_ms = Options::default().start_ms + random.i64(0..28 * 24) * HOUR_MS;
+        let (before_ms, hours) = match showing.ends_ms {
+            Some(_) => (LIVE_HOURS.0 * HOUR_MS, LIVE_HOURS.1),
+            None => (i64::from(showing.play.days) * DAY_MS, i64::from(showing.play.hours)),
+        };
+        let start_ms =
+            showing.ends_ms.map_or(usual_ms, |ends_ms| ends_ms - hours * HOUR_MS - before_ms);
+        let curtain_ms = start_ms + before_ms;
         let mut stage = Self {
             start_ms,
             curtain_ms,
-            end_ms: curtain_ms + i64::from(showing.play.hours) * HOUR_MS,
+            end_ms: curtain_ms + hours * HOUR_MS,
             accounts: Vec::new(),
             fleet: Fleet { deployments: Vec::new() },
             deployer: Person::nobody(),
