@@ -47,9 +47,6 @@ impl Couriers {
         automation: Option<&ResponseSettings>,
         clock: &Clock,
     ) -> Result<Self, Invalid> {
-        let (tell, delivered) = mpsc::unbounded_channel();
-        let tasks = TaskTracker::new();
-        let mut desks = BTreeMap::new();
         let mut channels = Vec::new();
         for destination in destinations {
             channels.push((destination.name.clone(), destination.connect()?));
@@ -57,14 +54,22 @@ impl Couriers {
         if let Some(settings) = automation {
             channels.push((AUTOMATION.to_owned(), settings.connect()?));
         }
+        let within_ms = automation.map_or(i64::MAX, |settings| settings.rules.within_ms);
+        Ok(Self::carrying(channels, within_ms, clock))
+    }
+
+    /// One courier per channel.
+    fn carrying(channels: Vec<(String, Box<dyn Channel>)>, within_ms: i64, clock: &Clock) -> Self {
+        let (tell, delivered) = mpsc::unbounded_channel();
+        let tasks = TaskTracker::new();
+        let mut desks = BTreeMap::new();
         for (name, channel) in channels {
             let (desk, letters) = mpsc::channel(IN_HAND as usize * 2);
             desks.insert(name, desk);
             tasks.spawn(carry(channel, letters, tell.clone(), clock.clone()));
         }
-        let within_ms = automation.map_or(i64::MAX, |settings| settings.rules.within_ms);
         let (in_hand, given_up) = (HashSet::new(), Vec::new());
-        Ok(Self { desks, delivered, in_hand, tasks, given_up, within_ms })
+        Self { desks, delivered, in_hand, tasks, given_up, within_ms }
     }
 
     /// Hands what is due to the couriers. A notification whose destination no longer exists stays.

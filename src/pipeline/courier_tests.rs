@@ -206,11 +206,10 @@ async fn a_call_to_the_automation_is_given_up_after_its_time() {
         taken: Arc::default(),
         attempts: Arc::default(),
     };
-    let destinations = [Destination::new(AUTOMATION, Severity::Info, receiver.clone())];
+    let channels = vec![(AUTOMATION.to_owned(), receiver.connect().unwrap())];
     let folder = tempfile::tempdir().unwrap();
     let mut store = Store::open(&folder.path().join("t.db")).await.unwrap();
-    let mut couriers = Couriers::start(&destinations, None, &clock).unwrap();
-    couriers.within_ms = 15 * MINUTE_MS;
+    let mut couriers = Couriers::carrying(channels, 15 * MINUTE_MS, &clock);
     store.enqueue(&[row(AUTOMATION, 0, Kind::Open, clock())]).await.unwrap();
     carry_on(&mut couriers, &mut store, &clock, BEGAN_MS + 2 * HOUR_MS).await;
     assert_eq!(store.pending(10).await.unwrap(), []);
