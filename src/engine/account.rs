@@ -24,7 +24,7 @@ use crate::incident::tracker::{Changes, Tracker};
 use crate::known::owner::is_account;
 use crate::price::rates::{Rates, Why};
 use crate::rules::revoked::Revoked;
-use crate::time::{ArrivalTime, DAY_MS, EventTime, MINUTE_MS, Minute};
+use crate::time::{ArrivalTime, DAY_MS, EventTime, HOUR_MS, MINUTE_MS, Minute};
 
 /// One row on its way into an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -271,12 +271,19 @@ impl Account {
             outcome.row_tokens.push(tokens);
             for booking in bookings {
                 self.book(&booking, &mut outcome);
+                if booking.deployment != NONE {
+                    let ended = Slot::of(booking.minute).hour();
+                    let arrived = row.enqueued.0.div_euclid(HOUR_MS);
+                    let sum = outcome.effects.logged.entry((ended, arrived)).or_default();
+                    *sum = sum.saturating_add(booking.amount.calls);
+                }
                 if !booking.is_control() {
                     touched.insert((Slot::of(booking.minute), booking.deployment));
                 }
             }
         }
         outcome.effects.deltas.drop_zeros();
+        outcome.effects.logged.retain(|_, calls| *calls != 0);
         outcome.effects.ledger.retain(|_, entry| *entry != (0, 0));
         if !blob.0.is_empty() {
             outcome.effects.rows = Some(blob);

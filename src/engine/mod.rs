@@ -14,9 +14,12 @@ mod exposure;
 pub mod fleet;
 pub mod gateways;
 pub mod honesty;
+pub mod mismatch;
 pub mod newcomers;
+pub mod respond;
 mod settings;
 pub mod shed;
+pub mod shut;
 mod told;
 pub mod watch;
 
@@ -37,6 +40,7 @@ use estate::{Estate, News};
 use fleet::{Group, Hubs};
 use gateways::{Gateways, Taken, ToLink};
 use honesty::Honesty;
+use respond::Responses;
 pub use settings::{EngineSettings, Env};
 use shed::Shed;
 
@@ -59,6 +63,7 @@ pub struct Engine {
     budgets: Budgets,
     gateways: Gateways,
     control: Watch,
+    responses: Responses,
     chains: Chains,
     fleets: BTreeMap<Hubs, Group>,
     /// What every hub that windows wait for has passed: until then gateways are linked.
@@ -144,6 +149,7 @@ impl Engine {
             budgets,
             gateways,
             control: Watch::restore(saved.control, saved.versions),
+            responses: Responses::restore(saved.standings),
             chains: Chains::default(),
             fleets,
             linked: ArrivalTime(i64::MIN),
@@ -160,6 +166,7 @@ impl Engine {
             account.recall_egress(engine.control.memory().egress(resource));
         }
         engine.recall_chains();
+        engine.recall_sides();
         engine
     }
 
@@ -227,7 +234,8 @@ impl Engine {
         self.step_accounts(rows, &mut effects, &mut news);
         let alerts = self.judge_control(&mut effects);
         self.link_chains(&alerts, &mut effects);
-        self.act(&batch.actions, &mut effects);
+        self.act(&batch.actions, batch.clock, &mut effects);
+        self.take_answers(&batch.responded, batch.clock, &mut effects);
         self.close_hours(&mut effects);
         self.heed_budgets(&mut effects);
         news.gaps.clone_from(&effects.gaps);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::budgets::Budget;
+use super::respond::ResponseRules;
 use crate::aggregate::join::JoinSettings;
 use crate::detect::DetectSettings;
 use crate::detect::tuning::Tuning;
@@ -41,6 +42,8 @@ pub struct EngineSettings {
     pub owners: Owners,
     /// Names of the Event Hubs namespaces that are read, lower case.
     pub pipeline: Vec<String>,
+    /// What may be asked of the operator's automation; `None` where that is off.
+    pub response: Option<ResponseRules>,
 }
 
 impl Default for EngineSettings {
@@ -58,6 +61,7 @@ impl Default for EngineSettings {
             budgets: Vec::new(),
             owners: Owners::default(),
             pipeline: Vec::new(),
+            response: None,
         }
     }
 }

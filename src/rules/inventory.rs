@@ -108,7 +108,8 @@ impl Versions {
             | Kind::State
             | Kind::Recent
             | Kind::Revoked
-            | Kind::Egress => {}
+            | Kind::Egress
+            | Kind::Judged => {}
         }
     }
 
@@ -138,7 +139,8 @@ impl Versions {
                 | Kind::State
                 | Kind::Recent
                 | Kind::Revoked
-                | Kind::Egress => None,
+                | Kind::Egress
+                | Kind::Judged => None,
             };
             Row { kind, key, body }
         };

@@ -61,11 +61,13 @@ pub enum Kind {
     Revoked,
     /// Networks from which gateways call an account.
     Egress,
+    /// How far calls to accounts that let no public network in have been judged.
+    Judged,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Pending,
         Self::Heard,
         Self::Actor,
@@ -75,6 +77,7 @@ impl Kind {
         Self::Poll,
         Self::Revoked,
         Self::Egress,
+        Self::Judged,
     ];
 
     /// The word used in storage.
@@ -90,6 +93,7 @@ impl Kind {
             Self::Poll => "poll",
             Self::Revoked => "revoked",
             Self::Egress => "egress",
+            Self::Judged => "judged",
         }
     }
 }
@@ -110,6 +114,10 @@ pub struct State {
     pub at: EventTime,
     /// How, as far as records have said.
     pub to: Changed,
+    /// Of accounts: since when no public network is let in, whatever else was written meanwhile; `None` where
+    /// some are, and where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shut_since: Option<EventTime>,
 }
 
 /// An operation that is remembered.
@@ -426,13 +434,15 @@ impl Memory {
 
     /// What an older record says fills in what newer ones have not said.
     fn set(&mut self, resource: &str, at: EventTime, to: &Changed) {
-        let merged = match self.states.get(resource) {
-            Some(known) if known.at > at => {
-                State { at: known.at, to: state::merged(&known.to, to) }
-            }
-            Some(known) => State { at, to: state::merged(to, &known.to) },
-            None => State { at, to: to.clone() },
+        let known = self.states.get(resource);
+        let (newest, to) = match known {
+            Some(known) if known.at > at => (known.at, state::merged(&known.to, to)),
+            Some(known) => (at, state::merged(to, &known.to)),
+            None => (at, to.clone()),
         };
+        let since = known.and_then(|known| known.shut_since).unwrap_or(at);
+        let shut_since = state::is_shut(&to).then_some(since);
+        let merged = State { at: newest, to, shut_since };
         if self.states.get(resource) != Some(&merged) {
             self.states.insert(resource.to_owned(), merged);
             self.dirty.insert((Kind::State, resource.to_owned()));
@@ -461,7 +471,7 @@ impl Memory {
         let dirty = std::mem::take(&mut self.dirty);
         let row = |(kind, key): (Kind, String)| {
             let body = match kind {
-                Kind::Pending | Kind::List | Kind::Poll => None,
+                Kind::Pending | Kind::List | Kind::Poll | Kind::Judged => None,
                 Kind::Heard => self.heard.get(&key).and_then(written),
                 Kind::Actor => self.actors.get(&key).and_then(written),
                 Kind::State => self.states.get(&key).and_then(written),
@@ -477,7 +487,7 @@ impl Memory {
     /// Puts back a saved row; one that cannot be read any more is left out.
     pub fn restore(&mut self, kind: Kind, key: String, body: &str) {
         match kind {
-            Kind::Pending | Kind::List | Kind::Poll => {}
+            Kind::Pending | Kind::List | Kind::Poll | Kind::Judged => {}
             Kind::Heard => put(&mut self.heard, key, body),
             Kind::Actor => put(&mut self.actors, key, body),
             Kind::State => put(&mut self.states, key, body),

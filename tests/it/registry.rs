@@ -7,7 +7,7 @@ use tokenwatch::config::CHANNELS;
 use tokenwatch::decode::DECODERS;
 use tokenwatch::detect::{DETECTORS, conduct, table as detectors};
 use tokenwatch::emulator::{Entities, HubSpec, NOT_EMULATED, Script};
-use tokenwatch::engine::estate;
+use tokenwatch::engine::{estate, mismatch, shut};
 use tokenwatch::known::format::FORMATS;
 use tokenwatch::posture::DOORS;
 use tokenwatch::rules::RULES;
@@ -109,6 +109,7 @@ fn the_readme_lists_every_detector_and_service_rule() {
     let detectors = detectors.chain(conduct::RULES.iter().map(|rule| rule.id));
     let detectors = detectors.chain(RULES.iter().map(|rule| rule.id));
     let detectors = detectors.chain(CHAINS.iter().map(|chain| chain.id));
+    let detectors = detectors.chain([shut::RULE, mismatch::RULE]);
     let ids: Vec<&str> = detectors.chain(estate::rule_ids()).collect();
     check("README.md", "Detectors", &ids);
 }

@@ -1,6 +1,8 @@
-//! Plays about who asks (`TW-I02` to `I04`, `I07`, `I08`), and with what right (`TW-K06`).
+//! Plays about who asks (`TW-I02` to `I04`, `I06` to `I08`), and with what right (`TW-K06`).
 
-use super::stage::{Ask, Place, Stage};
+use serde_json::json;
+
+use super::stage::{Ask, Place, Stage, WRITE};
 use super::{Need, Play};
 use crate::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 
@@ -31,6 +33,17 @@ pub(super) const PLAYS: &[Play] = &[
         "it is of a country that calls every day",
         country,
     ).needing(&[Need::Lists]),
+    // Nobody else calls, and nothing must be learnt.
+    Play::of_calls(
+        "tw-i06",
+        "a public network is served by an account whose public access was switched off before",
+        &["TW-I06"],
+        "its network is a private one",
+        shut,
+    )
+    .after(2)
+    .lasting(4)
+    .using(0),
     Play::of_calls(
         "tw-i08",
         "one identity calls from two new networks of two countries within the hour",
@@ -85,6 +98,20 @@ fn country(stage: &mut Stage) {
         }
     }
     let network = stage.network(Place::Abroad);
+    visit(stage, &network);
+}
+
+/// Hours before the live part an account is shut; then a network calls it with a key.
+fn shut(stage: &mut Stage) {
+    let (deployer, account) = (stage.deployer.clone(), stage.account(0));
+    let body = json!({ "location": "eastus2", "kind": "AIServices", "properties": {
+        "publicNetworkAccess": "Disabled", "networkAcls": { "defaultAction": "Deny" },
+    } });
+    let at = stage.before(2);
+    stage.does(at, &deployer, (&account, WRITE), Some(body));
+    let public = stage.network(Place::Branch);
+    let private = format!("10.{}.{}", stage.random.u8(..), stage.random.u8(..));
+    let network = if stage.is_lawful() { private } else { public };
     visit(stage, &network);
 }
 

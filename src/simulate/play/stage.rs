@@ -374,6 +374,18 @@ impl Stage {
         self.put(at_ms, at_ms + delay_ms, record);
     }
 
+    /// Writes what metrics count of the first account's requests in a minute.
+    pub(super) fn count(&mut self, minute_ms: i64, requests: i64) {
+        let point = serde_json::json!({
+            "count": 1, "total": requests, "minimum": requests, "maximum": requests,
+            "average": requests, "resourceId": self.account(0).to_uppercase(),
+            "time": crate::time::EventTime(minute_ms).to_string(), "metricName": "ModelRequests",
+            "timeGrain": "PT1M",
+        });
+        let body = serde_json::json!({ "records": [point] });
+        self.tell(minute_ms, 4 * MINUTE_MS, body.to_string());
+    }
+
     /// Writes a part of our own reading of the inventory, as long after its moment as it takes to read.
     pub(super) fn find(&mut self, snapshot: &Snapshot) {
         let Some(body) = snapshot.body().and_then(|body| String::from_utf8(body).ok()) else {
