@@ -14,6 +14,7 @@ pub mod lesson;
 pub mod network;
 pub mod newcomer;
 pub mod outlook;
+pub mod projection;
 pub mod score;
 pub mod seasonal;
 pub mod series;
@@ -39,6 +40,10 @@ pub struct DetectSettings {
     pub ceiling_usd_per_hour: f64,
     /// The same per day, and half of it within six hours; 0: any is.
     pub ceiling_usd_per_day: f64,
+    /// A projected day that costs so many times what such a day costs is too dear.
+    pub projection_factor: f64,
+    /// The USD that it must cost more, too.
+    pub projection_min_excess_usd: f64,
     /// Cost in USD per day that no deployment has in its first week; 0: any may.
     pub new_deployment_usd_per_day: f64,
     /// Cost in USD within one hour that makes a new network worth a note.
@@ -55,6 +60,8 @@ impl Default for DetectSettings {
             min_excess_tokens_per_hour: 0.0,
             ceiling_usd_per_hour: 0.0,
             ceiling_usd_per_day: 0.0,
+            projection_factor: 0.0,
+            projection_min_excess_usd: 0.0,
             new_deployment_usd_per_day: 0.0,
             new_network_usd: 0.0,
             silence_min_calls: 0.0,
@@ -68,10 +75,12 @@ impl Default for DetectSettings {
 
 impl DetectSettings {
     /// What stands in the table of detectors: detector, name there, and the setting.
-    pub fn of_table(&mut self) -> [(&'static str, &'static str, &mut f64); 7] {
+    pub fn of_table(&mut self) -> [(&'static str, &'static str, &mut f64); 9] {
         [
             ("TW-C01", "min_excess_usd_per_hour", &mut self.min_excess_usd_per_hour),
             ("TW-C01", "min_excess_tokens_per_hour", &mut self.min_excess_tokens_per_hour),
+            ("TW-C02", "factor", &mut self.projection_factor),
+            ("TW-C02", "min_excess_usd", &mut self.projection_min_excess_usd),
             ("TW-C04", "usd_per_hour", &mut self.ceiling_usd_per_hour),
             ("TW-C04", "usd_per_day", &mut self.ceiling_usd_per_day),
             ("TW-C10", "usd_per_day", &mut self.new_deployment_usd_per_day),
@@ -136,6 +145,7 @@ pub struct Judge<'a> {
 /// Every detector, in the order of the manual's table.
 pub const DETECTORS: &[&dyn Detector] = &[
     &statistic::USAGE,
+    &projection::Projection,
     &statistic::RAMP,
     &ceiling::Ceiling,
     &newcomer::ColdStart,
@@ -145,9 +155,17 @@ pub const DETECTORS: &[&dyn Detector] = &[
     &statistic::SILENCE,
 ];
 
-/// Rules that tell the whole story of a deployment that costs too much, the surest first: while one is
-/// open, what later ones and the other rules about cost find is part of it.
-pub const STORIES: &[&dyn Detector] = &[&statistic::USAGE, &newcomer::ColdStart];
+/// Rules that tell the whole story of a deployment that costs too much, the surest first: while one of
+/// them is told, what later ones and the other rules about cost find is part of it, and what an earlier
+/// one finds that was not told before.
+pub const STORIES: &[&dyn Detector] =
+    &[&statistic::USAGE, &newcomer::ColdStart, &projection::Projection];
+
+/// True when an incident of this rule tells such a story.
+#[must_use]
+pub fn is_story(rule: &str) -> bool {
+    STORIES.iter().any(|story| story.profile().id == rule)
+}
 
 /// An early verdict must clear the bound by this factor, because a correction of the call's minute
 /// can still take a little away.
