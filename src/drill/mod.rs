@@ -9,13 +9,14 @@ use std::path::{Path, PathBuf};
 
 use tokio_util::sync::CancellationToken;
 
+use crate::detect::tuning::Allowed;
 use crate::engine::{EngineSettings, Env};
 use crate::event::Batch;
 use crate::incident::{Incident, Severity};
 use crate::pipeline::{self, Core, PipelineError};
 use crate::price::PriceBook;
 use crate::problem::Problems;
-use crate::simulate::play::{NAMESPACE, Need, Playbill, Showing};
+use crate::simulate::play::{NAMESPACE, Need, Playbill, REGIONS, Showing};
 use crate::simulate::write_file;
 use crate::source::SourceError;
 use crate::source::replay::Replay;
@@ -116,6 +117,10 @@ pub fn env(showing: &Showing) -> Result<Env, DrillError> {
     }
     if needs.contains(&Need::Budget) {
         settings.budgets = vec![house::budget()];
+    }
+    if needs.contains(&Need::Regions) {
+        let regions = REGIONS.map(str::to_owned).to_vec();
+        settings.tuning = settings.tuning.allowing(Allowed { regions, ..Allowed::default() });
     }
     let mut env = Env::new(settings, PriceBook::built_in()?);
     if needs.contains(&Need::Lists) {

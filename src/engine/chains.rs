@@ -27,6 +27,8 @@ const MAX_CALLERS: usize = 10;
 const MAX_STEPS: usize = 6;
 /// Findings that a time line names; of more, the newest are only counted.
 const MAX_STORY: usize = 20;
+/// Members of a chain; what comes then speaks for itself.
+const MAX_MEMBERS: usize = 200;
 /// Stands for every account among those to be looked at: what concerns the whole pipeline.
 const ALL: &str = "";
 
@@ -128,7 +130,7 @@ fn reach_ms(profile: &Profile) -> i64 {
 }
 
 impl Engine {
-    /// After a restart everything is looked at again.
+    /// After a restart everything that a chain may reach is looked at again.
     pub(super) fn recall_chains(&mut self) {
         let Self { accounts, estate, control, chains, .. } = self;
         for (_, tracked) in estate.tracker().all() {
@@ -140,6 +142,10 @@ impl Engine {
         }
         for act in control.alerts() {
             chains.waiting.insert((act.told, account_of(&act.resource).unwrap_or(ALL).to_owned()));
+        }
+        if let Some((newest, _)) = chains.waiting.last() {
+            let oldest = ArrivalTime(newest.0.saturating_sub(OLDEST_MS));
+            chains.waiting = chains.waiting.split_off(&(oldest, String::new()));
         }
     }
 
@@ -182,8 +188,7 @@ impl Engine {
             let mut told = estate.all().filter(|(cause, tracked)| {
                 cause.rule == chain.id && tracked.incident.resource_id.as_deref() == Some(resource)
             });
-            // Told by its last member: this is that chain, looked at again.
-            !told.any(|(_, t)| keys.last().is_some_and(|last| t.incident.children.contains(last)))
+            !told.any(|(_, told)| was_told(&told.incident, keys, until))
         });
         for (chain, mut keys) in found {
             let cause = Cause { rule: chain.id, scope: resource.to_owned() };
@@ -326,6 +331,15 @@ fn describe(look: &Look<'_>, cause: &Cause, keys: BTreeSet<String>, hearing: Hea
     Sighting { incident, score, verdict: Verdict::Closing, hearing }
 }
 
+/// True when `chain` has the last of these findings, which is that chain looked at again, or has room for
+/// no more.
+fn was_told(chain: &Incident, keys: &[String], until: ArrivalTime) -> bool {
+    let was_open =
+        chain.opened_at <= until && chain.resolved_at.is_none_or(|resolved| until <= resolved);
+    let is_full = chain.children.len() >= MAX_MEMBERS;
+    (was_open && is_full) || keys.last().is_some_and(|last| chain.children.contains(last))
+}
+
 #[expect(clippy::cast_precision_loss, reason = "a few dozen")]
 const fn as_count(count: usize) -> f64 {
     count as f64
@@ -391,4 +405,29 @@ fn steps(parts: &[Part<'_>]) -> Vec<Response> {
         }
     }
     steps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_that_is_full_or_has_its_last_member_is_told_no_more() {
+        let told = |members: usize, resolved: Option<i64>| Incident {
+            opened_at: ArrivalTime(10),
+            resolved_at: resolved.map(ArrivalTime),
+            children: (0..members).map(|n| n.to_string()).collect(),
+            ..Incident::default()
+        };
+        let keys = ["0", "new"].map(str::to_owned);
+        let again = |chain: &Incident, until| was_told(chain, &keys, ArrivalTime(until));
+        assert!(!again(&told(2, None), 11));
+        assert!(was_told(&told(2, None), &keys[..1], ArrivalTime(11)));
+        assert!(again(&told(MAX_MEMBERS, None), 11));
+        assert!(!again(&told(MAX_MEMBERS - 1, None), 11));
+        // Another chain begins when the full one is over, and was there before it.
+        assert!(again(&told(MAX_MEMBERS, Some(20)), 20));
+        assert!(!again(&told(MAX_MEMBERS, Some(20)), 21));
+        assert!(!again(&told(MAX_MEMBERS, Some(20)), 9));
+    }
 }

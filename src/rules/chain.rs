@@ -39,7 +39,7 @@ pub struct Chain {
 }
 
 const USE: &[&str] = &["TW-C", "TW-A"];
-const OURS: &[&str] = &["TW-C", "TW-A", "TW-I", "TW-K", "TW-P0"];
+const OURS: &[&str] = &["TW-C", "TW-A", "TW-I", "TW-K", "TW-P"];
 
 /// Every chain, in the order of the manual's table.
 pub const CHAINS: &[Chain] = &[

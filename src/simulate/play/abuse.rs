@@ -1,66 +1,55 @@
 //! Plays about what is asked for, and how (`TW-A`).
 
+use super::Play;
 use super::stage::{Ask, Place, Stage};
-use super::{Ends, Play};
 use crate::simulate::record::CallKind;
 use crate::time::{DAY_MS, MINUTE_MS};
 
 /// A play of calls: nine days, because nothing is new before seven.
-const fn play(
-    name: &'static str,
-    about: &'static str,
-    by: &'static [&'static str],
-    unless: &'static str,
-    act: fn(&mut Stage),
-) -> Play {
-    let ends = Ends::Found { by, unless: Some(unless) };
-    Play { name, about, ends, days: 9, hours: 4, busy: 2, needs: &[], act }
-}
-
 pub(super) const PLAYS: &[Play] = &[
-    play(
+    Play::of_calls(
         "tw-a01",
         "a deployment gets hundreds of requests of one size within ten minutes",
         &["TW-A01"],
         "of every size",
         clones,
     ),
-    play(
+    Play::of_calls(
         "tw-a02",
         "a network that never called sends small faulty calls and then one that works",
         &["TW-A02"],
         "the network has called every day",
         probe,
     ),
-    play(
+    Play::of_calls(
         "tw-a03",
         "a network that never called lists models again and again, or asks for what is not there",
         &["TW-A03"],
         "the network has called every day",
         enumeration,
     ),
-    play(
+    Play::of_calls(
         "tw-a04",
         "dozens of calls are refused within ten minutes for want of a right",
         &["TW-A04"],
         "one every few minutes, as an expired secret does it",
         denied,
     ),
-    play(
+    Play::of_calls(
         "tw-a06",
         "a third to two thirds of a deployment's calls find the quota used up",
         &["TW-A06"],
         "so it is every day",
         limited,
     ),
-    play(
+    Play::of_calls(
         "tw-a07",
         "dozens of calls are refused within half an hour as content filters do it",
         &["TW-A07"],
         "so it is every day",
         storm,
     ),
-    play(
+    Play::of_calls(
         "tw-a08",
         "an account that only chats makes images, or is asked for files",
         &["TW-A08"],

@@ -1,54 +1,39 @@
 //! Plays about who asks (`TW-I02` to `I04`, `I08`), and with what right (`TW-K06`).
 
 use super::stage::{Ask, Place, Stage};
-use super::{Ends, Need, Play};
+use super::{Need, Play};
 use crate::time::DAY_MS;
 
 /// A play of calls that lists say something of: nine days, because nothing is new before seven.
-const fn play(
-    name: &'static str,
-    about: &'static str,
-    by: &'static [&'static str],
-    unless: &'static str,
-    act: fn(&mut Stage),
-) -> Play {
-    let ends = Ends::Found { by, unless: Some(unless) };
-    Play { name, about, ends, days: 9, hours: 4, busy: 2, needs: &[Need::Lists], act }
-}
-
 pub(super) const PLAYS: &[Play] = &[
-    play(
+    Play::of_calls(
         "tw-i02",
         "a network of rented servers calls for the first time, with a key or for more than a dollar",
         &["TW-I02"],
         "it is an ordinary line",
         hosting,
-    ),
-    play("tw-i03", "an exit of Tor calls", &["TW-I03"], "no list names its network", tor),
-    play(
+    ).needing(&[Need::Lists]),
+    Play::of_calls("tw-i03", "an exit of Tor calls", &["TW-I03"], "no list names its network", tor).needing(&[Need::Lists]),
+    Play::of_calls(
         "tw-i04",
         "a network of another country calls with a key for the first time",
         &["TW-I04"],
         "it is of a country that calls every day",
         country,
-    ),
-    play(
+    ).needing(&[Need::Lists]),
+    Play::of_calls(
         "tw-i08",
         "one identity calls from two new networks of two countries within the hour",
         &["TW-I08"],
         "both are in one country",
         distant,
-    ),
-    Play {
-        needs: &[],
-        ..play(
+    ).needing(&[Need::Lists]),
+    Play::of_calls(
             "tw-k06",
             "calls to a deployment that had an identity come with a key",
             &["TW-K06"],
             "some have come so every day",
-            key_switch,
-        )
-    },
+            key_switch,),
 ];
 
 /// Five to fifteen calls of one network within half an hour.

@@ -3,53 +3,40 @@
 use serde_json::{Value, json};
 
 use super::stage::{DEPLOY, NAMESPACE, Stage};
-use super::{Ends, Need, Play};
-
-const fn play(
-    name: &'static str,
-    about: &'static str,
-    by: &'static [&'static str],
-    unless: &'static str,
-    act: fn(&mut Stage),
-) -> Play {
-    let ends = Ends::Found { by, unless: Some(unless) };
-    Play { name, about, ends, days: 2, hours: 4, busy: 1, needs: &[], act }
-}
+use super::{Need, Play};
 
 pub(super) const PLAYS: &[Play] = &[
-    play(
+    Play::of_acts(
         "tw-p08",
         "a content filter acts later, no longer blocks or is off, or a deployment is moved to another",
         &["TW-P08"],
         "the filter acts earlier, or the deployment stays",
         filter,
     ),
-    play(
+    Play::of_acts(
         "tw-p09",
         "a plan of Defender is switched off",
         &["TW-P09"],
         "it is not the one for AI",
         guard,
     ),
-    play(
+    Play::of_acts(
         "tw-p10",
         "a diagnostic setting sends a category less, or is deleted",
         &["TW-P10"],
         "it is the setting of a virtual machine",
         diagnostics,
     ),
-    Play {
-        days: 9,
-        needs: &[Need::Hub],
-        ..play(
-            "tw-p11",
-            "the keys of an event hub namespace are listed by somebody new, or one is deleted in it",
-            &["TW-P11"],
-            "it is not the namespace that we read",
-            pipeline,
-        )
-    },
-    play(
+    Play::of_acts(
+        "tw-p11",
+        "the keys of an event hub namespace are listed by somebody new, or one is deleted in it",
+        &["TW-P11"],
+        "it is not the namespace that we read",
+        pipeline,
+    )
+    .after(9)
+    .needing(&[Need::Hub]),
+    Play::of_acts(
         "tw-p14",
         "a lock or policy assignment is deleted, exempted from or no longer enforced",
         &["TW-P14"],

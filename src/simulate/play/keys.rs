@@ -2,71 +2,51 @@
 
 use serde_json::{Value, json};
 
+use super::Play;
 use super::log::{Operation, Outcome};
 use super::stage::{LIST_KEYS, Stage, WRITE};
-use super::{Ends, Play};
 use crate::time::DAY_MS;
 
 pub(super) const PLAYS: &[Play] = &[
-    Play {
-        name: "tw-k01",
-        about: "somebody who never did lists an account's keys",
-        ends: Ends::Found {
-            by: &["TW-K01"],
-            unless: Some("it is the deployer, who does so every night"),
-        },
-        days: 9,
-        hours: 4,
-        busy: 1,
-        needs: &[],
-        act: listed,
-    },
-    Play {
-        name: "tw-k02",
-        about: "somebody lists the keys of three accounts within half an hour",
-        ends: Ends::Found {
-            by: &["TW-K02"],
-            unless: Some("it is the deployer, who does so every night"),
-        },
-        days: 9,
-        hours: 4,
-        busy: 1,
-        needs: &[],
-        act: listed_of_several,
-    },
-    Play {
-        name: "tw-k03",
-        about: "an account that refuses keys is written, and its keys are listed",
-        ends: Ends::Found { by: &["TW-K03"], unless: Some("it still refuses keys after that") },
-        days: 9,
-        hours: 4,
-        busy: 1,
-        needs: &[],
-        act: allowed_again,
-    },
-    Play {
-        name: "tw-k04",
-        about: "somebody who never did makes a key anew",
-        ends: Ends::Found {
-            by: &["TW-K04"],
-            unless: Some("it is the deployer, who did so a week ago"),
-        },
-        days: 9,
-        hours: 4,
-        busy: 1,
-        needs: &[],
-        act: regenerated,
-    },
-    Play {
-        name: "tw-k07",
-        about: "somebody gets a role on an account, its group or subscription",
-        ends: Ends::Found { by: &["TW-K07"], unless: Some("the role can only read") },
-        days: 2,
-        hours: 4,
-        busy: 1,
-        needs: &[],
-        act: privileged,
-    },
+    Play::of_acts(
+        "tw-k01",
+        "somebody who never did lists an account's keys",
+        &["TW-K01"],
+        "it is the deployer, who does so every night",
+        listed,
+    )
+    .after(9),
+    Play::of_acts(
+        "tw-k02",
+        "somebody lists the keys of three accounts within half an hour",
+        &["TW-K02"],
+        "it is the deployer, who does so every night",
+        listed_of_several,
+    )
+    .after(9),
+    Play::of_acts(
+        "tw-k03",
+        "an account that refuses keys is written, and its keys are listed",
+        &["TW-K03"],
+        "it still refuses keys after that",
+        allowed_again,
+    )
+    .after(9),
+    Play::of_acts(
+        "tw-k04",
+        "somebody who never did makes a key anew",
+        &["TW-K04"],
+        "it is the deployer, who did so a week ago",
+        regenerated,
+    )
+    .after(9),
+    Play::of_acts(
+        "tw-k07",
+        "somebody gets a role on an account, its group or subscription",
+        &["TW-K07"],
+        "the role can only read",
+        privileged,
+    ),
 ];
 
 fn listed(stage: &mut Stage) {

@@ -14,6 +14,7 @@ mod log;
 mod posture;
 mod stage;
 mod volume;
+mod watched;
 
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +22,7 @@ use super::Simulation;
 use crate::time::ArrivalTime;
 use stage::Stage;
 pub use stage::{BUDGET_USD_PER_MONTH, NAMESPACE, Place};
+pub use watched::REGIONS;
 
 /// What is played, in both versions.
 #[derive(Debug)]
@@ -65,6 +67,8 @@ pub enum Need {
     Budget,
     /// That the event hub is known to be ours.
     Hub,
+    /// The regions in which accounts may be made.
+    Regions,
 }
 
 impl Need {
@@ -75,6 +79,7 @@ impl Need {
             Self::Lists => "[geo] and [[network_list]] that name the play's networks",
             Self::Budget => "a [[budget]] of 300 USD a month",
             Self::Hub => "a [[hub]] in the namespace evhns-tokenwatch-watch",
+            Self::Regions => "[posture.allow] with the regions eastus2 and swedencentral",
         }
     }
 }
@@ -140,12 +145,57 @@ pub fn all() -> impl Iterator<Item = &'static Play> {
         keys::PLAYS,
         posture::PLAYS,
         guards::PLAYS,
+        watched::PLAYS,
         chains::PLAYS,
     ];
     parts.into_iter().flatten()
 }
 
 impl Play {
+    /// An attack that shows in calls, and its look-alike: after a week and more, which is what most
+    /// detectors want to know of callers.
+    const fn of_calls(
+        name: &'static str,
+        about: &'static str,
+        by: &'static [&'static str],
+        unless: &'static str,
+        act: fn(&mut Stage),
+    ) -> Self {
+        let ends = Ends::Found { by, unless: Some(unless) };
+        Self { name, about, ends, days: 9, hours: 5, busy: 2, needs: &[], act }
+    }
+
+    /// An attack that shows in what is done to accounts, and its look-alike: two days are enough before.
+    const fn of_acts(
+        name: &'static str,
+        about: &'static str,
+        by: &'static [&'static str],
+        unless: &'static str,
+        act: fn(&mut Stage),
+    ) -> Self {
+        Self::of_calls(name, about, by, unless, act).after(2).lasting(4).using(1)
+    }
+
+    /// Played after so many days of usual traffic.
+    const fn after(self, days: u32) -> Self {
+        Self { days, ..self }
+    }
+
+    /// Played within so many hours.
+    const fn lasting(self, hours: u32) -> Self {
+        Self { hours, ..self }
+    }
+
+    /// With so many of the three deployments in use.
+    const fn using(self, busy: usize) -> Self {
+        Self { busy, ..self }
+    }
+
+    /// Only where this is configured.
+    const fn needing(self, needs: &'static [Need]) -> Self {
+        Self { needs, ..self }
+    }
+
     /// Its versions: a play without a look-alike, or of which nothing must come, has one.
     #[must_use]
     pub fn versions(&self) -> Vec<Version> {

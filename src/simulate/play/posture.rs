@@ -2,65 +2,54 @@
 
 use serde_json::{Value, json};
 
+use super::Play;
 use super::stage::{DEPLOY, Stage, WRITE};
-use super::{Ends, Play};
 
 /// A play of operations alone: what was set must be known, nothing must be learnt.
-const fn play(
-    name: &'static str,
-    about: &'static str,
-    by: &'static [&'static str],
-    unless: &'static str,
-    act: fn(&mut Stage),
-) -> Play {
-    let ends = Ends::Found { by, unless: Some(unless) };
-    Play { name, about, ends, days: 2, hours: 4, busy: 1, needs: &[], act }
-}
-
 pub(super) const PLAYS: &[Play] = &[
-    play(
+    Play::of_acts(
         "tw-p03",
         "a deployment gets at least twice its capacity, or is served from anywhere",
         &["TW-P03"],
         "it is a third more, in its region",
         capacity,
     ),
-    play(
+    Play::of_acts(
         "tw-p04",
         "an account that is closed to the Internet is written open, in one of four ways",
         &["TW-P04"],
         "it is written closed as it was",
         public_access,
     ),
-    play(
+    Play::of_acts(
         "tw-p05",
         "a private endpoint is let in to an account",
         &["TW-P05"],
         "it is one of our own subscription, not of another",
         private_endpoint,
     ),
-    play(
+    Play::of_acts(
         "tw-p06",
         "an account that may call few names is allowed more, or all",
         &["TW-P06"],
         "it is allowed fewer than before",
         outbound,
     ),
-    play(
+    Play::of_acts(
         "tw-p07",
         "an account that encrypts with our key is written to encrypt with Microsoft's",
         &["TW-P07"],
         "with a new version of our key instead",
         customer_key,
     ),
-    play(
+    Play::of_acts(
         "tw-p15",
         "three to six deployments are deleted within minutes",
         &["TW-P15"],
         "a quarter of an hour or more lies between any two",
         mass_delete,
     ),
-    play(
+    Play::of_acts(
         "tw-p16",
         "an account or project is connected to a host that it never was",
         &["TW-P16"],

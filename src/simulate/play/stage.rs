@@ -357,6 +357,11 @@ impl Stage {
         }
     }
 
+    /// Writes a record of another kind, which reaches the hub `delay_ms` later.
+    pub(super) fn tell(&mut self, at_ms: i64, delay_ms: i64, record: String) {
+        self.put(at_ms, at_ms + delay_ms, record);
+    }
+
     /// Takes this moment for the arrival of what is played: of a silence nothing arrives.
     pub(super) const fn note_arrival(&mut self, at_ms: i64) {
         self.first_arrival = Some(at_ms);

@@ -2,109 +2,84 @@
 //! `TW-P12`): as small as what the statistical detector must learn allows.
 
 use super::stage::{Ask, Place, Stage};
-use super::{Ends, Need, Play};
+use super::{Need, Play};
 use crate::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 
-const fn play(
-    name: &'static str,
-    about: &'static str,
-    by: &'static [&'static str],
-    unless: &'static str,
-    act: fn(&mut Stage),
-) -> Play {
-    let ends = Ends::Found { by, unless: Some(unless) };
-    Play { name, about, ends, days: 9, hours: 5, busy: 2, needs: &[], act }
-}
-
 pub(super) const PLAYS: &[Play] = &[
-    Play {
-        days: 10,
-        ..play(
-            "tw-c01",
-            "a deployment is called a hundred times an hour with long prompts",
-            &["TW-C01"],
-            "so it is every day at that hour",
-            spike,
-        )
-    },
-    Play {
-        days: 20,
-        // The three weeks that are compared end within the live part.
-        hours: 30,
-        busy: 1,
-        ..play(
-            "tw-c03",
-            "the calls of a deployment grow by ten to twelve per cent every day for three weeks",
-            &["TW-C03"],
-            "they rose once, ten days ago, and stay",
-            ramp,
-        )
-    },
-    Play {
-        days: 1,
-        ..play(
-            "tw-c04",
-            "a deployment costs more than a hundred dollars an hour",
-            &["TW-C04"],
-            "the same calls go to a model that costs a fifth",
-            ceiling,
-        )
-    },
-    Play {
-        needs: &[Need::Budget],
-        ..play(
-            "tw-c05",
-            "within an hour a budget of 300 USD a month loses what it allows for a day",
-            &["TW-C05"],
-            "the same calls go to a model that costs a fifth",
-            burn,
-        )
-    },
-    play(
+    Play::of_calls(
+        "tw-c01",
+        "a deployment is called a hundred times an hour with long prompts",
+        &["TW-C01"],
+        "so it is every day at that hour",
+        spike,
+    )
+    .after(10),
+    // The three weeks that are compared end within the live part.
+    Play::of_calls(
+        "tw-c03",
+        "the calls of a deployment grow by ten to twelve per cent every day for three weeks",
+        &["TW-C03"],
+        "they rose once, ten days ago, and stay",
+        ramp,
+    )
+    .after(20)
+    .lasting(30)
+    .using(1),
+    Play::of_calls(
+        "tw-c04",
+        "a deployment costs more than a hundred dollars an hour",
+        &["TW-C04"],
+        "the same calls go to a model that costs a fifth",
+        ceiling,
+    )
+    .after(1),
+    Play::of_calls(
+        "tw-c05",
+        "within an hour a budget of 300 USD a month loses what it allows for a day",
+        &["TW-C05"],
+        "the same calls go to a model that costs a fifth",
+        burn,
+    )
+    .needing(&[Need::Budget]),
+    Play::of_calls(
         "tw-c10",
         "a new deployment costs more than fifty dollars on its first day",
         &["TW-C10"],
         "the same calls go to a model that costs a fifth",
         cold_start,
     ),
-    Play {
-        days: 22,
-        ..play(
-            "tw-c11",
-            "a deployment that nobody called for weeks is called",
-            &["TW-C11"],
-            "somebody has called it every day",
-            wake,
-        )
-    },
-    play(
+    Play::of_calls(
+        "tw-c11",
+        "a deployment that nobody called for weeks is called",
+        &["TW-C11"],
+        "somebody has called it every day",
+        wake,
+    )
+    .after(22),
+    Play::of_calls(
         "tw-i01",
         "a network that never called spends more than a dollar within an hour",
         &["TW-I01"],
         "the network has called every day",
         new_network,
     ),
-    Play {
-        days: 15,
-        ..play(
-            "tw-i05",
-            "seventy to a hundred and ten networks that never called use one deployment within an hour",
-            &["TW-I05"],
-            "the same calls come from one network, which always calls",
-            fan_out,
-        )
-    },
-    Play {
-        days: 15,
-        hours: 8,
-        ..play(
-            "tw-p12",
-            "a deployment that is called all the time says nothing for hours",
-            &["TW-P12"],
-            "it speaks again after twenty minutes",
-            silence,
-        )
-    },
+    Play::of_calls(
+        "tw-i05",
+        "seventy to a hundred and ten networks that never called use one deployment within an hour",
+        &["TW-I05"],
+        "the same calls come from one network, which always calls",
+        fan_out,
+    )
+    .after(15),
+    Play::of_calls(
+        "tw-p12",
+        "a deployment that is called all the time says nothing for hours",
+        &["TW-P12"],
+        "it speaks again after twenty minutes",
+        silence,
+    )
+    .after(15)
+    .lasting(8),
 ];
 
 /// So many calls of one network, spread over an hour from `begin`.
