@@ -10,6 +10,7 @@ pub mod baseline;
 pub mod ceiling;
 pub mod closing;
 pub mod conduct;
+pub mod habit;
 pub mod lesson;
 pub mod network;
 pub mod newcomer;
@@ -40,10 +41,6 @@ pub struct DetectSettings {
     pub ceiling_usd_per_hour: f64,
     /// The same per day, and half of it within six hours; 0: any is.
     pub ceiling_usd_per_day: f64,
-    /// A projected day that costs so many times what such a day costs is too dear.
-    pub projection_factor: f64,
-    /// The USD that it must cost more, too.
-    pub projection_min_excess_usd: f64,
     /// Cost in USD per day that no deployment has in its first week; 0: any may.
     pub new_deployment_usd_per_day: f64,
     /// Cost in USD within one hour that makes a new network worth a note.
@@ -60,8 +57,6 @@ impl Default for DetectSettings {
             min_excess_tokens_per_hour: 0.0,
             ceiling_usd_per_hour: 0.0,
             ceiling_usd_per_day: 0.0,
-            projection_factor: 0.0,
-            projection_min_excess_usd: 0.0,
             new_deployment_usd_per_day: 0.0,
             new_network_usd: 0.0,
             silence_min_calls: 0.0,
@@ -75,12 +70,10 @@ impl Default for DetectSettings {
 
 impl DetectSettings {
     /// What stands in the table of detectors: detector, name there, and the setting.
-    pub fn of_table(&mut self) -> [(&'static str, &'static str, &mut f64); 9] {
+    pub fn of_table(&mut self) -> [(&'static str, &'static str, &mut f64); 7] {
         [
             ("TW-C01", "min_excess_usd_per_hour", &mut self.min_excess_usd_per_hour),
             ("TW-C01", "min_excess_tokens_per_hour", &mut self.min_excess_tokens_per_hour),
-            ("TW-C02", "factor", &mut self.projection_factor),
-            ("TW-C02", "min_excess_usd", &mut self.projection_min_excess_usd),
             ("TW-C04", "usd_per_hour", &mut self.ceiling_usd_per_hour),
             ("TW-C04", "usd_per_day", &mut self.ceiling_usd_per_day),
             ("TW-C10", "usd_per_day", &mut self.new_deployment_usd_per_day),
@@ -132,8 +125,10 @@ pub trait Detector: Sync {
 /// What a judgement may depend on beside the series.
 #[derive(Debug, Clone, Copy)]
 pub struct Judge<'a> {
-    /// Thresholds.
+    /// Thresholds that several detectors share, or that the configuration names beside the table.
     pub settings: &'a DetectSettings,
+    /// The detector as it is set for the account, with its other thresholds.
+    pub profile: &'a Profile,
     /// Whether the slot may still grow.
     pub phase: Phase,
     /// What the statistical detector says of the slot.
@@ -148,6 +143,9 @@ pub const DETECTORS: &[&dyn Detector] = &[
     &projection::Projection,
     &statistic::RAMP,
     &ceiling::Ceiling,
+    &habit::OUTPUT,
+    &habit::CACHE,
+    &habit::OFF_HOURS,
     &newcomer::ColdStart,
     &statistic::WAKE,
     &network::NewNetwork,

@@ -11,7 +11,7 @@
 use super::baseline::as_float;
 use super::outlook::Outlook;
 use super::series::{Series, Signal, Slot};
-use super::{DetectSettings, Detector, Finding, Judge, Phase, Profile, table};
+use super::{Detector, Finding, Judge, Phase, Profile, table};
 use crate::money::NanoUsd;
 
 /// Hours of the day that are past, and that are to come.
@@ -37,10 +37,11 @@ impl Detector for Projection {
     }
 
     fn judge(&self, series: &Series, slot: Slot, judge: &Judge<'_>) -> Option<Finding> {
-        let DetectSettings { projection_factor, projection_min_excess_usd, .. } = *judge.settings;
+        let [factor, min_excess] =
+            ["factor", "min_excess_usd"].map(|name| judge.profile.threshold(name));
         let ends_hour = slot.end() == Slot::of_hour(slot.hour() + 1).start();
         // An hour that costs less than its part of the least excess has not that excess either.
-        let least = projection_min_excess_usd / 24.0;
+        let least = min_excess / 24.0;
         if judge.phase == Phase::Open || !ends_hour || series.spent(slot, 1) < least {
             return None;
         }
@@ -48,7 +49,7 @@ impl Detector for Projection {
         let Day { past, ahead, expected, .. } = day;
         let (observed, bound) = (
             past + ahead,
-            (projection_factor * expected).max(expected + projection_min_excess_usd),
+            (factor * expected).max(expected + min_excess),
         );
         if observed < bound || day.last_hour_excess < least {
             return None;
@@ -101,6 +102,7 @@ impl Day {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::detect::DetectSettings;
     use crate::aggregate::rollup::{Amount, Caller, Split};
     use crate::detect::score::Verdict;
     use crate::detect::series::SLOTS_PER_HOUR;
@@ -127,8 +129,9 @@ mod tests {
                 let split = Split { on_time, late: Amount::default() };
                 series.add(slot.start(), Caller::TOTAL, split);
                 for phase in [Phase::Open, Phase::Closed] {
-                    let settings = &settings;
-                    let judge = Judge { settings, phase, verdict: &verdict, newcomer: None };
+                    let (settings, profile) = (&settings, Projection.profile());
+                    let judge =
+                        Judge { settings, profile, phase, verdict: &verdict, newcomer: None };
                     let finding = Projection.judge(&series, slot, &judge);
                     found.extend(finding.map(|finding| (hour - MONDAY, finding)));
                 }

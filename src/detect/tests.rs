@@ -42,8 +42,9 @@ fn run(slots: &[i64], settings: &DetectSettings) -> (Vec<Found>, Vec<Verdict>) {
         }
         series.prepare(slot);
         let verdict = series.close(slot, |_| Around::default(), &settings.score);
-        let judge = Judge { settings, phase: Phase::Closed, verdict: &verdict, newcomer: None };
         for detector in DETECTORS {
+            let (profile, phase) = (detector.profile(), Phase::Closed);
+            let judge = Judge { settings, profile, phase, verdict: &verdict, newcomer: None };
             if let Some(finding) = detector.judge(&series, slot, &judge) {
                 found.push((
                     slot.0 - DAY_ZERO * SLOTS_PER_DAY,

@@ -175,9 +175,9 @@ pub(super) fn look_ahead(
 }
 
 fn judge(account: &Account, detector: &dyn Detector, scene: &Scene<'_>) -> Option<Finding> {
-    scene.env.settings.tuning.of(&detector.profile().id, &account.resource)?;
     let judge = Judge {
         settings: account.detect(scene.env),
+        profile: scene.env.settings.tuning.of(&detector.profile().id, &account.resource)?,
         phase: scene.phase,
         verdict: scene.score,
         newcomer: scene.newcomer,
