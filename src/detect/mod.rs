@@ -12,6 +12,7 @@ pub mod closing;
 pub mod conduct;
 pub mod habit;
 pub mod lesson;
+pub mod metered;
 pub mod network;
 pub mod newcomer;
 pub mod outlook;

@@ -236,7 +236,7 @@ fn report(
 }
 
 /// The story that an incident of `cause` is part of: one told before it, or a surer one.
-fn teller(account: &Account, cause: &Cause, deployment: u32) -> Option<Cause> {
+pub(super) fn teller(account: &Account, cause: &Cause, deployment: u32) -> Option<Cause> {
     let is_told = |cause: &Cause| account.tracker.open(cause).is_some_and(Tracked::is_told);
     let stories = || STORIES.iter().map(|story| cause_of(account, *story, deployment));
     let surer = stories().take_while(|story| story != cause);

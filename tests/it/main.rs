@@ -63,6 +63,7 @@ mod report;
 mod report_mail;
 mod rest_server;
 mod spend;
+mod sums;
 mod tidy;
 mod traps;
 mod trace_variants;
