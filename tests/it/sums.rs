@@ -27,6 +27,7 @@ async fn a_projected_day_is_the_same_for_every_cut_and_start() {
 #[tokio::test]
 async fn habits_are_the_same_for_every_cut_and_start() {
     check("tw-c06", "TW-C06").await;
+    check("tw-c07", "TW-C07").await;
     check("tw-c09", "TW-C09").await;
 }
 

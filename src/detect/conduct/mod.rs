@@ -14,6 +14,7 @@
 
 mod abuse;
 mod callers;
+mod lengths;
 mod past;
 mod scene;
 mod sizes;
@@ -27,6 +28,7 @@ use crate::aggregate::names::NONE;
 use crate::aggregate::rollup::{Caller, CallerParts, Class};
 use crate::event::operation::Operation;
 use crate::severity::Severity;
+use lengths::Lengths;
 pub use past::Past;
 pub use scene::Scene;
 use sizes::Sizes;
@@ -53,6 +55,7 @@ impl Rule {
 
 /// Every rule, in the order of the manual's table.
 pub const RULES: &[Rule] = &[
+    Rule { id: "TW-C07", judge: lengths::giant_inputs },
     Rule { id: "TW-A01", judge: abuse::clones },
     Rule { id: "TW-A02", judge: abuse::validity_probe },
     Rule { id: "TW-A03", judge: abuse::enumeration },
@@ -224,6 +227,7 @@ impl Deed {
 pub struct Conduct {
     slots: BTreeMap<(i64, u32, Caller), Tally>,
     sizes: BTreeMap<(i64, u32), Sizes>,
+    lengths: BTreeMap<(i64, u32), Lengths>,
     past: Past,
     /// Requests of fewer bytes are small.
     small_below: u32,
@@ -237,6 +241,7 @@ impl Conduct {
         Self {
             slots: BTreeMap::new(),
             sizes: BTreeMap::new(),
+            lengths: BTreeMap::new(),
             past: Past::default(),
             small_below: u32::try_from(small_below).unwrap_or(0),
         }
@@ -245,7 +250,15 @@ impl Conduct {
     /// Tallies what was booked for `caller`.
     pub fn add(&mut self, booking: &Booking, caller: Caller) {
         let Booking { minute, deployment, status, sent, sign, class, .. } = *booking;
-        if class == Class::Late || status == 0 {
+        if class == Class::Late {
+            return;
+        }
+        if status < 400 && deployment != NONE {
+            let tokens = u32::try_from(booking.amount.input.unsigned_abs()).unwrap_or(u32::MAX);
+            let lengths = self.lengths.entry((Slot::of(minute).0, deployment)).or_default();
+            lengths.add(tokens, sent, sign);
+        }
+        if status == 0 {
             return;
         }
         let tally = Tally::of(status, sent, sign, self.small_below);
@@ -262,6 +275,14 @@ impl Conduct {
         let slots =
             (slot.0 - count + 1..=slot.0).filter_map(|slot| self.sizes.get(&(slot, deployment)));
         slots.fold(Sizes::default(), Sizes::plus)
+    }
+
+    /// How long the prompts to a deployment were in the `count` slots that end with `slot`.
+    #[must_use]
+    pub fn lengths(&self, deployment: u32, slot: Slot, count: i64) -> Lengths {
+        let slots =
+            (slot.0 - count + 1..=slot.0).filter_map(|slot| self.lengths.get(&(slot, deployment)));
+        slots.fold(Lengths::default(), Lengths::plus)
     }
 
     /// What was done in the `count` slots that end with `slot`.
@@ -294,6 +315,7 @@ impl Conduct {
         past.learn(self, slot);
         self.past = past;
         self.slots = self.slots.split_off(&(slot.0 - KEEP_SLOTS, 0, Caller(i64::MIN)));
+        self.lengths = self.lengths.split_off(&(slot.0 - KEEP_SLOTS, 0));
         self.sizes = self.sizes.split_off(&(slot.0 - past::CLONE_SLOTS, 0));
     }
 

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::lengths::MIN_CALLS;
 use super::{Conduct, Deed, Tally};
 use crate::aggregate::names::NONE;
-use crate::detect::series::{SLOTS_PER_DAY, Slot};
+use crate::detect::series::{SLOTS_PER_DAY, SLOTS_PER_HOUR, Slot};
 use crate::event::operation::Operation;
 
 /// Days that are kept; a median over them needs a week of bad days to move.
@@ -38,20 +39,25 @@ pub struct Day {
     pub most_bad: u32,
     /// Most calls of about one size within ten minutes.
     pub most_clones: u32,
+    /// Prompt tokens that one call in twenty of some hour reached.
+    pub longest: u32,
 }
 
 /// Number of fields in a [`Day`].
-const DAY_FIELDS: usize = 7;
+const DAY_FIELDS: usize = 8;
 
 impl Day {
     const fn fields(self) -> [u32; DAY_FIELDS] {
-        let Self { calls, limited, named, keyed, most_denied, most_bad, most_clones } = self;
-        [calls, limited, named, keyed, most_denied, most_bad, most_clones]
+        let Self { calls, limited, named, keyed, most_denied, most_bad, most_clones, longest } = self;
+        [calls, limited, named, keyed, most_denied, most_bad, most_clones, longest]
     }
 
-    const fn from_fields(fields: [u32; DAY_FIELDS]) -> Self {
-        let [calls, limited, named, keyed, most_denied, most_bad, most_clones] = fields;
-        Self { calls, limited, named, keyed, most_denied, most_bad, most_clones }
+    /// What was not counted yet when it was saved is none.
+    fn from_fields(saved: &[u32]) -> Self {
+        let mut fields = [0; DAY_FIELDS];
+        fields.iter_mut().zip(saved).for_each(|(field, saved)| *field = *saved);
+        let [calls, limited, named, keyed, most_denied, most_bad, most_clones, longest] = fields;
+        Self { calls, limited, named, keyed, most_denied, most_bad, most_clones, longest }
     }
 }
 
@@ -79,7 +85,7 @@ struct Saved {
     first: Option<i64>,
     families: BTreeMap<u8, i64>,
     networks: BTreeMap<u32, i64>,
-    days: Vec<(u32, i64, [u32; DAY_FIELDS])>,
+    days: Vec<(u32, i64, Vec<u32>)>,
 }
 
 impl Past {
@@ -144,6 +150,7 @@ impl Past {
                 most_denied: most(&denied),
                 most_bad: most(&bad),
                 most_clones: count(clones.map_or(0, |(calls, _)| calls)),
+                longest: longest(conduct, deployment, slot),
                 ..seen
             };
             self.add(deployment, slot, seen);
@@ -169,6 +176,7 @@ impl Past {
             most_denied: day.most_denied.max(seen.most_denied),
             most_bad: day.most_bad.max(seen.most_bad),
             most_clones: day.most_clones.max(seen.most_clones),
+            longest: day.longest.max(seen.longest),
         };
     }
 
@@ -207,7 +215,7 @@ impl Past {
             first: self.first,
             families: self.families.clone(),
             networks: self.networks.clone(),
-            days: self.days.iter().map(|((of, at), day)| (*of, *at, day.fields())).collect(),
+            days: self.days.iter().map(|((of, at), day)| (*of, *at, day.fields().to_vec())).collect(),
         };
         serde_json::to_string(&saved).ok()
     }
@@ -220,11 +228,18 @@ impl Past {
             first: saved.first,
             families: saved.families,
             networks: saved.networks,
-            days: days.map(|(of, at, day)| ((of, at), Day::from_fields(day))).collect(),
+            days: days.map(|(of, at, day)| ((of, at), Day::from_fields(&day))).collect(),
             saved: saved.next.map_or(0, |next| Slot(next).hour()),
             has_changed: false,
         })
     }
+}
+
+/// How long the prompts of the last hour were; 0 where there were too few.
+fn longest(conduct: &Conduct, deployment: u32, slot: Slot) -> u32 {
+    let lengths = conduct.lengths(deployment, slot, SLOTS_PER_HOUR);
+    let longest = lengths.longest().filter(|_| lengths.calls() >= MIN_CALLS);
+    longest.unwrap_or(0)
 }
 
 /// The sum of a count by deployment, of the whole account under [`NONE`].

@@ -1,5 +1,5 @@
 //! Plays about how a deployment is used: longer answers, a cache that fails, hours that have no calls; and
-//! about what metrics count by the piece (`TW-C06`, `TW-C08`, `TW-C09`, `TW-C12`, `TW-C13`).
+//! about what metrics count by the piece (`TW-C06` to `TW-C09`, `TW-C12`, `TW-C13`).
 
 use serde_json::json;
 
@@ -17,6 +17,14 @@ pub(super) const PLAYS: &[Play] = &[
         "the prompts are as many times longer",
         long_answers,
     ),
+    Play::of_calls(
+        "tw-c07",
+        "prompts of half a novel go to a deployment that is asked in a page",
+        &["TW-C07"],
+        "so they do every other day",
+        giants,
+    )
+    .using(1),
     Play::of_calls(
         "tw-c08",
         "prompts of which half came from the cache are sent without, as often as ever",
@@ -65,6 +73,18 @@ fn long_answers(stage: &mut Stage) {
     let long = f64::from(output) * usual;
     let input = if stage.is_lawful() { whole(long) } else { 1_500 };
     hour_of_calls(stage, begin, count, &Ask::served(0, &network, (input, output)));
+}
+
+fn giants(stage: &mut Stage) {
+    stage.calls_per_hour = 30.0;
+    let network = stage.network(Place::Office);
+    let begin = stage.minute(20..80);
+    let first = if stage.is_lawful() { -8 } else { 0 };
+    for day in (first..=0).step_by(2) {
+        let count = stage.random.u32(30..50);
+        let at = begin + day * DAY_MS;
+        hour_of_calls(stage, at, count, &Ask::served(0, &network, (90_000, 500)));
+    }
 }
 
 fn cold_cache(stage: &mut Stage) {
