@@ -24,6 +24,8 @@ use anyhow::{Context as _, bail};
 use tempfile::TempDir;
 use tokenwatch::decode;
 use tokenwatch::detect::score::{Around, Grid, Memory, Observed, ScoreSettings};
+use tokenwatch::detect::table as detectors;
+use tokenwatch::detect::tuning::{Change, Tuned, Tuning};
 use tokenwatch::engine::effects::{Effects, Saved};
 use tokenwatch::engine::{Engine, EngineSettings, Env};
 use tokenwatch::event::{Arrival, Batch, PartitionKey};
@@ -196,18 +198,30 @@ fn measure_decode(input: &Input, size: Size, table: &mut Table) {
     table.row("decode", "ns/record", time.as_secs_f64() * 1e9 / float(input.records));
 }
 
+/// The same with every rule switched off: what they count is counted all the same, and nothing is judged.
+fn without_rules() -> anyhow::Result<Env> {
+    let mut env = env()?;
+    let off = |profile| Tuned::new(profile, Change::default());
+    env.settings.tuning = Tuning::new(detectors::all().iter().map(off).collect());
+    Ok(env)
+}
+
 fn measure_engine(input: &Input, size: Size, table: &mut Table) -> anyhow::Result<()> {
-    let (env, batches) = (env()?, input.batches(FULL_BATCH));
-    let mut times = Vec::new();
-    for _ in 0..size.rounds {
-        let mut engine = engine(&env);
+    let (all, none, batches) = (env()?, without_rules()?, input.batches(FULL_BATCH));
+    let step = |env: &Env| {
+        let mut engine = engine(env);
         let start = Instant::now();
         for batch in &batches {
             black_box(engine.apply(batch));
         }
-        times.push(start.elapsed());
-    }
-    let time = middle(times);
+        start.elapsed()
+    };
+    // In turns, so that both have the same weather.
+    let times = (0..size.rounds).map(|_| (step(&all), step(&none)));
+    let (times, bare): (Vec<_>, Vec<_>) = times.unzip();
+    let (time, bare) = (middle(times), middle(bare));
+    let times_as_long = time.as_secs_f64() / bare.as_secs_f64().max(f64::MIN_POSITIVE);
+    table.row("engine step, rules on against off", "times as long", times_as_long);
     table.row("engine step, decode included", "events/s", per_second(input.events.len(), time));
     table.row("engine step, decode included", "records/s", per_second(input.records, time));
     Ok(())

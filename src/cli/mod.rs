@@ -16,6 +16,7 @@ mod callers;
 mod check;
 mod coverage;
 mod incidents;
+mod live_drill;
 mod prices;
 mod purge;
 mod replay;
@@ -78,6 +79,7 @@ enum Command {
     Simulate(simulate::Args),
     Backtest(backtest::Args),
     Detectors(detectors::Args),
+    Drill(live_drill::Args),
     Explain(explain::Args),
     Emulator(Box<emulator::Args>),
 }
@@ -148,6 +150,7 @@ async fn execute(command: Command) -> anyhow::Result<Exit> {
         Command::Simulate(args) => simulate::run(&args),
         Command::Backtest(args) => backtest::run(&args),
         Command::Detectors(args) => detectors::run(&args).await,
+        Command::Drill(args) => live_drill::run(args).await,
         Command::Explain(args) => explain::run(&args),
     }
 }

@@ -17,6 +17,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::str::FromStr;
 
+use crate::event::PartitionKey;
 use crate::time::{ArrivalTime, HOUR_MS, MINUTE_MS};
 use attack::Attack;
 use fleet::{Deployment, Fleet};
@@ -131,6 +132,8 @@ pub struct Simulation {
     attack: Option<Attack>,
     /// Rows that a [play](play) adds, each with its arrival in milliseconds since 1970.
     staged: Vec<(i64, String)>,
+    /// Bodies of our own reading of the inventory that a [play](play) adds, likewise, in this order.
+    readings: Vec<(i64, PartitionKey, String)>,
 }
 
 /// Rows within this span share a body.
@@ -147,7 +150,7 @@ impl Simulation {
         let options = Options { start_ms, partitions, ..options };
         let fleet = Fleet::new(&options);
         let attack = Attack::plan(&options, &fleet);
-        Self { options, fleet, attack, staged: Vec::new() }
+        Self { options, fleet, attack, staged: Vec::new(), readings: Vec::new() }
     }
 
     /// Beginning, beginning of the live part, and end, in milliseconds since 1970.
@@ -169,6 +172,12 @@ impl Simulation {
             order: u64::try_from(self.staged.len()).unwrap_or(0),
             packing: self.random("packing", 0),
         }
+    }
+
+    /// The same without the usual calls: of a [play](play) what it adds, and what is done to resources.
+    #[must_use]
+    pub fn without_calls(self) -> Self {
+        Self { fleet: Fleet { deployments: Vec::new() }, ..self }
     }
 
     /// What really happened.
@@ -325,15 +334,10 @@ impl Iterator for Events<'_> {
     }
 }
 
-/// An event as one line of a capture.
-#[must_use]
-pub fn line(event: &HubEvent, sequence: i64) -> String {
-    format!(
-        "{{\"partition\":\"{}\",\"sequence\":{sequence},\"enqueued\":\"{}\",\"body\":{}}}",
-        event.partition,
-        ArrivalTime(event.enqueued_ms),
-        String::from_utf8_lossy(&event.body)
-    )
+/// An event as one line of a capture; `log` is where it was read.
+fn line(log: &str, (sequence, enqueued_ms): (i64, i64), body: &str) -> String {
+    let enqueued = ArrivalTime(enqueued_ms);
+    format!("{{{log},\"sequence\":{sequence},\"enqueued\":\"{enqueued}\",\"body\":{body}}}")
 }
 
 /// Writes every event as a line and says how far it is (milliseconds done and in all). Returns the
@@ -351,16 +355,28 @@ pub fn write_file(
     let partitions = usize::try_from(simulation.options.partitions).unwrap_or(1);
     let mut sequences = vec![0_i64; partitions];
     let mut count = 0;
+    let mut readings = simulation.readings.iter().zip(0..).peekable();
+    let mut write_readings = |out: &mut dyn Write, until: i64| {
+        while let Some(((at, key, body), n)) = readings.next_if(|((at, ..), _)| *at <= until) {
+            let log = format!("\"hub\":\"{}\",\"partition\":\"{}\"", key.hub, key.partition);
+            writeln!(out, "{}", line(&log, (n, *at), body))?;
+        }
+        Ok::<(), io::Error>(())
+    };
     for event in simulation.events() {
+        write_readings(out, event.enqueued_ms)?;
         let place = usize::try_from(event.partition).unwrap_or(0);
         let Some(sequence) = sequences.get_mut(place) else { continue };
-        writeln!(out, "{}", line(&event, *sequence))?;
+        let log = format!("\"partition\":\"{}\"", event.partition);
+        let body = String::from_utf8_lossy(&event.body);
+        writeln!(out, "{}", line(&log, (*sequence, event.enqueued_ms), &body))?;
         *sequence += 1;
         count += 1;
         if count % 256 == 0 {
             progress(u64::try_from(event.enqueued_ms - start).unwrap_or(0).min(all), all);
         }
     }
+    write_readings(out, i64::MAX)?;
     out.flush()?;
     progress(all, all);
     Ok(count)

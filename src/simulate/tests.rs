@@ -109,9 +109,13 @@ fn events_arrive_in_order_and_fit_into_the_hub() {
         assert!(event.enqueued_ms >= *slot && event.enqueued_ms <= end + TAIL_MS);
         *slot = event.enqueued_ms;
         assert!(event.body.len() < 256 * 1024);
-        let line: Value = serde_json::from_str(&line(&event, 7)).unwrap();
-        assert_eq!(line["sequence"], 7);
     }
+    let mut file = Vec::new();
+    let count = write_file(&simulation, &mut file, &mut |_, _| {}).unwrap();
+    let lines = std::str::from_utf8(&file).unwrap().lines();
+    let lines: Vec<Value> = lines.map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(u64::try_from(lines.len()).unwrap(), count);
+    assert_eq!(lines.iter().filter(|line| line["sequence"] == 7).count(), newest.len());
 }
 
 #[test]

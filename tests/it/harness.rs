@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashSet};
 use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
@@ -17,6 +18,7 @@ use tokenwatch::simulate::{Options, Scenario, Simulation, Truth};
 use tokenwatch::store::Store;
 use tokenwatch::store::read::Reader;
 use tokenwatch::time::ArrivalTime;
+use tokio::time::{sleep, timeout};
 
 /// A temporary folder; paths are text, because that is what a command line takes.
 pub(crate) struct Folder(tempfile::TempDir);
@@ -34,6 +36,42 @@ impl Folder {
         let path = self.path(name);
         std::fs::write(&path, content).unwrap();
         path
+    }
+}
+
+/// A running service, which ends when the test does.
+pub(crate) struct Running(Child);
+
+impl Running {
+    /// Starts the program.
+    pub(crate) fn spawn(command: &mut Command) -> Self {
+        Self(command.spawn().unwrap())
+    }
+
+    /// True while it has not ended by itself.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_none()
+    }
+
+    /// Ends it as a container does; it must end well.
+    pub(crate) async fn stop(mut self) {
+        let signalled = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status();
+        assert!(signalled.unwrap().success());
+        let ended = async {
+            while self.is_running() {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(Duration::from_secs(60), ended).await.unwrap();
+        assert_eq!(self.0.wait().unwrap().code(), Some(0));
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // After a failed assertion it still runs; otherwise there is nothing left to kill.
+        drop(self.0.kill());
+        drop(self.0.wait());
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use azure_core_amqp::AmqpTransport;
@@ -20,7 +20,7 @@ use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::{Message, http::HeaderValue};
 
-use crate::harness::{Sums, stored_sums, true_sums};
+use crate::harness::{Running, Sums, stored_sums, true_sums};
 
 const HUB: &str = "logs";
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -140,7 +140,7 @@ impl World {
         if let Some(authority) = authority {
             command.env("SSL_CERT_FILE", authority);
         }
-        Service { child: command.spawn().unwrap(), said }
+        Service { child: Running::spawn(&mut command), said }
     }
 
     /// Waits until everything in the hub is counted.
@@ -163,7 +163,7 @@ fn calls(sums: &Sums) -> i64 {
 
 /// A running service and the file of what it says.
 struct Service {
-    child: Child,
+    child: Running,
     said: PathBuf,
 }
 
@@ -172,19 +172,8 @@ impl Service {
         std::fs::read_to_string(&self.said).unwrap()
     }
 
-    async fn stop(mut self) {
-        let signalled = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
-        assert!(signalled.unwrap().success());
-        wait("the end", async || self.child.try_wait().unwrap().is_some()).await;
-        assert_eq!(self.child.wait().unwrap().code(), Some(0), "{}", self.said());
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        // After a failed assertion it still runs; otherwise there is nothing left to kill.
-        drop(self.child.kill());
-        drop(self.child.wait());
+    async fn stop(self) {
+        self.child.stop().await;
     }
 }
 
@@ -346,11 +335,11 @@ async fn the_emulator_makes_a_certificate_that_its_clients_can_trust() {
     for _ in 0..2 {
         let said = folder.path().join("said");
         let folder_of_certificates = certificates.to_str().unwrap();
-        let child = emulator(&["--tls-self-signed", folder_of_certificates, "--format", "json"])
-            .stdout(File::create(&said).unwrap())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let child = Running::spawn(
+            emulator(&["--tls-self-signed", folder_of_certificates, "--format", "json"])
+                .stdout(File::create(&said).unwrap())
+                .stderr(Stdio::null()),
+        );
         let service = Service { child, said };
         wait("the addresses", async || service.said().ends_with('\n')).await;
         let said: serde_json::Value = serde_json::from_str(&service.said()).unwrap();

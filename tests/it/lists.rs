@@ -2,7 +2,7 @@
 //! restart.
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use tokenwatch::emulator::{Emulator, EmulatorClock, HubSpec};
@@ -11,19 +11,9 @@ use tokenwatch::simulate::{Options, Scenario, Simulation};
 use tokenwatch::store::read::Reader;
 use tokio::time::{sleep, timeout};
 
-use crate::harness::{Folder, capture, run, short};
+use crate::harness::{Folder, Running, capture, run, short};
 
 const GOOD: &str = "203.0.113.0/24\n";
-
-/// Ends its process when the test does.
-pub(crate) struct Running(pub(crate) Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
 
 /// The incidents about lists, once there is a database.
 async fn told(database: &Path) -> Option<Vec<Incident>> {
@@ -95,13 +85,9 @@ pub(crate) async fn start(folder: &Folder, list: &str, more: &str) -> (Emulator,
 /// The service on the configuration in a folder.
 pub(crate) fn serve(folder: &Folder) -> Running {
     let config = folder.path("tokenwatch.toml");
-    let child = Command::new(env!("CARGO_BIN_EXE_tokenwatch"))
-        .args(["run", "--hub-time-scale", "0", "--flush-ms", "20", "--config", &config])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    Running(child)
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tokenwatch"));
+    command.args(["run", "--hub-time-scale", "0", "--flush-ms", "20", "--config", &config]);
+    Running::spawn(command.stdout(Stdio::null()).stderr(Stdio::null()))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -139,7 +125,7 @@ async fn a_broken_list_is_told_and_over_when_it_is_mended() {
         said.contains("was written 2023-11-14T22:13:20Z, longer ago than its max_age"),
         "{said}"
     );
-    assert!(running.0.try_wait().unwrap().is_none(), "the service has ended");
+    assert!(running.is_running(), "the service has ended");
 }
 
 #[test]

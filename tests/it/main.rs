@@ -47,6 +47,7 @@ mod metrics_run;
 mod money;
 mod monitor;
 mod lists;
+mod live_drill;
 mod mail_browser;
 mod plays;
 mod posture;

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use tokenwatch::pipeline::wall_clock;
 use tokenwatch::time::MINUTE_MS;
 use tokio::time::{sleep, timeout};
 
+use crate::harness::Running;
 use crate::monitor::{AUDIENCE, Monitor, Points, absorb, account, expected, same};
 use crate::rest_server::{Entra, TOKEN, serve};
 
@@ -71,7 +72,7 @@ impl World {
             .stdout(Stdio::null())
             .stderr(File::create(self.path(&format!("{life}.log"))).unwrap());
         self.entra.environment(&mut command);
-        Running { child: command.spawn().unwrap() }
+        Running::spawn(&mut command)
     }
 
     /// What was captured: partition, sequence, body.
@@ -105,32 +106,6 @@ impl World {
         // What the last questions were answered is on its way.
         sleep(Duration::from_secs(1)).await;
         last
-    }
-}
-
-struct Running {
-    child: Child,
-}
-
-impl Running {
-    async fn stop(mut self) {
-        let signalled = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
-        assert!(signalled.unwrap().success());
-        let ended = async {
-            while self.child.try_wait().unwrap().is_none() {
-                sleep(Duration::from_millis(20)).await;
-            }
-        };
-        timeout(PATIENCE, ended).await.unwrap();
-        assert_eq!(self.child.wait().unwrap().code(), Some(0));
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // After a failed assertion it still runs; otherwise there is nothing left to kill.
-        drop(self.child.kill());
-        drop(self.child.wait());
     }
 }
 

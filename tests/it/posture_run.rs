@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -15,6 +15,7 @@ use tokenwatch::time::{EventTime, MINUTE_MS};
 use tokio::time::{sleep, timeout};
 
 use crate::arm::{Held, SUBSCRIPTION, World, id, of_subscription};
+use crate::harness::Running;
 
 const ACCOUNTS: &str = "Microsoft.CognitiveServices/accounts";
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -49,41 +50,17 @@ fn written() -> Vec<u8> {
     json!({ "records": [record] }).to_string().into_bytes()
 }
 
-struct Running(Child);
-
-impl Running {
-    fn start(world: &World, life: &str) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tokenwatch"));
-        command
-            .args(["run", "--flush-ms", "50", "--hub-time-scale", "0", "--config"])
-            .arg(world.path("tokenwatch.toml"))
-            .arg("--capture")
-            .arg(world.path(life))
-            .stdout(Stdio::null())
-            .stderr(File::create(world.path(&format!("{life}.log"))).unwrap());
-        world.entra.environment(&mut command);
-        Self(command.spawn().unwrap())
-    }
-
-    async fn stop(mut self) {
-        let signalled = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status();
-        assert!(signalled.unwrap().success());
-        let ended = async {
-            while self.0.try_wait().unwrap().is_none() {
-                sleep(Duration::from_millis(20)).await;
-            }
-        };
-        timeout(PATIENCE, ended).await.unwrap();
-        assert_eq!(self.0.wait().unwrap().code(), Some(0));
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // After a failed assertion it still runs; otherwise there is nothing left to kill.
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
+fn start(world: &World, life: &str) -> Running {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tokenwatch"));
+    command
+        .args(["run", "--flush-ms", "50", "--hub-time-scale", "0", "--config"])
+        .arg(world.path("tokenwatch.toml"))
+        .arg("--capture")
+        .arg(world.path(life))
+        .stdout(Stdio::null())
+        .stderr(File::create(world.path(&format!("{life}.log"))).unwrap());
+    world.entra.environment(&mut command);
+    Running::spawn(&mut command)
 }
 
 /// Parts of the inventory that were captured, and so read.
@@ -130,12 +107,12 @@ async fn a_write_that_says_nothing_is_followed_by_a_reading_that_does() {
     emulator.control().append("logs", 0, b"{}".to_vec()).unwrap();
     let db = world.path("t.db");
 
-    let service = Running::start(&world, "one");
+    let service = start(&world, "one");
     read(&world, "one", 1).await;
     service.stop().await;
 
     // A start reads at once. Then somebody writes, and what was set is read soon after.
-    let service = Running::start(&world, "two");
+    let service = start(&world, "two");
     read(&world, "two", 1).await;
     hold(&world, true);
     emulator.control().append("logs", 0, written()).unwrap();

@@ -1,4 +1,4 @@
-//! Named chains: three thefts from their first sign to their bill, and five lawful days that look like one.
+//! Named chains: three thefts from their first sign to their bill, and lawful days that look like one.
 
 use serde_json::json;
 
@@ -11,7 +11,8 @@ use super::{Ends, Need, Play};
 use crate::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 
 const fn chain(name: &'static str, about: &'static str, ends: Ends, act: fn(&mut Stage)) -> Play {
-    Play { name, about, ends, days: 10, hours: 5, busy: 2, needs: &[Need::Lists], act }
+    let needs = &[Need::Lists];
+    Play { name, about, ends, days: 10, hours: 5, busy: 2, needs, is_live: false, act }
 }
 
 const fn found(by: &'static [&'static str]) -> Ends {
@@ -89,6 +90,13 @@ pub(super) const PLAYS: &[Play] = &[
         Ends::NoPage,
         key_rotation,
     ),
+    chain(
+        "fortnight",
+        "two weeks as they are: homes, batches, full quotas, expired secrets, deployments that come and go",
+        Ends::NoPage,
+        fortnight,
+    )
+    .lasting(14 * 24),
 ];
 
 fn key_theft(stage: &mut Stage) {
@@ -258,5 +266,64 @@ fn key_rotation(stage: &mut Stage) {
             let refused = at + stage.random.i64(0..20 * MINUTE_MS);
             stage.call(refused, &Ask::served(0, &network, (400, 0)).refused(401));
         }
+    }
+}
+
+/// What happens on some days in any fleet.
+fn fortnight(stage: &mut Stage) {
+    stage.calls_per_hour = 6.0;
+    let deployer = stage.deployer.clone();
+    let people: Vec<String> = (0..stage.random.usize(2..6)).map(|_| stage.guid()).collect();
+    for day in 0..14 {
+        let today = day * 24 * 60;
+        match stage.random.u8(0..8) {
+            0 => {
+                let (place, home) = (stage.random.usize(0..2), stage.network(Place::Branch));
+                let identity = stage.random.choice(&people).cloned().unwrap_or_default();
+                for _ in 0..stage.random.u32(3..15) {
+                    let tokens = (stage.random.u32(500..4_000), stage.random.u32(50..600));
+                    let at = stage.minute(today..today + 600);
+                    let identity = identity.clone();
+                    stage.call(at, &Ask { identity, ..Ask::served(place, &home, tokens) });
+                }
+            }
+            1 => {
+                let (at, calls) = (stage.minute(today..today + 1_000), stage.random.u32(40..80));
+                batch(stage, at, calls);
+            }
+            2 => {
+                let (account, name) = (stage.account(0), stage.word());
+                let id = format!("{account}/deployments/{name}");
+                let body = stage.deployment_body(1, 50);
+                let at = stage.minute(today..today + 600);
+                stage.does(at, &deployer, (&id, DEPLOY), Some(body));
+                let gone = at + stage.span(60..300);
+                let delete = "Microsoft.CognitiveServices/accounts/deployments/delete";
+                stage.does(gone, &deployer, (&id, delete), None);
+            }
+            3 => {
+                let caller = stage.deployment(0).and_then(|d| d.callers.first().cloned());
+                let (network, _) = caller.unwrap_or_default();
+                let begin = stage.minute(today..today + 1_000);
+                for _ in 0..stage.random.u32(5..20) {
+                    let at = begin + stage.span(0..200);
+                    stage.call(at, &Ask::served(0, &network, (400, 0)).refused(401));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A caller's batch: calls of like size within the hour, of which a few find the quota used up.
+fn batch(stage: &mut Stage, begin: i64, calls: u32) {
+    let caller = stage.deployment(1).and_then(|deployment| deployment.callers.first().cloned());
+    let (network, identity) = caller.unwrap_or_default();
+    for _ in 0..calls {
+        let at = begin + stage.span(0..60);
+        let tokens = (stage.random.u32(1_500..2_500), stage.random.u32(100..300));
+        let ask = Ask { identity: identity.clone(), ..Ask::served(1, &network, tokens) };
+        let is_limited = stage.random.u32(0..100) < 5;
+        stage.call(at, &if is_limited { ask.refused(429) } else { ask });
     }
 }

@@ -42,6 +42,8 @@ pub struct Play {
     busy: usize,
     /// What must be configured beside the defaults.
     pub needs: &'static [Need],
+    /// Whether it shows in what is done alone, and without a past that a live service would have to know.
+    pub is_live: bool,
     act: fn(&mut Stage),
 }
 
@@ -103,6 +105,8 @@ pub struct Showing {
     pub version: Version,
     /// Chooses names, networks, people, sizes, times and order.
     pub seed: u64,
+    /// When it ends, in milliseconds since 1970; in the autumn of 2026 where nothing is said.
+    pub ends_ms: Option<i64>,
 }
 
 /// What a showing is about and what must come of it: the truth of a simulation that was played.
@@ -120,6 +124,8 @@ pub struct Playbill {
     pub live_start: String,
     /// End.
     pub end: String,
+    /// Id of the subscription of everything in it.
+    pub subscription: String,
     /// AI account it is about.
     pub account: String,
     /// Arrival of the first record of what is played; `None` where nothing is.
@@ -164,7 +170,7 @@ impl Play {
         act: fn(&mut Stage),
     ) -> Self {
         let ends = Ends::Found { by, unless: Some(unless) };
-        Self { name, about, ends, days: 9, hours: 5, busy: 2, needs: &[], act }
+        Self { name, about, ends, days: 9, hours: 5, busy: 2, needs: &[], is_live: false, act }
     }
 
     /// An attack that shows in what is done to accounts, and its look-alike: two days are enough before.
@@ -175,12 +181,13 @@ impl Play {
         unless: &'static str,
         act: fn(&mut Stage),
     ) -> Self {
-        Self::of_calls(name, about, by, unless, act).after(2).lasting(4).using(1)
+        let play = Self::of_calls(name, about, by, unless, act).after(2).lasting(4).using(1);
+        Self { is_live: true, ..play }
     }
 
     /// Played after so many days of usual traffic.
     const fn after(self, days: u32) -> Self {
-        Self { days, ..self }
+        Self { days, is_live: false, ..self }
     }
 
     /// Played within so many hours.
@@ -230,7 +237,13 @@ impl Showing {
     /// Of a play in a version.
     #[must_use]
     pub const fn of(play: &'static Play, version: Version, seed: u64) -> Self {
-        Self { play, version, seed }
+        Self { play, version, seed, ends_ms: None }
+    }
+
+    /// The same at another time.
+    #[must_use]
+    pub const fn ending(self, ends_ms: i64) -> Self {
+        Self { ends_ms: Some(ends_ms), ..self }
     }
 
     /// Its name on the command line.
@@ -272,6 +285,7 @@ impl Showing {
             start: time(stage.start_ms),
             live_start: time(stage.curtain_ms),
             end: time(stage.end_ms),
+            subscription: stage.subscription_id().replace("/subscriptions/", ""),
             account: stage.accounts.first().cloned().unwrap_or_default(),
             first_arrival: stage.first_arrival.map(time),
             must_find,

@@ -8,12 +8,17 @@ use super::super::record::{Call, CallKind};
 use super::super::{Options, Scenario, Simulation, TAIL_MS, random};
 use super::log::{self, Operation, Outcome};
 use super::{Showing, Version};
+use crate::event::PartitionKey;
+use crate::event::inventory::Snapshot;
 use crate::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 
 /// Event Hubs namespace that the plays take for ours.
 pub const NAMESPACE: &str = "evhns-tokenwatch-watch";
 /// The budget that plays about budgets need, in USD.
 pub const BUDGET_USD_PER_MONTH: f64 = 300.0;
+
+/// Hours before and in a play that is sent to a live hub: of older records nobody believes the time.
+const LIVE_HOURS: (i64, i64) = (21, 2);
 
 /// Where networks are. All lie in 198.18.0.0/15, which is set aside for tests (RFC 2544), so that lists can
 /// say something of them and nobody is accused.
@@ -140,6 +145,7 @@ pub(super) struct Stage {
     group: String,
     tenant: String,
     rows: Vec<(i64, String)>,
+    readings: Vec<(i64, PartitionKey, String)>,
     taken: Vec<String>,
 }
 
@@ -147,13 +153,18 @@ impl Stage {
     /// Draws the fleet and writes what usually happens.
     pub(super) fn new(showing: &Showing) -> Self {
         let mut random = random(showing.seed, showing.play.name, 0);
-        let base = Options::default().start_ms;
-        let start_ms = base + random.i64(0..28 * 24) * HOUR_MS;
-        let curtain_ms = start_ms + i64::from(showing.play.days) * DAY_MS;
+        let usual_ms = Options::default().start_ms + random.i64(0..28 * 24) * HOUR_MS;
+        let (before_ms, hours) = match showing.ends_ms {
+            Some(_) => (LIVE_HOURS.0 * HOUR_MS, LIVE_HOURS.1),
+            None => (i64::from(showing.play.days) * DAY_MS, i64::from(showing.play.hours)),
+        };
+        let start_ms =
+            showing.ends_ms.map_or(usual_ms, |ends_ms| ends_ms - hours * HOUR_MS - before_ms);
+        let curtain_ms = start_ms + before_ms;
         let mut stage = Self {
             start_ms,
             curtain_ms,
-            end_ms: curtain_ms + i64::from(showing.play.hours) * HOUR_MS,
+            end_ms: curtain_ms + hours * HOUR_MS,
             accounts: Vec::new(),
             fleet: Fleet { deployments: Vec::new() },
             deployer: Person::nobody(),
@@ -167,6 +178,7 @@ impl Stage {
             group: format!("rg-{}", word(&mut random)),
             tenant: guid(&mut random),
             rows: Vec::new(),
+            readings: Vec::new(),
             taken: Vec::new(),
             random,
         };
@@ -366,6 +378,16 @@ impl Stage {
         self.put(at_ms, at_ms + delay_ms, record);
     }
 
+    /// Writes a part of our own reading of the inventory, as long after its moment as it takes to read.
+    pub(super) fn find(&mut self, snapshot: &Snapshot) {
+        let Some(body) = snapshot.body().and_then(|body| String::from_utf8(body).ok()) else {
+            return;
+        };
+        let told = snapshot.at.0 + MINUTE_MS;
+        self.first_arrival = Some(self.first_arrival.map_or(told, |first| first.min(told)));
+        self.readings.push((told, PartitionKey::inventory(&snapshot.subscription), body));
+    }
+
     /// Takes this moment for the arrival of what is played: of a silence nothing arrives.
     pub(super) const fn note_arrival(&mut self, at_ms: i64) {
         self.first_arrival = Some(at_ms);
@@ -451,7 +473,8 @@ impl Stage {
             calls_per_hour: self.calls_per_hour,
             ..Options::default()
         };
-        Simulation { options, fleet: self.fleet, attack: None, staged: self.rows }
+        let (staged, readings) = (self.rows, self.readings);
+        Simulation { options, fleet: self.fleet, attack: None, staged, readings }
     }
 }
 

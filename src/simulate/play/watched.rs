@@ -74,8 +74,7 @@ fn old_keys(stage: &mut Stage) {
         found: vec![found],
         whole: Vec::new(),
     };
-    let body = snapshot.body().and_then(|body| String::from_utf8(body).ok()).unwrap_or_default();
-    stage.tell(at, MINUTE_MS, body);
+    stage.find(&snapshot);
 }
 
 fn elsewhere(stage: &mut Stage) {

@@ -86,16 +86,18 @@ impl ConnectError {
     /// An error of the client, with a mend where there is one. The text holds no secret: the
     /// client names hosts and conditions only.
     pub(super) fn of(error: &azure_messaging_eventhubs::EventHubsError) -> Self {
+        Self::lacking("Azure Event Hubs Data Receiver", error)
+    }
+
+    /// The same of somebody who needs this role.
+    pub(super) fn lacking(role: &str, error: &azure_messaging_eventhubs::EventHubsError) -> Self {
         let (answer, text) = answer::read(error);
         if let Some(reason) = distrust("the hub's", &text) {
             return Self::Refused { reason };
         }
         match answer {
             Answer::Unauthorized => Self::Refused {
-                reason: format!(
-                    "{text} (does the identity have the role Azure Event Hubs Data Receiver on \
-                     the hub?)"
-                ),
+                reason: format!("{text} (does the identity have the role {role} on the hub?)"),
             },
             Answer::NotFound => Self::Refused {
                 reason: format!("{text} (are the names of hub and consumer group right?)"),
@@ -127,10 +129,8 @@ pub(super) async fn client(shared: &Shared) -> Result<ConsumerClient, ConnectErr
     let opening = async {
         match &settings.auth {
             Auth::ConnectionString(secret) => {
-                let secret = secret.expose_secret();
-                let named = secret.to_ascii_lowercase().contains("entitypath=");
-                let hub = (!named).then_some(settings.hub.as_str());
-                builder.open_with_connection_string(secret, hub).await
+                let hub = settings.unless_named_by(secret);
+                builder.open_with_connection_string(secret.expose_secret(), hub).await
             }
             Auth::Entra(identity) => {
                 let credential = identity.credential();

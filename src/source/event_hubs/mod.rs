@@ -8,12 +8,13 @@ mod answer;
 mod clock;
 mod connect;
 mod partition;
+mod send;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +26,7 @@ use crate::time::ArrivalTime;
 use clock::HubClock;
 pub use connect::{Auth, ConnectError};
 use partition::Reader;
+pub use send::send;
 
 /// Events per batch.
 const BATCH_EVENTS: usize = 5_000;
@@ -111,6 +113,14 @@ impl HubSettings {
         };
         let name = host.split('.').next().filter(|name| !name.is_empty())?;
         Some(name.to_owned())
+    }
+}
+
+impl HubSettings {
+    /// The hub's name, unless the connection string says it.
+    fn unless_named_by(&self, secret: &SecretString) -> Option<&str> {
+        let is_named = secret.expose_secret().to_ascii_lowercase().contains("entitypath=");
+        (!is_named).then_some(self.hub.as_str())
     }
 }
 
