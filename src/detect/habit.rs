@@ -87,16 +87,7 @@ impl Detector for Habit {
         }
         let Broken { signal, observed, expected, bound, unit, score, evidence, .. } = broken;
         let (confidence, evidence) = (0.7, vec![evidence]);
-        Some(Finding {
-            signal,
-            observed,
-            expected,
-            bound,
-            unit,
-            score,
-            confidence,
-            evidence,
-        })
+        Some(Finding { signal, observed, expected, bound, unit, score, confidence, evidence })
     }
 }
 
@@ -364,7 +355,8 @@ mod tests {
         };
         check(&OUTPUT, steady, long, Some((10, 14)));
         // Longer prompts have longer answers; and few of them are not worth a word.
-        let more = |hour: i64| if hour > 9 { steady(hour).map(|count| count * 9) } else { steady(hour) };
+        let more =
+            |hour: i64| if hour > 9 { steady(hour).map(|count| count * 9) } else { steady(hour) };
         check(&OUTPUT, steady, more, None);
         check(&OUTPUT, |_| [120, 2_400, 0, 240], |_| [120, 2_400, 0, 9_600], None);
         check(&OUTPUT, steady, |_| [12, 40_000, 0, 240_000], None);

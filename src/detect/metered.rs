@@ -64,13 +64,8 @@ pub enum Piece {
 
 impl Piece {
     /// Every piece that is billed.
-    const BILLED: [Self; 5] = [
-        Self::Images,
-        Self::Pages,
-        Self::TrainingHours,
-        Self::RealtimeSeconds,
-        Self::AudioTokens,
-    ];
+    const BILLED: [Self; 5] =
+        [Self::Images, Self::Pages, Self::TrainingHours, Self::RealtimeSeconds, Self::AudioTokens];
 
     /// The noun, and the threshold below which an hour of it is not worth a word.
     #[must_use]
@@ -336,8 +331,7 @@ impl Metered {
             return None;
         }
         let most = |day: i64| self.saved.days.get(&(piece, day)).copied().unwrap_or(0);
-        let mut days: Vec<f64> =
-            (begun..today).map(|day| as_float(most(day)) / MILLI).collect();
+        let mut days: Vec<f64> = (begun..today).map(|day| as_float(most(day)) / MILLI).collect();
         let largest = days.iter().copied().fold(0.0, f64::max);
         let expected = median(&mut days)?;
         let mut off: Vec<f64> = days.iter().map(|day| (day - expected).abs()).collect();

@@ -47,10 +47,7 @@ impl Detector for Projection {
         }
         let day = Day::of(series, slot)?;
         let Day { past, ahead, expected, .. } = day;
-        let (observed, bound) = (
-            past + ahead,
-            (factor * expected).max(expected + min_excess),
-        );
+        let (observed, bound) = (past + ahead, (factor * expected).max(expected + min_excess));
         if observed < bound || day.last_hour_excess < least {
             return None;
         }
@@ -102,8 +99,8 @@ impl Day {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::detect::DetectSettings;
     use crate::aggregate::rollup::{Amount, Caller, Split};
+    use crate::detect::DetectSettings;
     use crate::detect::score::Verdict;
     use crate::detect::series::SLOTS_PER_HOUR;
 

@@ -269,9 +269,10 @@ impl Series {
         let (learnt, by) = (self.learnt(slot), slot.hour());
         // Not the oldest day: how much of it is still there, a restart does not tell exactly.
         let first = learnt.start.max(by - KEEP_HOURS + 24).min(learnt.end);
-        let hours = self.hours.range(first..learnt.end).filter(move |(hour, _)| {
-            self.lessons.is_empty() || self.heeded(**hour, by).is_some()
-        });
+        let hours = self
+            .hours
+            .range(first..learnt.end)
+            .filter(move |(hour, _)| self.lessons.is_empty() || self.heeded(**hour, by).is_some());
         hours.map(|(_, amount)| *amount)
     }
 

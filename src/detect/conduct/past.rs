@@ -48,7 +48,8 @@ const DAY_FIELDS: usize = 8;
 
 impl Day {
     const fn fields(self) -> [u32; DAY_FIELDS] {
-        let Self { calls, limited, named, keyed, most_denied, most_bad, most_clones, longest } = self;
+        let Self { calls, limited, named, keyed, most_denied, most_bad, most_clones, longest } =
+            self;
         [calls, limited, named, keyed, most_denied, most_bad, most_clones, longest]
     }
 
@@ -215,7 +216,11 @@ impl Past {
             first: self.first,
             families: self.families.clone(),
             networks: self.networks.clone(),
-            days: self.days.iter().map(|((of, at), day)| (*of, *at, day.fields().to_vec())).collect(),
+            days: self
+                .days
+                .iter()
+                .map(|((of, at), day)| (*of, *at, day.fields().to_vec()))
+                .collect(),
         };
         serde_json::to_string(&saved).ok()
     }
