@@ -154,9 +154,10 @@ pub const DETECTORS: &[&dyn Detector] = &[
     &statistic::SILENCE,
 ];
 
-/// Rules that tell the whole story of a deployment that costs too much, the surest first: while one of
-/// them is told, what later ones and the other rules about cost find is part of it, and what an earlier
-/// one finds that was not told before.
+/// Rules that tell the whole story of a deployment that costs too much, the surest first.
+///
+/// While one of them is told, what later ones and the other rules about cost find is part of it, and what an
+/// earlier one finds that was not told before.
 pub const STORIES: &[&dyn Detector] =
     &[&statistic::USAGE, &newcomer::ColdStart, &projection::Projection];
 
