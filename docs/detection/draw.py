@@ -14,7 +14,7 @@ import tempfile
 from collections import defaultdict
 from pathlib import Path
 
-from learn import DAY, HOUR, Running, Series, calls_of_an_hour, growth_of, learn, log_ratio, mean, median
+from learn import DAY, HOUR, Running, Series, calls_of_an_hour, raised_of, learn, log_ratio, mean, median
 from plot import BLUE, GREEN, GREY, INK, ORANGE, RED, Chart, Picture
 
 HERE = Path(__file__).resolve().parent
@@ -280,21 +280,17 @@ def most(fleet):
     return picture
 
 
-def growth(fleet):
-    picture = Picture("Growth of a week, by the days of the last two", height=360)
-    chart = Chart(picture, (20, 35), (0.8, 1.4), at=(70, 72, 760, 230))
-    chart.axes([(d, f"day {d}") for d in range(20, 36, 3)], [(n, f"×{n}") for n in (0.8, 1.0, 1.2, 1.4)])
-    lines = (("dep-004", 1.03, RED, "3 % more every day from day 7"), ("dep-010", 1.0, ORANGE, "a step to ×1.8"),
-             ("dep-004", 1.0, BLUE, "neither"))
-    for name, creep, colour, text in lines:
-        series = fleet.series[name]
-        calls = [value * creep ** max(slot / DAY - 7, 0) for slot, value in enumerate(series.calls)]
-        days = [sum(calls[day * DAY : (day + 1) * DAY]) for day in range(len(calls) // DAY)]
-        grown = [(end, growth_of(days[:end])) for end in range(21, len(days) + 1)]
-        chart.line(grown, colour, 1.8)
+def raised(fleet):
+    picture = Picture("A level raised for two days, by own spreads", height=360)
+    chart = Chart(picture, (17, 35), (-3, 9), at=(70, 72, 760, 230))
+    chart.axes([(d, f"day {d}") for d in range(17, 36, 3)], [(n, f"{n}") for n in (-2, 0, 2, 4, 6, 8)], yname="own spreads")
+    lines = (("dep-004", lambda day: 1.03 ** max(day - 21, 0), RED, "3 % more every day from day 21"),
+             ("dep-004", lambda day: 1.3 if 26 <= day < 29 else 1.0, ORANGE, "30 % more on three days"),
+             ("dep-004", lambda day: 1.0, BLUE, "neither"))
+    for name, more, colour, text in lines:
+        calls = [value * more(slot / DAY) for slot, value in enumerate(fleet.series[name].calls)]
+        chart.line(raised_of(calls), colour, 1.8)
         chart.legend((text, colour, "line"))
-    chart.line([(20, 1.6 ** (1 / 3)), (35, 1.6 ** (1 / 3))], GREY, 1.4, "5 3")
-    chart.legend(("×1.6 in three weeks", GREY, "dash"))
     return picture
 
 
@@ -404,7 +400,7 @@ def control(fleet):
     return picture
 
 
-PICTURES = (rhythm, levels, calibration, own, spike, concentration, wallet, most, growth, silence, gate, tails, control)
+PICTURES = (rhythm, levels, calibration, own, spike, concentration, wallet, most, raised, silence, gate, tails, control)
 
 
 def main():

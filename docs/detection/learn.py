@@ -23,12 +23,28 @@ def mean(values):
     return sum(values) / max(len(values), 1)
 
 
-def growth_of(days):
-    """Growth of a week, as a factor, by the last of so many days of calls (growth.rs); None before three weeks."""
-    if len(days) < 21:
-        return None
-    ratios = [log_ratio(days[-back], days[-back - 7], 20) for back in range(1, 15)]
-    return math.exp(sorted(ratios)[4])
+def raised_of(calls):
+    """Own spreads by which two days lie above what they usually are, by day, where three hours end (raised.rs)."""
+    blocks = [sum(calls[at : at + 3 * HOUR]) for at in range(0, len(calls) - 3 * HOUR + 1, 3 * HOUR)]
+    floor = [0.1 * mean(blocks[max(end - 184, 0) : end]) + 2 for end in range(len(blocks))]
+    past, scores = [], []
+    for end in range(len(blocks)):
+        near = []
+        for at in range(max(end - 15, 0), end + 1):
+            usual = [blocks[at - week] for week in (56, 112, 168) if at >= week]
+            if usual:
+                near.append(min(max(log_ratio(blocks[at], median(usual), floor[end]), -0.3), 0.4))
+        now = mean(near) if len(near) == 16 else None
+        own = past[-42:-6]
+        if now is not None and len(own) >= 11:
+            middle = median(own)
+            sigma = 1.4826 * median([abs(value - middle) for value in own])
+            weight = len(own) / 4
+            spread = math.sqrt((weight * sigma**2 + 3 * 0.1**2) / (weight + 3))
+            scores.append(((end + 1) / 8, (now - middle) / spread))
+        if end % 4 == 3 and now is not None:
+            past.append(now)
+    return scores
 
 
 def seasons(learnt):

@@ -114,9 +114,7 @@ pub fn openings(alerts: Vec<Alert>) -> Vec<Alert> {
 #[must_use]
 pub(super) const fn noun(part: Part) -> &'static str {
     match part {
-        Part::Calls | Part::MostCalls | Part::Growth | Part::Raised | Part::Wake | Part::Drop => {
-            "calls"
-        }
+        Part::Calls | Part::MostCalls | Part::Raised | Part::Wake | Part::Drop => "calls",
         Part::Callers | Part::FanOut | Part::Concentration => "callers, counted by slot",
         Part::Size | Part::MostTokens => "tokens",
         Part::Fresh => "tokens of new callers",

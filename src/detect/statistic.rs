@@ -43,9 +43,9 @@ pub static USAGE: Statistic = Statistic {
     worth: Worth::Excess,
 };
 
-/// Growth, or a raised level, that no single day shows.
+/// A level raised for days, or growth, that no single day shows.
 pub static RAMP: Statistic =
-    Statistic { id: "TW-C03", parts: &[Part::Growth, Part::Raised], worth: Worth::Excess };
+    Statistic { id: "TW-C03", parts: &[Part::Raised], worth: Worth::Excess };
 
 /// Traffic where there was none for weeks.
 pub static WAKE: Statistic =
@@ -111,7 +111,6 @@ impl Excess {
             | Part::Size
             | Part::MostTokens
             | Part::MostCalls
-            | Part::Growth
             | Part::Raised
             | Part::Wake
             | Part::Drop
@@ -187,7 +186,6 @@ const fn signal(part: Part) -> Option<Signal> {
         Part::Calls
         | Part::MostCalls
         | Part::Concentration
-        | Part::Growth
         | Part::Raised
         | Part::Wake
         | Part::Drop
@@ -199,9 +197,7 @@ const fn signal(part: Part) -> Option<Signal> {
 /// What the amounts of a part are of.
 const fn unit(part: Part) -> &'static str {
     match part {
-        Part::Calls | Part::MostCalls | Part::Growth | Part::Raised | Part::Wake | Part::Drop => {
-            "calls"
-        }
+        Part::Calls | Part::MostCalls | Part::Raised | Part::Wake | Part::Drop => "calls",
         Part::Silence => "calls missed",
         Part::Callers | Part::FanOut | Part::Concentration => "callers by slot",
         Part::Size | Part::MostTokens | Part::Fresh => "tokens",
@@ -217,7 +213,6 @@ const fn reason(part: Part) -> &'static str {
         Part::Size => "more tokens than so many calls usually bring",
         Part::MostTokens => "more tokens than were ever seen here in so short a time",
         Part::MostCalls => "more calls than were ever seen here in so short a time",
-        Part::Growth => "day for day more than the week before, for two weeks",
         Part::Raised => "more calls for two days than the weeks before had",
         Part::Wake => "traffic where there was none for weeks",
         Part::Fresh => "tokens used by callers first seen here within a day",

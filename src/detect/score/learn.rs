@@ -94,7 +94,6 @@ impl Memory {
         self.knows_tokens |= seen.tokens() > 0.0;
         self.knows_fresh |= seen.fresh.is_some();
         self.fresh.push(frame.fresh);
-        self.growth.add(seen.calls);
         self.raised.add(seen.calls, self.age, self.grid);
         let hour = self.grid.per_hour();
         if !frozen {
@@ -139,7 +138,6 @@ impl Memory {
                 Component::Concentration
                 | Component::MostTokens
                 | Component::MostCalls
-                | Component::Growth
                 | Component::Raised
                 | Component::Silence
                 | Component::Wake
@@ -186,7 +184,6 @@ impl Memory {
         }
         self.own.iter_mut().for_each(super::Own::end_day);
         self.silence.end_day();
-        self.growth.end_day();
         self.quiet_days = self.silence.quiet_days();
         self.active.push(std::mem::take(&mut self.active_today));
         self.frozen.push(std::mem::take(&mut self.frozen_today));

@@ -47,8 +47,6 @@ pub enum Component {
     MostTokens,
     /// Calls of an hour against the most there ever were.
     MostCalls,
-    /// Day for day more than a week before, for two weeks.
-    Growth,
     /// For two days more than the rhythm of three weeks.
     Raised,
     /// Fewer calls in two hours than the rhythm has.
@@ -80,7 +78,6 @@ impl Component {
             | Self::FanOut
             | Self::Concentration
             | Self::Size
-            | Self::Growth
             | Self::Raised
             | Self::Drop
             | Self::Silence => false,
@@ -105,10 +102,7 @@ impl Kind {
     /// True where the largest scores of earlier days say nothing: what creeps would become its own yardstick.
     #[must_use]
     pub const fn is_absolute(&self) -> bool {
-        matches!(
-            self.id,
-            Component::Growth | Component::Raised | Component::Wake | Component::Season
-        )
+        matches!(self.id, Component::Raised | Component::Wake | Component::Season)
     }
 
     /// True where chance plays no part, so that there is no tail.
@@ -123,7 +117,7 @@ const fn kind(id: Component, name: &'static str, part: Part, seconds: i64) -> Ki
 }
 
 /// Every component; `models/README.md` has the table of what is lost without it.
-pub static COMPONENTS: [Kind; 16] = [
+pub static COMPONENTS: [Kind; 15] = [
     kind(Component::CallsSlot, "calls-5m", Part::Calls, 300),
     kind(Component::CallsQuarter, "calls-15m", Part::Calls, 900),
     kind(Component::CallsHour, "calls-1h", Part::Calls, 3600),
@@ -133,7 +127,6 @@ pub static COMPONENTS: [Kind; 16] = [
     kind(Component::Size, "size-1h", Part::Size, 3600),
     kind(Component::MostTokens, "most-tokens-1h", Part::MostTokens, 3600),
     kind(Component::MostCalls, "most-calls-1h", Part::MostCalls, 3600),
-    kind(Component::Growth, "growth-1w", Part::Growth, 7 * 86_400),
     kind(Component::Raised, "raised-2d", Part::Raised, 2 * 86_400),
     kind(Component::Drop, "drop-2h", Part::Drop, 7200),
     kind(Component::Silence, "silence", Part::Silence, 300),

@@ -17,7 +17,6 @@ pub mod clocks;
 pub mod concentration;
 pub mod control;
 pub mod extreme;
-pub mod growth;
 mod learn;
 pub mod measure;
 pub mod observed;
@@ -49,7 +48,6 @@ use calibration::Calibration;
 use concentration::Concentration;
 use control::Control;
 use extreme::Extreme;
-use growth::Growth;
 use own::Own;
 use raised::Raised;
 use ring::Ring;
@@ -106,7 +104,6 @@ pub struct Memory {
     most_tokens: Extreme,
     most_calls: Extreme,
     most_fresh: Extreme,
-    growth: Growth,
     raised: Raised,
     /// Share of peers that had fallen, of the last two hours; [`ALONE`] where too few could tell.
     falling: Ring,
@@ -175,7 +172,6 @@ impl Memory {
             most_tokens: Extreme::default(),
             most_calls: Extreme::default(),
             most_fresh: Extreme::default(),
-            growth: Growth::default(),
             raised: Raised::default(),
             falling: Ring::new(grid.slots(FALLING_SECONDS)),
             fresh: Ring::new(grid.slots(3600) + 1),
@@ -279,9 +275,6 @@ impl Memory {
             || (fallen == Some(true) && around.falling.is_some_and(|falling| falling > GATE))
             || !around.complete;
         self.learn(seen, &frame, &sights, odd);
-        if parts.iter().any(|part| part.part == Part::Growth && part.score >= 1.0) {
-            self.growth.tell();
-        }
         if around.complete {
             self.control.close(self.grid.slot_seconds, fired);
         }
@@ -311,4 +304,4 @@ impl Memory {
 }
 
 /// First byte of a saved memory; another number where its shape has changed.
-const FORM: u8 = 4;
+const FORM: u8 = 5;

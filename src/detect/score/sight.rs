@@ -3,7 +3,6 @@
 use super::calibration::{Calibration, Load};
 use super::clocks::Moved;
 use super::extreme::Extreme;
-use super::growth;
 use super::measure::{COMPONENTS, Component, Kind, Measured, Regime, Yardstick, load, open_sums};
 use super::signal::{Open, Signal};
 use super::statistics::log_ratio;
@@ -130,7 +129,6 @@ impl Memory {
                 Component::MostCalls => {
                     self.most(kind, (&self.calls, &self.most_calls), &frame.calls)
                 }
-                Component::Growth => self.growing(kind, frame),
                 Component::Raised => self.raise(kind, frame),
                 Component::Drop => self.fall(kind, frame, around),
                 Component::Silence => self.silent(kind, frame, around),
@@ -317,14 +315,6 @@ impl Memory {
         let slots = self.grid.slots(kind.seconds);
         let window = Window::of(signal, slots, (&open_sums(open, slots), most.usual()?));
         Some(window.by(kind, Yardstick::Most, 0.0))
-    }
-
-    /// The last week against what it would be without the growth of a week, when a day ends.
-    fn growing(&self, kind: &Kind, frame: &Frame) -> Option<Sight> {
-        let Open { seen, .. } = open_sums(&frame.calls, 1);
-        let (seen, expected) = self.growth.judge(seen, self.age, self.grid)?;
-        let window = Window { slots: self.grid.slots(kind.seconds), seen, expected, floor: 0.0 };
-        Some(window.by(kind, Yardstick::Log(growth::UNIT), 0.0))
     }
 
     /// The last two days against what the weeks before had, when three hours end.

@@ -20,8 +20,6 @@ pub enum Part {
     MostTokens,
     /// More calls than were ever seen in such a window.
     MostCalls,
-    /// Day for day more than the week before.
-    Growth,
     /// More for days than the weeks before had.
     Raised,
     /// Traffic where there was none for weeks.
@@ -46,7 +44,6 @@ impl Part {
             Self::Size => "size",
             Self::MostTokens => "most-tokens",
             Self::MostCalls => "most-calls",
-            Self::Growth => "growth",
             Self::Raised => "raised",
             Self::Wake => "wake",
             Self::Fresh => "fresh",
