@@ -135,7 +135,8 @@ mod tests {
     fn found(usd: &[f64], settings: &DetectSettings) -> Vec<(i64, Finding)> {
         let mut series = Series::default();
         let verdict = Verdict::default();
-        let judge = Judge { settings, phase: Phase::Closed, verdict: &verdict, newcomer: None };
+        let (profile, phase) = (Ceiling.profile(), Phase::Closed);
+        let judge = Judge { settings, profile, phase, verdict: &verdict, newcomer: None };
         let mut found = Vec::new();
         for (place, usd) in (0..).zip(usd) {
             let slot = Slot(FIRST + place);
@@ -233,6 +234,7 @@ mod tests {
         let verdict = Verdict::default();
         let [closed, open] = [Phase::Closed, Phase::Open].map(|phase| Judge {
             settings: &day,
+            profile: Ceiling.profile(),
             phase,
             verdict: &verdict,
             newcomer: None,

@@ -10,10 +10,13 @@ pub mod baseline;
 pub mod ceiling;
 pub mod closing;
 pub mod conduct;
+pub mod habit;
 pub mod lesson;
+pub mod metered;
 pub mod network;
 pub mod newcomer;
 pub mod outlook;
+pub mod projection;
 pub mod score;
 pub mod seasonal;
 pub mod series;
@@ -127,8 +130,10 @@ pub trait Detector: Sync {
 /// What a judgement may depend on beside the series.
 #[derive(Debug, Clone, Copy)]
 pub struct Judge<'a> {
-    /// Thresholds.
+    /// Thresholds that several detectors share, or that the configuration names beside the table.
     pub settings: &'a DetectSettings,
+    /// The detector as it is set for the account, with its other thresholds.
+    pub profile: &'a Profile,
     /// Whether the slot may still grow.
     pub phase: Phase,
     /// What the statistical detector says of the slot.
@@ -140,8 +145,12 @@ pub struct Judge<'a> {
 /// Every detector, in the order of the manual's table.
 pub const DETECTORS: &[&dyn Detector] = &[
     &statistic::USAGE,
+    &projection::Projection,
     &statistic::RAMP,
     &ceiling::Ceiling,
+    &habit::OUTPUT,
+    &habit::CACHE,
+    &habit::OFF_HOURS,
     &newcomer::ColdStart,
     &statistic::WAKE,
     &network::NewNetwork,
@@ -149,9 +158,18 @@ pub const DETECTORS: &[&dyn Detector] = &[
     &statistic::SILENCE,
 ];
 
-/// Rules that tell the whole story of a deployment that costs too much, the surest first: while one is
-/// open, what later ones and the other rules about cost find is part of it.
-pub const STORIES: &[&dyn Detector] = &[&statistic::USAGE, &newcomer::ColdStart];
+/// Rules that tell the whole story of a deployment that costs too much, the surest first.
+///
+/// While one of them is told, what later ones and the other rules about cost find is part of it, and what an
+/// earlier one finds that was not told before.
+pub const STORIES: &[&dyn Detector] =
+    &[&statistic::USAGE, &newcomer::ColdStart, &projection::Projection];
+
+/// True when an incident of this rule tells such a story.
+#[must_use]
+pub fn is_story(rule: &str) -> bool {
+    STORIES.iter().any(|story| story.profile().id == rule)
+}
 
 /// An early verdict must clear the bound by this factor, because a correction of the call's minute
 /// can still take a little away.

@@ -49,12 +49,20 @@ impl Outlook {
         Some(Self { first, cycle: values.collect(), learnt: true })
     }
 
-    /// From what a deployment has cost, in USD.
+    /// From what a deployment has cost, in USD, at the levels that people have accepted.
     #[must_use]
     pub fn of_cost(series: &Series, hour: i64) -> Option<Self> {
-        let value =
-            |hour: i64| series.hour(hour).get(Signal::Cost as usize).copied().unwrap_or(0.0);
+        let value = |each: i64| {
+            let heeded = series.heeded(each, hour).unwrap_or_else(|| series.hour(each));
+            heeded.get(Signal::Cost as usize).copied().unwrap_or(0.0)
+        };
         Self::of(&History { hour: &value, first: series.first_hour? }, hour)
+    }
+
+    /// Whether every hour of the week has been seen: a day is not held against the day before it alone.
+    #[must_use]
+    pub const fn knows_weeks(&self) -> bool {
+        self.learnt && self.cycle.len() > 24
     }
 
     /// What is expected of an hour, at today's level; never negative.

@@ -269,6 +269,25 @@ impl Series {
         start..end.max(start)
     }
 
+    /// Sums of the [learnt](Series::learnt) hours in which something happened, but for those that people said
+    /// are not to be learnt.
+    pub fn learnt_amounts(&self, slot: Slot) -> impl Iterator<Item = Amount> {
+        let (learnt, by) = (self.learnt(slot), slot.hour());
+        // Not the oldest day: how much of it is still there, a restart does not tell exactly.
+        let first = learnt.start.max(by - KEEP_HOURS + 24).min(learnt.end);
+        let hours = self
+            .hours
+            .range(first..learnt.end)
+            .filter(move |(hour, _)| self.lessons.is_empty() || self.heeded(**hour, by).is_some());
+        hours.map(|(_, amount)| *amount)
+    }
+
+    /// The sum of some hours.
+    #[must_use]
+    pub fn sum_of_hours(&self, hours: std::ops::Range<i64>) -> Amount {
+        self.hours.range(hours).fold(Amount::default(), |sum, (_, amount)| sum.plus(*amount))
+    }
+
     /// Computes what is expected around `slot`, for [`Series::expected`].
     pub fn prepare(&mut self, slot: Slot) {
         let mut cache = std::mem::take(&mut self.expected);

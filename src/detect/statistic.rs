@@ -11,6 +11,7 @@ use super::score::{Part, Scored};
 use super::series::{KEEP_SLOTS, SLOT_MIN, SLOTS_PER_HOUR, Series, Signal, Slot, values};
 use super::{DetectSettings, Detector, EARLY_MARGIN, Finding, Judge, Phase, Profile, table};
 use crate::aggregate::names::{NONE, OTHER};
+use crate::aggregate::rollup::Amount;
 use crate::money::Grouped;
 
 /// A rule made of parts of the statistical judgement.
@@ -83,12 +84,7 @@ impl Detector for Statistic {
 impl Worth {
     fn is_met(self, series: &Series, slot: Slot, at: &Scored, settings: &DetectSettings) -> bool {
         match self {
-            Self::Excess => {
-                let excess = Excess::of(series, slot, at);
-                let tokens =
-                    excess.unpriced && excess.tokens >= settings.min_excess_tokens_per_hour;
-                tokens || excess.usd >= settings.min_excess_usd_per_hour
-            }
+            Self::Excess => Excess::of(series, slot, at).is_enough(settings),
             Self::Missing => missing(at) >= settings.silence_min_calls,
             Self::Newcomers => {
                 as_float(Networks::of(series, slot, at).new) >= settings.fan_out_networks
@@ -99,7 +95,7 @@ impl Worth {
 }
 
 /// What was used above what was expected, per hour of the window that was judged.
-struct Excess {
+pub(super) struct Excess {
     usd: f64,
     tokens: f64,
     /// Whether some of it has no price.
@@ -112,7 +108,7 @@ impl Excess {
     fn of(series: &Series, slot: Slot, at: &Scored) -> Self {
         let slots = at.slots.clamp(1, KEEP_SLOTS);
         let seen = series.trailing(slot, slots);
-        let [tokens, usd, _] = values(seen);
+        let [tokens, _, _] = values(seen);
         // What new callers brought is a part of what was seen, everything else is all of it; where a few
         // callers did the work of many, it is the work of those who were missing.
         let (above, whole) = match at.part {
@@ -130,8 +126,20 @@ impl Excess {
             | Part::Silence => (at.observed - at.expected, at.observed),
         };
         let share = if whole > 0.0 { (above / whole).clamp(0.0, 1.0) } else { 0.0 };
+        Self::share_of(seen, share, slots)
+    }
+
+    /// A share of what was seen in so many slots.
+    pub(super) fn share_of(seen: Amount, share: f64, slots: i64) -> Self {
+        let [tokens, usd, _] = values(seen);
         let per_hour = share * as_float(SLOTS_PER_HOUR) / as_float(slots);
         Self { usd: usd * per_hour, tokens: tokens * per_hour, unpriced: seen.unpriced > 0 }
+    }
+
+    /// Whether it is worth an incident: by its money, or where some has no price by its tokens.
+    pub(super) fn is_enough(&self, settings: &DetectSettings) -> bool {
+        let by_tokens = self.unpriced && self.tokens >= settings.min_excess_tokens_per_hour;
+        by_tokens || self.usd >= settings.min_excess_usd_per_hour
     }
 }
 
@@ -250,7 +258,7 @@ const fn reason(part: Part) -> &'static str {
 }
 
 /// The length of a window for people.
-fn span(slots: i64) -> String {
+pub(super) fn span(slots: i64) -> String {
     let minutes = slots * SLOT_MIN;
     match minutes {
         ..=119 if minutes != 60 => format!("{minutes} min"),
@@ -318,7 +326,9 @@ mod tests {
         };
         let verdict = Verdict { parts: vec![scored], ..Verdict::default() };
         let phase = Phase::Closed;
-        let judge = Judge { settings: &settings, phase, verdict: &verdict, newcomer: None };
+        let profile = FAN_OUT.profile();
+        let judge =
+            Judge { settings: &settings, profile, phase, verdict: &verdict, newcomer: None };
         let found = FAN_OUT.judge(&series, now, &judge);
         assert_eq!(found.is_some(), expected, "{new}");
         let said = format!("12 networks called in that time; {new} of them");

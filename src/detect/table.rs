@@ -46,7 +46,8 @@ pub struct Profile {
     pub why: String,
     /// What it cannot know.
     pub cannot_know: String,
-    /// Closed slots without a finding after which the incident is over; 0 where it is not judged by slots.
+    /// Closed slots (of TW-C12 and TW-C13: hours) without a finding after which the incident is over; 0 where it
+    /// is not judged by these.
     #[serde(default)]
     pub quiet_slots: u32,
     /// Thresholds, each with its unit in its name.

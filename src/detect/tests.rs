@@ -42,8 +42,9 @@ fn run(slots: &[i64], settings: &DetectSettings) -> (Vec<Found>, Vec<Verdict>) {
         }
         series.prepare(slot);
         let verdict = series.close(slot, |_| Around::default(), &settings.score);
-        let judge = Judge { settings, phase: Phase::Closed, verdict: &verdict, newcomer: None };
         for detector in DETECTORS {
+            let (profile, phase) = (detector.profile(), Phase::Closed);
+            let judge = Judge { settings, profile, phase, verdict: &verdict, newcomer: None };
             if let Some(finding) = detector.judge(&series, slot, &judge) {
                 found.push((
                     slot.0 - DAY_ZERO * SLOTS_PER_DAY,
@@ -86,8 +87,11 @@ fn a_usual_week_raises_nothing() {
 #[test]
 fn a_theft_raises_a_spike_and_an_outage_is_noticed() {
     let noon = (12 * SLOTS_PER_HOUR) as usize;
-    check(|week| week[noon..noon + 24].iter_mut().for_each(|t| *t *= 12), &["TW-C01"]);
-    check(|week| week[noon..noon + 24].iter_mut().for_each(|t| *t *= 100), &["TW-C01", "TW-C04"]);
+    let spike = |factor| {
+        move |week: &mut [i64]| week[noon..noon + 24].iter_mut().for_each(|t| *t *= factor)
+    };
+    check(spike(12), &["TW-C01", "TW-C02"]);
+    check(spike(100), &["TW-C01", "TW-C02", "TW-C04"]);
     check(|week| week[noon..noon + 24].iter_mut().for_each(|t| *t = 0), &["TW-P12"]);
     let night = (2 * SLOTS_PER_HOUR) as usize;
     check(|week| week[night..night + 24].iter_mut().for_each(|t| *t = 300_000), &["TW-C01"]);

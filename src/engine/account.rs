@@ -7,7 +7,7 @@ use super::bought::{Bought, Purchase, Shelf};
 use super::effects::{AccountClock, AccountEffects, HourSum, SavedAccount};
 use super::fleet::{Group, Hubs};
 use super::gateways::ToLink;
-use super::{Env, watch};
+use super::{Env, metered, watch};
 use crate::aggregate::call::{Booking, RowFacts, Terms};
 use crate::aggregate::cap::CallerCap;
 use crate::aggregate::gateway::SKEW_MS;
@@ -16,6 +16,7 @@ use crate::aggregate::link::{self, Behind, BehindKey, Direct, Link};
 use crate::aggregate::names::{NONE, NameKind, Names};
 use crate::aggregate::rollup::{Caller, Class, RollupKey, Split};
 use crate::detect::conduct::Conduct;
+use crate::detect::metered::Metered;
 use crate::detect::series::{SLOT_MIN, Series, Slot};
 use crate::detect::{DetectSettings, table};
 use crate::event::operation::Operation;
@@ -61,6 +62,7 @@ pub struct Account {
     pub(super) new_egress: Vec<u32>,
     /// Whether it should be called through gateways alone.
     pub(super) is_gateway_only: bool,
+    pub(super) metered: Metered,
     /// Thresholds of statistics, where they are not those of all.
     tuned: Option<Box<DetectSettings>>,
     hubs: Hubs,
@@ -173,6 +175,8 @@ impl<'a> Turn<'a> {
                 }
             }
         }
+        outcome.changes.extend(metered::close(account, moment, env));
+        outcome.effects.metered = account.metered.take_state();
         outcome.effects.states = std::mem::take(&mut outcome.states).into_iter().collect();
         outcome.effects.incidents = std::mem::take(&mut outcome.changes.incidents);
         (account, outcome)
@@ -209,6 +213,7 @@ impl Account {
                 .gateway_only
                 .iter()
                 .any(|name| is_account(resource, name)),
+            metered: Metered::default(),
             tuned: tuning.settings(&env.settings.detect, resource),
             hubs: Hubs::default(),
             moved: false,
@@ -533,6 +538,9 @@ impl Account {
         account.restore_calls(&saved.rows, env);
         if let Some(body) = &saved.conduct {
             account.conduct.restore(body);
+        }
+        if let Some(body) = &saved.metered {
+            account.metered.restore(body);
         }
         account
     }

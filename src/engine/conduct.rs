@@ -6,10 +6,9 @@ use super::Env;
 use super::account::{Account, Moment};
 use crate::aggregate::names::{KEY_TEXT, NONE};
 use crate::aggregate::rollup::Amount;
-use crate::detect::STORIES;
 use crate::detect::conduct::{Answer, RULES, Rule, Scene, Sign, is_rule};
 use crate::detect::series::{SLOTS_PER_HOUR, Slot};
-use crate::detect::table;
+use crate::detect::{is_story, table};
 use crate::incident::tracker::{self, Cause, Changes, Hearing, Sighting, Verdict, Weight};
 use crate::incident::{CallerShare, Incident, Response, State, respond};
 use crate::money::NanoUsd;
@@ -59,10 +58,9 @@ fn tell(account: &mut Account, cause: &Cause, sighting: Sighting) -> Changes {
         (deployment.is_none() || *deployment == story.deployment)
             && theirs.any(|network| callers.iter().any(|caller| caller.network == network))
     };
-    let is_story = |rule: &str| STORIES.iter().any(|story| story.profile().id == rule);
-    let story = tracker
-        .all_open()
-        .find(|(other, tracked)| is_story(other.rule) && is_same(&tracked.incident));
+    let story = tracker.all_open().find(|(other, tracked)| {
+        is_story(other.rule) && tracked.is_told() && is_same(&tracked.incident)
+    });
     let Some(story) = story.map(|(story, _)| story.clone()) else {
         return tracker.found(cause, sighting);
     };

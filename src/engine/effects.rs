@@ -139,6 +139,8 @@ pub struct AccountEffects {
     pub states: Vec<(u32, Vec<u8>)>,
     /// What is usual of its callers, where it is to be saved: every hour in which something was done.
     pub conduct: Option<String>,
+    /// What metrics count of it by the piece, where that has changed.
+    pub metered: Option<String>,
     /// First slot not yet judged and the watermark, when either moved over a slot.
     pub clock: Option<AccountClock>,
     /// Hubs the account was first seen on.
@@ -238,6 +240,8 @@ pub struct SavedAccount {
     pub states: Vec<(u32, Vec<u8>)>,
     /// What is usual of its callers.
     pub conduct: Option<String>,
+    /// What metrics count of it by the piece.
+    pub metered: Option<String>,
     /// Incidents, open and past.
     pub incidents: Vec<(Cause, Tracked)>,
 }

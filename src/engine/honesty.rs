@@ -182,7 +182,7 @@ impl Engine {
     }
 
     /// The number of an account, which is made room for on first sight; `None` beyond the limit.
-    fn number_of(&mut self, resource: &str, effects: &mut Effects) -> Option<u32> {
+    pub(super) fn number_of(&mut self, resource: &str, effects: &mut Effects) -> Option<u32> {
         if let Some(account) = self.accounts.get(resource) {
             return Some(account.id);
         }

@@ -14,6 +14,7 @@ mod exposure;
 pub mod fleet;
 pub mod gateways;
 pub mod honesty;
+mod metered;
 pub mod mismatch;
 pub mod newcomers;
 pub mod respond;
@@ -320,10 +321,10 @@ impl Engine {
                 Event::Alert(alert) => {
                     self.hear_alert(alert, &Place::of(arrival, enqueued, place), effects);
                 }
+                Event::Metric(metric) => self.meter(metric, enqueued, effects),
                 Event::Gateway(call) => self.await_link(call, enqueued, effects),
                 Event::Inventory(found) => self.hear_inventory(found, (arrival, enqueued), effects),
                 Event::Row(_)
-                | Event::Metric(_)
                 | Event::Meter(_)
                 | Event::Posture(_)
                 | Event::Endpoint(_)

@@ -13,7 +13,7 @@ use crate::detect::newcomer::Newcomer;
 use crate::detect::score::{self, Fleet, Part};
 use crate::detect::series::{SLOTS_PER_DAY, Series, Signal, Slot, values};
 use crate::detect::{DETECTORS, Detector, Finding, Judge, Phase, STORIES, seasonal, statistic};
-use crate::incident::tracker::{self, Cause, Changes, Hearing, Sighting, Verdict, Weight};
+use crate::incident::tracker::{self, Cause, Changes, Hearing, Sighting, Tracked, Verdict, Weight};
 use crate::incident::{Chart, Incident, State, respond};
 use crate::money::NanoUsd;
 use crate::time::{ArrivalTime, MINUTE_MS};
@@ -175,9 +175,9 @@ pub(super) fn look_ahead(
 }
 
 fn judge(account: &Account, detector: &dyn Detector, scene: &Scene<'_>) -> Option<Finding> {
-    scene.env.settings.tuning.of(&detector.profile().id, &account.resource)?;
     let judge = Judge {
         settings: account.detect(scene.env),
+        profile: scene.env.settings.tuning.of(&detector.profile().id, &account.resource)?,
         phase: scene.phase,
         verdict: scene.score,
         newcomer: scene.newcomer,
@@ -220,10 +220,8 @@ fn report(
         Phase::Closed => Verdict::Closing,
     };
     // A spike of the same deployment already tells the story of the ceiling; it only grows worse.
-    let stories = STORIES.iter().map(|story| cause_of(account, *story, scene.deployment));
-    let mut stories = stories.take_while(|story| *story != cause);
-    let parent = stories.find(|story| account.tracker.open(story).is_some());
-    let parent = parent.filter(|_| detector.profile().about_cost);
+    let parent =
+        teller(account, &cause, scene.deployment).filter(|_| detector.profile().about_cost);
     let hearing = if parent.is_some() { Hearing::Inhibited } else { Hearing::Announce };
     let sighting = Sighting { incident: seen, score: finding.score, verdict, hearing };
     let mut changes = Changes::default();
@@ -235,6 +233,16 @@ fn report(
         changes.extend(account.tracker.link(&parent, &cause));
     }
     changes
+}
+
+/// The story that an incident of `cause` is part of: one told before it, or a surer one.
+pub(super) fn teller(account: &Account, cause: &Cause, deployment: u32) -> Option<Cause> {
+    let is_told = |cause: &Cause| account.tracker.open(cause).is_some_and(Tracked::is_told);
+    let stories = || STORIES.iter().map(|story| cause_of(account, *story, deployment));
+    let surer = stories().take_while(|story| story != cause);
+    let later = stories().skip_while(|story| story != cause).skip(1);
+    let later = later.filter(|_| !is_told(cause));
+    surer.chain(later).find(is_told)
 }
 
 fn describe(

@@ -67,7 +67,8 @@ impl Tracked {
     }
 
     /// Whether a destination has ever heard of it.
-    const fn is_told(&self) -> bool {
+    #[must_use]
+    pub const fn is_told(&self) -> bool {
         !matches!(self.announced, Severity::Info) || self.escalations > 0
     }
 

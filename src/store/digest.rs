@@ -10,7 +10,7 @@ use crate::aggregate::rollup::Caller;
 use crate::time::Minute;
 
 /// What a line tells of, and a statement of one text column.
-const STATEMENTS: [(&str, &str); 10] = [
+const STATEMENTS: [(&str, &str); 11] = [
     ("control", "select kind || '|' || key || '|' || body from control_state"),
     (
         "version",
@@ -58,6 +58,12 @@ const STATEMENTS: [(&str, &str); 10] = [
          || '|' || json_extract(day.value, '$[2]') \
          from conduct c join account a on a.id = c.account join json_each(c.body, '$.days') day \
          left join name d on d.account = a.id and d.id = json_extract(day.value, '$[0]')",
+    ),
+    (
+        "metered",
+        "select a.resource || '|' || json_extract(body, '$.since') || '|' || \
+         json_extract(body, '$.first') || '|' || json_extract(body, '$.days') \
+         from metered m join account a on a.id = m.account",
     ),
     (
         "counter",

@@ -183,6 +183,11 @@ async fn rows_and_states(
             account.conduct = Some(row.try_get(1)?);
         }
     }
+    for row in sqlx::query("select account, body from metered").fetch_all(&mut *connection).await? {
+        if let Some(account) = accounts.get_mut(&row.try_get::<u32, _>(0)?) {
+            account.metered = Some(row.try_get(1)?);
+        }
+    }
     super::score::states(connection, accounts).await
 }
 

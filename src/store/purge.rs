@@ -349,6 +349,7 @@ impl Purge {
             ("coverage", "delete from account_kind where account = $1"),
             ("open calls", "delete from call_rows where account = $1"),
             ("detector states", "delete from conduct where account = $1"),
+            ("detector states", "delete from metered where account = $1"),
             ("names", "delete from name where account = $1"),
             ("accounts", "delete from account_hub where account = $1"),
             ("accounts", "delete from account where id = $1"),

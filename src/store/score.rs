@@ -91,6 +91,16 @@ pub(super) async fn save_states(
         .execute(&mut *connection)
         .await?;
     }
+    if let Some(body) = &saved.metered {
+        sqlx::query(
+            "insert into metered (account, body) values ($1, $2) \
+             on conflict (account) do update set body = excluded.body",
+        )
+        .bind(account)
+        .bind(body)
+        .execute(&mut *connection)
+        .await?;
+    }
     Ok(())
 }
 

@@ -143,7 +143,11 @@ pub(crate) fn capture(options: Options) -> (Vec<u8>, Truth) {
 
 /// The events of a simulation, partition by partition as a hub numbers them.
 pub(crate) fn arrivals(options: Options) -> Vec<Arrival> {
-    let simulation = Simulation::new(options);
+    numbered(&Simulation::new(options))
+}
+
+/// The same of a simulation that was made otherwise.
+pub(crate) fn numbered(simulation: &Simulation) -> Vec<Arrival> {
     let mut next = BTreeMap::new();
     let numbered = simulation.events().map(|event| {
         let sequence = next.entry(event.partition).or_insert(0_i64);

@@ -66,6 +66,7 @@ mod report_mail;
 mod respond;
 mod rest_server;
 mod spend;
+mod sums;
 mod tidy;
 mod traps;
 mod trace_variants;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use tokenwatch::config::CHANNELS;
 use tokenwatch::decode::DECODERS;
-use tokenwatch::detect::{DETECTORS, conduct, table as detectors};
+use tokenwatch::detect::{DETECTORS, conduct, metered, table as detectors};
 use tokenwatch::emulator::{Entities, HubSpec, NOT_EMULATED, Script};
 use tokenwatch::engine::{estate, mismatch, shut};
 use tokenwatch::known::format::FORMATS;
@@ -107,6 +107,7 @@ fn the_readme_says_of_every_door_why_it_matters() {
 fn the_readme_lists_every_detector_and_service_rule() {
     let detectors = DETECTORS.iter().map(|detector| detector.profile().id.as_str());
     let detectors = detectors.chain(conduct::RULES.iter().map(|rule| rule.id));
+    let detectors = detectors.chain(metered::RULES);
     let detectors = detectors.chain(RULES.iter().map(|rule| rule.id));
     let detectors = detectors.chain(CHAINS.iter().map(|chain| chain.id));
     let detectors = detectors.chain([shut::RULE, mismatch::RULE]);

@@ -16,6 +16,7 @@ mod abuse;
 mod callers;
 mod habit;
 mod pace;
+mod lengths;
 mod past;
 mod programs;
 mod scene;
@@ -31,6 +32,7 @@ use crate::aggregate::rollup::{Caller, CallerParts, Class};
 use crate::event::operation::Operation;
 use crate::severity::Severity;
 pub use habit::{Habits, Hour, MOST_HOURS};
+use lengths::Lengths;
 pub use pace::{Course, Pace};
 pub use past::Past;
 pub use scene::Scene;
@@ -58,6 +60,7 @@ impl Rule {
 
 /// Every rule, in the order of the manual's table.
 pub const RULES: &[Rule] = &[
+    Rule { id: "TW-C07", judge: lengths::giant_inputs },
     Rule { id: "TW-C14", judge: programs::agent_loop },
     Rule { id: "TW-A01", judge: abuse::clones },
     Rule { id: "TW-A02", judge: abuse::validity_probe },
@@ -241,6 +244,7 @@ pub struct Conduct {
     slots: BTreeMap<(i64, u32, Caller), Tally>,
     sizes: BTreeMap<(i64, u32), Sizes>,
     paces: BTreeMap<(i64, u32, Caller), Pace>,
+    lengths: BTreeMap<(i64, u32), Lengths>,
     past: Past,
     /// Requests of fewer bytes are small.
     small_below: u32,
@@ -255,6 +259,7 @@ impl Conduct {
             slots: BTreeMap::new(),
             sizes: BTreeMap::new(),
             paces: BTreeMap::new(),
+            lengths: BTreeMap::new(),
             past: Past::default(),
             small_below: u32::try_from(small_below).unwrap_or(0),
         }
@@ -263,7 +268,15 @@ impl Conduct {
     /// Tallies what was booked for `caller`.
     pub fn add(&mut self, booking: &Booking, caller: Caller) {
         let Booking { minute, deployment, status, sent, sign, class, .. } = *booking;
-        if class == Class::Late || status == 0 {
+        if class == Class::Late {
+            return;
+        }
+        if status < 400 && deployment != NONE {
+            let tokens = u32::try_from(booking.amount.input.unsigned_abs()).unwrap_or(u32::MAX);
+            let lengths = self.lengths.entry((Slot::of(minute).0, deployment)).or_default();
+            lengths.add(tokens, sent, sign);
+        }
+        if status == 0 {
             return;
         }
         let tally = Tally::of(status, sent, sign, self.small_below);
@@ -334,6 +347,14 @@ impl Conduct {
         of
     }
 
+    /// How long the prompts to a deployment were in the `count` slots that end with `slot`.
+    #[must_use]
+    pub fn lengths(&self, deployment: u32, slot: Slot, count: i64) -> Lengths {
+        let slots =
+            (slot.0 - count + 1..=slot.0).filter_map(|slot| self.lengths.get(&(slot, deployment)));
+        slots.fold(Lengths::default(), Lengths::plus)
+    }
+
     /// What was done in the `count` slots that end with `slot`.
     pub fn deeds(&self, slot: Slot, count: i64) -> impl Iterator<Item = Deed> {
         let first = (slot.0 - count + 1, 0, Caller(i64::MIN));
@@ -364,6 +385,7 @@ impl Conduct {
         past.learn(self, slot);
         self.past = past;
         self.slots = self.slots.split_off(&(slot.0 - KEEP_SLOTS, 0, Caller(i64::MIN)));
+        self.lengths = self.lengths.split_off(&(slot.0 - KEEP_SLOTS, 0));
         self.sizes = self.sizes.split_off(&(slot.0 - past::CLONE_SLOTS, 0));
         let oldest = (slot.0 - past::CLONE_SLOTS, 0, Caller(i64::MIN));
         self.paces = self.paces.split_off(&oldest);

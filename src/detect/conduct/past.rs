@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::lengths::MIN_CALLS;
 use super::pace::RISING;
 use super::{Conduct, Deed, Habits, Tally};
 use crate::aggregate::names::{NONE, OTHER};
-use crate::detect::series::{SLOTS_PER_DAY, Slot};
+use crate::detect::series::{SLOTS_PER_DAY, SLOTS_PER_HOUR, Slot};
 use crate::event::operation::Operation;
 
 /// Days that are kept; a median over them needs a week of bad days to move.
@@ -42,25 +43,55 @@ pub struct Day {
     pub most_clones: u32,
     /// Most calls of one caller within ten minutes whose requests grew.
     pub most_rising: u32,
+    /// Prompt tokens that one call in twenty of some hour reached.
+    pub longest: u32,
 }
 
 /// Number of fields in a [`Day`].
-const DAY_FIELDS: usize = 8;
+const DAY_FIELDS: usize = 9;
 
 impl Day {
     const fn fields(self) -> [u32; DAY_FIELDS] {
-        let Self { calls, limited, named, keyed, most_denied, most_bad, most_clones, most_rising } =
-            self;
-        [calls, limited, named, keyed, most_denied, most_bad, most_clones, most_rising]
+        let Self {
+            calls,
+            limited,
+            named,
+            keyed,
+            most_denied,
+            most_bad,
+            most_clones,
+            most_rising,
+            longest,
+        } = self;
+        [calls, limited, named, keyed, most_denied, most_bad, most_clones, most_rising, longest]
     }
 
     /// What was not counted yet when it was saved is none.
     fn from_fields(saved: &[u32]) -> Self {
         let mut fields = [0; DAY_FIELDS];
         fields.iter_mut().zip(saved).for_each(|(field, saved)| *field = *saved);
-        let [calls, limited, named, keyed, most_denied, most_bad, most_clones, most_rising] =
-            fields;
-        Self { calls, limited, named, keyed, most_denied, most_bad, most_clones, most_rising }
+        let [
+            calls,
+            limited,
+            named,
+            keyed,
+            most_denied,
+            most_bad,
+            most_clones,
+            most_rising,
+            longest,
+        ] = fields;
+        Self {
+            calls,
+            limited,
+            named,
+            keyed,
+            most_denied,
+            most_bad,
+            most_clones,
+            most_rising,
+            longest,
+        }
     }
 }
 
@@ -177,6 +208,7 @@ impl Past {
                 most_bad: most(&bad),
                 most_clones: count(clones.map_or(0, |(calls, _)| calls)),
                 most_rising: u32::try_from(rising).unwrap_or(u32::MAX),
+                longest: longest(conduct, deployment, slot),
                 ..seen
             };
             self.add(deployment, slot, seen);
@@ -203,6 +235,7 @@ impl Past {
             most_bad: day.most_bad.max(seen.most_bad),
             most_clones: day.most_clones.max(seen.most_clones),
             most_rising: day.most_rising.max(seen.most_rising),
+            longest: day.longest.max(seen.longest),
         };
     }
 
@@ -283,6 +316,13 @@ impl Past {
             has_changed: false,
         })
     }
+}
+
+/// How long the prompts of the last hour were; 0 where there were too few.
+fn longest(conduct: &Conduct, deployment: u32, slot: Slot) -> u32 {
+    let lengths = conduct.lengths(deployment, slot, SLOTS_PER_HOUR);
+    let longest = lengths.longest().filter(|_| lengths.calls() >= MIN_CALLS);
+    longest.unwrap_or(0)
 }
 
 /// The sum of a count by deployment, of the whole account under [`NONE`].

@@ -29,7 +29,7 @@ pub(super) const DAYS: i64 = 9;
 pub(super) const NOW: i64 = (20_000 + DAYS) * 1_440 + 600;
 
 /// A call as the log tells it, so many times.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Calls {
     pub(super) to: &'static str,
     pub(super) from: &'static str,
@@ -462,6 +462,29 @@ fn what_is_taken_back_or_late_is_not_tallied() {
         deeds.fold(Tally::default(), |sum, deed| sum.plus(deed.tally))
     };
     assert_eq!((sum(&before), sum(&world.conduct)), (Tally::default(), Tally::default()));
+}
+
+#[test]
+fn prompts_longer_than_on_any_day() {
+    let long = |times: i32, sent: u32| Calls { times, sent, ..USUAL };
+    let found = |days: i64, more: &[Calls], now: &[Calls]| {
+        let mut world = World::after(days, more);
+        now.iter().for_each(|calls| world.call(5, *calls));
+        world.signs("TW-C07")
+    };
+    let giant = [long(50, 800_000)];
+    let told = found(DAYS, &[], &giant);
+    assert_eq!(told.len(), 1, "{told:?}");
+    for (days, more, now) in [
+        (DAYS, &[][..], &[long(50, 12_000)][..]),
+        (DAYS, &[], &[long(2, 800_000), long(60, 4_000)]),
+        (DAYS, &[], &[long(10, 800_000)]),
+        (DAYS, &[], &[Calls { status: 400, ..long(50, 800_000) }]),
+        (DAYS, &giant, &giant),
+        (2, &[], &giant),
+    ] {
+        assert_eq!(found(days, more, now), [], "{days} {now:?}");
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod abuse;
 mod callers;
 mod chains;
 mod guards;
+mod habits;
 mod keys;
 mod log;
 mod posture;
@@ -149,6 +150,7 @@ const LAWFUL: &str = "-lawful";
 pub fn all() -> impl Iterator<Item = &'static Play> {
     let parts = [
         volume::PLAYS,
+        habits::PLAYS,
         abuse::PLAYS,
         callers::PLAYS,
         keys::PLAYS,

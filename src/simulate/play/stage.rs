@@ -89,6 +89,8 @@ pub(super) struct Ask {
     pub(super) kind: CallKind,
     /// Prompt and generated tokens.
     pub(super) tokens: (u32, u32),
+    /// Prompt tokens found in the cache.
+    pub(super) cached: u32,
     /// What was asked for, if not what the deployment is used for.
     pub(super) operation: Option<&'static str>,
 }
@@ -102,6 +104,7 @@ impl Ask {
             identity: String::new(),
             kind: CallKind::Served,
             tokens,
+            cached: 0,
             operation: None,
         }
     }
@@ -359,6 +362,7 @@ impl Stage {
         let call = Call {
             kind: ask.kind,
             input,
+            cached: ask.cached,
             output,
             hostile: true,
             operation: ask.operation,

@@ -14,6 +14,14 @@ pub(super) const PLAYS: &[Play] = &[
         spike,
     )
     .after(10),
+    Play::of_calls(
+        "tw-c02",
+        "a deployment of a dollar a day is called for three hours at twenty-five dollars an hour",
+        &["TW-C02"],
+        "so it is every day at those hours",
+        runaway_day,
+    )
+    .after(10),
     // The three weeks that are compared end within the live part.
     Play::of_calls(
         "tw-c03",
@@ -101,6 +109,19 @@ fn spike(stage: &mut Stage) {
     for day in first..=0 {
         let count = stage.random.u32(110..140);
         hour_of_calls(stage, begin + day * DAY_MS, count, &Ask::served(0, &network, (size, 900)));
+    }
+}
+
+fn runaway_day(stage: &mut Stage) {
+    let network = stage.network(Place::Office);
+    let begin = stage.minute(0..60);
+    let first = if stage.is_lawful() { -9 } else { 0 };
+    for day in first..=0 {
+        for hour in 0..3 {
+            let count = stage.random.u32(95..105);
+            let at = begin + day * DAY_MS + hour * HOUR_MS;
+            hour_of_calls(stage, at, count, &Ask::served(0, &network, (100_000, 900)));
+        }
     }
 }
 
