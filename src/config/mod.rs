@@ -231,9 +231,10 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
         limits::engine(table(&top, "engine", ("[engine]", limits::ENGINE), walk), walk);
     let mut backends = Seen::default();
     for section in tables(&top, "backend", ("[[backend]]", backend::KEYS), walk) {
-        if let Some((name, account)) = backend::read(&section, walk) {
-            backends.name(&name, &section, walk);
-            engine.backends.insert(name, account);
+        if let Some(backend) = backend::read(&section, walk) {
+            backends.name(&backend.name, &section, walk);
+            engine.gateway_only.extend(backend.only.then(|| backend.account.clone()));
+            engine.backends.insert(backend.name, backend.account);
         }
     }
     engine.join = limits::join(table(&top, "join", ("[join]", limits::JOIN), walk), walk);

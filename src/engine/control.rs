@@ -23,6 +23,7 @@ use crate::incident::{CallerShare, Incident, State, tracker};
 use crate::rules::act::Act;
 use crate::rules::inventory::{GRACE_MS, VersionRow, Versions};
 use crate::rules::memory::{Kind, Memory, Row, subscription_of, written};
+use crate::rules::revoked::Revoked;
 use crate::rules::{self, Alarm, QUIET_MS, Verdict, account_of, name_of};
 use crate::time::ArrivalTime;
 
@@ -126,6 +127,11 @@ impl Watch {
         Some((told, waiting))
     }
 
+    /// Notes from which network a gateway calls an account.
+    pub(super) fn note_egress(&mut self, account: &str, (network, linked): (&str, ArrivalTime)) {
+        self.memory.note_egress(account, network, linked);
+    }
+
     pub(super) const fn memory(&self) -> &Memory {
         &self.memory
     }
@@ -162,6 +168,9 @@ impl Engine {
             if let Some(account) = self.accounts.get_mut(account) {
                 account.hear(deployment, purchase);
             }
+        }
+        if let Some((account, revoked)) = Revoked::read(control, place.told) {
+            self.control.memory.revoke(account, revoked);
         }
         if let Some(subscription) = subscription_of(&control.resource) {
             self.control.memory.hear(subscription, place.told);

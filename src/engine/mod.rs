@@ -20,6 +20,7 @@ pub mod respond;
 mod settings;
 pub mod shed;
 pub mod shut;
+mod told;
 pub mod watch;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -161,6 +162,9 @@ impl Engine {
         }
         let keys: Vec<PartitionKey> = engine.partitions.keys().cloned().collect();
         keys.iter().for_each(|key| engine.leave_older(key));
+        for (resource, account) in &mut engine.accounts {
+            account.recall_egress(engine.control.memory().egress(resource));
+        }
         engine.recall_chains();
         engine.recall_sides();
         engine
@@ -453,6 +457,7 @@ impl Engine {
             let [watermark, seen] =
                 [watermark, seen].map(|time| time.unwrap_or(ArrivalTime(i64::MIN)));
             let moment = Moment { watermark, seen, linked: self.linked, now: self.now };
+            account.note_revoked(self.control.memory().revoked(resource));
             let group = account.group();
             let turn = account.begin(Step { rows: &rows, links }, moment, &self.env);
             for (key, tokens) in origin.iter().zip(&turn.outcome.row_tokens) {
@@ -473,6 +478,11 @@ impl Engine {
         let mut turns: Vec<Turn<'_>> = turns.into_values().flatten().collect();
         turns.sort_unstable_by(|a, b| a.account.resource.cmp(&b.account.resource));
         turns.into_iter().for_each(|turn| end_turn(turn, &self.env, effects, news));
+        for (resource, account) in &mut self.accounts {
+            for (network, linked) in account.take_egress() {
+                self.control.note_egress(resource, (&network, linked));
+            }
+        }
     }
 
     /// Makes room for an account on first sight and notes the hubs that feed it.

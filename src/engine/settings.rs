@@ -29,6 +29,8 @@ pub struct EngineSettings {
     /// Accounts by the names gateways know them under (lower case): the first part of the backend's
     /// host, or the backend's name in the gateway. Others are found by the account's own name.
     pub backends: BTreeMap<String, String>,
+    /// Accounts, by name or resource id in lower case, that should be called through gateways alone.
+    pub gateway_only: Vec<String>,
     /// A cause that is seen again within this many milliseconds of event time after the last
     /// anomalous window of its incident opens that incident again.
     pub reopen_ms: i64,
@@ -53,6 +55,7 @@ impl Default for EngineSettings {
             tuning: Tuning::default(),
             callers_per_hour: 500,
             backends: BTreeMap::new(),
+            gateway_only: Vec::new(),
             reopen_ms: HOUR_MS,
             max_accounts: 5_000,
             budgets: Vec::new(),

@@ -107,7 +107,9 @@ impl Versions {
             | Kind::Actor
             | Kind::State
             | Kind::Recent
-            | Kind::Judged => {}
+            | Kind::Judged
+            | Kind::Revoked
+            | Kind::Egress => {}
         }
     }
 
@@ -136,7 +138,9 @@ impl Versions {
                 | Kind::Actor
                 | Kind::State
                 | Kind::Recent
-                | Kind::Judged => None,
+                | Kind::Judged
+                | Kind::Revoked
+                | Kind::Egress => None,
             };
             Row { kind, key, body }
         };

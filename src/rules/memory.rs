@@ -8,6 +8,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::act::{Act, Effect, Log};
+use super::egress::Egress;
+use super::revoked::{Noted, Revocations, Revoked};
 use super::state;
 use crate::event::control::{Changed, DeploymentState, Target, Verb};
 use crate::time::{ArrivalTime, DAY_MS, EventTime, HOUR_MS};
@@ -57,11 +59,15 @@ pub enum Kind {
     Poll,
     /// How far calls to accounts that let no public network in have been judged.
     Judged,
+    /// When keys of an account became worthless.
+    Revoked,
+    /// Networks from which gateways call an account.
+    Egress,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Pending,
         Self::Heard,
         Self::Actor,
@@ -70,6 +76,8 @@ impl Kind {
         Self::List,
         Self::Poll,
         Self::Judged,
+        Self::Revoked,
+        Self::Egress,
     ];
 
     /// The word used in storage.
@@ -84,6 +92,8 @@ impl Kind {
             Self::List => "list",
             Self::Poll => "poll",
             Self::Judged => "judged",
+            Self::Revoked => "revoked",
+            Self::Egress => "egress",
         }
     }
 }
@@ -142,6 +152,8 @@ pub struct Memory {
     states: BTreeMap<String, State>,
     recent: BTreeMap<String, Recent>,
     order: BTreeSet<(EventTime, String)>,
+    revoked: Revocations,
+    egress: Egress,
     dirty: BTreeSet<(Kind, String)>,
     /// Entries that went to keep a bound, since the last look.
     pub dropped: i64,
@@ -160,6 +172,33 @@ impl Memory {
         }
         self.heard.insert(whose.to_owned(), told);
         self.dirty.insert((Kind::Heard, whose.to_owned()));
+    }
+
+    /// Notes that keys of an account became worthless.
+    pub fn revoke(&mut self, account: &str, revoked: Revoked) {
+        match self.revoked.note(account, revoked) {
+            Noted::New => drop(self.dirty.insert((Kind::Revoked, account.to_owned()))),
+            Noted::Known => {}
+            Noted::TooMany => self.dropped += 1,
+        }
+    }
+
+    /// When keys of an account (lower case) became worthless, oldest first.
+    #[must_use]
+    pub fn revoked(&self, account: &str) -> &[Revoked] {
+        self.revoked.of(account)
+    }
+
+    /// Notes that a gateway calls an account from a network, as of the moment its first call was linked.
+    pub fn note_egress(&mut self, account: &str, network: &str, linked: ArrivalTime) {
+        if self.egress.note(account, network, linked) {
+            self.dirty.insert((Kind::Egress, account.to_owned()));
+        }
+    }
+
+    /// Networks from which gateways call an account, each with that moment.
+    pub fn egress(&self, account: &str) -> impl Iterator<Item = (&str, ArrivalTime)> {
+        self.egress.of(account)
     }
 
     /// Whether the control plane of a resource had been watched for so long when `act` was told.
@@ -437,6 +476,8 @@ impl Memory {
                 Kind::Actor => self.actors.get(&key).and_then(written),
                 Kind::State => self.states.get(&key).and_then(written),
                 Kind::Recent => self.recent.get(&key).and_then(written),
+                Kind::Revoked => self.revoked.saved(&key),
+                Kind::Egress => self.egress.saved(&key),
             };
             Row { kind, key, body }
         };
@@ -450,6 +491,8 @@ impl Memory {
             Kind::Heard => put(&mut self.heard, key, body),
             Kind::Actor => put(&mut self.actors, key, body),
             Kind::State => put(&mut self.states, key, body),
+            Kind::Revoked => self.revoked.restore(key, body),
+            Kind::Egress => self.egress.restore(key, body),
             Kind::Recent => {
                 put(&mut self.recent, key.clone(), body);
                 if let Some(recent) = self.recent.get(&key) {

@@ -1,13 +1,23 @@
-//! Plays about who asks (`TW-I02` to `I04`, `I06`, `I08`), and with what right (`TW-K06`).
+//! Plays about who asks (`TW-I02` to `I04`, `I06` to `I08`), and with what right (`TW-K06`).
 
 use serde_json::json;
 
 use super::stage::{Ask, Place, Stage, WRITE};
 use super::{Need, Play};
-use crate::time::DAY_MS;
+use crate::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 
 /// A play of calls that lists say something of: nine days, because nothing is new before seven.
 pub(super) const PLAYS: &[Play] = &[
+    Play::of_calls(
+        "tw-i07",
+        "an account that is called through a gateway is called from beside it",
+        &["TW-I07"],
+        "the gateway's logs tell of these calls too",
+        bypass,
+    )
+    .after(1)
+    .using(0)
+    .needing(&[Need::GatewayOnly]),
     Play::of_calls(
         "tw-i02",
         "a network of rented servers calls for the first time, with a key or for more than a dollar",
@@ -115,6 +125,28 @@ fn distant(stage: &mut Stage) {
             let at = begin + stage.span(0..35);
             let ask = Ask::served(0, network, (800, 90));
             stage.call(at, &Ask { identity: identity.clone(), ..ask });
+        }
+    }
+}
+
+fn bypass(stage: &mut Stage) {
+    let [gateway, other] = [Place::Cloud, Place::Branch].map(|place| stage.network(place));
+    let identity = stage.guid();
+    let mut at = stage.curtain_ms - 4 * HOUR_MS;
+    while at < stage.end_ms - 30 * MINUTE_MS {
+        let tokens = (stage.random.u32(100..4_000), stage.random.u32(10..900));
+        let ask = Ask { identity: identity.clone(), ..Ask::served(0, &gateway, tokens) };
+        stage.call_through(at, &ask);
+        at += stage.span(1..4);
+    }
+    let begin = stage.minute(20..60);
+    for _ in 0..stage.random.u32(8..15) {
+        let at = begin + stage.span(0..30);
+        let ask = Ask::served(0, &other, (stage.random.u32(100..4_000), 95));
+        if stage.is_lawful() {
+            stage.call_through(at, &ask);
+        } else {
+            stage.call(at, &ask);
         }
     }
 }
