@@ -36,6 +36,51 @@ impl Feedback {
     }
 }
 
+/// A reversible step of the answer to an incident, which the operator's own automation can take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Step {
+    /// No key is accepted any more.
+    DisableKeys,
+    /// Networks without a rule are kept out.
+    CloseNetwork,
+    /// No public network is let in, whatever the rules say.
+    ClosePublicAccess,
+    /// Calls to the outside are limited to the allowed names.
+    RestrictOutbound,
+}
+
+impl Step {
+    /// Every step.
+    pub const ALL: [Self; 4] =
+        [Self::DisableKeys, Self::CloseNetwork, Self::ClosePublicAccess, Self::RestrictOutbound];
+
+    /// The word used in commands, configuration, output and storage.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::DisableKeys => "disable-keys",
+            Self::CloseNetwork => "close-network",
+            Self::ClosePublicAccess => "close-public-access",
+            Self::RestrictOutbound => "restrict-outbound",
+        }
+    }
+}
+
+/// What is asked about a step: nothing leaves before it was proposed and, later, confirmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ask {
+    /// That it be taken.
+    Propose,
+    /// That it be undone, once it was taken.
+    ProposeUndo,
+    /// That what was proposed be done now.
+    Confirm,
+    /// That what was proposed be forgotten.
+    Cancel,
+}
+
 /// What is done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case")]
@@ -62,6 +107,15 @@ pub enum Deed {
         /// The verdict.
         feedback: Feedback,
     },
+    /// The operator's automation is to take a step, or to undo it.
+    Respond {
+        /// Key of the incident.
+        incident: String,
+        /// Which step.
+        step: Step,
+        /// What about it.
+        ask: Ask,
+    },
     /// Nothing that matches is told for a while.
     Silence {
         /// Matchers, such as `account=contoso-ai`; all must match.
@@ -87,6 +141,7 @@ impl Deed {
             Self::Resolve { .. } => "resolve",
             Self::Note { .. } => "note",
             Self::Judge { .. } => "feedback",
+            Self::Respond { .. } => "respond",
             Self::Silence { .. } => "silence",
             Self::Unsilence { .. } => "unsilence",
         }
@@ -99,6 +154,7 @@ impl Deed {
             Self::Acknowledge { incident }
             | Self::Resolve { incident }
             | Self::Note { incident }
+            | Self::Respond { incident, .. }
             | Self::Judge { incident, .. } => Some(incident),
             Self::Silence { .. } | Self::Unsilence { .. } => None,
         }

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use super::replay::printable;
 use super::{Exit, Format, print};
 use crate::config::{self, Config};
+use crate::engine::respond::ResponseRules;
 use crate::files::InUse;
 use crate::notify::Destination;
 use crate::pipeline::wall_clock;
 use crate::source::event_hubs::Transport;
 use crate::store::privacy::Privacy;
-use crate::time::{DAY_MS, HOUR_MS};
+use crate::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 
 /// Checks a configuration and prints everything that is wrong with it.
 ///
@@ -83,6 +84,13 @@ fn in_use(file: &InUse) -> String {
     format!("{path}: {size}, written {age} ago{old}")
 }
 
+/// What people may have the automation do.
+fn steps(rules: &ResponseRules) -> String {
+    let steps: Vec<&str> = rules.steps.iter().map(|step| step.word()).collect();
+    let two = if rules.two_people { ", by somebody else" } else { "" };
+    format!("{}, once confirmed within {} min{two}", steps.join(", "), rules.within_ms / MINUTE_MS)
+}
+
 /// What would run.
 fn summary(config: &Config) -> String {
     let mut text = format!("database     {}\n", printable(&config.database.display().to_string()));
@@ -122,6 +130,9 @@ fn summary(config: &Config) -> String {
     }
     if let Some(heartbeat) = &config.heartbeat {
         line("heartbeat", &format!("every {} s", heartbeat.every.as_secs()));
+    }
+    if let Some(response) = &config.response {
+        line("response", &steps(&response.rules));
     }
     for file in config.files.in_use() {
         line("file", &format!("{}: {}", file.name, in_use(&file)));

@@ -23,6 +23,7 @@ mod replay;
 mod routes;
 mod report;
 mod run;
+mod respond;
 mod silence;
 mod schema;
 mod simulate;
@@ -67,6 +68,7 @@ enum Command {
     Replay(replay::Args),
     Incidents(incidents::Args),
     Silence(silence::Args),
+    Respond(respond::Args),
     Routes(routes::Args),
     Doctor(doctor::Args),
     Audit(Box<audit::Args>),
@@ -138,6 +140,7 @@ async fn execute(command: Command) -> anyhow::Result<Exit> {
         Command::Replay(args) => replay::run(args).await,
         Command::Incidents(args) => incidents::run(args).await,
         Command::Silence(args) => silence::run(&args).await,
+        Command::Respond(args) => respond::run(&args).await,
         Command::Routes(args) => routes::run(&args).await,
         Command::Doctor(args) => doctor::run(args).await,
         Command::Audit(args) => audit::run(*args).await,

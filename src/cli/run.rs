@@ -84,9 +84,19 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     }
     let ask = |settings| Directory::start(settings, azure::Pace::default(), Arc::clone(&clock));
     let (directory, destinations) = (config.directory.map(ask), config.destinations);
-    let (plan, heartbeat) = (config.plan, config.heartbeat);
-    let service =
-        Service { core, source, destinations, plan, heartbeat, clock, files, directory, reports };
+    let (plan, heartbeat, automation) = (config.plan, config.heartbeat, config.response);
+    let service = Service {
+        core,
+        source,
+        destinations,
+        plan,
+        heartbeat,
+        automation,
+        clock,
+        files,
+        directory,
+        reports,
+    };
     let mut watch = Watcher { capture, nudge };
     let source = service.run(&stop, &mut watch).await?;
     source.close().await;

@@ -3,10 +3,18 @@
 use super::section::{Section, Walk};
 use crate::event::account_of;
 
-pub(super) const KEYS: &[&str] = &["name", "account"];
+pub(super) const KEYS: &[&str] = &["name", "account", "only"];
 
-/// Reads a name and the resource id of the account it stands for, both in lower case.
-pub(super) fn read(section: &Section<'_>, walk: &mut Walk<'_>) -> Option<(String, String)> {
+/// A name and the resource id of the account it stands for, both in lower case.
+pub(super) struct Backend {
+    pub(super) name: String,
+    pub(super) account: String,
+    /// Whether the account should be called through gateways alone.
+    pub(super) only: bool,
+}
+
+/// Reads one.
+pub(super) fn read(section: &Section<'_>, walk: &mut Walk<'_>) -> Option<Backend> {
     section.require("name", "\"aif-contoso-prod\"", walk);
     section.require("account", "\"/subscriptions/…/accounts/aif-contoso-prod\"", walk);
     let name = section.text("name", walk)?.to_lowercase();
@@ -23,5 +31,25 @@ pub(super) fn read(section: &Section<'_>, walk: &mut Walk<'_>) -> Option<(String
         walk.findings.report(section.value_at("name"), message, format!("write name = {first:?}"));
         return None;
     }
-    Some((name, account))
+    let only = section.flag("only", walk).unwrap_or(false);
+    Some(Backend { name, account, only })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{parse, placeholder};
+
+    #[test]
+    fn an_account_may_be_called_through_its_gateway_alone() {
+        let account =
+            "/subscriptions/s/resourceGroups/r/providers/Microsoft.CognitiveServices/accounts/A";
+        let gateway_only = |more: &str| {
+            let hub =
+                "[[hub]]\nname = \"a\"\nnamespace = \"n.servicebus.windows.net\"\nhub = \"h\"\n";
+            let text = format!("{hub}[[backend]]\nname = \"f\"\naccount = \"{account}\"\n{more}");
+            parse(&text, "t.toml", &placeholder).unwrap().engine.gateway_only
+        };
+        assert_eq!(gateway_only("only = true\n"), [account.to_lowercase()]);
+        assert!(gateway_only("").is_empty());
+    }
 }

@@ -92,6 +92,7 @@ fn thresholds(
             "minutes" if conduct::is_rule(&profile.id) => profile.threshold(name),
             "minutes" => MOST_MINUTES,
             "days" if profile.family == Family::Chains => CHAIN_DAYS,
+            "hours" if conduct::is_rule(&profile.id) => conduct::MOST_HOURS,
             "hours" if profile.family == Family::Chains => 24.0 * CHAIN_DAYS,
             name if name.ends_with("days") => MOST_DAYS,
             name if name.ends_with("share") => 1.0,
@@ -124,6 +125,7 @@ fn may_be_off(id: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use crate::config::{parse, placeholder};
+    use crate::detect::table::{self, Status};
     use crate::severity::Severity;
 
     const HUB: &str =
@@ -138,7 +140,7 @@ mod tests {
         let batch = tuning.of("TW-A06", "/subscriptions/s/accounts/aif-batch").unwrap();
         assert_eq!((batch.severity, batch.threshold("calls")), (Severity::Low, 500.0));
         let other = tuning.of("TW-A06", "/subscriptions/s/accounts/aif").unwrap();
-        assert_eq!(*other, *crate::detect::table::profile("TW-A06"));
+        assert_eq!(*other, *table::profile("TW-A06"));
         assert_eq!(tuning.of("TW-K04", "/subscriptions/s/accounts/aif"), None);
     }
 
@@ -156,7 +158,11 @@ mod tests {
         check("enabled = false", &["[[detector]] has no `id`"]);
         check("id = \"TW-A06\"", &["[[detector]] changes nothing"]);
         check("id = \"TW-Z99\"\nenabled = false", &["`id`: there is no detector \"TW-Z99\""]);
-        check("id = \"TW-C14\"\nenabled = false", &["`id`: TW-C14 is planned, it never speaks"]);
+        for planned in table::all().iter().filter(|profile| profile.status == Status::Planned) {
+            let said = format!("`id`: {} is planned, it never speaks", planned.id);
+            check(&format!("id = \"{}\"\nenabled = false", planned.id), &[&said]);
+        }
+        check("id = \"TW-A09\"\nthresholds = { hours = 9 }", &["`hours` = 9 is out of range"]);
         check("id = \"TW-C05\"\nenabled = false", &["`id`: TW-C05 goes by [[budget]]"]);
         check(
             "id = \"TW-A06\"\nseverity = \"grave\"\nthresholds = { call = 3, minutes = 30, share = 2, calls = 0 }",

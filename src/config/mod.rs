@@ -16,6 +16,7 @@ mod notify;
 mod owner;
 mod price;
 mod report;
+mod response;
 mod resource_graph;
 mod route;
 mod secret;
@@ -46,6 +47,7 @@ use crate::store::StoreSettings;
 pub use heartbeat::HeartbeatSettings;
 pub use notify::{CHANNELS, ChannelKind};
 pub use price::{BookError, PriceSettings, open_book, read_book};
+pub use response::ResponseSettings;
 pub use secret::{SecretRef, look_up, placeholder};
 pub use section::duration_ms;
 use section::{Lookup, Section, Walk};
@@ -72,6 +74,8 @@ pub struct Config {
     pub plan: Plan,
     /// Whom to tell each minute that the service is alive.
     pub heartbeat: Option<HeartbeatSettings>,
+    /// The operator's automation, where it may be asked to take steps.
+    pub response: Option<ResponseSettings>,
     /// The price book and the terms beside it.
     pub price: PriceSettings,
     /// Networks with a name, lists of networks, and names of identities; read unless secrets were
@@ -210,6 +214,7 @@ const KEYS: &[&str] = &[
     "maintenance",
     "storm",
     "heartbeat",
+    "response",
     "store",
     "caller",
     "report",
@@ -226,9 +231,10 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
         limits::engine(table(&top, "engine", ("[engine]", limits::ENGINE), walk), walk);
     let mut backends = Seen::default();
     for section in tables(&top, "backend", ("[[backend]]", backend::KEYS), walk) {
-        if let Some((name, account)) = backend::read(&section, walk) {
-            backends.name(&name, &section, walk);
-            engine.backends.insert(name, account);
+        if let Some(backend) = backend::read(&section, walk) {
+            backends.name(&backend.name, &section, walk);
+            engine.gateway_only.extend(backend.only.then(|| backend.account.clone()));
+            engine.backends.insert(backend.name, backend.account);
         }
     }
     engine.join = limits::join(table(&top, "join", ("[join]", limits::JOIN), walk), walk);
@@ -241,6 +247,9 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
     let (files, directory) = known::read(&top, &database, walk);
     let heartbeat = table(&top, "heartbeat", ("[heartbeat]", heartbeat::KEYS), walk);
     let heartbeat = heartbeat.map(|section| heartbeat::read(&section, walk));
+    let response = table(&top, "response", ("[response]", response::KEYS), walk);
+    let response = response.map(|section| response::read(&section, walk));
+    engine.response = response.as_ref().map(|settings| settings.rules.clone());
     engine.owners = owner::owners(&top, walk);
     engine.pipeline = hubs.iter().filter_map(HubSettings::namespace_name).collect();
     let beside = budget::Beside::new(&price, &engine.owners, &files, &store);
@@ -255,6 +264,7 @@ fn root(tree: &DeTable<'_>, walk: &mut Walk<'_>) -> Config {
         destinations,
         plan,
         heartbeat,
+        response,
         price,
         files,
         directory,

@@ -46,6 +46,8 @@ pub struct DetectSettings {
     pub new_deployment_usd_per_day: f64,
     /// Cost in USD within one hour that makes a new network worth a note.
     pub new_network_usd: f64,
+    /// New networks within one hour that make more callers than usual a fan-out.
+    pub fan_out_networks: f64,
     /// Expected calls in a row that must be missing before a deployment counts as silent.
     pub silence_min_calls: f64,
 }
@@ -60,6 +62,7 @@ impl Default for DetectSettings {
             ceiling_usd_per_day: 0.0,
             new_deployment_usd_per_day: 0.0,
             new_network_usd: 0.0,
+            fan_out_networks: 0.0,
             silence_min_calls: 0.0,
         };
         for (id, threshold, field) in settings.of_table() {
@@ -71,7 +74,7 @@ impl Default for DetectSettings {
 
 impl DetectSettings {
     /// What stands in the table of detectors: detector, name there, and the setting.
-    pub fn of_table(&mut self) -> [(&'static str, &'static str, &mut f64); 7] {
+    pub fn of_table(&mut self) -> [(&'static str, &'static str, &mut f64); 8] {
         [
             ("TW-C01", "min_excess_usd_per_hour", &mut self.min_excess_usd_per_hour),
             ("TW-C01", "min_excess_tokens_per_hour", &mut self.min_excess_tokens_per_hour),
@@ -79,6 +82,7 @@ impl DetectSettings {
             ("TW-C04", "usd_per_day", &mut self.ceiling_usd_per_day),
             ("TW-C10", "usd_per_day", &mut self.new_deployment_usd_per_day),
             ("TW-I01", "usd_per_hour", &mut self.new_network_usd),
+            ("TW-I05", "new_networks", &mut self.fan_out_networks),
             ("TW-P12", "min_calls", &mut self.silence_min_calls),
         ]
     }

@@ -248,6 +248,12 @@ impl Series {
         self.hours.get(&hour).copied().map_or([0.0; 3], values)
     }
 
+    /// Calls of one hour, late ones too.
+    #[must_use]
+    pub fn calls(&self, hour: i64) -> i64 {
+        self.hours.get(&hour).map_or(0, |sum| sum.calls)
+    }
+
     /// What one hour counts for in an expectation for the hour `by`; `None` where people said that it
     /// is not to be learnt.
     #[must_use]

@@ -3,10 +3,14 @@
 //! [`Memory`](super::score::Memory) gives every [part](Part) of its judgement a score that fires at 1. A
 //! rule is a set of parts with one story to tell: it takes the highest that is worth somebody's time.
 
+use std::collections::BTreeSet;
+
 use super::baseline::as_float;
+use super::network::is_new;
 use super::score::{Part, Scored};
 use super::series::{KEEP_SLOTS, SLOT_MIN, SLOTS_PER_HOUR, Series, Signal, Slot, values};
 use super::{DetectSettings, Detector, EARLY_MARGIN, Finding, Judge, Phase, Profile, table};
+use crate::aggregate::names::{NONE, OTHER};
 use crate::aggregate::rollup::Amount;
 use crate::money::Grouped;
 
@@ -25,6 +29,8 @@ enum Worth {
     Excess,
     /// Enough calls missing.
     Missing,
+    /// Enough networks among the callers that were never seen here before.
+    Newcomers,
     /// Nothing in particular: that it happens at all is the finding.
     Anything,
 }
@@ -51,9 +57,9 @@ pub static RAMP: Statistic =
 pub static WAKE: Statistic =
     Statistic { id: "TW-C11", parts: &[Part::Wake], worth: Worth::Anything };
 
-/// More distinct callers than usual.
+/// More distinct callers than usual, many of them new: a busy hour of known ones is none of it.
 pub static FAN_OUT: Statistic =
-    Statistic { id: "TW-I05", parts: &[Part::Callers, Part::FanOut], worth: Worth::Anything };
+    Statistic { id: "TW-I05", parts: &[Part::Callers, Part::FanOut], worth: Worth::Newcomers };
 
 /// Less than usual, or nothing: an outage, or logging switched off.
 pub static SILENCE: Statistic =
@@ -80,6 +86,9 @@ impl Worth {
         match self {
             Self::Excess => Excess::of(series, slot, at).is_enough(settings),
             Self::Missing => missing(at) >= settings.silence_min_calls,
+            Self::Newcomers => {
+                as_float(Networks::of(series, slot, at).new) >= settings.fan_out_networks
+            }
             Self::Anything => true,
         }
     }
@@ -134,6 +143,26 @@ impl Excess {
     }
 }
 
+/// Known networks that called in the window that was judged, each once. The statistic counts a caller in
+/// every slot anew, so that it cannot tell a few busy ones from many.
+struct Networks {
+    all: i64,
+    /// Of them, first seen here within a day.
+    new: i64,
+}
+
+impl Networks {
+    fn of(series: &Series, slot: Slot, at: &Scored) -> Self {
+        let first = Slot(slot.0 - at.slots.clamp(1, KEEP_SLOTS) + 1);
+        let callers = series.callers(first, slot).into_iter().filter(|(_, sum)| sum.calls > 0);
+        let networks = callers.filter_map(|(caller, _)| caller.parts()).map(|who| who.network);
+        let networks: BTreeSet<u32> = networks.filter(|n| ![NONE, OTHER].contains(n)).collect();
+        let new = networks.iter().filter(|network| is_new(series, **network, slot));
+        let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        Self { new: count(new.count()), all: count(networks.len()) }
+    }
+}
+
 /// Calls that did not come.
 fn missing(scored: &Scored) -> f64 {
     let Scored { part, observed, expected, .. } = *scored;
@@ -167,6 +196,13 @@ fn describe(series: &Series, slot: Slot, scored: &Scored) -> Finding {
     let limit = format!(
         "the band of what is normal here {end} at {band} {unit}; the score is {score:.1} where 1 is the limit"
     );
+    let mut evidence = vec![what, limit];
+    if matches!(part, Part::Callers | Part::FanOut) {
+        let Networks { all, new } = Networks::of(series, slot, scored);
+        evidence.push(format!(
+            "{all} networks called in that time; {new} of them had not been seen here until a day before"
+        ));
+    }
     Finding {
         signal: signal(part),
         observed,
@@ -175,7 +211,7 @@ fn describe(series: &Series, slot: Slot, scored: &Scored) -> Finding {
         unit,
         score,
         confidence: confidence(score),
-        evidence: vec![what, limit],
+        evidence,
     }
 }
 
@@ -246,5 +282,65 @@ fn shown(value: f64) -> String {
         format!("{value:.1}")
     } else {
         whole.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::score::measure::Component;
+    use super::super::score::{Around, Verdict};
+    use super::super::series::SLOTS_PER_DAY;
+    use super::*;
+    use crate::aggregate::rollup::{Amount, Caller, Split};
+    use crate::event::operation::Operation;
+
+    /// Whether twelve networks that call in one hour, of which so many are new, are told of.
+    #[track_caller]
+    fn check(new: u32, expected: bool) {
+        let settings = DetectSettings::default();
+        let mut series = Series::default();
+        let call = |series: &mut Series, slot: Slot, network: u32| {
+            let on_time = Amount { calls: 1, ..Amount::default() };
+            let split = Split { on_time, late: Amount::default() };
+            for caller in [Caller::TOTAL, Caller::new(network, 0, Operation::Chat)] {
+                series.add(slot.start(), caller, split);
+            }
+            series.close(slot, |_| Around::default(), &settings.score);
+        };
+        let (old, now) = (Slot(0), Slot(3 * SLOTS_PER_DAY));
+        (new..12).for_each(|number| call(&mut series, old, 100 + number));
+        for number in 0..12 {
+            call(&mut series, Slot(now.0 - 11 + i64::from(number)), 100 + number);
+        }
+        let scored = Scored {
+            component: Component::CallersHour,
+            part: Part::Callers,
+            slots: SLOTS_PER_HOUR,
+            score: 1.5,
+            observed: 12.0,
+            expected: 2.0,
+            low: 0.0,
+            high: 6.0,
+            raw: 9.0,
+            rate: -2.0,
+        };
+        let verdict = Verdict { parts: vec![scored], ..Verdict::default() };
+        let phase = Phase::Closed;
+        let (settings, profile) = (&settings, FAN_OUT.profile());
+        let judge = Judge { settings, profile, phase, verdict: &verdict, newcomer: None };
+        let found = FAN_OUT.judge(&series, now, &judge);
+        assert_eq!(found.is_some(), expected, "{new}");
+        let said = format!("12 networks called in that time; {new} of them");
+        assert!(
+            found.is_none_or(|found| found.evidence.iter().any(|fact| fact.starts_with(&said)))
+        );
+    }
+
+    #[test]
+    fn a_fan_out_is_of_new_networks() {
+        check(12, true);
+        check(10, true);
+        check(9, false);
+        check(0, false);
     }
 }

@@ -56,7 +56,8 @@ pub struct Profile {
 }
 
 /// Inputs that are no kind of record.
-pub const OTHER_INPUTS: [&str; 6] = ["prices", "budget", "lists", "geo", "posture", "allowed"];
+pub const OTHER_INPUTS: [&str; 7] =
+    ["prices", "budget", "lists", "geo", "posture", "allowed", "gateway"];
 
 /// What a detector is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -118,6 +118,10 @@ pub fn env(showing: &Showing) -> Result<Env, DrillError> {
     if needs.contains(&Need::Budget) {
         settings.budgets = vec![house::budget()];
     }
+    if needs.contains(&Need::GatewayOnly) {
+        let (_, bill) = showing.enact();
+        settings.gateway_only = vec![bill.account];
+    }
     if needs.contains(&Need::Regions) {
         let regions = REGIONS.map(str::to_owned).to_vec();
         settings.tuning = settings.tuning.allowing(Allowed { regions, ..Allowed::default() });

@@ -22,8 +22,10 @@ use crate::detect::{DetectSettings, table};
 use crate::event::operation::Operation;
 use crate::event::{Row, RowKind};
 use crate::incident::tracker::{Changes, Tracker};
+use crate::known::owner::is_account;
 use crate::price::rates::{Rates, Why};
-use crate::time::{ArrivalTime, DAY_MS, EventTime, MINUTE_MS, Minute};
+use crate::rules::revoked::Revoked;
+use crate::time::{ArrivalTime, DAY_MS, EventTime, HOUR_MS, MINUTE_MS, Minute};
 
 /// One row on its way into an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +56,13 @@ pub struct Account {
     pub(super) cap: CallerCap,
     pub(super) conduct: Conduct,
     pub(super) metered: Metered,
+    /// When its keys became worthless, as far as was told.
+    pub(super) revoked: Vec<Revoked>,
+    /// Networks of gateways that call it, each as of the moment its first call was linked; those that are news.
+    pub(super) egress: BTreeMap<u32, ArrivalTime>,
+    pub(super) new_egress: Vec<u32>,
+    /// Whether it should be called through gateways alone.
+    pub(super) is_gateway_only: bool,
     /// Thresholds of statistics, where they are not those of all.
     tuned: Option<Box<DetectSettings>>,
     hubs: Hubs,
@@ -197,6 +206,14 @@ impl Account {
                 tuning.of("TW-A02", resource).unwrap_or_else(|| table::profile("TW-A02")),
             ),
             metered: Metered::default(),
+            revoked: Vec::new(),
+            egress: BTreeMap::new(),
+            new_egress: Vec::new(),
+            is_gateway_only: env
+                .settings
+                .gateway_only
+                .iter()
+                .any(|name| is_account(resource, name)),
             tuned: tuning.settings(&env.settings.detect, resource),
             hubs: Hubs::default(),
             moved: false,
@@ -259,12 +276,19 @@ impl Account {
             outcome.row_tokens.push(tokens);
             for booking in bookings {
                 self.book(&booking, &mut outcome);
+                if booking.deployment != NONE {
+                    let ended = Slot::of(booking.minute).hour();
+                    let arrived = row.enqueued.0.div_euclid(HOUR_MS);
+                    let sum = outcome.effects.logged.entry((ended, arrived)).or_default();
+                    *sum = sum.saturating_add(booking.amount.calls);
+                }
                 if !booking.is_control() {
                     touched.insert((Slot::of(booking.minute), booking.deployment));
                 }
             }
         }
         outcome.effects.deltas.drop_zeros();
+        outcome.effects.logged.retain(|_, calls| *calls != 0);
         outcome.effects.ledger.retain(|_, entry| *entry != (0, 0));
         if !blob.0.is_empty() {
             outcome.effects.rows = Some(blob);
@@ -375,6 +399,7 @@ impl Account {
             share.linked += i64::from(linked.is_some());
             share.ambiguous += i64::from(found == Link::Ambiguous);
             let Some(call) = linked else { continue };
+            self.meet_gateway(call.network(), link.until);
             let key = BehindKey {
                 hour: Minute(call.first_end.minute().0.div_euclid(60) * 60),
                 deployment,

@@ -9,15 +9,25 @@ use crate::detect::lesson::Lesson;
 use crate::detect::series::{SLOTS_PER_HOUR, Series, Slot, Values, values};
 use crate::incident::Incident;
 use crate::incident::tracker::{Cause, Changes, Tracked};
-use crate::time::HOUR_MS;
+use crate::time::{ArrivalTime, HOUR_MS};
 
 /// Lessons of one deployment that its baseline heeds; the newest count.
 const MAX_LESSONS: usize = 32;
 
 impl Engine {
-    /// Applies actions on incidents in their order; those on silences are not for the engine.
-    pub(super) fn act(&mut self, actions: &[Action], effects: &mut Effects) {
+    /// Applies actions on incidents in their order, `now` by our own clock; those on silences are not for
+    /// the engine.
+    pub(super) fn act(
+        &mut self,
+        actions: &[Action],
+        now: Option<ArrivalTime>,
+        effects: &mut Effects,
+    ) {
         for action in actions {
+            if let Some(outcome) = self.respond(action, now, effects) {
+                effects.answers.push(Answer { action: action.id, outcome });
+                continue;
+            }
             let Some(key) = action.deed.incident() else { continue };
             let mut accounts = self.accounts.values_mut();
             let acted = accounts.find_map(|account| account.act(action));

@@ -16,7 +16,14 @@ use crate::money::NanoUsd;
 /// Judges what callers did up to the end of `slot`, which closes, and learns from it.
 pub(super) fn close(account: &mut Account, slot: Slot, moment: Moment, env: &Env) -> Changes {
     let mut seen: BTreeMap<Cause, Sighting> = BTreeMap::new();
-    let scene = Scene::new(slot, &account.conduct, &account.series, &account.names, &env.known);
+    // By what was told when the slot was closed, however far was read since.
+    let told = account.revoked.iter().filter(|revoked| revoked.told <= moment.now);
+    let linked = account.egress.iter().filter(|(_, linked)| **linked <= moment.now);
+    let scene = Scene::new(slot, &account.conduct, &account.series, &account.names, &env.known)
+        .with_revoked(told.map(|revoked| revoked.at).collect())
+        .with_gateways(
+            account.is_gateway_only.then(|| linked.map(|(network, _)| *network).collect()),
+        );
     if !scene.is_idle() {
         for rule in RULES {
             let profile = env.settings.tuning.of(rule.id, &account.resource);

@@ -11,6 +11,8 @@ use super::Engine;
 use super::bought::Purchase;
 use super::effects::Effects;
 use super::exposure::{self, Exposure};
+use super::shut::RULE;
+use crate::detect::series::Slot;
 use crate::detect::table;
 use crate::event::Arrival;
 use crate::event::control::{Control, KeyRead, Outcome, Target, Verb};
@@ -21,6 +23,7 @@ use crate::incident::{CallerShare, Incident, State, tracker};
 use crate::rules::act::Act;
 use crate::rules::inventory::{GRACE_MS, VersionRow, Versions};
 use crate::rules::memory::{Kind, Memory, Row, subscription_of, written};
+use crate::rules::revoked::Revoked;
 use crate::rules::{self, Alarm, QUIET_MS, Verdict, account_of, name_of};
 use crate::time::ArrivalTime;
 
@@ -72,6 +75,9 @@ pub struct Watch {
     moved: BTreeSet<Place>,
     memory: Memory,
     pub(super) versions: Versions,
+    /// The first slot whose calls have not been held against how accounts are shut; `None` while none was.
+    pub(super) judged_to: Option<Slot>,
+    pub(super) is_judged_moved: bool,
 }
 
 impl Watch {
@@ -81,7 +87,9 @@ impl Watch {
         versions.into_iter().for_each(|version| watch.versions.restore_version(version));
         for Row { kind, key, body } in rows {
             let Some(body) = body else { continue };
-            if kind == Kind::Pending {
+            if kind == Kind::Judged {
+                watch.judged_to = body.parse().ok().map(Slot);
+            } else if kind == Kind::Pending {
                 if let Ok((place, waiting)) = serde_json::from_str(&body) {
                     watch.parts += usize::from(matches!(waiting, Waiting::Snapshot(_)));
                     watch.pending.insert(place, waiting);
@@ -119,6 +127,11 @@ impl Watch {
         Some((told, waiting))
     }
 
+    /// Notes from which network a gateway calls an account.
+    pub(super) fn note_egress(&mut self, account: &str, (network, linked): (&str, ArrivalTime)) {
+        self.memory.note_egress(account, network, linked);
+    }
+
     pub(super) const fn memory(&self) -> &Memory {
         &self.memory
     }
@@ -138,6 +151,10 @@ impl Watch {
         let mut rows: Vec<Row> = pending.collect();
         rows.extend(self.memory.take_rows());
         rows.extend(self.versions.take_rows());
+        if std::mem::take(&mut self.is_judged_moved) {
+            let body = self.judged_to.map(|slot| slot.0.to_string());
+            rows.push(Row { kind: Kind::Judged, key: RULE.to_owned(), body });
+        }
         rows
     }
 }
@@ -151,6 +168,9 @@ impl Engine {
             if let Some(account) = self.accounts.get_mut(account) {
                 account.hear(deployment, purchase);
             }
+        }
+        if let Some((account, revoked)) = Revoked::read(control, place.told) {
+            self.control.memory.revoke(account, revoked);
         }
         if let Some(subscription) = subscription_of(&control.resource) {
             self.control.memory.hear(subscription, place.told);
@@ -213,6 +233,7 @@ impl Engine {
         let until = self.linked;
         let mut alerts = Vec::new();
         while let Some((told, waiting)) = self.control.next(until) {
+            self.judge_shut(told, effects);
             effects.take(calm(self.estate.tracker(), told));
             let Watch { memory, versions, .. } = &mut self.control;
             let (acts, old) = match waiting {
@@ -224,12 +245,13 @@ impl Engine {
                 }
             };
             for alarm in old {
-                effects.take(found(self.estate.tracker(), alarm, Vec::new(), told));
+                effects.take(raised(self.estate.tracker(), alarm, Vec::new(), told));
             }
             acts.iter().for_each(|act| self.judge_act(act, effects));
             alerts.extend(acts.into_iter().filter(Act::is_alert));
         }
         if until > ArrivalTime(i64::MIN) {
+            self.judge_shut(until, effects);
             effects.take(calm(self.estate.tracker(), until));
         }
         let Watch { memory, versions, .. } = &mut self.control;
@@ -256,7 +278,7 @@ impl Engine {
             let changes = match verdict {
                 Verdict::Raise(mut alarm) => {
                     let callers = self.expose(act, &mut alarm);
-                    found(self.estate.tracker(), *alarm, callers, act.told)
+                    raised(self.estate.tracker(), *alarm, callers, act.told)
                 }
                 Verdict::Clear { rule, scope, why } => {
                     taken_back(self.estate.tracker(), &Cause { rule, scope }, why, act)
@@ -291,18 +313,35 @@ fn writes_to_account(control: &Control) -> bool {
         && (account_of(&control.resource).is_some() || control.target == Target::RoleAssignment)
 }
 
-/// An alarm as the incident it opens or goes on with.
-fn found(
+/// Opens the incident of an alarm or goes on with it.
+fn raised(
     tracker: &mut Tracker,
     alarm: Alarm,
     callers: Vec<CallerShare>,
     told: ArrivalTime,
 ) -> Changes {
+    let cause = Cause { rule: alarm.rule, scope: alarm.scope.clone() };
+    let weight = alarm.weight;
+    found(tracker, &cause, incident_of(alarm, callers, told), weight)
+}
+
+/// Opens an incident or goes on with it; of two findings the one with more weight is shown.
+pub(super) fn found(
+    tracker: &mut Tracker,
+    cause: &Cause,
+    incident: Incident,
+    weight: f64,
+) -> Changes {
+    let (verdict, hearing) = (tracker::Verdict::Closing, Hearing::Announce);
+    tracker.found(cause, Sighting { incident, score: weight, verdict, hearing })
+}
+
+/// An alarm as an incident.
+pub(super) fn incident_of(alarm: Alarm, callers: Vec<CallerShare>, told: ArrivalTime) -> Incident {
     let profile = table::profile(alarm.rule);
-    let cause = Cause { rule: alarm.rule, scope: alarm.scope };
     let account = account_of(&alarm.resource).unwrap_or(&alarm.resource);
     let deployment = alarm.resource.split_once("/deployments/").map(|(_, name)| name.to_owned());
-    let incident = Incident {
+    Incident {
         rule: profile.id.clone(),
         rule_name: profile.name.clone(),
         account: name_of(account).to_owned(),
@@ -324,9 +363,7 @@ fn found(
         confidence: alarm.confidence,
         delay_azure_s: Some(told.0.saturating_sub(alarm.span.1.0).div_euclid(1_000).max(0)),
         ..Incident::default()
-    };
-    let (verdict, hearing) = (tracker::Verdict::Closing, Hearing::Announce);
-    tracker.found(&cause, Sighting { incident, score: alarm.weight, verdict, hearing })
+    }
 }
 
 /// Ends the incident of a cause whose last operation is not after `act`.

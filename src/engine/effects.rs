@@ -7,6 +7,7 @@ use super::budgets::{BudgetEffects, SavedBudgets};
 use super::fleet::{Closed, Hubs};
 use super::gateways::GatewayEffects;
 use super::honesty::{Honesty, HonestyEffects};
+use super::respond::{Order, Standing};
 use super::shed::Shed;
 use crate::action::Answer;
 use crate::aggregate::coverage::Coverage;
@@ -61,6 +62,10 @@ pub struct Effects {
     pub life: Vec<(String, Entry)>,
     /// What became of what people asked for.
     pub answers: Vec<Answer>,
+    /// Steps that were proposed, confirmed or answered, as they stand.
+    pub standings: Vec<Standing>,
+    /// Calls to the operator's automation that leave.
+    pub orders: Vec<Order>,
     /// What routing wants saved.
     pub routing: Routing,
     /// What fell together in slots that have closed, by the hubs that accounts share.
@@ -148,6 +153,8 @@ pub struct AccountEffects {
     pub ledger: BTreeMap<(&'static str, u32), (i64, i64)>,
     /// Rows and copies of them.
     pub repeats: Repeats,
+    /// Calls of deployments, by the hours in which they ended and arrived; not saved.
+    pub logged: BTreeMap<(i64, i64), i64>,
     /// Incidents that are new or different.
     pub incidents: Vec<(Cause, Tracked)>,
 }
@@ -183,6 +190,8 @@ pub struct Saved {
     pub gateways: (Vec<GatewayRow>, Option<LinkSpan>),
     /// What rules about the control plane remember.
     pub control: Vec<Row>,
+    /// The newest of every incident and step.
+    pub standings: Vec<Standing>,
     /// Versions of resources that hold.
     pub versions: Vec<VersionRow>,
     /// Incidents of the service itself.

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use super::Engine;
 use super::effects::Effects;
+use super::mismatch::Sides;
 use crate::aggregate::coverage::{Coverage, Fall, HISTORY_DAYS};
 use crate::aggregate::delay::{Delays, Leg};
 use crate::aggregate::metrics::{self, PointKey, Points, Reading};
@@ -62,6 +63,8 @@ pub struct Honesty {
     pub coverage: Coverage,
     /// Rows and copies of open hours, by account number.
     pub repeats: BTreeMap<(i64, u32, RowKind), Told>,
+    /// Calls by logs and by metrics.
+    pub sides: Sides,
 }
 
 /// What an hour has shown once it has closed.
@@ -162,6 +165,7 @@ impl Engine {
         match self.series_of(event, resource) {
             Some(deployment) => {
                 let key = PointKey { deployment, ..key };
+                self.honesty.sides.meter(account, &key, point.value, point.enqueued);
                 effects.honesty.points.entry(account).or_default().add(key, point);
             }
             None => *effects.counters.entry("points_of_too_many_deployments").or_default() += 1,
@@ -190,6 +194,7 @@ impl Engine {
     pub(super) fn close_hours(&mut self, effects: &mut Effects) {
         self.honesty.coverage.merge(&effects.coverage);
         for (account, saved) in &effects.accounts {
+            self.honesty.sides.log_all(*account, &saved.logged);
             for (hour, kind, told) in saved.repeats.iter() {
                 let known = self.honesty.repeats.entry((hour, *account, kind)).or_default();
                 *known = known.plus(told);
@@ -203,12 +208,15 @@ impl Engine {
         }
         effects.honesty.closed_hour = Some(hour);
         let verdicts = self.honesty.close(hour);
-        let of_number = |number: u32| self.accounts.values().find(|account| account.id == number);
         for verdict in &verdicts {
-            let changes = self
-                .estate
-                .hear(verdict, &|number| of_number(number).map(|account| account.resource.clone()));
+            let accounts = &self.accounts;
+            let resource_of = |number: u32| {
+                let found = accounts.values().find(|account| account.id == number);
+                found.map(|account| account.resource.clone())
+            };
+            let changes = self.estate.hear(verdict, &resource_of);
             effects.take(changes);
+            self.compare_sides(verdict.hour, effects);
         }
     }
 }

@@ -15,9 +15,13 @@ pub mod fleet;
 pub mod gateways;
 pub mod honesty;
 mod metered;
+pub mod mismatch;
 pub mod newcomers;
+pub mod respond;
 mod settings;
 pub mod shed;
+pub mod shut;
+mod told;
 pub mod watch;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -37,6 +41,7 @@ use estate::{Estate, News};
 use fleet::{Group, Hubs};
 use gateways::{Gateways, Taken, ToLink};
 use honesty::Honesty;
+use respond::Responses;
 pub use settings::{EngineSettings, Env};
 use shed::Shed;
 
@@ -59,6 +64,7 @@ pub struct Engine {
     budgets: Budgets,
     gateways: Gateways,
     control: Watch,
+    responses: Responses,
     chains: Chains,
     fleets: BTreeMap<Hubs, Group>,
     /// What every hub that windows wait for has passed: until then gateways are linked.
@@ -144,6 +150,7 @@ impl Engine {
             budgets,
             gateways,
             control: Watch::restore(saved.control, saved.versions),
+            responses: Responses::restore(saved.standings),
             chains: Chains::default(),
             fleets,
             linked: ArrivalTime(i64::MIN),
@@ -156,7 +163,11 @@ impl Engine {
         }
         let keys: Vec<PartitionKey> = engine.partitions.keys().cloned().collect();
         keys.iter().for_each(|key| engine.leave_older(key));
+        for (resource, account) in &mut engine.accounts {
+            account.recall_egress(engine.control.memory().egress(resource));
+        }
         engine.recall_chains();
+        engine.recall_sides();
         engine
     }
 
@@ -224,7 +235,8 @@ impl Engine {
         self.step_accounts(rows, &mut effects, &mut news);
         let alerts = self.judge_control(&mut effects);
         self.link_chains(&alerts, &mut effects);
-        self.act(&batch.actions, &mut effects);
+        self.act(&batch.actions, batch.clock, &mut effects);
+        self.take_answers(&batch.responded, batch.clock, &mut effects);
         self.close_hours(&mut effects);
         self.heed_budgets(&mut effects);
         news.gaps.clone_from(&effects.gaps);
@@ -446,6 +458,7 @@ impl Engine {
             let [watermark, seen] =
                 [watermark, seen].map(|time| time.unwrap_or(ArrivalTime(i64::MIN)));
             let moment = Moment { watermark, seen, linked: self.linked, now: self.now };
+            account.note_revoked(self.control.memory().revoked(resource));
             let group = account.group();
             let turn = account.begin(Step { rows: &rows, links }, moment, &self.env);
             for (key, tokens) in origin.iter().zip(&turn.outcome.row_tokens) {
@@ -466,6 +479,11 @@ impl Engine {
         let mut turns: Vec<Turn<'_>> = turns.into_values().flatten().collect();
         turns.sort_unstable_by(|a, b| a.account.resource.cmp(&b.account.resource));
         turns.into_iter().for_each(|turn| end_turn(turn, &self.env, effects, news));
+        for (resource, account) in &mut self.accounts {
+            for (network, linked) in account.take_egress() {
+                self.control.note_egress(resource, (&network, linked));
+            }
+        }
     }
 
     /// Makes room for an account on first sight and notes the hubs that feed it.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::budgets::Budget;
+use super::respond::ResponseRules;
 use crate::aggregate::join::JoinSettings;
 use crate::detect::DetectSettings;
 use crate::detect::tuning::Tuning;
@@ -28,6 +29,8 @@ pub struct EngineSettings {
     /// Accounts by the names gateways know them under (lower case): the first part of the backend's
     /// host, or the backend's name in the gateway. Others are found by the account's own name.
     pub backends: BTreeMap<String, String>,
+    /// Accounts, by name or resource id in lower case, that should be called through gateways alone.
+    pub gateway_only: Vec<String>,
     /// A cause that is seen again within this many milliseconds of event time after the last
     /// anomalous window of its incident opens that incident again.
     pub reopen_ms: i64,
@@ -39,6 +42,8 @@ pub struct EngineSettings {
     pub owners: Owners,
     /// Names of the Event Hubs namespaces that are read, lower case.
     pub pipeline: Vec<String>,
+    /// What may be asked of the operator's automation; `None` where that is off.
+    pub response: Option<ResponseRules>,
 }
 
 impl Default for EngineSettings {
@@ -50,11 +55,13 @@ impl Default for EngineSettings {
             tuning: Tuning::default(),
             callers_per_hour: 500,
             backends: BTreeMap::new(),
+            gateway_only: Vec::new(),
             reopen_ms: HOUR_MS,
             max_accounts: 5_000,
             budgets: Vec::new(),
             owners: Owners::default(),
             pipeline: Vec::new(),
+            response: None,
         }
     }
 }

@@ -374,8 +374,30 @@ pub struct Batch {
     pub clock: Option<ArrivalTime>,
     /// What people have asked for since the last batch.
     pub actions: Vec<Action>,
+    /// What became of calls to the operator's automation.
+    pub responded: Vec<Responded>,
     /// How full the database is, measured every so often where it has a limit.
     pub storage: Option<Storage>,
+}
+
+/// What became of a call to the operator's automation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Responded {
+    /// Key of the call.
+    pub key: String,
+    /// What the automation said, or that it said nothing in time.
+    pub outcome: Responding,
+}
+
+/// The answer of the operator's automation, each with what it said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Responding {
+    /// It took the call.
+    Accepted(String),
+    /// It did not want it.
+    Refused(String),
+    /// It did not answer in time.
+    Failed(String),
 }
 
 /// How full the database is, and what had to go.

@@ -94,6 +94,12 @@ impl Operation {
         found.map_or(Self::Other, |(_, family)| *family)
     }
 
+    /// True for what keeps something for its caller: threads, files, responses.
+    #[must_use]
+    pub const fn is_store(self) -> bool {
+        matches!(self, Self::Assistants | Self::Files | Self::Responses)
+    }
+
     /// What two rows of one call say together: the more definite one.
     #[must_use]
     pub fn with(self, other: Self) -> Self {

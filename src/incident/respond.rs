@@ -1,6 +1,7 @@
 //! What to do about an incident: the commands that stop it, most effective first.
 
-use super::Response;
+use super::{Incident, Response};
+use crate::action::Step;
 
 /// Answers to spend that nobody ordered, for the account with this resource id.
 #[must_use]
@@ -58,6 +59,31 @@ pub fn close_network(resource: &str) -> Vec<Response> {
             ),
         ),
     ]
+}
+
+/// The commands that take a step on an account and that undo it.
+#[must_use]
+pub fn commands(step: Step, resource: &str) -> [String; 2] {
+    let (name, values) = match step {
+        Step::DisableKeys => ("disableLocalAuth", ["true", "false"]),
+        Step::CloseNetwork => ("networkAcls.defaultAction", ["Deny", "Allow"]),
+        Step::ClosePublicAccess => ("publicNetworkAccess", ["Disabled", "Enabled"]),
+        Step::RestrictOutbound => ("restrictOutboundNetworkAccess", ["true", "false"]),
+    };
+    let resource = quoted(resource);
+    values
+        .map(|value| format!("az resource update --ids {resource} --set properties.{name}={value}"))
+}
+
+/// The steps that an incident's own commands take, each with the resource it is about.
+#[must_use]
+pub fn steps(incident: &Incident) -> Vec<Step> {
+    let Some(resource) = incident.resource_id.as_deref() else { return Vec::new() };
+    let carries = |step: &Step| {
+        let [take, _] = commands(*step, resource);
+        incident.response.iter().any(|response| response.command == take)
+    };
+    Step::ALL.into_iter().filter(carries).collect()
 }
 
 /// Shows what an account may use and what takes it.
@@ -178,6 +204,30 @@ pub fn quoted(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_incident_offers_the_steps_that_its_commands_take() {
+        let resource = "/subscriptions/s-1/resourcegroups/rg/providers/x/accounts/aif";
+        let of = |response| {
+            let resource_id = Some(resource.to_owned());
+            steps(&Incident { resource_id, response, ..Incident::default() })
+        };
+        assert_eq!(of(stop_keys(resource)), [Step::DisableKeys]);
+        assert_eq!(of(close_network(resource)), [Step::CloseNetwork]);
+        assert_eq!(of(look_at_quota(resource, None)), []);
+        assert_eq!(of(stop_keys("/subscriptions/s-1/resourcegroups/rg/x/y/accounts/other")), []);
+        let closed = Response {
+            what: String::new(),
+            command: format!(
+                "az resource update --ids {resource} --set properties.publicNetworkAccess=Disabled"
+            ),
+        };
+        assert_eq!(of(vec![closed]), [Step::ClosePublicAccess]);
+        for step in Step::ALL {
+            let [take, undo] = commands(step, resource);
+            assert!(take != undo && undo.starts_with("az resource update"), "{take} {undo}");
+        }
+    }
 
     #[test]
     fn commands_name_the_resource_and_nothing_else_runs() {

@@ -438,7 +438,8 @@ impl Tracker {
                 self.write((&cause, key), entry(word), Some(*feedback), &mut changes);
                 Ok(format!("noted: {word}"))
             }
-            Deed::Silence { .. } | Deed::Unsilence { .. } => return None,
+            // Steps are decided beside all trackers.
+            Deed::Respond { .. } | Deed::Silence { .. } | Deed::Unsilence { .. } => return None,
         };
         Some((changes, outcome))
     }
@@ -475,6 +476,14 @@ impl Tracker {
         tracked.incident.feedback = feedback.or(tracked.incident.feedback);
         changes.save(cause, tracked);
         self.judged |= feedback.is_some();
+    }
+
+    /// Writes into the incident with this key, live or the newest past one; `None` when it is not here.
+    pub fn tell_of(&mut self, key: &str, entry: Entry) -> Option<Changes> {
+        let cause = self.cause_of(key)?;
+        let mut changes = Changes::default();
+        self.write((&cause, key), entry, None, &mut changes);
+        Some(changes)
     }
 
     /// Whether people have said what an incident was.

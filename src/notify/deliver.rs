@@ -40,6 +40,8 @@ pub struct Outcome {
     pub key: String,
     /// Whether the destination took it.
     pub result: Result<(), SendError>,
+    /// What it said when it did, where the channel tells.
+    pub said: Option<String>,
 }
 
 /// Decides after the `attempt`-th failure (from 1) of a notification `age_ms` milliseconds old.
@@ -77,10 +79,13 @@ fn jitter(key: &str, attempt: u32, max: i64) -> i64 {
 ///
 /// Not cancel safe in effect: see [`Channel::send`]. `now_s` is seconds since 1970.
 pub async fn attempt(channel: &dyn Channel, notification: &Notification, now_s: i64) -> Outcome {
-    let sent = tokio::time::timeout(SEND_MAX, channel.send(notification, now_s)).await;
+    let sent = tokio::time::timeout(SEND_MAX, channel.send_and_hear(notification, now_s)).await;
     let late = || SendError::retry(format!("no answer within {} s", SEND_MAX.as_secs()));
-    let result = sent.unwrap_or_else(|_elapsed| Err(late()));
-    Outcome { key: notification.key.clone(), result }
+    let (result, said) = match sent.unwrap_or_else(|_elapsed| Err(late())) {
+        Ok(said) => (Ok(()), said),
+        Err(error) => (Err(error), None),
+    };
+    Outcome { key: notification.key.clone(), result, said }
 }
 
 #[cfg(test)]

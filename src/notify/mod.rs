@@ -157,6 +157,9 @@ impl SendError {
 /// An attempt in progress.
 pub type Sending<'a> = Pin<Box<dyn Future<Output = Result<(), SendError>> + Send + 'a>>;
 
+/// An attempt in progress that tells what the receiver said, such as `answered 202`, where the channel knows.
+pub type Hearing<'a> = Pin<Box<dyn Future<Output = Result<Option<String>, SendError>> + Send + 'a>>;
+
 /// A way to one destination, ready to send.
 pub trait Channel: fmt::Debug + Send + Sync {
     /// Hands `notification` over; `now_s` (seconds since 1970) is the time a signature carries.
@@ -168,6 +171,15 @@ pub trait Channel: fmt::Debug + Send + Sync {
     ///
     /// [`SendError`] says whether another attempt makes sense.
     fn send<'a>(&'a self, notification: &'a Notification, now_s: i64) -> Sending<'a>;
+
+    /// The same, and what the receiver said.
+    ///
+    /// # Errors
+    ///
+    /// As [`Channel::send`].
+    fn send_and_hear<'a>(&'a self, notification: &'a Notification, now_s: i64) -> Hearing<'a> {
+        Box::pin(async move { self.send(notification, now_s).await.map(|()| None) })
+    }
 }
 
 /// SHA-256 of `incident key|kind|step|destination` in hexadecimal.

@@ -12,7 +12,7 @@ use crate::incident::{Announcement, Digest};
 
 use super::http::{HttpSettings, Poster};
 use super::settings::{Label, Problem, Settings};
-use super::{Body, Channel, Notification, RenderError, SendError, Sending};
+use super::{Body, Channel, Hearing, Notification, RenderError, SendError, Sending};
 
 /// Fewest bytes of a secret (Standard Webhooks asks for 24 to 64).
 const SECRET_MIN: usize = 24;
@@ -120,9 +120,14 @@ impl std::fmt::Debug for WebhookChannel {
 
 impl Channel for WebhookChannel {
     fn send<'a>(&'a self, notification: &'a Notification, now_s: i64) -> Sending<'a> {
+        Box::pin(async move { self.send_and_hear(notification, now_s).await.map(drop) })
+    }
+
+    fn send_and_hear<'a>(&'a self, notification: &'a Notification, now_s: i64) -> Hearing<'a> {
         Box::pin(async move {
             let headers = self.headers(notification, now_s)?;
-            self.poster.post(headers, notification.body.clone(), now_s).await.map(drop)
+            let answer = self.poster.post(headers, notification.body.clone(), now_s).await?;
+            Ok(Some(format!("answered {}", answer.status)))
         })
     }
 }

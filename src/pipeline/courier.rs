@@ -7,12 +7,15 @@ use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
 use super::Clock;
+use crate::config::ResponseSettings;
+use crate::engine::respond::AUTOMATION;
 use crate::failpoint;
 use crate::incident::Kind;
 use crate::notify::deliver::{self, Next, Outcome};
 use crate::notify::{Channel, Destination, Invalid, Notification, SendError};
 use crate::store::outbox::{Mark, Pending};
 use crate::store::{Store, StoreError};
+use crate::time::MINUTE_MS;
 
 /// Notifications in hand per destination; the rest waits in the database.
 const IN_HAND: u32 = 16;
@@ -33,21 +36,40 @@ pub(super) struct Couriers {
     tasks: TaskTracker,
     /// Destinations that refused something for good since the last look.
     pub(super) given_up: Vec<String>,
+    /// A call to the automation that is not taken so long after its confirmation is given up.
+    within_ms: i64,
 }
 
 impl Couriers {
-    /// One courier per destination.
-    pub(super) fn start(destinations: &[Destination], clock: &Clock) -> Result<Self, Invalid> {
+    /// One courier per destination, and one to the automation, where there is any.
+    pub(super) fn start(
+        destinations: &[Destination],
+        automation: Option<&ResponseSettings>,
+        clock: &Clock,
+    ) -> Result<Self, Invalid> {
+        let mut channels = Vec::new();
+        for destination in destinations {
+            channels.push((destination.name.clone(), destination.connect()?));
+        }
+        if let Some(settings) = automation {
+            channels.push((AUTOMATION.to_owned(), settings.connect()?));
+        }
+        let within_ms = automation.map_or(i64::MAX, |settings| settings.rules.within_ms);
+        Ok(Self::carrying(channels, within_ms, clock))
+    }
+
+    /// One courier per channel.
+    fn carrying(channels: Vec<(String, Box<dyn Channel>)>, within_ms: i64, clock: &Clock) -> Self {
         let (tell, delivered) = mpsc::unbounded_channel();
         let tasks = TaskTracker::new();
         let mut desks = BTreeMap::new();
-        for destination in destinations {
-            let channel = destination.connect()?;
+        for (name, channel) in channels {
             let (desk, letters) = mpsc::channel(IN_HAND as usize * 2);
-            desks.insert(destination.name.clone(), desk);
+            desks.insert(name, desk);
             tasks.spawn(carry(channel, letters, tell.clone(), clock.clone()));
         }
-        Ok(Self { desks, delivered, in_hand: HashSet::new(), tasks, given_up: Vec::new() })
+        let (in_hand, given_up) = (HashSet::new(), Vec::new());
+        Self { desks, delivered, in_hand, tasks, given_up, within_ms }
     }
 
     /// Hands what is due to the couriers. A notification whose destination no longer exists stays.
@@ -65,6 +87,21 @@ impl Couriers {
             let Some(desk) = self.desks.get(&pending.row.destination).filter(|_| ready) else {
                 continue;
             };
+            if pending.row.destination == AUTOMATION
+                && now_ms.saturating_sub(pending.row.created.0) > self.within_ms
+            {
+                let minutes = self.within_ms / MINUTE_MS;
+                let reason = format!(
+                    "temporary failure: not taken within {minutes} min of its confirmation"
+                );
+                tracing::error!(
+                    reason,
+                    key = pending.row.key,
+                    "a call to the automation is given up"
+                );
+                store.mark(&pending.row.key, &Mark::Dead { reason }).await?;
+                continue;
+            }
             failpoint::reached("before-send");
             let key = pending.row.key.clone();
             if desk.try_send(pending).is_ok() {
@@ -102,12 +139,14 @@ impl Couriers {
                     kind = pending.row.kind,
                     "delivered"
                 );
-                Mark::Sent { at_ms: now_ms }
+                let said = outcome.said.clone().filter(|_| destination == AUTOMATION);
+                Mark::Sent { at_ms: now_ms, said }
             }
             Err(error) => after_failure(&pending, error, now_ms),
         };
         store.mark(&outcome.key, &mark).await?;
-        if matches!(mark, Mark::Dead { .. }) {
+        // What the automation refuses, its incident tells.
+        if matches!(mark, Mark::Dead { .. }) && destination != AUTOMATION {
             self.given_up.push(destination.clone());
         }
         if matches!(mark, Mark::Sent { .. }) && pending.attempt > 0 {

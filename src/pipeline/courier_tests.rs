@@ -160,7 +160,7 @@ async fn a_receiver_that_was_away_for_six_hours_gets_everything_once_and_in_orde
         .collect();
     let folder = tempfile::tempdir().unwrap();
     let mut store = Store::open(&folder.path().join("t.db")).await.unwrap();
-    let mut couriers = Couriers::start(&destinations, &clock).unwrap();
+    let mut couriers = Couriers::start(&destinations, None, &clock).unwrap();
 
     // An incident every twelve minutes for eight hours, over after half an hour.
     let mut due: Vec<(i64, usize, Kind)> = (0..INCIDENTS)
@@ -192,4 +192,29 @@ async fn a_receiver_that_was_away_for_six_hours_gets_everything_once_and_in_orde
     let during = during.iter().filter(|at_ms| (from_ms..until_ms).contains(at_ms)).count();
     // One letter at a time, ten seconds each: patient, and not forgetful.
     assert!((60..=2_160).contains(&during), "{during}");
+}
+
+/// A step that is taken hours after somebody confirmed it does harm: it is given up, and nobody is told twice.
+#[tokio::test(start_paused = true)]
+async fn a_call_to_the_automation_is_given_up_after_its_time() {
+    let began = Instant::now();
+    let clock: Clock =
+        Arc::new(move || BEGAN_MS + i64::try_from(began.elapsed().as_millis()).unwrap());
+    let receiver = Receiver {
+        clock: TestClock(Arc::clone(&clock)),
+        away_ms: BEGAN_MS..BEGAN_MS + HOUR_MS,
+        taken: Arc::default(),
+        attempts: Arc::default(),
+    };
+    let channels = vec![(AUTOMATION.to_owned(), receiver.connect().unwrap())];
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = Store::open(&folder.path().join("t.db")).await.unwrap();
+    let mut couriers = Couriers::carrying(channels, 15 * MINUTE_MS, &clock);
+    store.enqueue(&[row(AUTOMATION, 0, Kind::Open, clock())]).await.unwrap();
+    carry_on(&mut couriers, &mut store, &clock, BEGAN_MS + 2 * HOUR_MS).await;
+    assert_eq!(store.pending(10).await.unwrap(), []);
+    assert_eq!((receiver.taken.lock().unwrap().len(), couriers.given_up.len()), (0, 0));
+    let attempts = receiver.attempts.lock().unwrap();
+    assert!(attempts.iter().all(|at_ms| *at_ms < BEGAN_MS + 16 * MINUTE_MS), "{attempts:?}");
+    assert!(attempts.len() > 3, "{attempts:?}");
 }

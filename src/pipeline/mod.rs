@@ -16,7 +16,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::azure::Directory;
-use crate::config::HeartbeatSettings;
+use crate::config::{HeartbeatSettings, ResponseSettings};
 use crate::engine::effects::Effects;
 use crate::engine::{Engine, Env};
 use crate::event::{Batch, PartitionKey, Position, TroubleKind};
@@ -177,6 +177,8 @@ pub struct Service<S> {
     pub plan: Plan,
     /// Whom to tell that the service is alive.
     pub heartbeat: Option<HeartbeatSettings>,
+    /// The operator's automation, where it may be asked to take steps.
+    pub automation: Option<ResponseSettings>,
     /// Wall clock.
     pub clock: Clock,
     /// Lists of networks and names of identities.
@@ -197,6 +199,7 @@ impl<S: Source> Service<S> {
             destinations: Vec::new(),
             plan: Plan::everybody(Vec::new()),
             heartbeat: None,
+            automation: None,
             clock,
             files: Files::default(),
             directory: None,
@@ -221,7 +224,8 @@ impl<S: Source> Service<S> {
         stop: &CancellationToken,
         watch: &mut (dyn Watch + Send),
     ) -> Result<S, PipelineError> {
-        let mut couriers = Couriers::start(&self.destinations, &self.clock)?;
+        let mut couriers =
+            Couriers::start(&self.destinations, self.automation.as_ref(), &self.clock)?;
         let files = std::mem::take(&mut self.files);
         self.core.know(files.known());
         let mut informed = Informed::new(self.directory.take(), files.known());
@@ -269,11 +273,17 @@ impl<S: Source> Service<S> {
                 // What people ask for and what waits for its time does not wait for records.
                 _ = tick.tick() => {
                     let actions = self.core.store.pending_actions().await?;
+                    let responded = match self.automation {
+                        Some(_) => self.core.store.responded().await?,
+                        None => Vec::new(),
+                    };
                     desk.pulse.beat();
-                    if actions.is_empty() && !desk.teller.is_due((self.clock)()) {
+                    let is_due = desk.teller.is_due((self.clock)());
+                    if actions.is_empty() && responded.is_empty() && !is_due {
+                        couriers.dispatch(&mut self.core.store, &self.clock).await?;
                         continue;
                     }
-                    Some(Batch { actions, ..Batch::default() })
+                    Some(Batch { actions, responded, ..Batch::default() })
                 }
             };
             let Some(mut batch) = batch else { return Ok(()) };

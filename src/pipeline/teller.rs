@@ -3,6 +3,7 @@
 
 use crate::action::Action;
 use crate::engine::effects::Effects;
+use crate::engine::respond::{AUTOMATION, Order};
 use crate::notify::{self, Destination, Notification};
 use crate::route::{Content, Message, Moment, Plan, Router, State};
 use crate::store::commit::OutboxRow;
@@ -37,7 +38,8 @@ impl Teller {
         let routed = self.router.step(&moment);
         effects.routing = routed.routing;
         effects.answers.extend(routed.answers);
-        routed.messages.iter().filter_map(|message| self.render(message)).collect()
+        let told = routed.messages.iter().filter_map(|message| self.render(message));
+        told.chain(effects.orders.iter().map(called)).collect()
     }
 
     fn render(&self, message: &Message) -> Option<OutboxRow> {
@@ -55,6 +57,18 @@ impl Teller {
                 None
             }
         }
+    }
+}
+
+/// A call to the operator's automation, which no route leads to.
+fn called(order: &Order) -> OutboxRow {
+    OutboxRow {
+        key: order.key.clone(),
+        incident_key: order.incident.clone(),
+        destination: AUTOMATION.to_owned(),
+        kind: "respond".to_owned(),
+        created: order.at,
+        body: order.body.clone(),
     }
 }
 

@@ -225,8 +225,7 @@ impl Router {
                 self.silence(silence, now_ms, routing)
             }
             Deed::Unsilence { silence } => {
-                let known = self.silences.iter().position(|armed| armed.silence.id == *silence);
-                match known {
+                match self.silences.iter().position(|armed| armed.silence.id == *silence) {
                     Some(place) => {
                         self.silences.remove(place);
                         // What it held back need not wait for the next look.
@@ -242,6 +241,7 @@ impl Router {
             Deed::Acknowledge { .. }
             | Deed::Resolve { .. }
             | Deed::Note { .. }
+            | Deed::Respond { .. }
             | Deed::Judge { .. } => return None,
         };
         Some(Answer { action: action.id, outcome })

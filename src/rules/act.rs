@@ -69,7 +69,8 @@ pub enum Log {
 const OLDEST_MS: i64 = DAY_MS;
 const NEWEST_MS: i64 = 5 * MINUTE_MS;
 
-fn believed(at: EventTime, told: ArrivalTime) -> EventTime {
+/// The time of a record, as far as it can be believed.
+pub(super) fn believed(at: EventTime, told: ArrivalTime) -> EventTime {
     let span = told.0.saturating_sub(OLDEST_MS)..=told.0.saturating_add(NEWEST_MS);
     if span.contains(&at.0) { at } else { EventTime(told.0) }
 }

@@ -102,7 +102,14 @@ impl Versions {
                     self.polls.insert(key.to_owned(), progress);
                 }
             }
-            Kind::Pending | Kind::Heard | Kind::Actor | Kind::State | Kind::Recent => {}
+            Kind::Pending
+            | Kind::Heard
+            | Kind::Actor
+            | Kind::State
+            | Kind::Recent
+            | Kind::Revoked
+            | Kind::Egress
+            | Kind::Judged => {}
         }
     }
 
@@ -126,7 +133,14 @@ impl Versions {
                     .and_then(|list| self.lists.get(&list))
                     .and_then(written),
                 Kind::Poll => self.polls.get(&key).and_then(written),
-                Kind::Pending | Kind::Heard | Kind::Actor | Kind::State | Kind::Recent => None,
+                Kind::Pending
+                | Kind::Heard
+                | Kind::Actor
+                | Kind::State
+                | Kind::Recent
+                | Kind::Revoked
+                | Kind::Egress
+                | Kind::Judged => None,
             };
             Row { kind, key, body }
         };

@@ -8,6 +8,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::act::{Act, Effect, Log};
+use super::egress::Egress;
+use super::revoked::{Noted, Revocations, Revoked};
 use super::state;
 use crate::event::control::{Changed, DeploymentState, Target, Verb};
 use crate::time::{ArrivalTime, DAY_MS, EventTime, HOUR_MS};
@@ -55,11 +57,17 @@ pub enum Kind {
     List,
     /// How far a poll of the inventory has been taken.
     Poll,
+    /// When keys of an account became worthless.
+    Revoked,
+    /// Networks from which gateways call an account.
+    Egress,
+    /// How far calls to accounts that let no public network in have been judged.
+    Judged,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::Pending,
         Self::Heard,
         Self::Actor,
@@ -67,6 +75,9 @@ impl Kind {
         Self::Recent,
         Self::List,
         Self::Poll,
+        Self::Revoked,
+        Self::Egress,
+        Self::Judged,
     ];
 
     /// The word used in storage.
@@ -80,6 +91,9 @@ impl Kind {
             Self::Recent => "recent",
             Self::List => "list",
             Self::Poll => "poll",
+            Self::Revoked => "revoked",
+            Self::Egress => "egress",
+            Self::Judged => "judged",
         }
     }
 }
@@ -100,6 +114,10 @@ pub struct State {
     pub at: EventTime,
     /// How, as far as records have said.
     pub to: Changed,
+    /// Of accounts: since when no public network is let in, whatever else was written meanwhile; `None` where
+    /// some are, and where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shut_since: Option<EventTime>,
 }
 
 /// An operation that is remembered.
@@ -134,6 +152,8 @@ pub struct Memory {
     states: BTreeMap<String, State>,
     recent: BTreeMap<String, Recent>,
     order: BTreeSet<(EventTime, String)>,
+    revoked: Revocations,
+    egress: Egress,
     dirty: BTreeSet<(Kind, String)>,
     /// Entries that went to keep a bound, since the last look.
     pub dropped: i64,
@@ -152,6 +172,33 @@ impl Memory {
         }
         self.heard.insert(whose.to_owned(), told);
         self.dirty.insert((Kind::Heard, whose.to_owned()));
+    }
+
+    /// Notes that keys of an account became worthless.
+    pub fn revoke(&mut self, account: &str, revoked: Revoked) {
+        match self.revoked.note(account, revoked) {
+            Noted::New => drop(self.dirty.insert((Kind::Revoked, account.to_owned()))),
+            Noted::Known => {}
+            Noted::TooMany => self.dropped += 1,
+        }
+    }
+
+    /// When keys of an account (lower case) became worthless, oldest first.
+    #[must_use]
+    pub fn revoked(&self, account: &str) -> &[Revoked] {
+        self.revoked.of(account)
+    }
+
+    /// Notes that a gateway calls an account from a network, as of the moment its first call was linked.
+    pub fn note_egress(&mut self, account: &str, network: &str, linked: ArrivalTime) {
+        if self.egress.note(account, network, linked) {
+            self.dirty.insert((Kind::Egress, account.to_owned()));
+        }
+    }
+
+    /// Networks from which gateways call an account, each with that moment.
+    pub fn egress(&self, account: &str) -> impl Iterator<Item = (&str, ArrivalTime)> {
+        self.egress.of(account)
     }
 
     /// Whether the control plane of a resource had been watched for so long when `act` was told.
@@ -387,13 +434,15 @@ impl Memory {
 
     /// What an older record says fills in what newer ones have not said.
     fn set(&mut self, resource: &str, at: EventTime, to: &Changed) {
-        let merged = match self.states.get(resource) {
-            Some(known) if known.at > at => {
-                State { at: known.at, to: state::merged(&known.to, to) }
-            }
-            Some(known) => State { at, to: state::merged(to, &known.to) },
-            None => State { at, to: to.clone() },
+        let known = self.states.get(resource);
+        let (newest, to) = match known {
+            Some(known) if known.at > at => (known.at, state::merged(&known.to, to)),
+            Some(known) => (at, state::merged(to, &known.to)),
+            None => (at, to.clone()),
         };
+        let since = known.and_then(|known| known.shut_since).unwrap_or(at);
+        let shut_since = state::is_shut(&to).then_some(since);
+        let merged = State { at: newest, to, shut_since };
         if self.states.get(resource) != Some(&merged) {
             self.states.insert(resource.to_owned(), merged);
             self.dirty.insert((Kind::State, resource.to_owned()));
@@ -422,11 +471,13 @@ impl Memory {
         let dirty = std::mem::take(&mut self.dirty);
         let row = |(kind, key): (Kind, String)| {
             let body = match kind {
-                Kind::Pending | Kind::List | Kind::Poll => None,
+                Kind::Pending | Kind::List | Kind::Poll | Kind::Judged => None,
                 Kind::Heard => self.heard.get(&key).and_then(written),
                 Kind::Actor => self.actors.get(&key).and_then(written),
                 Kind::State => self.states.get(&key).and_then(written),
                 Kind::Recent => self.recent.get(&key).and_then(written),
+                Kind::Revoked => self.revoked.saved(&key),
+                Kind::Egress => self.egress.saved(&key),
             };
             Row { kind, key, body }
         };
@@ -436,10 +487,12 @@ impl Memory {
     /// Puts back a saved row; one that cannot be read any more is left out.
     pub fn restore(&mut self, kind: Kind, key: String, body: &str) {
         match kind {
-            Kind::Pending | Kind::List | Kind::Poll => {}
+            Kind::Pending | Kind::List | Kind::Poll | Kind::Judged => {}
             Kind::Heard => put(&mut self.heard, key, body),
             Kind::Actor => put(&mut self.actors, key, body),
             Kind::State => put(&mut self.states, key, body),
+            Kind::Revoked => self.revoked.restore(key, body),
+            Kind::Egress => self.egress.restore(key, body),
             Kind::Recent => {
                 put(&mut self.recent, key.clone(), body);
                 if let Some(recent) = self.recent.get(&key) {

@@ -9,11 +9,13 @@ pub mod age;
 pub mod chain;
 pub mod command;
 pub mod costly;
+pub mod egress;
 pub mod guard;
 pub mod inventory;
 pub mod keys;
 pub mod memory;
 pub mod posture;
+pub mod revoked;
 pub mod state;
 
 use crate::detect::table::{self, Profile};

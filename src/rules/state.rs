@@ -77,6 +77,30 @@ fn deployment(newer: &DeploymentState, older: &DeploymentState) -> DeploymentSta
     }
 }
 
+/// Whether an account is known to let no public network in: public access is off, or nothing but virtual networks
+/// has a rule and what has none is kept out.
+#[must_use]
+pub fn is_shut(state: &Changed) -> bool {
+    match state {
+        Changed::Account(AccountState { network, .. }) => {
+            let no_address = network.addresses.is_some_and(|rules| rules.count == 0);
+            network.public_access == Some(false)
+                || (network.open_by_default == Some(false) && no_address)
+        }
+        Changed::Deployment(_)
+        | Changed::PrivateEndpoint(_)
+        | Changed::RaiPolicy(_)
+        | Changed::Defender(_)
+        | Changed::Connection(_)
+        | Changed::Diagnostic(_)
+        | Changed::Role(_)
+        | Changed::Assignment(_)
+        | Changed::Exemption(_)
+        | Changed::Policies(_)
+        | Changed::Network(_) => false,
+    }
+}
+
 /// Whether rules let in a network wider than so many bits; no rules let in nobody.
 #[must_use]
 pub fn is_wider(rules: &AddressRules, bits: u8) -> bool {

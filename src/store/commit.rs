@@ -282,6 +282,7 @@ async fn save_rest(
     super::life::save(connection, effects).await?;
     super::gateway::save(connection, effects).await?;
     super::control::save(connection, effects).await?;
+    super::respond::save(connection, effects).await?;
     save_books(connection, effects).await?;
     honesty::save(connection, effects).await?;
     super::budgets::save(connection, &effects.budgets).await?;

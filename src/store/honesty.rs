@@ -11,11 +11,12 @@ use super::read::Reader;
 use super::sql::{series, series_parts};
 use crate::aggregate::coverage::{Coverage, HISTORY_DAYS};
 use crate::aggregate::delay::{Delays, Histogram, Leg};
-use crate::aggregate::metrics::{Compared, Counts, PointKey};
+use crate::aggregate::metrics::{Compared, Counts, Family, PointKey, Quantity};
 use crate::aggregate::repeats::Told;
 use crate::decode::DECODERS;
 use crate::engine::effects::Effects;
 use crate::engine::honesty::{Honesty, Sent};
+use crate::engine::mismatch::KEEP_HOURS;
 use crate::event::{RowKind, Seen};
 use crate::time::{ArrivalTime, Minute};
 
@@ -238,8 +239,36 @@ pub(super) async fn load(connection: &mut SqliteConnection) -> Result<Honesty, s
         let told = Told { records: row.try_get(3)?, copies: row.try_get(4)? };
         honesty.repeats.insert((row.try_get(0)?, row.try_get(1)?, kind), told);
     }
+    recall_requests(connection, &mut honesty).await?;
     honesty.coverage = recent_coverage(connection, from.div_euclid(24) - HISTORY_DAYS).await?;
     Ok(honesty)
+}
+
+/// Points of requests of the hours that are not judged yet, and of those that are judged with them.
+async fn recall_requests(
+    connection: &mut SqliteConnection,
+    honesty: &mut Honesty,
+) -> Result<(), sqlx::Error> {
+    let Some(closed) = honesty.closed_hour else { return Ok(()) };
+    for (number, family) in [(0, Family::All), (1, Family::OpenAi)] {
+        let rows = sqlx::query(
+            "select series, start, value, enqueued_ms from metric_point \
+             where quantity = $1 and family = $2 and start >= $3",
+        )
+        .bind(i64::from(Quantity::Requests as u8))
+        .bind(number)
+        .bind((closed - KEEP_HOURS) * 60)
+        .fetch_all(&mut *connection)
+        .await?;
+        for row in rows {
+            let (account, deployment) = series_parts(row.try_get(0)?);
+            let start = Minute(row.try_get(1)?);
+            let key = PointKey { deployment, start, quantity: Quantity::Requests, family };
+            let told = ArrivalTime(row.try_get(3)?);
+            honesty.sides.meter(account, &key, row.try_get(2)?, told);
+        }
+    }
+    Ok(())
 }
 
 async fn closed_hour(connection: &mut SqliteConnection) -> Result<Option<i64>, sqlx::Error> {

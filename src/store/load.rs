@@ -72,6 +72,7 @@ async fn load_all(connection: &mut SqliteConnection) -> Result<Saved, sqlx::Erro
         gateways: super::gateway::load(connection).await?,
         control: super::control::load(connection).await?,
         versions: super::control::load_versions(connection).await?,
+        standings: super::respond::load(connection, None).await?,
         incidents: estate,
         fleets: super::score::load(connection).await?,
     })

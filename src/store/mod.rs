@@ -18,6 +18,7 @@ pub mod provisioned;
 pub mod purge;
 pub mod read;
 pub mod report;
+mod respond;
 mod retention;
 mod score;
 mod sql;

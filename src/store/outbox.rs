@@ -27,6 +27,8 @@ pub enum Mark {
     Sent {
         /// Sender's clock.
         at_ms: i64,
+        /// What it said, where that matters.
+        said: Option<String>,
     },
     /// Try again later.
     Again {
@@ -75,11 +77,13 @@ impl Store {
     pub async fn mark(&mut self, key: &str, mark: &Mark) -> Result<(), StoreError> {
         let mut connection = self.writer().await?;
         let query = match mark {
-            Mark::Sent { at_ms } => {
-                sqlx::query("update outbox set state = 'sent', sent_ms = $2 where key = $1")
-                    .bind(key)
-                    .bind(*at_ms)
-            }
+            Mark::Sent { at_ms, said } => sqlx::query(
+                "update outbox set state = 'sent', sent_ms = $2, reason = coalesce($3, reason) \
+                 where key = $1",
+            )
+            .bind(key)
+            .bind(*at_ms)
+            .bind(said),
             Mark::Again { at_ms, not_before_ms, reason } => sqlx::query(
                 "update outbox set attempt = attempt + 1, not_before_ms = $2, reason = $3, \
                  first_failed_ms = coalesce(first_failed_ms, $4) where key = $1",

@@ -61,6 +61,9 @@ const VERSIONS: &str =
 /// Lives of incidents that are no more.
 const ORPHANS: &str = "delete from incident_event where not exists \
     (select 1 from incident where incident.key = incident_event.incident)";
+/// Steps proposed about incidents that are no more.
+const STEPS: &str = "delete from response where not exists \
+    (select 1 from incident where incident.key = response.incident)";
 
 impl Purge {
     /// Takes the database for itself and removes what is selected, without deciding yet.
@@ -236,6 +239,7 @@ impl Purge {
             and later.scope = incident.scope and later.n > incident.n)";
         self.delete("incidents", resolved, &[ms], None).await?;
         self.delete("lives of incidents", ORPHANS, &[], None).await?;
+        self.delete("steps proposed", STEPS, &[], None).await?;
         let ended = "delete from resource_version where until_ms < $1";
         self.delete("versions of resources", ended, &[ms], None).await?;
         for statement in [
@@ -279,6 +283,7 @@ impl Purge {
         let incidents = format!("delete from incident where {theirs}");
         self.delete("incidents", &incidents, &[], Some(short)).await?;
         self.delete("lives of incidents", ORPHANS, &[], None).await?;
+        self.delete("steps proposed", STEPS, &[], None).await?;
         for (what, statement) in [
             ("actions and silences", "delete from action where instr(lower(deed), $1) > 0"),
             ("actions and silences", "delete from silence where instr(lower(matchers), $1) > 0"),

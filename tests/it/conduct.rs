@@ -8,7 +8,7 @@ use tokenwatch::severity::Severity;
 use tokenwatch::time::ArrivalTime;
 
 use crate::harness::{Folder, digest, partition, read_in_parts, same};
-use crate::records::{MORNING, request, twin};
+use crate::records::{ACCOUNT, MORNING, at, request, twin};
 
 const APP: &str = "c2b7a1d0-5e6f-4a7b-8c9d-0e1f2a3b4c5d";
 const OFFICE: &str = "198.18.0.***";
@@ -76,37 +76,41 @@ fn told(incidents: &[Incident]) -> Vec<String> {
     incidents.iter().map(told).collect()
 }
 
-#[tokio::test]
-async fn a_probe_and_a_key_that_fits_are_told_however_they_are_read() {
-    let folder = Folder::new();
-    let arrivals = arrivals(&rows(THIEF));
+/// The incidents of these rows, which are the same however they are read.
+async fn however_read(rows: &[(i64, Value)], expected: &[(&str, Severity)]) -> Vec<Incident> {
+    let (folder, arrivals) = (Folder::new(), arrivals(rows));
     let mut known: Option<(Vec<String>, Vec<String>)> = None;
+    let mut first = Vec::new();
     for (batch, cut) in [(1_000, 99), (7, 9), (29, 1)] {
         let db = folder.path(&format!("{batch}-{cut}.db"));
-        let incidents = read_in_parts(&db, &arrivals, (batch, cut), 2 * HOUR).await;
+        let incidents = read_in_parts(&db, &arrivals, (batch, cut), 3 * HOUR).await;
         let found = (told(&incidents), digest(&db).await);
         assert!(found.1.iter().any(|line| line.starts_with("usual day")), "{:?}", found.1);
         let Some((lines, rows)) = &known else {
             let rules: Vec<_> = incidents.iter().map(|i| (i.rule.as_str(), i.severity)).collect();
-            assert_eq!(rules, [("TW-A02", Severity::High), ("TW-A04", Severity::High)]);
-            for incident in &incidents {
-                let caller = incident.callers.first().unwrap();
-                assert_eq!(
-                    (caller.network.as_str(), caller.identity.as_str()),
-                    ("203.0.113.0/24", "key")
-                );
-                assert!(caller.new && incident.state == State::Resolved, "{incident:#?}");
-                assert!(incident.evidence.iter().any(|fact| fact.contains("masks")));
-                let commands: Vec<_> = incident.response.iter().map(|step| &step.command).collect();
-                assert!(commands.iter().all(|command| command.starts_with("az ")), "{commands:?}");
-                assert!(commands.iter().any(|command| command.ends_with("--key-name Key2")));
-                assert!(commands.iter().any(|command| command.ends_with("defaultAction=Deny")));
-            }
-            known = Some(found);
+            assert_eq!(rules, expected);
+            assert!(incidents.iter().all(|i| i.state == State::Resolved), "{incidents:#?}");
+            (known, first) = (Some(found), incidents);
             continue;
         };
         same(&format!("{batch}-{cut}: told"), lines, &found.0);
         same(&format!("{batch}-{cut}: rows"), rows, &found.1);
+    }
+    first
+}
+
+#[tokio::test]
+async fn a_probe_and_a_key_that_fits_are_told_however_they_are_read() {
+    let expected = [("TW-A02", Severity::High), ("TW-A04", Severity::High)];
+    for incident in however_read(&rows(THIEF), &expected).await {
+        let caller = incident.callers.first().unwrap();
+        assert_eq!((caller.network.as_str(), caller.identity.as_str()), ("203.0.113.0/24", "key"));
+        assert!(caller.new, "{incident:#?}");
+        assert!(incident.evidence.iter().any(|fact| fact.contains("masks")));
+        let commands: Vec<_> = incident.response.iter().map(|step| &step.command).collect();
+        assert!(commands.iter().all(|command| command.starts_with("az ")), "{commands:?}");
+        assert!(commands.iter().any(|command| command.ends_with("--key-name Key2")));
+        assert!(commands.iter().any(|command| command.ends_with("defaultAction=Deny")));
     }
 }
 
@@ -118,4 +122,91 @@ async fn the_same_from_a_network_that_has_called_for_long_is_no_probe() {
     let rules: Vec<_> = incidents.iter().map(|i| (i.rule.as_str(), i.severity)).collect();
     // Refused calls are told all the same, as one's own expired secret would be.
     assert_eq!(rules, [("TW-A04", Severity::Medium)]);
+}
+
+/// The activity log says that somebody made a key anew.
+fn key_made(second: i64) -> Value {
+    json!({
+        "time": at(second), "resourceId": ACCOUNT, "category": "Administrative",
+        "operationName": "MICROSOFT.COGNITIVESERVICES/ACCOUNTS/REGENERATEKEY/ACTION",
+        "resultType": "Success", "resultSignature": "Succeeded.OK", "durationMs": "0",
+        "callerIpAddress": "198.51.100.7", "correlationId": format!("made-{second}"),
+        "identity": { "claims": {
+            "http://schemas.microsoft.com/identity/claims/objectidentifier": "ops-object",
+        } },
+        "properties": { "eventCategory": "Administrative" },
+    })
+}
+
+/// A partner calls with a key every six hours; then keys are made anew, and it is refused five times.
+fn old_key(is_made: bool) -> Vec<(i64, Value)> {
+    let mut rows = rows("");
+    rows.retain(|(_, row)| row.get("callerIpAddress").is_some_and(|from| from == OFFICE));
+    for quarter in 0..DAYS * 4 {
+        let (second, id) = (quarter * 6 * HOUR + 700, format!("partner-{quarter}"));
+        rows.push((second + 30, twin(second, &id, THIEF)));
+        rows.push((second + 31, request(second, &id, THIEF, "", 200)));
+    }
+    let made = DAYS * 24 * HOUR + 600;
+    if is_made {
+        rows.push((made + 400, key_made(made)));
+    }
+    for n in 0..5 {
+        let second = made + 300 + 60 * n;
+        let row = refused(second, &format!("old-{n}"), THIEF, (401, 900));
+        rows.push((second + 40, row));
+    }
+    rows.sort_by_key(|(told, _)| *told);
+    rows
+}
+
+#[tokio::test]
+async fn who_holds_an_old_key_is_told_however_it_is_read() {
+    let incidents = however_read(&old_key(true), &[("TW-A05", Severity::Low)]).await;
+    let caller = incidents.first().and_then(|incident| incident.callers.first()).unwrap();
+    assert!(caller.network == "203.0.113.0/24" && !caller.new, "{caller:?}");
+}
+
+#[tokio::test]
+async fn refused_calls_without_a_new_key_say_nothing_of_an_old_one() {
+    let (folder, arrivals) = (Folder::new(), arrivals(&old_key(false)));
+    let db = folder.path("db");
+    assert!(read_in_parts(&db, &arrivals, (1_000, 99), 2 * HOUR).await.is_empty());
+}
+
+/// The application's calls, and calls of others at these seconds of the last morning: named operation, size.
+fn with_calls(calls: impl Iterator<Item = (i64, &'static str, i64)>) -> Vec<(i64, Value)> {
+    let mut rows = rows("");
+    rows.retain(|(_, row)| row.get("callerIpAddress").is_some_and(|from| from == OFFICE));
+    for (place, (second, operation, bytes)) in calls.enumerate() {
+        let second = DAYS * 24 * HOUR + second;
+        let mut row = request(second, &format!("more-{place}"), THIEF, APP, 200);
+        if let Some(fields) = row.as_object_mut() {
+            fields.insert("operationName".to_owned(), json!(operation));
+        }
+        if let Some(fields) = row.get_mut("properties").and_then(Value::as_object_mut) {
+            fields.insert("requestLength".to_owned(), json!(bytes));
+        }
+        rows.push((second + 31, row));
+    }
+    rows.sort_by_key(|(told, _)| *told);
+    rows
+}
+
+#[tokio::test]
+async fn a_loop_of_an_agent_is_told_however_it_is_read() {
+    let grows = (0..120).map(|n| (600 + 10 * n, "ChatCompletions_Create", 1_000 + 100 * n));
+    // It costs next to nothing.
+    let incidents = however_read(&with_calls(grows), &[("TW-C14", Severity::Low)]).await;
+    let facts = &incidents.first().unwrap().evidence;
+    assert!(facts.iter().any(|fact| fact.contains("times by the end")), "{facts:?}");
+}
+
+#[tokio::test]
+async fn a_beat_of_hours_is_told_however_it_is_read() {
+    let beats = (0..240).map(|n| (60 * n, "Threads_ListMessages", 200));
+    let expected = [("TW-A08", Severity::Medium), ("TW-A10", Severity::Medium)];
+    let incidents = however_read(&with_calls(beats), &expected).await;
+    let facts = &incidents.last().unwrap().evidence;
+    assert!(facts.iter().any(|fact| fact.contains("once in about 60 s")), "{facts:?}");
 }

@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use tokenwatch::event::Arrival;
+use tokenwatch::event::{Arrival, Batch};
+use tokenwatch::pipeline::Core;
+use tokenwatch::store::Store;
+use tokenwatch::store::read::Reader;
 use tokenwatch::time::ArrivalTime;
 
-use crate::harness::{Folder, partition, run, same};
+use crate::harness::{Folder, env, members, partition, run, same, step};
 use crate::interleaving::{Handing, Order, PLAIN, outcome};
 use crate::records::{
     ACCOUNT, MORNING, at, cells, gateway_llm, gateway_log, replayed, request, usage,
@@ -181,4 +184,77 @@ async fn order_batches_and_stops_change_nothing_about_who_is_behind() {
     ] {
         same(&format!("{handing:?}"), &expected, &outcome(&arrivals, handing).await);
     }
+}
+
+/// A call through the gateway every two minutes for three hours, and some of somebody else, which the gateway's
+/// log tells of or not.
+fn past_the_gateway(is_told: bool) -> Vec<Arrival> {
+    let mut records = Vec::new();
+    for n in 0..90 {
+        records.extend(call(120 * n, &format!("usual-{n}"), "team-one", [300 + n_of(n), 40]));
+    }
+    for n in 0..6 {
+        let second = 3_660 + 120 * n;
+        let mut rows = call(second, &format!("other-{n}"), "team-two", [900 + n_of(n), 70]);
+        for (_, row) in &mut rows {
+            if row.get("callerIpAddress").is_some_and(|from| from == "198.51.100.*") {
+                *row.pointer_mut("/callerIpAddress").unwrap() = json!("192.0.2.*");
+            }
+        }
+        rows.truncate(if is_told { 4 } else { 2 });
+        records.extend(rows);
+    }
+    records.push((14_400, later().1));
+    records.sort_by_key(|(told, _)| *told);
+    let arrive = |(sequence, (second, record)): (i64, (i64, Value))| Arrival {
+        partition: partition(0),
+        sequence,
+        enqueued: ArrivalTime((MORNING + second) * 1_000),
+        body: record.to_string().into_bytes(),
+    };
+    (0..).zip(records).map(arrive).collect()
+}
+
+fn n_of(n: i64) -> u32 {
+    u32::try_from(n).unwrap()
+}
+
+/// Incidents of an account that should be called through gateways alone, with a new start after every `cut`-th
+/// batch.
+async fn told_of(arrivals: &[Arrival], (batch, cut): (usize, usize)) -> Vec<String> {
+    let (folder, mut env) = (Folder::new(), env());
+    env.settings.gateway_only = vec!["aif-prod".to_owned()];
+    let db = folder.path("db");
+    let path = std::path::Path::new(&db);
+    let open = async || Core::restore(Store::open(path).await.unwrap(), env.clone()).await.unwrap();
+    let mut core = open().await;
+    step(&mut core, &members(arrivals)).await;
+    for (place, part) in arrivals.chunks(batch).enumerate() {
+        step(&mut core, &Batch { arrivals: part.to_vec(), ..Batch::default() }).await;
+        if place % cut == cut - 1 {
+            core.store.close().await.unwrap();
+            core = open().await;
+            step(&mut core, &members(arrivals)).await;
+        }
+    }
+    core.store.close().await.unwrap();
+    let mut all = Reader::open(path).await.unwrap().incidents().await.unwrap();
+    all.sort_by(|a, b| a.key.cmp(&b.key));
+    let told = |i: &tokenwatch::incident::Incident| {
+        format!("{} {} {:?} {:?}", i.rule, i.opened_at, i.resolved_at, i.evidence)
+    };
+    all.iter().map(told).collect()
+}
+
+#[tokio::test]
+async fn who_calls_past_the_gateway_is_told_however_it_is_read() {
+    let arrivals = past_the_gateway(false);
+    let expected = told_of(&arrivals, (1_000, 99)).await;
+    assert_eq!(expected.len(), 1, "{expected:?}");
+    let told = expected.first().unwrap();
+    assert!(told.starts_with("TW-I07") && told.contains("192.0.2.0/24 was served"), "{told}");
+    for handing in [(40, 3), (7, 9), (23, 1)] {
+        same(&format!("{handing:?}"), &expected, &told_of(&arrivals, handing).await);
+    }
+    assert_eq!(told_of(&past_the_gateway(true), (40, 3)).await, Vec::<String>::new());
 }

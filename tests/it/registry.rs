@@ -7,7 +7,7 @@ use tokenwatch::config::CHANNELS;
 use tokenwatch::decode::DECODERS;
 use tokenwatch::detect::{DETECTORS, conduct, metered, table as detectors};
 use tokenwatch::emulator::{Entities, HubSpec, NOT_EMULATED, Script};
-use tokenwatch::engine::estate;
+use tokenwatch::engine::{estate, mismatch, shut};
 use tokenwatch::known::format::FORMATS;
 use tokenwatch::posture::DOORS;
 use tokenwatch::rules::RULES;
@@ -110,6 +110,7 @@ fn the_readme_lists_every_detector_and_service_rule() {
     let detectors = detectors.chain(metered::RULES);
     let detectors = detectors.chain(RULES.iter().map(|rule| rule.id));
     let detectors = detectors.chain(CHAINS.iter().map(|chain| chain.id));
+    let detectors = detectors.chain([shut::RULE, mismatch::RULE]);
     let ids: Vec<&str> = detectors.chain(estate::rule_ids()).collect();
     check("README.md", "Detectors", &ids);
 }

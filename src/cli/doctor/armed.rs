@@ -18,6 +18,9 @@ pub(super) fn given(config: &Config) -> BTreeSet<&'static str> {
     if config.inventory.is_some() {
         given.insert("posture");
     }
+    if !config.engine.gateway_only.is_empty() {
+        given.insert("gateway");
+    }
     if !config.engine.tuning.allowed().is_anything() {
         given.insert("allowed");
     }
@@ -67,6 +70,7 @@ fn note(lacks: &[&str], ids: &[&str]) -> Finding {
             "budget" => "a [[budget]]",
             "posture" => "[resource_graph]",
             "allowed" => "[posture.allow]",
+            "gateway" => "a [[backend]] with only = true",
             kind => kind,
         })
         .collect();

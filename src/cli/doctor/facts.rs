@@ -7,6 +7,7 @@ use super::findings::short;
 use crate::aggregate::metrics::{Compared, is_comparable};
 use crate::aggregate::repeats::Told;
 use crate::engine::honesty::Sent;
+use crate::engine::respond::Standing;
 use crate::incident::Incident;
 use crate::store::condition::Condition;
 use crate::store::gateway::GatewayShare;
@@ -45,6 +46,8 @@ pub(super) struct Facts {
     pub(super) provisioned: Vec<ProvisionedUse>,
     /// Sums, coverage and ledgers.
     pub(super) totals: Totals,
+    /// Steps that were proposed to the operator's automation, oldest first.
+    pub(super) responses: Vec<Standing>,
     /// Open incidents.
     pub(super) open: Vec<Incident>,
 }
@@ -74,6 +77,7 @@ pub(super) async fn gather(path: &Path) -> anyhow::Result<Facts> {
     Ok(Facts {
         passed,
         sent: reader.sent().await?,
+        responses: reader.responses(None).await?,
         delays: reader.delays(passed.0.div_euclid(DAY_MS) - DELAY_DAYS).await?,
         repeats: reader.repeats(first_hour).await?,
         points: reader.repeated_points().await?,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::facts::Facts;
 use super::mend::Target;
-use super::{armed, categories, gateways, losses, timing};
+use super::{armed, automation, categories, gateways, losses, timing};
 use crate::severity::Severity;
 use crate::source::event_hubs::HubSettings;
 
@@ -34,6 +34,8 @@ pub(super) struct Setup {
     pub(super) lateness_ms: i64,
     /// What the configuration gives detectors beside records; `None` without one.
     pub(super) given: Option<BTreeSet<&'static str>>,
+    /// Whether the configuration has a table `[response]`.
+    pub(super) responds: bool,
 }
 
 /// Everything there is to say, the gravest first and equal ones in a fixed order.
@@ -51,6 +53,7 @@ pub(super) fn of(facts: &Facts, setup: &Setup) -> Vec<Finding> {
     findings.extend(losses::ledgers(facts));
     findings.extend(losses::unreadable(facts));
     findings.extend(armed::blind(facts, setup));
+    findings.extend(automation::reached(&facts.responses, setup.responds));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     findings
 }

@@ -1,6 +1,7 @@
 //! `tokenwatch doctor`: what is missing in the records, what that costs, and how to mend it.
 
 mod armed;
+mod automation;
 mod categories;
 mod facts;
 mod findings;
@@ -46,7 +47,9 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
             return Ok(Exit::Configuration);
         };
         let given = Some(armed::given(&config));
-        setup = Setup { hubs: config.hubs, lateness_ms: config.engine.lateness_ms, given };
+        let responds = config.response.is_some();
+        setup =
+            Setup { hubs: config.hubs, lateness_ms: config.engine.lateness_ms, given, responds };
         db = Some(db.unwrap_or(config.database));
     }
     let Some(db) = db else { anyhow::bail!("name the database with --db or --config") };

@@ -66,7 +66,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
 }
 
 /// The incident with this id or key.
-fn named<'a>(incidents: &'a [Incident], name: &str) -> anyhow::Result<&'a Incident> {
+pub(super) fn named<'a>(incidents: &'a [Incident], name: &str) -> anyhow::Result<&'a Incident> {
     let is = |incident: &&Incident| incident.key == name || incident.id().starts_with(name);
     let found: Vec<&Incident> = incidents.iter().filter(is).collect();
     match found.as_slice() {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::super::replay::printable;
+use super::super::respond;
 use super::super::{Exit, Format, print};
 use super::{named, to_json};
 use crate::incident::Entry;
@@ -27,11 +28,14 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Exit> {
     let incidents = reader.incidents().await?;
     let incident = named(&incidents, &args.incident)?;
     let life = reader.life(&incident.key).await?;
+    let responses = reader.responses(Some(&incident.key)).await?;
     print(&match args.format {
         Format::Json => {
             let mut json = to_json(incident);
             if let Some(object) = json.as_object_mut() {
                 object.insert("life".to_owned(), serde_json::to_value(&life)?);
+                let responses = responses.iter().map(respond::to_json).collect();
+                object.insert("responses".to_owned(), responses);
             }
             format!("{json}\n")
         }
@@ -40,7 +44,11 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Exit> {
             let title = format!("{} · {state} · {}", incident.id(), incident.key);
             let lines: String = life.iter().map(line).collect();
             let text = notify::as_text(incident);
-            format!("{}\n\n{text}\nLife\n----\n{lines}", printable(&title))
+            let steps = match responses.as_slice() {
+                [] => String::new(),
+                some => format!("\nResponse\n--------\n{}", respond::to_table(some)),
+            };
+            format!("{}\n\n{text}\nLife\n----\n{lines}{steps}", printable(&title))
         }
     })?;
     Ok(Exit::Ok)

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::past::{BAD_SLOTS, CLONE_SLOTS, DENIED_SLOTS, count, sums};
 use super::scene::{Visit, numbers, ranked, usual, whole};
 use super::{Answer, Scene, Sign};
-use crate::aggregate::names::NONE;
+use crate::aggregate::names::{NONE, OTHER};
 use crate::detect::baseline::as_float;
-use crate::detect::series::SLOT_MIN;
+use crate::detect::series::{SLOT_MIN, SLOTS_PER_DAY, Slot};
 use crate::detect::table::Profile;
 use crate::event::operation::Operation;
 use crate::severity::Severity;
+use crate::time::EventTime;
 
 /// Certainty where nothing says what is usual.
 const NO_PAST: f64 = 0.4;
@@ -191,6 +192,52 @@ pub(super) fn denied_burst(scene: &Scene<'_>, profile: &Profile) -> Vec<Sign> {
         networks: numbers(&denied),
         evidence,
         answer: Answer::Keys,
+    }]
+}
+
+/// TW-A05: a network that was served with a key before keys became worthless goes on with one that is refused:
+/// it shows who still holds the old key. Whoever never had one that worked only guesses.
+pub(super) fn revoked_key(scene: &Scene<'_>, profile: &Profile) -> Vec<Sign> {
+    let [days, refused] = ["days", "refused"].map(|name| profile.threshold(name));
+    let reach = whole(days).saturating_mul(SLOTS_PER_DAY);
+    let mut holders: BTreeMap<u32, (i64, EventTime)> = BTreeMap::new();
+    for at in scene.revoked() {
+        let since = Slot::of(at.minute());
+        if scene.slot.0 - since.0 > reach {
+            continue;
+        }
+        // What was refused within the slot may have been before.
+        let after = scene.within(60.0).filter(|deed| deed.slot > since && deed.is_nameless());
+        let mut counts: BTreeMap<u32, i64> = BTreeMap::new();
+        for (network, deed) in after.filter_map(|deed| deed.network().map(|n| (n, deed))) {
+            *counts.entry(network).or_default() += i64::from(deed.tally.denied);
+        }
+        for (network, count) in counts {
+            let known = scene.conduct.past().keyed(network);
+            let had_one =
+                known.is_some_and(|(first, last)| first < since && last.0 >= since.0 - reach);
+            if had_one && as_float(count) >= refused && network != OTHER {
+                holders.insert(network, (count, at));
+            }
+        }
+    }
+    let holders = ranked(holders, |(count, _)| *count);
+    let Some((_, (worst, _))) = holders.first() else { return Vec::new() };
+    let mut evidence = scene.sentences(&holders, |(count, at)| {
+        format!("was served with a key until {at}, when one became worthless, and was refused {count} times since")
+    });
+    evidence.push(MASKED.to_owned());
+    vec![Sign {
+        deployment: None,
+        severity: profile.severity,
+        confidence: 0.6,
+        observed: as_float(*worst),
+        expected: 0.0,
+        bound: refused,
+        unit: "refused calls of a network in 1 h".to_owned(),
+        networks: numbers(&holders),
+        evidence,
+        answer: Answer::Networks,
     }]
 }
 

@@ -1,4 +1,4 @@
-//! Who asks (`TW-I`), and with what right (`TW-K06`).
+//! Who asks and by which way (`TW-I`), and with what right (`TW-K06`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -149,6 +149,50 @@ fn sign_of(
         evidence,
         answer: Answer::Keys,
     })]
+}
+
+/// Slots that a gateway's log is given to tell of a call: linked within a quarter of an hour, and its own.
+const LINK_SLOTS: i64 = 4;
+
+/// TW-I07: an account that should be called through gateways alone is served to a network from which no gateway
+/// calls. Where no call was ever linked the gateways' logs do not come, and nothing can be said.
+pub(super) fn bypass(scene: &Scene<'_>, profile: &Profile) -> Vec<Sign> {
+    let [share, least] = ["share", "calls"].map(|name| profile.threshold(name));
+    let Some(gateways) = scene.gateways().filter(|gateways| !gateways.is_empty()) else {
+        return Vec::new();
+    };
+    let told = scene.within(60.0).filter(|deed| deed.slot.0 <= scene.slot.0 - LINK_SLOTS);
+    let (mut all, mut direct) = (0_i64, BTreeMap::new());
+    for (network, deed) in told.filter_map(|deed| Some((deed.network()?, deed))) {
+        let served = i64::from(deed.tally.served);
+        all += served;
+        if !gateways.contains(&network) && network != OTHER && served != 0 {
+            *direct.entry(network).or_insert(0) += served;
+        }
+    }
+    let direct = ranked(direct, |served| *served);
+    let seen: i64 = direct.iter().map(|(_, served)| served).sum();
+    let part = as_float(seen) / as_float(all.max(1));
+    if as_float(seen) < least || part < share {
+        return Vec::new();
+    }
+    let mut evidence = vec![format!(
+        "{seen} of {all} calls ({:.0} %) came from networks from which no gateway has ever called",
+        100.0 * part
+    )];
+    evidence.extend(scene.sentences(&direct, |served| format!("was served {served} times")));
+    vec![Sign {
+        deployment: None,
+        severity: profile.severity,
+        confidence: 0.6,
+        observed: 100.0 * part,
+        expected: 0.0,
+        bound: 100.0 * share,
+        unit: "% of calls in 40 min, beside the gateway".to_owned(),
+        networks: numbers(&direct),
+        evidence,
+        answer: Answer::Networks,
+    }]
 }
 
 /// TW-I08: one identity is served within the hour from new networks of two countries and two autonomous

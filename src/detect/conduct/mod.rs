@@ -7,15 +7,18 @@
 //! [`CallerCap`](crate::aggregate::cap::CallerCap)) is tallied as one, whom no rule about networks reads.
 //!
 //! A [`Rule`] looks at the account when a slot has closed and reads back an hour at most. "Then" is told to
-//! the slot, not within one. What was usual is in [`Past`]: days, kept small and saved every hour; the
-//! slots since then come back from the rows of calls that are saved anyway.
+//! the slot, not within one. What was usual is in [`Past`]: days, and hours of networks that call much, kept
+//! small and saved every hour; the slots since then come back from the rows of calls that are saved anyway.
 //!
 //! A network alone is never a reason to wake somebody: rules about new ones ask for money or a key as well.
 
 mod abuse;
 mod callers;
+mod habit;
 mod lengths;
+mod pace;
 mod past;
+mod programs;
 mod scene;
 mod sizes;
 
@@ -24,11 +27,13 @@ use std::collections::BTreeMap;
 use super::series::{SLOTS_PER_HOUR, Slot};
 use super::table::Profile;
 use crate::aggregate::call::Booking;
-use crate::aggregate::names::NONE;
+use crate::aggregate::names::{NONE, OTHER};
 use crate::aggregate::rollup::{Caller, CallerParts, Class};
 use crate::event::operation::Operation;
 use crate::severity::Severity;
+pub use habit::{Habits, Hour, MOST_HOURS};
 use lengths::Lengths;
+pub use pace::{Course, Pace};
 pub use past::Past;
 pub use scene::Scene;
 use sizes::Sizes;
@@ -56,16 +61,21 @@ impl Rule {
 /// Every rule, in the order of the manual's table.
 pub const RULES: &[Rule] = &[
     Rule { id: "TW-C07", judge: lengths::giant_inputs },
+    Rule { id: "TW-C14", judge: programs::agent_loop },
     Rule { id: "TW-A01", judge: abuse::clones },
     Rule { id: "TW-A02", judge: abuse::validity_probe },
     Rule { id: "TW-A03", judge: abuse::enumeration },
     Rule { id: "TW-A04", judge: abuse::denied_burst },
+    Rule { id: "TW-A05", judge: abuse::revoked_key },
     Rule { id: "TW-A06", judge: abuse::rate_limited },
     Rule { id: "TW-A07", judge: abuse::filter_storm },
     Rule { id: "TW-A08", judge: abuse::new_operation },
+    Rule { id: "TW-A09", judge: programs::sweep },
+    Rule { id: "TW-A10", judge: programs::beat },
     Rule { id: "TW-I02", judge: callers::hosting },
     Rule { id: "TW-I03", judge: callers::listed },
     Rule { id: "TW-I04", judge: callers::country },
+    Rule { id: "TW-I07", judge: callers::bypass },
     Rule { id: "TW-I08", judge: callers::distant },
     Rule { id: "TW-K06", judge: callers::key_switch },
 ];
@@ -197,6 +207,12 @@ impl Deed {
         self.who.map(|who| who.network).filter(|network| *network != NONE)
     }
 
+    /// True where nobody was named: of a refused call a key, or a token that was none.
+    #[must_use]
+    pub fn is_nameless(&self) -> bool {
+        self.who.is_some_and(|who| who.identity == NONE)
+    }
+
     /// What was asked for.
     #[must_use]
     pub fn operation(&self) -> Operation {
@@ -228,6 +244,7 @@ pub struct Conduct {
     slots: BTreeMap<(i64, u32, Caller), Tally>,
     sizes: BTreeMap<(i64, u32), Sizes>,
     lengths: BTreeMap<(i64, u32), Lengths>,
+    paces: BTreeMap<(i64, u32, Caller), Pace>,
     past: Past,
     /// Requests of fewer bytes are small.
     small_below: u32,
@@ -242,6 +259,7 @@ impl Conduct {
             slots: BTreeMap::new(),
             sizes: BTreeMap::new(),
             lengths: BTreeMap::new(),
+            paces: BTreeMap::new(),
             past: Past::default(),
             small_below: u32::try_from(small_below).unwrap_or(0),
         }
@@ -266,6 +284,8 @@ impl Conduct {
         *sum = sum.plus(tally);
         if sent > 0 && deployment != NONE {
             self.sizes.entry((Slot::of(minute).0, deployment)).or_default().add(sent, sign);
+            let key = (Slot::of(minute).0, deployment, caller);
+            self.paces.entry(key).or_default().add(minute, sent, sign);
         }
     }
 
@@ -283,6 +303,56 @@ impl Conduct {
         let slots =
             (slot.0 - count + 1..=slot.0).filter_map(|slot| self.lengths.get(&(slot, deployment)));
         slots.fold(Lengths::default(), Lengths::plus)
+    }
+
+    /// How the callers of a deployment, by numbers of network and identity, went on in the `count` slots that
+    /// end with `slot`.
+    #[must_use]
+    pub fn courses(&self, deployment: u32, slot: Slot, count: i64) -> BTreeMap<(u32, u32), Course> {
+        let mut paces: BTreeMap<(u32, u32), BTreeMap<i64, Pace>> = BTreeMap::new();
+        for slot in slot.0 - count + 1..=slot.0 {
+            let first = (slot, deployment, Caller(i64::MIN));
+            for ((_, _, caller), pace) in
+                self.paces.range(first..=(slot, deployment, Caller(i64::MAX)))
+            {
+                let who = caller.parts().map(|who| (who.network, who.identity));
+                if let Some(who) = who.filter(|who| *who != (NONE, NONE)) {
+                    let sum = paces.entry(who).or_default().entry(slot).or_default();
+                    *sum = sum.plus(pace);
+                }
+            }
+        }
+        let courses =
+            paces.into_iter().filter_map(|(who, slots)| Some((who, Course::of(slots.values())?)));
+        courses.collect()
+    }
+
+    /// What each known network did in a slot, as habits are made of it.
+    fn hours(&self, slot: Slot) -> BTreeMap<u32, Hour> {
+        let is_known = |network: &u32| ![NONE, OTHER].contains(network);
+        let mut of: BTreeMap<u32, Hour> = BTreeMap::new();
+        for deed in self.deeds(slot, 1) {
+            let Some(network) = deed.network().filter(is_known) else { continue };
+            let (hour, calls) = (of.entry(network).or_default(), i64::from(deed.tally.calls()));
+            hour.calls.0 += calls;
+            hour.store.0 += if deed.operation().is_store() { calls } else { 0 };
+        }
+        let first = (slot.0, 0, Caller(i64::MIN));
+        for ((_, _, caller), pace) in self.paces.range(first..=(slot.0, u32::MAX, Caller(i64::MAX)))
+        {
+            let network = caller.parts().map(|who| who.network);
+            if let Some(hour) = network.and_then(|network| of.get_mut(&network)) {
+                let [calls, bytes, squares] = pace.sums();
+                let sizes = (calls, bytes, squares);
+                *hour = hour.plus(Hour { sizes, ..Hour::default() });
+            }
+        }
+        of.retain(|_, hour| hour.calls.0 > 0);
+        for hour in of.values_mut() {
+            hour.calls.1 = hour.calls.0.saturating_mul(hour.calls.0);
+            hour.store.1 = hour.store.0.saturating_mul(hour.store.0);
+        }
+        of
     }
 
     /// What was done in the `count` slots that end with `slot`.
@@ -317,6 +387,8 @@ impl Conduct {
         self.slots = self.slots.split_off(&(slot.0 - KEEP_SLOTS, 0, Caller(i64::MIN)));
         self.lengths = self.lengths.split_off(&(slot.0 - KEEP_SLOTS, 0));
         self.sizes = self.sizes.split_off(&(slot.0 - past::CLONE_SLOTS, 0));
+        let oldest = (slot.0 - past::CLONE_SLOTS, 0, Caller(i64::MIN));
+        self.paces = self.paces.split_off(&oldest);
     }
 
     /// What is to be saved now; `None` where what was saved last is enough to go on from.
@@ -337,5 +409,7 @@ impl Conduct {
     }
 }
 
+#[cfg(test)]
+mod programs_tests;
 #[cfg(test)]
 mod tests;

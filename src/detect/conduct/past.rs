@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::lengths::MIN_CALLS;
-use super::{Conduct, Deed, Tally};
-use crate::aggregate::names::NONE;
+use super::pace::RISING;
+use super::{Conduct, Deed, Habits, Tally};
+use crate::aggregate::names::{NONE, OTHER};
 use crate::detect::series::{SLOTS_PER_DAY, SLOTS_PER_HOUR, Slot};
 use crate::event::operation::Operation;
 
@@ -15,14 +16,15 @@ const KEEP_DAYS: i64 = 14;
 /// Days of deployments kept in all; of more deployments nothing is usual, and rules that ask for it keep
 /// silent.
 const MAX_DAYS: usize = 4096;
-/// Networks remembered that never called a deployment; beyond it the newest go.
+/// Networks remembered that never called a deployment, and that were served with a key; beyond it the newest
+/// go.
 const MAX_NETWORKS: usize = 1024;
 /// Slots in which refused calls are counted together, faulty ones, and those of one size.
 pub(super) const DENIED_SLOTS: i64 = 2;
 pub(super) const BAD_SLOTS: i64 = 6;
 pub(super) const CLONE_SLOTS: i64 = 2;
 
-/// One day of a deployment; of the whole account under [`NONE`], where the last three are those of everybody.
+/// One day of a deployment; of the whole account under [`NONE`], where those refused and faulty are those of everybody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Day {
     /// Calls whose answer was told.
@@ -39,26 +41,48 @@ pub struct Day {
     pub most_bad: u32,
     /// Most calls of about one size within ten minutes.
     pub most_clones: u32,
+    /// Most calls of one caller within ten minutes whose requests grew.
+    pub most_rising: u32,
     /// Prompt tokens that one call in twenty of some hour reached.
     pub longest: u32,
 }
 
 /// Number of fields in a [`Day`].
-const DAY_FIELDS: usize = 8;
+const DAY_FIELDS: usize = 9;
 
 impl Day {
     const fn fields(self) -> [u32; DAY_FIELDS] {
-        let Self { calls, limited, named, keyed, most_denied, most_bad, most_clones, longest } =
-            self;
-        [calls, limited, named, keyed, most_denied, most_bad, most_clones, longest]
+        let Self { calls, limited, named, keyed, most_denied, most_bad, most_clones, .. } = self;
+        let Self { most_rising, longest, .. } = self;
+        [calls, limited, named, keyed, most_denied, most_bad, most_clones, most_rising, longest]
     }
 
     /// What was not counted yet when it was saved is none.
     fn from_fields(saved: &[u32]) -> Self {
         let mut fields = [0; DAY_FIELDS];
         fields.iter_mut().zip(saved).for_each(|(field, saved)| *field = *saved);
-        let [calls, limited, named, keyed, most_denied, most_bad, most_clones, longest] = fields;
-        Self { calls, limited, named, keyed, most_denied, most_bad, most_clones, longest }
+        let [
+            calls,
+            limited,
+            named,
+            keyed,
+            most_denied,
+            most_bad,
+            most_clones,
+            most_rising,
+            longest,
+        ] = fields;
+        Self {
+            calls,
+            limited,
+            named,
+            keyed,
+            most_denied,
+            most_bad,
+            most_clones,
+            most_rising,
+            longest,
+        }
     }
 }
 
@@ -73,7 +97,10 @@ pub struct Past {
     families: BTreeMap<u8, i64>,
     /// First slot of networks that were seen without a deployment.
     networks: BTreeMap<u32, i64>,
+    /// First and last slot in which networks were served with a key.
+    keyed: BTreeMap<u32, (i64, i64)>,
     days: BTreeMap<(u32, i64), Day>,
+    habits: Habits,
     /// Hour of `next` when it was last saved, and whether something was learnt since.
     saved: i64,
     has_changed: bool,
@@ -86,7 +113,11 @@ struct Saved {
     first: Option<i64>,
     families: BTreeMap<u8, i64>,
     networks: BTreeMap<u32, i64>,
+    #[serde(default)]
+    keyed: BTreeMap<u32, (i64, i64)>,
     days: Vec<(u32, i64, Vec<u32>)>,
+    #[serde(default)]
+    habits: Habits,
 }
 
 impl Past {
@@ -114,6 +145,18 @@ impl Past {
         self.networks.get(&network).copied().map(Slot)
     }
 
+    /// First and last slot in which a network was served with a key; `None` if never.
+    #[must_use]
+    pub fn keyed(&self, network: u32) -> Option<(Slot, Slot)> {
+        self.keyed.get(&network).map(|(first, last)| (Slot(*first), Slot(*last)))
+    }
+
+    /// How much networks call by the hour.
+    #[must_use]
+    pub const fn habits(&self) -> &Habits {
+        &self.habits
+    }
+
     /// The days of a deployment before that of `slot`, oldest first; of the whole account for [`NONE`].
     pub fn days(&self, deployment: u32, slot: Slot) -> impl Iterator<Item = Day> {
         let today = day_of(slot);
@@ -124,6 +167,7 @@ impl Past {
     /// Learns from a slot that has closed.
     pub(super) fn learn(&mut self, conduct: &Conduct, slot: Slot) {
         self.next = Some(slot.0 + 1);
+        self.habits.learn(slot, conduct.hours(slot));
         let mut of: BTreeMap<u32, Day> = BTreeMap::new();
         for deed in conduct.deeds(slot, 1) {
             self.meet(&deed, slot);
@@ -147,10 +191,14 @@ impl Past {
             let most =
                 |sums: &BTreeMap<u32, i32>| count(sums.get(&deployment).copied().unwrap_or(0));
             let clones = conduct.sizes(deployment, slot, CLONE_SLOTS).most();
+            let courses = conduct.courses(deployment, slot, CLONE_SLOTS);
+            let rising = courses.values().filter(|course| course.is_rising(RISING.0, RISING.1));
+            let rising = rising.map(|course| course.calls).max().unwrap_or(0);
             let seen = Day {
                 most_denied: most(&denied),
                 most_bad: most(&bad),
                 most_clones: count(clones.map_or(0, |(calls, _)| calls)),
+                most_rising: u32::try_from(rising).unwrap_or(u32::MAX),
                 longest: longest(conduct, deployment, slot),
                 ..seen
             };
@@ -177,6 +225,7 @@ impl Past {
             most_denied: day.most_denied.max(seen.most_denied),
             most_bad: day.most_bad.max(seen.most_bad),
             most_clones: day.most_clones.max(seen.most_clones),
+            most_rising: day.most_rising.max(seen.most_rising),
             longest: day.longest.max(seen.longest),
         };
     }
@@ -192,6 +241,9 @@ impl Past {
         if deed.tally.served > 0 {
             self.families.entry(deed.operation() as u8).or_insert(slot.0);
         }
+        if let Some(network) = deed.network().filter(|n| *n != OTHER && deed.keyed() > 0) {
+            self.use_key(network, slot);
+        }
         if deed.deployment == NONE
             && let Some(network) = deed.network()
         {
@@ -202,6 +254,19 @@ impl Past {
                 // Whoever rotates networks must not make us forget the old ones.
                 self.networks.remove(&newest);
             }
+        }
+    }
+
+    fn use_key(&mut self, network: u32, slot: Slot) {
+        self.keyed.entry(network).or_insert((slot.0, slot.0)).1 = slot.0;
+        if self.keyed.len() > MAX_NETWORKS {
+            let oldest = slot.0 - KEEP_DAYS * SLOTS_PER_DAY;
+            self.keyed.retain(|_, (_, last)| *last >= oldest);
+        }
+        if self.keyed.len() > MAX_NETWORKS
+            && let Some((_, newest)) = self.keyed.iter().map(|(n, (first, _))| (*first, *n)).max()
+        {
+            self.keyed.remove(&newest);
         }
     }
 
@@ -216,6 +281,8 @@ impl Past {
             first: self.first,
             families: self.families.clone(),
             networks: self.networks.clone(),
+            keyed: self.keyed.clone(),
+            habits: self.habits.clone(),
             days: self
                 .days
                 .iter()
@@ -233,7 +300,9 @@ impl Past {
             first: saved.first,
             families: saved.families,
             networks: saved.networks,
+            keyed: saved.keyed,
             days: days.map(|(of, at, day)| ((of, at), Day::from_fields(&day))).collect(),
+            habits: saved.habits,
             saved: saved.next.map_or(0, |next| Slot(next).hour()),
             has_changed: false,
         })

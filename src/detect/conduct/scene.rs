@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Conduct, Deed, MAX_NETWORKS, past};
 use crate::aggregate::names::{NONE, Names, OTHER};
+use crate::aggregate::rollup::Caller;
 use crate::detect::baseline::as_float;
 use crate::detect::series::{SLOT_MIN, SLOTS_PER_DAY, SLOTS_PER_HOUR, Series, Slot, values};
 use crate::event::operation::Operation;
 use crate::known::{About, Known};
 use crate::money::NanoUsd;
+use crate::time::EventTime;
 
 /// Slots the log that names callers must have spoken for before anything is new: seven days.
 const KNOWN_AFTER: i64 = 7 * SLOTS_PER_DAY;
@@ -28,6 +30,8 @@ pub struct Scene<'a> {
     names: &'a Names,
     known: &'a Known,
     hour: Vec<Deed>,
+    revoked: Vec<EventTime>,
+    gateways: Option<BTreeSet<u32>>,
 }
 
 impl<'a> Scene<'a> {
@@ -41,7 +45,30 @@ impl<'a> Scene<'a> {
         known: &'a Known,
     ) -> Self {
         let hour = conduct.deeds(slot, SLOTS_PER_HOUR).collect();
-        Self { slot, conduct, series, names, known, hour }
+        Self { slot, conduct, series, names, known, hour, revoked: Vec::new(), gateways: None }
+    }
+
+    /// The same where keys became worthless at these times.
+    #[must_use]
+    pub fn with_revoked(self, revoked: Vec<EventTime>) -> Self {
+        Self { revoked, ..self }
+    }
+
+    /// The same of an account that should be called through gateways alone, and through these networks is.
+    #[must_use]
+    pub fn with_gateways(self, gateways: Option<BTreeSet<u32>>) -> Self {
+        Self { gateways, ..self }
+    }
+
+    /// Networks of gateways; `None` where the account may be called by anybody.
+    #[must_use]
+    pub const fn gateways(&self) -> Option<&BTreeSet<u32>> {
+        self.gateways.as_ref()
+    }
+
+    /// When keys became worthless, as far as was told when the slot closed.
+    pub fn revoked(&self) -> impl Iterator<Item = EventTime> {
+        self.revoked.iter().copied()
     }
 
     /// True when nothing was done within the hour.
@@ -110,6 +137,18 @@ impl<'a> Scene<'a> {
         let callers = self.series.values().flat_map(|series| series.callers(first, self.slot));
         let own = callers.filter(|(who, _)| who.parts().is_some_and(|who| who.network == network));
         own.map(|(_, amount)| values(amount)[1]).sum()
+    }
+
+    /// Tokens that a network's calls to stores used in the `count` whole hours before that of the slot, of which
+    /// at most four are kept.
+    pub(super) fn store_tokens(&self, network: u32, count: i64) -> f64 {
+        let hour = self.slot.hour();
+        let slots = (Slot::of_hour(hour - count), Slot(Slot::of_hour(hour).0 - 1));
+        let callers = self.series.values().flat_map(|series| series.callers(slots.0, slots.1));
+        let is_own = |caller: &Caller| {
+            caller.parts().is_some_and(|who| who.network == network && who.operation.is_store())
+        };
+        callers.filter(|(caller, _)| is_own(caller)).map(|(_, amount)| values(amount)[0]).sum()
     }
 
     /// As it reads.

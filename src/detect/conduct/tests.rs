@@ -14,7 +14,7 @@ use crate::known::{Class as Listing, Known};
 use crate::money::NanoUsd;
 use crate::price::spend::Spend;
 use crate::severity::Severity::{High, Low, Medium};
-use crate::time::Minute;
+use crate::time::{EventTime, Minute};
 
 /// AS64500 in ZZ, AS64501 in QM, AS64502 in ZZ.
 const THIEF: &str = "203.0.113.0/24";
@@ -25,24 +25,25 @@ const OFFICE: &str = "198.18.0.0/24";
 const APP: &str = "11111111-1111-1111-1111-111111111111";
 const KEY: &str = "";
 /// Days of history before the moment of a scenario, which is ten o'clock.
-const DAYS: i64 = 9;
-const NOW: i64 = (20_000 + DAYS) * 1_440 + 600;
+pub(super) const DAYS: i64 = 9;
+pub(super) const NOW: i64 = (20_000 + DAYS) * 1_440 + 600;
 
 /// A call as the log tells it, so many times.
 #[derive(Debug, Clone, Copy)]
-struct Calls {
-    to: &'static str,
-    from: &'static str,
-    by: &'static str,
-    asked: Operation,
-    status: u16,
-    sent: u32,
-    times: i32,
-    usd: f64,
+pub(super) struct Calls {
+    pub(super) to: &'static str,
+    pub(super) from: &'static str,
+    pub(super) by: &'static str,
+    pub(super) asked: Operation,
+    pub(super) status: u16,
+    pub(super) sent: u32,
+    pub(super) times: i32,
+    pub(super) tokens: i64,
+    pub(super) usd: f64,
 }
 
 /// What the application does all day.
-const USUAL: Calls = Calls {
+pub(super) const USUAL: Calls = Calls {
     to: "chat",
     from: OFFICE,
     by: APP,
@@ -50,28 +51,33 @@ const USUAL: Calls = Calls {
     status: 200,
     sent: 4_000,
     times: 1,
+    tokens: 0,
     usd: 0.001,
 };
 
-const fn thief(status: u16, times: i32) -> Calls {
+pub(super) const fn thief(status: u16, times: i32) -> Calls {
     Calls { from: THIEF, by: KEY, status, times, ..USUAL }
 }
 
-struct World {
+pub(super) struct World {
     conduct: Conduct,
     series: BTreeMap<u32, Series>,
     names: Names,
     known: Known,
-    open: i64,
+    revoked: Vec<EventTime>,
+    gateways: Option<&'static [&'static str]>,
+    pub(super) open: i64,
 }
 
 impl World {
     /// An account at the same use for `days` days, `more` of which is made at ten every day.
-    fn after(days: i64, more: &[Calls]) -> Self {
+    pub(super) fn after(days: i64, more: &[Calls]) -> Self {
         let open = NOW.div_euclid(SLOT_MIN) - days * SLOTS_PER_DAY;
         let (conduct, names) = (Conduct::new(table::profile("TW-A02")), Names::default());
         let known = Known::default();
-        let mut world = Self { conduct, series: BTreeMap::new(), names, known, open };
+        let (series, revoked) = (BTreeMap::new(), Vec::new());
+        let gateways = None;
+        let mut world = Self { conduct, series, names, known, revoked, gateways, open };
         for day in -days..0 {
             world.call(day * 1_440, Calls { times: 60, ..USUAL });
             more.iter().for_each(|calls| world.call(day * 1_440, *calls));
@@ -111,6 +117,7 @@ impl World {
             class: Class::OnTime,
             amount: Amount {
                 calls: 1,
+                input: calls.tokens,
                 cost_nano: NanoUsd::from_usd(calls.usd).0,
                 ..Amount::default()
             },
@@ -121,7 +128,7 @@ impl World {
     }
 
     /// Makes calls, `minute` minutes after the moment of the scenario.
-    fn call(&mut self, minute: i64, calls: Calls) {
+    pub(super) fn call(&mut self, minute: i64, calls: Calls) {
         let booking = self.booking(minute, calls);
         let Booking { minute, deployment, network, .. } = booking;
         let caller = Caller::new(network, booking.identity, booking.operation);
@@ -137,15 +144,23 @@ impl World {
         series.saw_network(network, minute);
     }
 
-    fn close_until(&mut self, open: i64) {
+    pub(super) fn close_until(&mut self, open: i64) {
         (self.open..open).for_each(|slot| self.conduct.close(Slot(slot)));
         self.open = self.open.max(open);
     }
 
     /// What a rule says half an hour after the moment of the scenario.
-    fn signs(&self, rule: &str) -> Vec<Sign> {
-        let slot = Slot::of(Minute(NOW + 30));
-        let scene = Scene::new(slot, &self.conduct, &self.series, &self.names, &self.known);
+    pub(super) fn signs(&self, rule: &str) -> Vec<Sign> {
+        self.signs_at(rule, Slot::of(Minute(NOW + 30)))
+    }
+
+    pub(super) fn signs_at(&self, rule: &str, slot: Slot) -> Vec<Sign> {
+        let scene = Scene::new(slot, &self.conduct, &self.series, &self.names, &self.known)
+            .with_revoked(self.revoked.clone())
+            .with_gateways(self.gateways.map(|texts| {
+                let number = |text: &&str| self.names.known(NameKind::Network, text);
+                texts.iter().filter_map(number).collect()
+            }));
         RULES
             .iter()
             .filter(|known| known.id == rule)
@@ -157,7 +172,7 @@ impl World {
 /// What `rule` says of `done` (each in a minute) on an account that was used for `DAYS` days, with `more` at
 /// ten every day.
 #[track_caller]
-fn check(rule: &str, more: &[Calls], done: &[(i64, Calls)], expected: Option<Severity>) {
+pub(super) fn check(rule: &str, more: &[Calls], done: &[(i64, Calls)], expected: Option<Severity>) {
     check_knowing(rule, &[], more, done, expected);
 }
 
@@ -254,6 +269,40 @@ fn many_refusals_are_a_burst_and_a_key_that_fits_is_graver() {
     check(rule, &[Calls { times: 5, ..refused }], &[(30, refused)], None);
 }
 
+/// What TW-A05 says where keys became worthless `minutes` minutes after the moment of the scenario.
+#[track_caller]
+fn check_revoked(
+    more: &[Calls],
+    minutes: &[i64],
+    done: &[(i64, Calls)],
+    expected: Option<Severity>,
+) {
+    let mut world = World::after(DAYS, more);
+    world.revoked = minutes.iter().map(|minute| Minute(NOW + minute).start()).collect();
+    done.iter().for_each(|(minute, calls)| world.call(*minute, *calls));
+    let signs = world.signs("TW-A05");
+    assert_eq!(signs.first().map(|sign| sign.severity), expected, "{signs:#?}");
+}
+
+#[test]
+fn who_had_a_key_that_worked_and_is_refused_holds_the_old_one() {
+    let (had, refused) = (thief(200, 1), [(20, Calls { to: "", ..thief(401, 3) })]);
+    check_revoked(&[had], &[10], &refused, Some(Low));
+    check_revoked(&[had], &[-6 * 1_440], &refused, Some(Low));
+    // Keys that are switched off are answered with 403.
+    check_revoked(&[had], &[10], &[(20, thief(403, 3))], Some(Low));
+    check_revoked(&[had], &[10], &[(20, thief(401, 2))], None);
+    check_revoked(&[had], &[10], &[(10, thief(401, 3))], None);
+    check_revoked(&[had], &[], &refused, None);
+    check_revoked(&[had], &[-8 * 1_440], &refused, None);
+    // Whoever never had one only guesses; who had an identity never had one.
+    check_revoked(&[], &[10], &refused, None);
+    check_revoked(&[Calls { by: APP, ..had }], &[10], &refused, None);
+    check_revoked(&[had], &[10], &[(20, Calls { by: APP, ..thief(401, 3) })], None);
+    // The other one of several that were made anew counts as well.
+    check_revoked(&[had], &[-8 * 1_440, 10, 25], &refused, Some(Low));
+}
+
 #[test]
 fn a_quota_that_is_used_up_for_a_quarter_of_an_hour() {
     let rule = "TW-A06";
@@ -340,6 +389,37 @@ fn the_first_network_of_a_country_is_new() {
     check(rule, &[], &[(20, Calls { from: "198.18.7.0/24", ..call })], None);
     check(rule, &[Calls { from: NEAR, ..USUAL }], &[(20, call)], None);
     check(rule, &[Calls { from: FAR, ..USUAL }], &[(20, call)], Some(Medium));
+}
+
+/// What TW-I07 says of an account that should be called through `gateways` alone.
+#[track_caller]
+fn check_bypass(
+    gateways: Option<&'static [&'static str]>,
+    done: &[(i64, Calls)],
+    expected: Option<Severity>,
+) {
+    let mut world = World::after(1, &[]);
+    world.gateways = gateways;
+    done.iter().for_each(|(minute, calls)| world.call(*minute, *calls));
+    let signs = world.signs("TW-I07");
+    assert_eq!(signs.first().map(|sign| sign.severity), expected, "{signs:#?}");
+}
+
+#[test]
+fn who_is_served_beside_the_gateway_goes_past_it() {
+    let (gateway, both): (&[_], &[_]) = (&[OFFICE], &[OFFICE, THIEF]);
+    let (usual, beside) = ((0, Calls { times: 100, ..USUAL }), (5, thief(200, 3)));
+    check_bypass(Some(gateway), &[usual, beside], Some(Medium));
+    check_bypass(Some(both), &[usual, beside], None);
+    // It may be called by anybody, or no log of a gateway comes.
+    check_bypass(None, &[usual, beside], None);
+    check_bypass(Some(&[]), &[usual, beside], None);
+    check_bypass(Some(gateway), &[usual, (5, thief(200, 2))], None);
+    check_bypass(Some(gateway), &[usual, (5, thief(401, 9))], None);
+    check_bypass(Some(gateway), &[(0, Calls { times: 300, ..USUAL }), beside], None);
+    // What a gateway may still tell of.
+    check_bypass(Some(gateway), &[usual, (15, thief(200, 3))], None);
+    check_bypass(Some(gateway), &[usual, (14, thief(200, 3))], Some(Medium));
 }
 
 #[test]
@@ -430,12 +510,16 @@ fn what_a_caller_controls_is_bounded() {
     for n in 0..3_000_u32 {
         let network = format!("10.{}.{}.0/24", n / 256, n % 256);
         let network = world.names.number(NameKind::Network, &network);
+        let keyed = Booking { network, ..world.booking(0, Calls { by: KEY, ..USUAL }) };
+        world.conduct.add(&keyed, Caller::new(network, NONE, Operation::Chat));
         let booking = Booking { network, ..world.booking(0, Calls { to: "", ..USUAL }) };
         world.conduct.add(&booking, Caller::new(network, NONE, Operation::Listing));
     }
     world.close_until(NOW.div_euclid(SLOT_MIN) + 1);
     let listed = |number: u32| world.conduct.past().first_seen(number).is_some();
     assert_eq!((0..10_000).filter(|number| listed(*number)).count(), 1_024);
+    let keyed = |number: u32| world.conduct.past().keyed(number).is_some();
+    assert_eq!((0..10_000).filter(|number| keyed(*number)).count(), 1_024);
     world.close_until(NOW.div_euclid(SLOT_MIN) + 20);
     assert_eq!(world.conduct.oldest_slot(), None);
 }
@@ -446,6 +530,10 @@ fn windows_of_the_table_are_those_that_days_are_counted_by() {
     assert_eq!(scene::whole(minutes("TW-A04")), past::DENIED_SLOTS * SLOT_MIN);
     assert_eq!(scene::whole(minutes("TW-A07")), past::BAD_SLOTS * SLOT_MIN);
     assert_eq!(scene::whole(minutes("TW-A01")), past::CLONE_SLOTS * SLOT_MIN);
+    assert_eq!(scene::whole(minutes("TW-C14")), past::CLONE_SLOTS * SLOT_MIN);
+    let [share, growth] =
+        ["rising_share", "growth"].map(|of| table::profile("TW-C14").threshold(of));
+    assert_eq!(pace::RISING, (share, growth));
     for rule in RULES {
         assert_eq!(table::profile(rule.id).id, rule.id);
         assert!(table::profile(rule.id).quiet_slots > 0, "{}", rule.id);

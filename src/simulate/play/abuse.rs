@@ -1,6 +1,7 @@
-//! Plays about what is asked for, and how (`TW-A`).
+//! Plays about what is asked for, and how (`TW-A`, `TW-C14`).
 
 use super::Play;
+use super::keys::REGENERATE;
 use super::stage::{Ask, Place, Stage};
 use crate::simulate::record::CallKind;
 use crate::time::{DAY_MS, MINUTE_MS};
@@ -13,6 +14,13 @@ pub(super) const PLAYS: &[Play] = &[
         &["TW-A01"],
         "of every size",
         clones,
+    ),
+    Play::of_calls(
+        "tw-c14",
+        "one caller asks dozens of times in ten minutes, each time with more than before",
+        &["TW-C14"],
+        "its requests come in any order of size",
+        agent_loop,
     ),
     Play::of_calls(
         "tw-a02",
@@ -36,6 +44,13 @@ pub(super) const PLAYS: &[Play] = &[
         denied,
     ),
     Play::of_calls(
+        "tw-a05",
+        "a network that had a key calls with it after it was made anew",
+        &["TW-A05"],
+        "none was made anew",
+        revoked,
+    ),
+    Play::of_calls(
         "tw-a06",
         "a third to two thirds of a deployment's calls find the quota used up",
         &["TW-A06"],
@@ -56,6 +71,22 @@ pub(super) const PLAYS: &[Play] = &[
         "it has made them every day",
         novelty,
     ),
+    Play::of_calls(
+        "tw-a09",
+        "a network calls eighty times an hour for a working day, evenly and with every size",
+        &["TW-A09"],
+        "so it is every day",
+        sweep,
+    )
+    .lasting(9),
+    Play::of_calls(
+        "tw-a10",
+        "a network that never called asks for threads or files once a minute for three hours",
+        &["TW-A10"],
+        "at any moment, and not at a fixed beat",
+        beat,
+    )
+    .lasting(5),
 ];
 
 /// A network that never called; for the look-alike one that has called once a day.
@@ -133,6 +164,24 @@ fn denied(stage: &mut Stage) {
     }
 }
 
+fn revoked(stage: &mut Stage) {
+    let network = stage.network(Place::Branch);
+    for day in 1..9 {
+        let at = stage.before(24 * day);
+        stage.call(at, &Ask::served(0, &network, (900, 80)));
+    }
+    let (deployer, account) = (stage.deployer.clone(), stage.account(0));
+    let made = stage.minute(10..40);
+    if !stage.is_lawful() {
+        stage.does(made, &deployer, (&account, REGENERATE), None);
+    }
+    let begin = made + stage.span(15..40);
+    for _ in 0..stage.random.u32(6..15) {
+        let at = begin + stage.span(0..25);
+        stage.call(at, &Ask::served(0, &network, (900, 0)).refused(401));
+    }
+}
+
 fn limited(stage: &mut Stage) {
     let place = stage.random.usize(0..2);
     let share = stage.random.u32(35..65);
@@ -163,6 +212,53 @@ fn storm(stage: &mut Stage) {
             let tokens = stage.random.u32(200..2_000);
             stage.call(at, &Ask::served(place, &network, (tokens, 0)).refused(400));
         }
+    }
+}
+
+fn agent_loop(stage: &mut Stage) {
+    let network = stage.network(Place::Office);
+    let begin = stage.minute(20..90);
+    let count = stage.random.u32(200..280);
+    let (first, last) = (stage.random.u32(300..600), stage.random.u32(9_000..14_000));
+    let mut sizes: Vec<u32> =
+        (0..count).map(|number| first + (last - first) * number / count).collect();
+    if stage.is_lawful() {
+        stage.random.shuffle(&mut sizes);
+    }
+    for (number, tokens) in (0..).zip(sizes) {
+        let at = begin + number * 20 * MINUTE_MS / i64::from(count);
+        stage.call(at, &Ask::served(0, &network, (tokens, 60)));
+    }
+}
+
+/// Seven and a half hours hold six whole ones of the clock.
+fn sweep(stage: &mut Stage) {
+    let network = stage.network(Place::Branch);
+    let begin = stage.minute(20..80);
+    let every = 3_600_000 / stage.random.i64(72..96);
+    let first = if stage.is_lawful() { -3 } else { 0 };
+    for day in first..=0 {
+        for number in 0..450 * MINUTE_MS / every {
+            let at = begin + day * DAY_MS + number * every + stage.random.i64(0..every / 2);
+            let tokens = stage.random.u32(100..4_000);
+            stage.call(at, &Ask::served(0, &network, (tokens, 300)));
+        }
+    }
+}
+
+/// Three hours and more hold two whole ones of the clock.
+fn beat(stage: &mut Stage) {
+    let operations = ["Threads_ListMessages", "Assistants_GetRun", "Files_Get"];
+    let operation = stage.random.choice(operations);
+    let network = stage.network(Place::Abroad);
+    let begin = stage.minute(20..80);
+    let every = stage.random.i64(40_000..100_000);
+    let count = 200 * MINUTE_MS / every;
+    for number in 0..count {
+        let strays = stage.random.i64(-every / 40..every / 40);
+        let anywhere = stage.random.i64(0..count * every);
+        let at = if stage.is_lawful() { anywhere } else { number * every + strays };
+        stage.call(begin + at, &Ask { operation, ..Ask::served(0, &network, (0, 0)) });
     }
 }
 

@@ -1,11 +1,23 @@
-//! Plays about who asks (`TW-I02` to `I04`, `I08`), and with what right (`TW-K06`).
+//! Plays about who asks (`TW-I02` to `I04`, `I06` to `I08`), and with what right (`TW-K06`).
 
-use super::stage::{Ask, Place, Stage};
+use serde_json::json;
+
+use super::stage::{Ask, Place, Stage, WRITE};
 use super::{Need, Play};
-use crate::time::DAY_MS;
+use crate::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 
 /// A play of calls that lists say something of: nine days, because nothing is new before seven.
 pub(super) const PLAYS: &[Play] = &[
+    Play::of_calls(
+        "tw-i07",
+        "an account that is called through a gateway is called from beside it",
+        &["TW-I07"],
+        "the gateway's logs tell of these calls too",
+        bypass,
+    )
+    .after(1)
+    .using(0)
+    .needing(&[Need::GatewayOnly]),
     Play::of_calls(
         "tw-i02",
         "a network of rented servers calls for the first time, with a key or for more than a dollar",
@@ -21,6 +33,17 @@ pub(super) const PLAYS: &[Play] = &[
         "it is of a country that calls every day",
         country,
     ).needing(&[Need::Lists]),
+    // Nobody else calls, and nothing must be learnt.
+    Play::of_calls(
+        "tw-i06",
+        "a public network is served by an account whose public access was switched off before",
+        &["TW-I06"],
+        "its network is a private one",
+        shut,
+    )
+    .after(2)
+    .lasting(4)
+    .using(0),
     Play::of_calls(
         "tw-i08",
         "one identity calls from two new networks of two countries within the hour",
@@ -78,6 +101,20 @@ fn country(stage: &mut Stage) {
     visit(stage, &network);
 }
 
+/// Hours before the live part an account is shut; then a network calls it with a key.
+fn shut(stage: &mut Stage) {
+    let (deployer, account) = (stage.deployer.clone(), stage.account(0));
+    let body = json!({ "location": "eastus2", "kind": "AIServices", "properties": {
+        "publicNetworkAccess": "Disabled", "networkAcls": { "defaultAction": "Deny" },
+    } });
+    let at = stage.before(2);
+    stage.does(at, &deployer, (&account, WRITE), Some(body));
+    let public = stage.network(Place::Branch);
+    let private = format!("10.{}.{}", stage.random.u8(..), stage.random.u8(..));
+    let network = if stage.is_lawful() { private } else { public };
+    visit(stage, &network);
+}
+
 fn distant(stage: &mut Stage) {
     let identity = stage.guid();
     let second = if stage.is_lawful() { Place::Cloud } else { Place::Abroad };
@@ -88,6 +125,28 @@ fn distant(stage: &mut Stage) {
             let at = begin + stage.span(0..35);
             let ask = Ask::served(0, network, (800, 90));
             stage.call(at, &Ask { identity: identity.clone(), ..ask });
+        }
+    }
+}
+
+fn bypass(stage: &mut Stage) {
+    let [gateway, other] = [Place::Cloud, Place::Branch].map(|place| stage.network(place));
+    let identity = stage.guid();
+    let mut at = stage.curtain_ms - 4 * HOUR_MS;
+    while at < stage.end_ms - 30 * MINUTE_MS {
+        let tokens = (stage.random.u32(100..4_000), stage.random.u32(10..900));
+        let ask = Ask { identity: identity.clone(), ..Ask::served(0, &gateway, tokens) };
+        stage.call_through(at, &ask);
+        at += stage.span(1..4);
+    }
+    let begin = stage.minute(20..60);
+    for _ in 0..stage.random.u32(8..15) {
+        let at = begin + stage.span(0..30);
+        let ask = Ask::served(0, &other, (stage.random.u32(100..4_000), 95));
+        if stage.is_lawful() {
+            stage.call_through(at, &ask);
+        } else {
+            stage.call(at, &ask);
         }
     }
 }

@@ -1,9 +1,10 @@
-//! Plays about what guards accounts: filters, Defender, logs, our hub, policies (`TW-P08` to `P11`, `P14`).
+//! Plays about what guards accounts: filters, Defender, logs, our hub, policies (`TW-P08` to `P11`, `P13`, `P14`).
 
 use serde_json::{Value, json};
 
-use super::stage::{DEPLOY, NAMESPACE, Stage};
+use super::stage::{Ask, DEPLOY, NAMESPACE, Place, Stage};
 use super::{Need, Play};
+use crate::time::MINUTE_MS;
 
 pub(super) const PLAYS: &[Play] = &[
     Play::of_acts(
@@ -36,6 +37,16 @@ pub(super) const PLAYS: &[Play] = &[
     )
     .after(9)
     .needing(&[Need::Hub]),
+    // Nobody else calls: what metrics count is what the play calls.
+    Play::of_calls(
+        "tw-p13",
+        "of the calls that metrics count, a fifth to three fifths are missing in the logs for hours",
+        &["TW-P13"],
+        "the logs hold all of them",
+        mismatch,
+    )
+    .after(1)
+    .using(0),
     Play::of_acts(
         "tw-p14",
         "a lock or policy assignment is deleted, exempted from or no longer enforced",
@@ -44,6 +55,22 @@ pub(super) const PLAYS: &[Play] = &[
         policy,
     ),
 ];
+
+fn mismatch(stage: &mut Stage) {
+    let network = stage.network(Place::Office);
+    let missing = if stage.is_lawful() { 0.0 } else { 0.2 + 0.4 * stage.random.f64() };
+    for minute in 0..4 * 60 {
+        let calls = stage.random.i64(2..=4);
+        let at = stage.curtain_ms + minute * MINUTE_MS;
+        for _ in 0..calls {
+            let end = at + stage.random.i64(0..MINUTE_MS);
+            if stage.random.f64() >= missing {
+                stage.call(end, &Ask::served(0, &network, (600, 60)));
+            }
+        }
+        stage.count(at, calls);
+    }
+}
 
 fn filters(threshold: &str, blocking: bool, enabled: bool) -> Value {
     let filter = |source: &str| {

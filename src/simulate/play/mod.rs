@@ -72,6 +72,8 @@ pub enum Need {
     Hub,
     /// The regions in which accounts may be made.
     Regions,
+    /// That the account is called through gateways alone.
+    GatewayOnly,
 }
 
 impl Need {
@@ -82,6 +84,7 @@ impl Need {
             Self::Lists => "[geo] and [[network_list]] that name the play's networks",
             Self::Budget => "a [[budget]] of 300 USD a month",
             Self::Hub => "a [[hub]] in the namespace evhns-tokenwatch-watch",
+            Self::GatewayOnly => "a [[backend]] of the account with only = true",
             Self::Regions => "[posture.allow] with the regions eastus2 and swedencentral",
         }
     }

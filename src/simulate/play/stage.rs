@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use super::super::fleet::{Deployment, Fleet, guid};
-use super::super::record::{Call, CallKind};
+use super::super::record::{Call, CallKind, seven_digits};
 use super::super::{Options, Scenario, Simulation, TAIL_MS, random};
 use super::log::{self, Operation, Outcome};
 use super::{Showing, Version};
@@ -378,6 +378,18 @@ impl Stage {
         self.put(at_ms, at_ms + delay_ms, record);
     }
 
+    /// Writes what metrics count of the first account's requests in a minute.
+    pub(super) fn count(&mut self, minute_ms: i64, requests: i64) {
+        let point = serde_json::json!({
+            "count": 1, "total": requests, "minimum": requests, "maximum": requests,
+            "average": requests, "resourceId": self.account(0).to_uppercase(),
+            "time": crate::time::EventTime(minute_ms).to_string(), "metricName": "ModelRequests",
+            "timeGrain": "PT1M",
+        });
+        let body = serde_json::json!({ "records": [point] });
+        self.tell(minute_ms, 4 * MINUTE_MS, body.to_string());
+    }
+
     /// Writes a part of our own reading of the inventory, as long after its moment as it takes to read.
     pub(super) fn find(&mut self, snapshot: &Snapshot) {
         let Some(body) = snapshot.body().and_then(|body| String::from_utf8(body).ok()) else {
@@ -386,6 +398,41 @@ impl Stage {
         let told = snapshot.at.0 + MINUTE_MS;
         self.first_arrival = Some(self.first_arrival.map_or(told, |first| first.min(told)));
         self.readings.push((told, PartitionKey::inventory(&snapshot.subscription), body));
+    }
+
+    /// The same of a call that comes through a gateway, of which the gateway's own logs tell too.
+    pub(super) fn call_through(&mut self, at_ms: i64, ask: &Ask) {
+        self.call(at_ms, ask);
+        let Some(Deployment { account, name, .. }) = self.fleet.deployments.get(ask.deployment)
+        else {
+            return;
+        };
+        let id = guid(&mut self.random.clone());
+        let head = |category: &str, resource: &str| {
+            format!(
+                "{{\"category\":\"{category}\",\"correlationId\":\"{id}\",\"time\":\"{}\",\
+                 \"resourceId\":\"{resource}\"",
+                seven_digits(at_ms - 900)
+            )
+        };
+        let gateway = self.id("Microsoft.ApiManagement/service", "apim-front").to_uppercase();
+        let log = format!(
+            "{},\"durationMs\":1500,\"callerIpAddress\":\"198.18.1.7\",\"properties\":{{\
+             \"apimSubscriptionId\":\"team\",\"responseCode\":200,\"backendResponseCode\":200,\"backendUrl\":\
+             \"https://{account}.openai.azure.com/openai/deployments/{name}/chat/completions\"}}}}",
+            head("GatewayLogs", &gateway)
+        );
+        let (input, output) = ask.tokens;
+        let tokens = format!(
+            "{},\"properties\":{{\"requestId\":\"{id}\",\"deploymentName\":\"{name}\",\"promptTokens\":{input},\
+             \"completionTokens\":{output},\"totalTokens\":{}}}}}",
+            head("GatewayLlmLogs", &gateway),
+            input + output
+        );
+        for text in [log, tokens] {
+            let delay_ms = self.random.i64(60_000..200_000);
+            self.put(at_ms, at_ms + delay_ms, text);
+        }
     }
 
     /// Takes this moment for the arrival of what is played: of a silence nothing arrives.

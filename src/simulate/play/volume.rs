@@ -75,7 +75,7 @@ pub(super) const PLAYS: &[Play] = &[
         "tw-i05",
         "seventy to a hundred and ten networks that never called use one deployment within an hour",
         &["TW-I05"],
-        "the same calls come from one network, which always calls",
+        "each of them has called before",
         fan_out,
     )
     .after(15),
@@ -212,22 +212,17 @@ fn new_network(stage: &mut Stage) {
 }
 
 fn fan_out(stage: &mut Stage) {
-    let usual = stage.deployment(0).map(|deployment| {
+    if let Some(deployment) = stage.deployment(0) {
         deployment.load = 8.0;
-        deployment.callers.clone()
-    });
-    let usual: Vec<String> = usual.unwrap_or_default().into_iter().map(|(n, _)| n).collect();
-    let count = stage.random.usize(70..110);
-    let networks: Vec<String> = (0..count)
-        .map(|number| {
-            let place = [Place::Branch, Place::Cloud, Place::Abroad];
-            let drawn = stage.network(place.get(number % 3).copied().unwrap_or(Place::Cloud));
-            let own = usual.first().cloned();
-            own.filter(|_| stage.is_lawful()).unwrap_or(drawn)
-        })
-        .collect();
+    }
+    let places = [Place::Branch, Place::Cloud, Place::Abroad];
     let begin = stage.minute(20..80);
-    for network in networks {
+    for number in 0..stage.random.usize(70..110) {
+        let network = stage.network(places.get(number % 3).copied().unwrap_or(Place::Cloud));
+        if stage.is_lawful() {
+            let at = stage.start_ms + stage.random.i64(0..13 * DAY_MS);
+            stage.call(at, &Ask::served(0, &network, (900, 90)));
+        }
         let at = begin + stage.span(0..50);
         stage.call(at, &Ask::served(0, &network, (900, 90)));
     }
