@@ -149,6 +149,7 @@ impl Series {
             drop(self.close(slot, |rhythm| around(slot, rhythm), settings));
         }
         self.forget(Slot(until.0 - 1));
+        self.let_go(Slot(until.0 - 1));
     }
 
     /// Tells the memory what people said, when the first hour begins that heeds it.

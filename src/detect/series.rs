@@ -328,11 +328,15 @@ impl Series {
         (0..KEEP_SLOTS).take_while(|back| calls(back) <= 0).count().try_into().unwrap_or(KEEP_SLOTS)
     }
 
-    /// Drops what nothing will ask for again once `closed` has closed.
-    pub fn forget(&mut self, closed: Slot) {
+    /// Drops the slots that nothing will ask for again once everything up to `closed` has been judged.
+    pub fn let_go(&mut self, closed: Slot) {
         let oldest = closed.0 - KEEP_SLOTS;
         self.slots = self.slots.split_off(&oldest);
         self.callers = self.callers.split_off(&(oldest, Caller(i64::MIN)));
+    }
+
+    /// Drops the hours that nothing will ask for again once `closed` has closed.
+    pub fn forget(&mut self, closed: Slot) {
         self.hours = self.hours.split_off(&(closed.hour() - KEEP_HOURS));
         self.spent = self.spent.split_off(&(closed.hour() - SPENT_HOURS));
         self.expected.forget(closed);

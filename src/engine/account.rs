@@ -48,6 +48,8 @@ pub struct Account {
     pub(super) models: BTreeMap<u32, u32>,
     pub(super) tracker: Tracker,
     pub(super) judged_to: Option<Slot>,
+    /// The same of the step before: the slots that it closed are kept for rules that judge later.
+    pub(super) let_go_to: Option<Slot>,
     pub(super) watermark: ArrivalTime,
     pub(super) delay_ms: Option<i64>,
     bought: Bought,
@@ -196,6 +198,7 @@ impl Account {
             models: BTreeMap::new(),
             tracker: Tracker::new(lineage, env.settings.reopen_ms),
             judged_to: None,
+            let_go_to: None,
             watermark: ArrivalTime(i64::MIN),
             delay_ms: None,
             bought: Bought::default(),
@@ -257,6 +260,7 @@ impl Account {
     /// Takes a step; [`watch::close`] and [`Turn::end`] let time pass to `moment`. Pure: the same calls in
     /// the same order give the same answers.
     pub fn begin(&mut self, step: Step<'_>, moment: Moment, env: &Env) -> Turn<'_> {
+        self.let_go();
         let mut outcome = Outcome::default();
         let mut blob = (Vec::new(), Minute(i64::MIN));
         let mut touched = BTreeSet::new();

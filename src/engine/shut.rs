@@ -10,11 +10,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::account::Account;
 use super::control::{Watch, found, incident_of};
 use super::effects::Effects;
+use super::watch::MAX_CATCH_UP_DAYS;
 use super::{Engine, Env};
 use crate::aggregate::names::{NONE, OTHER};
 use crate::aggregate::rollup::{Amount, CallerParts};
 use crate::detect::baseline::as_float;
-use crate::detect::series::{KEEP_SLOTS, SLOTS_PER_HOUR, Slot};
+use crate::detect::series::{SLOTS_PER_DAY, SLOTS_PER_HOUR, Slot};
 use crate::detect::table;
 use crate::event::control::{Changed, NetworkState};
 use crate::event::operation::Operation;
@@ -68,8 +69,7 @@ impl Engine {
         let memory = self.control.memory();
         let first = self.control.judged_to.or_else(|| first_shut(&self.accounts, memory));
         let Some(first) = first.filter(|first| *first < end) else { return };
-        // Older calls are not kept one by one.
-        let first = first.0.max(end.0 - KEEP_SLOTS);
+        let first = first.0.max(end.0 - MAX_CATCH_UP_DAYS * SLOTS_PER_DAY);
         for slot in (first..end.0).map(Slot) {
             let told = ArrivalTime(slot.end().start().0 + wait_ms);
             let changes = self.judge_slot(slot, told);

@@ -19,7 +19,7 @@ use crate::money::NanoUsd;
 use crate::time::{ArrivalTime, MINUTE_MS};
 
 /// A jump of the watermark over more than this is not judged slot by slot.
-const MAX_CATCH_UP_DAYS: i64 = 60;
+pub(super) const MAX_CATCH_UP_DAYS: i64 = 60;
 
 /// One deployment at one slot.
 struct Scene<'a> {
@@ -68,6 +68,20 @@ fn due(account: &Account, env: &Env) -> Option<Range<i64>> {
     let oldest = || calls().into_iter().chain(account.conduct.oldest_slot()).min();
     let first = account.judged_to.or_else(oldest).filter(|first| *first < end)?;
     Some(first.0.max(end.0 - MAX_CATCH_UP_DAYS * SLOTS_PER_DAY)..end.0)
+}
+
+impl Account {
+    /// Drops the slots that steps before this one closed. Not at once: a step may span hours, and rules about
+    /// calls and posture together judge at its end.
+    pub(super) fn let_go(&mut self) {
+        if self.let_go_to == self.judged_to {
+            return;
+        }
+        self.let_go_to = self.judged_to;
+        if let Some(closed) = self.judged_to.map(|end| Slot(end.0 - 1)) {
+            self.series.values_mut().for_each(|series| series.let_go(closed));
+        }
+    }
 }
 
 /// Closes one slot of an account, and counts its deployments and those whose traffic has fallen.

@@ -70,7 +70,7 @@ async fn read(rows: Vec<(i64, Value)>, parts: (usize, usize)) -> Vec<Incident> {
 #[tokio::test]
 async fn a_public_caller_is_found_after_the_shutting_however_it_is_read() {
     let mut known: Option<Vec<String>> = None;
-    for parts in [(100, 99), (97, 13), (31, 1)] {
+    for parts in [(100, 99), (97, 13), (31, 1), (10_000, 99)] {
         let mut rows = vec![written(2 * HOUR, "Disabled")];
         rows.extend(calls(0..4, PUBLIC));
         rows.extend(calls(4..6, PRIVATE));
