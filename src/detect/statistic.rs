@@ -326,8 +326,9 @@ mod tests {
         };
         let verdict = Verdict { parts: vec![scored], ..Verdict::default() };
         let phase = Phase::Closed;
-        let (settings, profile) = (&settings, FAN_OUT.profile());
-        let judge = Judge { settings, profile, phase, verdict: &verdict, newcomer: None };
+        let profile = FAN_OUT.profile();
+        let judge =
+            Judge { settings: &settings, profile, phase, verdict: &verdict, newcomer: None };
         let found = FAN_OUT.judge(&series, now, &judge);
         assert_eq!(found.is_some(), expected, "{new}");
         let said = format!("12 networks called in that time; {new} of them");

@@ -55,7 +55,6 @@ pub struct Account {
     pub(super) calls: Calls,
     pub(super) cap: CallerCap,
     pub(super) conduct: Conduct,
-    pub(super) metered: Metered,
     /// When its keys became worthless, as far as was told.
     pub(super) revoked: Vec<Revoked>,
     /// Networks of gateways that call it, each as of the moment its first call was linked; those that are news.
@@ -63,6 +62,7 @@ pub struct Account {
     pub(super) new_egress: Vec<u32>,
     /// Whether it should be called through gateways alone.
     pub(super) is_gateway_only: bool,
+    pub(super) metered: Metered,
     /// Thresholds of statistics, where they are not those of all.
     tuned: Option<Box<DetectSettings>>,
     hubs: Hubs,
@@ -205,7 +205,6 @@ impl Account {
             conduct: Conduct::new(
                 tuning.of("TW-A02", resource).unwrap_or_else(|| table::profile("TW-A02")),
             ),
-            metered: Metered::default(),
             revoked: Vec::new(),
             egress: BTreeMap::new(),
             new_egress: Vec::new(),
@@ -214,6 +213,7 @@ impl Account {
                 .gateway_only
                 .iter()
                 .any(|name| is_account(resource, name)),
+            metered: Metered::default(),
             tuned: tuning.settings(&env.settings.detect, resource),
             hubs: Hubs::default(),
             moved: false,

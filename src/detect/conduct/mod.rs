@@ -15,8 +15,8 @@
 mod abuse;
 mod callers;
 mod habit;
-mod lengths;
 mod pace;
+mod lengths;
 mod past;
 mod programs;
 mod scene;
@@ -243,8 +243,8 @@ impl Deed {
 pub struct Conduct {
     slots: BTreeMap<(i64, u32, Caller), Tally>,
     sizes: BTreeMap<(i64, u32), Sizes>,
-    lengths: BTreeMap<(i64, u32), Lengths>,
     paces: BTreeMap<(i64, u32, Caller), Pace>,
+    lengths: BTreeMap<(i64, u32), Lengths>,
     past: Past,
     /// Requests of fewer bytes are small.
     small_below: u32,
@@ -258,8 +258,8 @@ impl Conduct {
         Self {
             slots: BTreeMap::new(),
             sizes: BTreeMap::new(),
-            lengths: BTreeMap::new(),
             paces: BTreeMap::new(),
+            lengths: BTreeMap::new(),
             past: Past::default(),
             small_below: u32::try_from(small_below).unwrap_or(0),
         }
@@ -295,14 +295,6 @@ impl Conduct {
         let slots =
             (slot.0 - count + 1..=slot.0).filter_map(|slot| self.sizes.get(&(slot, deployment)));
         slots.fold(Sizes::default(), Sizes::plus)
-    }
-
-    /// How long the prompts to a deployment were in the `count` slots that end with `slot`.
-    #[must_use]
-    pub fn lengths(&self, deployment: u32, slot: Slot, count: i64) -> Lengths {
-        let slots =
-            (slot.0 - count + 1..=slot.0).filter_map(|slot| self.lengths.get(&(slot, deployment)));
-        slots.fold(Lengths::default(), Lengths::plus)
     }
 
     /// How the callers of a deployment, by numbers of network and identity, went on in the `count` slots that
@@ -353,6 +345,14 @@ impl Conduct {
             hour.store.1 = hour.store.0.saturating_mul(hour.store.0);
         }
         of
+    }
+
+    /// How long the prompts to a deployment were in the `count` slots that end with `slot`.
+    #[must_use]
+    pub fn lengths(&self, deployment: u32, slot: Slot, count: i64) -> Lengths {
+        let slots =
+            (slot.0 - count + 1..=slot.0).filter_map(|slot| self.lengths.get(&(slot, deployment)));
+        slots.fold(Lengths::default(), Lengths::plus)
     }
 
     /// What was done in the `count` slots that end with `slot`.

@@ -52,8 +52,17 @@ const DAY_FIELDS: usize = 9;
 
 impl Day {
     const fn fields(self) -> [u32; DAY_FIELDS] {
-        let Self { calls, limited, named, keyed, most_denied, most_bad, most_clones, .. } = self;
-        let Self { most_rising, longest, .. } = self;
+        let Self {
+            calls,
+            limited,
+            named,
+            keyed,
+            most_denied,
+            most_bad,
+            most_clones,
+            most_rising,
+            longest,
+        } = self;
         [calls, limited, named, keyed, most_denied, most_bad, most_clones, most_rising, longest]
     }
 
