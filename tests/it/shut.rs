@@ -36,7 +36,7 @@ fn calls(hours: std::ops::Range<i64>, network: &str) -> Vec<(i64, Value)> {
         let (second, id) = (minute * 60, format!("{network}-{minute}"));
         [
             (second + 30, request(second, &id, network, "", 200)),
-            (second + 31, usage(second, &id, [500, 0, 50])),
+            (second + 30, usage(second, &id, [500, 0, 50])),
         ]
     };
     minutes.flat_map(call).collect()
