@@ -4,12 +4,12 @@ use serde_json::json;
 
 use super::prices::table;
 use super::{Exit, Format, drill, print};
-use crate::detect::table::{self as detectors, Profile, Status};
+use crate::detect::table::{self as detectors, Profile};
 
 /// Lists the detectors: what each notices, needs and cannot know.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  tokenwatch detectors list\n  \
-    tokenwatch detectors list --format json | jq '.[] | select(.status == \"planned\") | .id'\n  \
+    tokenwatch detectors list --format json | jq '.[] | select(.severity == \"high\") | .id'\n  \
     tokenwatch detectors show TW-K03\n  \
     tokenwatch detectors test TW-K03 leaked-key --seeds 5   # exit code 4 when one is not as it must be\n  \
     tokenwatch detectors docs > docs/detectors.md")]
@@ -20,7 +20,7 @@ pub(super) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Lists all, those that are only planned too.
+    /// Lists all.
     List(List),
     /// Shows one.
     Show(Show),
@@ -74,13 +74,12 @@ fn list(format: Format) -> String {
             format!("{entries:#}\n")
         }
         Format::Table => {
-            let mut table = table(&["id", "severity", "family", "status", "name", "needs"], &[]);
+            let mut table = table(&["id", "severity", "family", "name", "needs"], &[]);
             for profile in detectors::all() {
                 table.add_row([
                     &profile.id,
                     profile.severity.word(),
                     profile.family.word(),
-                    profile.status.word(),
                     &profile.name,
                     &profile.needs,
                 ]);
@@ -90,12 +89,9 @@ fn list(format: Format) -> String {
     }
 }
 
-/// How many there are, and how many of them run.
+/// How many there are.
 fn counted() -> String {
-    let all = detectors::all();
-    let planned = all.iter().filter(|profile| profile.status == Status::Planned).count();
-    let built = all.len() - planned;
-    format!("{} detectors: {built} built, {planned} planned (never speak yet)", all.len())
+    format!("{} detectors", detectors::all().len())
 }
 
 fn to_json(profile: &Profile) -> serde_json::Value {
@@ -103,7 +99,6 @@ fn to_json(profile: &Profile) -> serde_json::Value {
         "id": profile.id,
         "name": profile.name,
         "family": profile.family.word(),
-        "status": profile.status.word(),
         "severity": profile.severity.word(),
         "about_cost": profile.about_cost,
         "techniques": profile.techniques,
@@ -153,7 +148,7 @@ const fn topic_name(topic: u8) -> &'static str {
 }
 
 fn describe(profile: &Profile) -> String {
-    let mut text = format!("{} {} ({})\n", profile.id, profile.name, profile.status.word());
+    let mut text = format!("{} {}\n", profile.id, profile.name);
     for (title, line) in lines(profile) {
         text.push_str(&format!("{title}: {line}\n"));
     }
@@ -172,8 +167,7 @@ fn page() -> String {
             family = Some(profile.family);
             text.push_str(&format!("\n## {}\n", profile.family.word()));
         }
-        let planned = if profile.status == Status::Planned { " (planned)" } else { "" };
-        text.push_str(&format!("\n### {} {}{planned}\n\n", profile.id, profile.name));
+        text.push_str(&format!("\n### {} {}\n\n", profile.id, profile.name));
         for (title, line) in lines(profile) {
             text.push_str(&format!("- {title}: {line}\n"));
         }

@@ -6,7 +6,7 @@ use super::owner::lower;
 use super::section::{Section, Walk};
 use super::tables;
 use crate::detect::conduct;
-use crate::detect::table::{self, Family, Profile, Status};
+use crate::detect::table::{self, Family, Profile};
 use crate::detect::tuning::{Change, Tuned, Tuning};
 use crate::severity::Severity;
 
@@ -59,9 +59,6 @@ fn known(id: &str, section: &Section<'_>, walk: &mut Walk<'_>) -> Option<&'stati
     let profile = table::find(id);
     let (message, mend) = match profile {
         None => (format!("`id`: there is no detector {id:?}"), list),
-        Some(profile) if profile.status == Status::Planned => {
-            (format!("`id`: {id} is planned, it never speaks"), "remove the entry")
-        }
         Some(_) if id == BUDGETS => {
             (format!("`id`: {id} goes by [[budget]]"), "set limits and alerts there")
         }
@@ -125,7 +122,7 @@ fn may_be_off(id: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use crate::config::{parse, placeholder};
-    use crate::detect::table::{self, Status};
+    use crate::detect::table;
     use crate::severity::Severity;
 
     const HUB: &str =
@@ -158,10 +155,6 @@ mod tests {
         check("enabled = false", &["[[detector]] has no `id`"]);
         check("id = \"TW-A06\"", &["[[detector]] changes nothing"]);
         check("id = \"TW-Z99\"\nenabled = false", &["`id`: there is no detector \"TW-Z99\""]);
-        for planned in table::all().iter().filter(|profile| profile.status == Status::Planned) {
-            let said = format!("`id`: {} is planned, it never speaks", planned.id);
-            check(&format!("id = \"{}\"\nenabled = false", planned.id), &[&said]);
-        }
         check("id = \"TW-A09\"\nthresholds = { hours = 9 }", &["`hours` = 9 is out of range"]);
         check("id = \"TW-C05\"\nenabled = false", &["`id`: TW-C05 goes by [[budget]]"]);
         check(

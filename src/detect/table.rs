@@ -20,9 +20,6 @@ pub struct Profile {
     pub name: String,
     /// What it is about.
     pub family: Family,
-    /// Whether there is code for it.
-    #[serde(default)]
-    pub status: Status,
     /// Severity before money and confidence have their say.
     pub severity: Severity,
     /// True when the finding is about money spent, so that little money lowers the severity.
@@ -92,28 +89,6 @@ impl Family {
     }
 }
 
-/// Whether there is code for a detector.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Status {
-    /// It runs.
-    #[default]
-    Built,
-    /// Described, but not written yet: it never speaks.
-    Planned,
-}
-
-impl Status {
-    /// The word used in output.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Built => "built",
-            Self::Planned => "planned",
-        }
-    }
-}
-
 impl Profile {
     /// A threshold of the table; 0 for a name it does not have.
     #[must_use]
@@ -147,7 +122,6 @@ static UNLISTED: LazyLock<Profile> = LazyLock::new(|| Profile {
     id: String::new(),
     name: String::new(),
     family: Family::Posture,
-    status: Status::Planned,
     severity: Severity::Info,
     about_cost: false,
     techniques: Vec::new(),
@@ -162,7 +136,7 @@ static UNLISTED: LazyLock<Profile> = LazyLock::new(|| Profile {
     defaults: BTreeMap::new(),
 });
 
-/// Every detector in the order of the table, planned ones too.
+/// Every detector in the order of the table.
 #[must_use]
 pub fn all() -> &'static [Profile] {
     &TABLE

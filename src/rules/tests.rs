@@ -97,7 +97,7 @@ fn check(acts: &[Act], expected: &[(&str, Severity)]) {
 }
 
 #[test]
-fn every_entry_of_the_table_has_code_or_says_that_it_is_planned() {
+fn every_entry_of_the_table_has_code() {
     let detectors = crate::detect::DETECTORS.iter().map(|detector| detector.profile().id.as_str());
     let conduct = crate::detect::conduct::RULES.iter().map(|rule| rule.id);
     let rules = conduct.chain(RULES.iter().map(|rule| rule.id));
@@ -106,10 +106,9 @@ fn every_entry_of_the_table_has_code_or_says_that_it_is_planned() {
     // Judged in the estate step, which has no table of its own.
     coded.extend(["TW-C05", "TW-I06", "TW-P13"]);
     coded.sort_unstable();
-    let built = table::all().iter().filter(|profile| profile.status == table::Status::Built);
-    let mut built: Vec<&str> = built.map(|profile| profile.id.as_str()).collect();
-    built.sort_unstable();
-    assert_eq!(coded, built);
+    let mut told: Vec<&str> = table::all().iter().map(|profile| profile.id.as_str()).collect();
+    told.sort_unstable();
+    assert_eq!(coded, told);
 }
 
 #[test]

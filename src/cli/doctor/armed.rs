@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::facts::Facts;
 use super::findings::{Finding, Setup};
 use crate::config::Config;
-use crate::detect::table::{self, OTHER_INPUTS, Profile, Status};
+use crate::detect::table::{self, OTHER_INPUTS, Profile};
 use crate::known::feed::Holds;
 use crate::severity::Severity;
 
@@ -44,7 +44,7 @@ pub(super) fn blind(facts: &Facts, setup: &Setup) -> Vec<Finding> {
         false => read.contains(input),
     };
     let mut lacking: BTreeMap<Vec<&str>, Vec<&str>> = BTreeMap::new();
-    for profile in table::all().iter().filter(|profile| profile.status == Status::Built) {
+    for profile in table::all() {
         if let Some(lacks) = lacks(profile, &has) {
             lacking.entry(lacks).or_default().push(&profile.id);
         }
