@@ -20,7 +20,7 @@ use crate::money::Grouped;
 #[derive(Debug)]
 pub struct Habit {
     id: &'static str,
-    look: fn(&Series, Slot, &Profile) -> Option<Broken>,
+    look: fn(&Series, Slot, &Judge<'_>) -> Option<Broken>,
     /// Whether more calls can only raise the score, so that an open slot may be judged.
     fires_early: bool,
 }
@@ -80,7 +80,7 @@ impl Detector for Habit {
         if is_open && !self.fires_early {
             return None;
         }
-        let broken = (self.look)(series, slot, judge.profile)?;
+        let broken = (self.look)(series, slot, judge)?;
         let margin = if is_open { EARLY_MARGIN } else { 1.0 };
         if broken.score < margin || !broken.excess.is_enough(judge.settings) {
             return None;
@@ -123,11 +123,11 @@ impl Usual {
 
 /// TW-C06: the ratio of output to input lies far above the usual one, and there is far more output than
 /// this hour of the week has.
-fn output(series: &Series, slot: Slot, profile: &Profile) -> Option<Broken> {
+fn output(series: &Series, slot: Slot, judge: &Judge<'_>) -> Option<Broken> {
     let [z, factor, minutes] =
-        ["ratio_z", "output_factor", "minutes"].map(|name| profile.threshold(name));
+        ["ratio_z", "output_factor", "minutes"].map(|name| judge.profile.threshold(name));
     let slots = slots_of(minutes);
-    let seen = series.trailing(slot, slots);
+    let seen = worth_a_look(series, (slot, slots), judge)?;
     let [tokens, _, _] = series.expected_trailing(slot, slots)?;
     let [input, output] = [seen.input, seen.output].map(as_float);
     let usual = Usual::of(series, (slot, seen.calls), ratio, LEAST_RATIO_SPREAD)?;
@@ -166,10 +166,10 @@ fn ratio(seen: Amount) -> Option<f64> {
 
 /// TW-C08: the cached share of prompts has fallen in each hour of the window, while as many calls come as
 /// ever. Judged when an hour ends.
-fn cache(series: &Series, slot: Slot, profile: &Profile) -> Option<Broken> {
-    let points = profile.threshold("points") / 100.0;
-    let slots = slots_of(60.0 * profile.threshold("hours"));
-    let seen = series.trailing(slot, slots);
+fn cache(series: &Series, slot: Slot, judge: &Judge<'_>) -> Option<Broken> {
+    let points = judge.profile.threshold("points") / 100.0;
+    let slots = slots_of(60.0 * judge.profile.threshold("hours"));
+    let seen = worth_a_look(series, (slot, slots), judge)?;
     let now = cached_share(seen)?;
     let ends_hour = slot.end() == Slot::of_hour(slot.hour() + 1).start();
     if !ends_hour || seen.calls < MIN_CALLS || now > 1.0 - points {
@@ -215,18 +215,17 @@ fn cached_share(seen: Amount) -> Option<f64> {
 }
 
 /// TW-C09: tokens in an hour of the week which, like its neighbours, has next to none.
-fn off_hours(series: &Series, slot: Slot, profile: &Profile) -> Option<Broken> {
+fn off_hours(series: &Series, slot: Slot, judge: &Judge<'_>) -> Option<Broken> {
     let hour = slot.hour();
     let slots = slot.0 - Slot::of_hour(hour).0 + 1;
-    let seen = series.trailing(slot, slots);
+    let seen = worth_a_look(series, (slot, slots), judge)?;
     let [tokens, _, _] = values(seen);
-    let weeks = (1..=MAX_WEEKS).find(|weeks| as_float(*weeks) >= profile.threshold("weeks"))?;
+    let least_weeks = judge.profile.threshold("weeks");
+    let weeks = (1..=MAX_WEEKS).find(|weeks| as_float(*weeks) >= least_weeks)?;
     let known = (hour - weeks * WEEK_HOURS)..hour - LEARN_LAG_HOURS + 1;
     if tokens <= 0.0 || series.first_hour? > known.start {
         return None;
     }
-    let (day_tokens, calls) = per_day(series, known.clone());
-    let nothing = NEXT_TO_NOTHING * day_tokens;
     // Clocks change, and people come an hour early.
     let usual = |beside: i64| {
         let hours = (1..=weeks).map(|week| hour + beside - week * WEEK_HOURS);
@@ -237,12 +236,17 @@ fn off_hours(series: &Series, slot: Slot, profile: &Profile) -> Option<Broken> {
         median(&mut tokens).unwrap_or(f64::INFINITY)
     };
     let expected = usual(0);
+    if expected >= tokens {
+        return None;
+    }
+    let (day_tokens, calls) = per_day(series, known.clone());
+    let nothing = NEXT_TO_NOTHING * day_tokens;
     let is_quiet = [-1, 0, 1].into_iter().all(|beside| usual(beside) <= nothing);
     let foregone = calls / 24.0 * 3.0 * as_float(weeks);
     if !is_quiet || foregone < CALLS_FOREGONE {
         return None;
     }
-    let bound = (profile.threshold("share_of_day") * day_tokens).max(f64::MIN_POSITIVE);
+    let bound = (judge.profile.threshold("share_of_day") * day_tokens).max(f64::MIN_POSITIVE);
     Some(Broken {
         signal: Some(Signal::Tokens),
         observed: tokens,
@@ -258,6 +262,12 @@ fn off_hours(series: &Series, slot: Slot, profile: &Profile) -> Option<Broken> {
         ),
         excess: Excess::share_of(seen, 1.0, SLOTS_PER_HOUR),
     })
+}
+
+/// The sums of a window; `None` where even all of it were too little to speak of, before weeks are read.
+fn worth_a_look(series: &Series, (slot, slots): (Slot, i64), judge: &Judge<'_>) -> Option<Amount> {
+    let seen = series.trailing(slot, slots);
+    Excess::share_of(seen, 1.0, slots).is_enough(judge.settings).then_some(seen)
 }
 
 /// Mean tokens and calls of a day.
