@@ -42,7 +42,8 @@ pub(super) struct Args {
     #[arg(long)]
     seed: Option<u64>,
     /// Minutes to wait for the incident; 0 only sends, where the database is elsewhere.
-    #[arg(long, value_name = "MINUTES", default_value_t = 10)]
+    #[arg(long, value_name = "MINUTES", default_value_t = 10,
+          value_parser = clap::value_parser!(u64).range(0..=24 * 60))]
     wait: u64,
     /// Really send.
     #[arg(long)]
@@ -81,6 +82,10 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     if !args.yes {
         print(&format!("would send to {} {what}\nnothing was sent; --yes sends it\n", hub.name))?;
         return Ok(Exit::Ok);
+    }
+    if args.wait > 0 {
+        let opened = Reader::open(&config.database).await;
+        opened.context("--wait 0 only sends, where the service's database is elsewhere")?;
     }
     let bar = ProgressBar::new(u64::try_from(bodies.len())?);
     let sending = send(hub, bodies.into_iter(), &mut || bar.inc(1)).await;

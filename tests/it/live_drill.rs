@@ -1,8 +1,12 @@
 //! `drill` against a live hub and a running service: from made-up records to the incident.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use tokenwatch::emulator::{Emulator, EmulatorClock, HubSpec};
+use tokenwatch::store::read::Reader;
+use tokio::time::sleep;
 
 use crate::harness::{Folder, Running, run};
 
@@ -50,6 +54,10 @@ async fn a_drill_is_told_by_the_service_that_reads_the_hub() {
     let (code, said) = world.drill(&["--seed", "3"]).await;
     assert!(code == Some(0) && said.contains("nothing was sent"), "{said}");
     let service = world.serve();
+    let db = world.folder.path("t.db");
+    while Reader::open(Path::new(&db)).await.is_err() {
+        sleep(Duration::from_millis(50)).await;
+    }
     let (_, listed) = world.drill(&["--list"]).await;
     let names = listed.split_whitespace().filter(|word| word.starts_with("tw-"));
     let names: Vec<&str> = names.collect();
@@ -71,6 +79,9 @@ async fn what_cannot_be_drilled_is_said() {
     assert!(code == Some(1) && said.contains("drill --list"), "{said}");
     let (code, said) = world.drill(&["--hub", "west", "--yes"]).await;
     assert!(code == Some(1) && said.contains("no such hub"), "{said}");
+    // No service has made a database yet: nothing is sent in vain.
+    let (code, said) = world.drill(&["--yes"]).await;
+    assert!(code == Some(1) && said.contains("--wait 0"), "{said}");
     let (code, said) = world.drill(&["--yes", "--wait", "0"]).await;
     assert!(code == Some(0) && said.starts_with("sent to east"), "{said}");
 }
