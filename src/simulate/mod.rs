@@ -174,7 +174,7 @@ impl Simulation {
         }
     }
 
-    /// The same without the usual calls: of a [play](play) what it adds, and what is done to resources.
+    /// The same without the usual calls: of a [play] what it adds, and what is done to resources.
     #[must_use]
     pub fn without_calls(self) -> Self {
         Self { fleet: Fleet { deployments: Vec::new() }, ..self }
