@@ -1,13 +1,11 @@
 //! Findings that mean more together, through the real pipeline: any cut, and a new start at any moment.
 
 use serde_json::{Value, json};
-use tokenwatch::event::Arrival;
 use tokenwatch::incident::{Incident, State};
 use tokenwatch::severity::Severity;
-use tokenwatch::time::ArrivalTime;
 
-use crate::harness::{Folder, partition, read_in_parts, same};
-use crate::records::{ACCOUNT, MORNING, at, request, twin, usage};
+use crate::harness::{Folder, dealt_in_order, read_in_parts, same};
+use crate::records::{ACCOUNT, at, request, twin, usage};
 
 const APP: &str = "c2b7a1d0-5e6f-4a7b-8c9d-0e1f2a3b4c5d";
 const OFFICE: &str = "198.18.0.***";
@@ -98,24 +96,6 @@ fn blind() -> Vec<(i64, Value)> {
     rows
 }
 
-fn arrivals(mut rows: Vec<(i64, Value)>) -> Vec<Arrival> {
-    rows.sort_by_key(|(told, _)| *told);
-    let mut next = [0_i64; 2];
-    let arrive = |(place, (told, row)): (usize, (i64, Value))| {
-        let number = place % 2;
-        let sequence = next.get_mut(number).unwrap();
-        *sequence += 1;
-        let is_alert = row.get("AlertType").is_some();
-        Arrival {
-            partition: partition(u32::try_from(number).unwrap()),
-            sequence: *sequence - 1,
-            enqueued: ArrivalTime((MORNING + told) * 1_000),
-            body: if is_alert { row } else { json!({ "records": [row] }) }.to_string().into_bytes(),
-        }
-    };
-    rows.into_iter().enumerate().map(arrive).collect()
-}
-
 fn chains(incidents: &[Incident]) -> Vec<(&str, Severity)> {
     let chains = incidents.iter().filter(|incident| incident.rule.starts_with("TW-X"));
     chains.map(|incident| (incident.rule.as_str(), incident.severity)).collect()
@@ -124,7 +104,7 @@ fn chains(incidents: &[Incident]) -> Vec<(&str, Severity)> {
 #[tokio::test]
 async fn a_theft_is_told_with_its_time_line_however_it_is_read() {
     let folder = Folder::new();
-    let arrivals = arrivals(theft(true));
+    let arrivals = dealt_in_order(theft(true));
     let mut known: Option<Vec<String>> = None;
     for (batch, cut) in [(100_000, 99), (97, 13), (1_009, 1)] {
         let db = folder.path(&format!("{batch}.db"));
@@ -181,7 +161,7 @@ async fn volume_of_a_new_network_without_a_listing_is_no_theft_of_keys() {
     let mut rows = theft(false);
     rows.retain(|(_, row)| row.get("AlertType").is_none());
     let incidents =
-        read_in_parts(&folder.path("db"), &arrivals(rows), (100_000, 99), 48 * HOUR).await;
+        read_in_parts(&folder.path("db"), &dealt_in_order(rows), (100_000, 99), 48 * HOUR).await;
     assert!(incidents.iter().any(|incident| incident.rule == "TW-C01"), "{incidents:#?}");
     assert_eq!(chains(&incidents), []);
 }
@@ -190,6 +170,6 @@ async fn volume_of_a_new_network_without_a_listing_is_no_theft_of_keys() {
 async fn refusals_on_the_day_the_log_was_switched_off_are_told_together() {
     let folder = Folder::new();
     let incidents =
-        read_in_parts(&folder.path("db"), &arrivals(blind()), (997, 3), 48 * HOUR).await;
+        read_in_parts(&folder.path("db"), &dealt_in_order(blind()), (997, 3), 48 * HOUR).await;
     assert_eq!(chains(&incidents), [("TW-X03", Severity::Critical)], "{incidents:#?}");
 }

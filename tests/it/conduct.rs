@@ -2,13 +2,11 @@
 //! moment.
 
 use serde_json::{Value, json};
-use tokenwatch::event::Arrival;
 use tokenwatch::incident::{Incident, State};
 use tokenwatch::severity::Severity;
-use tokenwatch::time::ArrivalTime;
 
-use crate::harness::{Folder, digest, partition, read_in_parts, same};
-use crate::records::{ACCOUNT, MORNING, at, request, twin};
+use crate::harness::{Folder, dealt, digest, read_in_parts, same};
+use crate::records::{ACCOUNT, at, request, twin};
 
 const APP: &str = "c2b7a1d0-5e6f-4a7b-8c9d-0e1f2a3b4c5d";
 const OFFICE: &str = "198.18.0.***";
@@ -51,22 +49,6 @@ fn rows(network: &str) -> Vec<(i64, Value)> {
     rows
 }
 
-fn arrivals(rows: &[(i64, Value)]) -> Vec<Arrival> {
-    let mut next = [0_i64; 2];
-    let arrive = |(place, (told, row)): (usize, &(i64, Value))| {
-        let number = place % 2;
-        let sequence = next.get_mut(number).unwrap();
-        *sequence += 1;
-        Arrival {
-            partition: partition(u32::try_from(number).unwrap()),
-            sequence: *sequence - 1,
-            enqueued: ArrivalTime((MORNING + told) * 1_000),
-            body: json!({ "records": [row] }).to_string().into_bytes(),
-        }
-    };
-    rows.iter().enumerate().map(arrive).collect()
-}
-
 /// What people read of incidents, without the random part of their keys.
 fn told(incidents: &[Incident]) -> Vec<String> {
     let told = |incident: &Incident| {
@@ -78,7 +60,7 @@ fn told(incidents: &[Incident]) -> Vec<String> {
 
 /// The incidents of these rows, which are the same however they are read.
 async fn however_read(rows: &[(i64, Value)], expected: &[(&str, Severity)]) -> Vec<Incident> {
-    let (folder, arrivals) = (Folder::new(), arrivals(rows));
+    let (folder, arrivals) = (Folder::new(), dealt(rows));
     let mut known: Option<(Vec<String>, Vec<String>)> = None;
     let mut first = Vec::new();
     for (batch, cut) in [(1_000, 99), (7, 9), (29, 1)] {
@@ -118,7 +100,7 @@ async fn a_probe_and_a_key_that_fits_are_told_however_they_are_read() {
 async fn the_same_from_a_network_that_has_called_for_long_is_no_probe() {
     let folder = Folder::new();
     let incidents =
-        read_in_parts(&folder.path("db"), &arrivals(&rows(OFFICE)), (1_000, 99), 2 * HOUR).await;
+        read_in_parts(&folder.path("db"), &dealt(&rows(OFFICE)), (1_000, 99), 2 * HOUR).await;
     let rules: Vec<_> = incidents.iter().map(|i| (i.rule.as_str(), i.severity)).collect();
     // Refused calls are told all the same, as one's own expired secret would be.
     assert_eq!(rules, [("TW-A04", Severity::Medium)]);
@@ -169,7 +151,7 @@ async fn who_holds_an_old_key_is_told_however_it_is_read() {
 
 #[tokio::test]
 async fn refused_calls_without_a_new_key_say_nothing_of_an_old_one() {
-    let (folder, arrivals) = (Folder::new(), arrivals(&old_key(false)));
+    let (folder, arrivals) = (Folder::new(), dealt(&old_key(false)));
     let db = folder.path("db");
     assert!(read_in_parts(&db, &arrivals, (1_000, 99), 2 * HOUR).await.is_empty());
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 use tokenwatch::engine::effects::Effects;
@@ -19,6 +20,8 @@ use tokenwatch::store::Store;
 use tokenwatch::store::read::Reader;
 use tokenwatch::time::ArrivalTime;
 use tokio::time::{sleep, timeout};
+
+use crate::records::MORNING;
 
 /// A temporary folder; paths are text, because that is what a command line takes.
 pub(crate) struct Folder(tempfile::TempDir);
@@ -113,7 +116,7 @@ pub(crate) fn run(args: &[&str]) -> Ran {
 
 /// `replay` of `files` into `db`, which must succeed; its JSON.
 #[track_caller]
-pub(crate) fn replay(files: &[&str], db: &str) -> serde_json::Value {
+pub(crate) fn replay(files: &[&str], db: &str) -> Value {
     let mut args = vec!["replay", "--db", db, "--format", "json"];
     args.extend(files);
     let ran = run(&args);
@@ -160,6 +163,32 @@ pub(crate) fn numbered(simulation: &Simulation) -> Vec<Arrival> {
         }
     });
     numbered.collect()
+}
+
+/// Records, each with the second of [`MORNING`] in which its hub took it, one after the other to two partitions.
+/// An alert of Defender is a body of its own.
+pub(crate) fn dealt(rows: &[(i64, Value)]) -> Vec<Arrival> {
+    let mut next = [0_i64; 2];
+    let arrive = |(place, (told, row)): (usize, &(i64, Value))| {
+        let number = place % 2;
+        let sequence = next.get_mut(number).unwrap();
+        *sequence += 1;
+        let is_alert = row.get("AlertType").is_some();
+        let body = if is_alert { row.clone() } else { json!({ "records": [row] }) };
+        Arrival {
+            partition: partition(u32::try_from(number).unwrap()),
+            sequence: *sequence - 1,
+            enqueued: ArrivalTime((MORNING + told) * 1_000),
+            body: body.to_string().into_bytes(),
+        }
+    };
+    rows.iter().enumerate().map(arrive).collect()
+}
+
+/// The same in the order in which they were taken.
+pub(crate) fn dealt_in_order(mut rows: Vec<(i64, Value)>) -> Vec<Arrival> {
+    rows.sort_by_key(|(told, _)| *told);
+    dealt(&rows)
 }
 
 pub(crate) fn partition(number: u32) -> PartitionKey {

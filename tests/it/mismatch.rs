@@ -1,11 +1,10 @@
 //! Logs that hold fewer calls than metrics count, through the real pipeline: any cut, and a new start at any moment.
 
 use serde_json::{Value, json};
-use tokenwatch::event::Arrival;
 use tokenwatch::incident::{Incident, State};
-use tokenwatch::time::{ArrivalTime, Minute};
+use tokenwatch::time::Minute;
 
-use crate::harness::{Folder, partition, read_in_parts, same};
+use crate::harness::{Folder, dealt_in_order, read_in_parts, same};
 use crate::hour::point;
 use crate::records::{ACCOUNT, MORNING, at, request, usage};
 
@@ -46,20 +45,8 @@ fn blinded(second: i64) -> (i64, Value) {
     (second + 240, record)
 }
 
-async fn read(mut rows: Vec<(i64, Value)>, parts: (usize, usize)) -> Vec<Incident> {
-    rows.sort_by_key(|(told, _)| *told);
-    let mut next = [0_i64; 2];
-    let arrive = |(place, (told, row)): (usize, (i64, Value))| {
-        let sequence = next.get_mut(place % 2).unwrap();
-        *sequence += 1;
-        Arrival {
-            partition: partition(u32::try_from(place % 2).unwrap()),
-            sequence: *sequence - 1,
-            enqueued: ArrivalTime((MORNING + told) * 1_000),
-            body: json!({ "records": [row] }).to_string().into_bytes(),
-        }
-    };
-    let arrivals: Vec<Arrival> = rows.into_iter().enumerate().map(arrive).collect();
+async fn read(rows: Vec<(i64, Value)>, parts: (usize, usize)) -> Vec<Incident> {
+    let arrivals = dealt_in_order(rows);
     let folder = Folder::new();
     let mut incidents = read_in_parts(&folder.path("db"), &arrivals, parts, 12 * HOUR).await;
     incidents.retain(|incident| ["TW-P13", "TW-P10"].contains(&&*incident.rule));

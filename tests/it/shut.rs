@@ -2,12 +2,10 @@
 //! new start at any moment.
 
 use serde_json::{Value, json};
-use tokenwatch::event::Arrival;
 use tokenwatch::incident::{Incident, State};
 use tokenwatch::severity::Severity;
-use tokenwatch::time::ArrivalTime;
 
-use crate::harness::{Folder, partition, read_in_parts, same};
+use crate::harness::{Folder, dealt_in_order, read_in_parts, same};
 use crate::records::{ACCOUNT, MORNING, at, request, usage};
 
 const HOUR: i64 = 3_600;
@@ -42,29 +40,13 @@ fn calls(hours: std::ops::Range<i64>, network: &str) -> Vec<(i64, Value)> {
     minutes.flat_map(call).collect()
 }
 
-fn arrivals(mut rows: Vec<(i64, Value)>) -> Vec<Arrival> {
-    rows.sort_by_key(|(told, _)| *told);
-    let mut next = [0_i64; 2];
-    let arrive = |(place, (told, row)): (usize, (i64, Value))| {
-        let sequence = next.get_mut(place % 2).unwrap();
-        *sequence += 1;
-        Arrival {
-            partition: partition(u32::try_from(place % 2).unwrap()),
-            sequence: *sequence - 1,
-            enqueued: ArrivalTime((MORNING + told) * 1_000),
-            body: json!({ "records": [row] }).to_string().into_bytes(),
-        }
-    };
-    rows.into_iter().enumerate().map(arrive).collect()
-}
-
 fn found(incidents: &[Incident]) -> Vec<&Incident> {
     incidents.iter().filter(|incident| incident.rule == "TW-I06").collect()
 }
 
 async fn read(rows: Vec<(i64, Value)>, parts: (usize, usize)) -> Vec<Incident> {
     let folder = Folder::new();
-    read_in_parts(&folder.path("db"), &arrivals(rows), parts, 9 * HOUR).await
+    read_in_parts(&folder.path("db"), &dealt_in_order(rows), parts, 9 * HOUR).await
 }
 
 #[tokio::test]

@@ -51,47 +51,21 @@ pub struct Day {
 const DAY_FIELDS: usize = 9;
 
 impl Day {
-    const fn fields(self) -> [u32; DAY_FIELDS] {
-        let Self {
-            calls,
-            limited,
-            named,
-            keyed,
-            most_denied,
-            most_bad,
-            most_clones,
-            most_rising,
-            longest,
-        } = self;
+    const fn each(&mut self) -> [&mut u32; DAY_FIELDS] {
+        let Self { calls, limited, named, keyed, most_denied, most_bad, most_clones, .. } = self;
+        let Self { most_rising, longest, .. } = self;
         [calls, limited, named, keyed, most_denied, most_bad, most_clones, most_rising, longest]
+    }
+
+    fn fields(mut self) -> [u32; DAY_FIELDS] {
+        self.each().map(|field| *field)
     }
 
     /// What was not counted yet when it was saved is none.
     fn from_fields(saved: &[u32]) -> Self {
-        let mut fields = [0; DAY_FIELDS];
-        fields.iter_mut().zip(saved).for_each(|(field, saved)| *field = *saved);
-        let [
-            calls,
-            limited,
-            named,
-            keyed,
-            most_denied,
-            most_bad,
-            most_clones,
-            most_rising,
-            longest,
-        ] = fields;
-        Self {
-            calls,
-            limited,
-            named,
-            keyed,
-            most_denied,
-            most_bad,
-            most_clones,
-            most_rising,
-            longest,
-        }
+        let mut day = Self::default();
+        day.each().into_iter().zip(saved).for_each(|(field, saved)| *field = *saved);
+        day
     }
 }
 
