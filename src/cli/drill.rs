@@ -98,7 +98,7 @@ fn chosen(names: &[String]) -> anyhow::Result<Vec<&'static Play>> {
         );
     }
     let named = |play: &&Play| names.is_empty() || names.iter().any(|name| is_meant(play, name));
-    Ok(play::all().filter(named).collect())
+    Ok(play::sorted().into_iter().filter(named).collect())
 }
 
 impl Record {

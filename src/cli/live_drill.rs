@@ -123,7 +123,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
 
 /// What a live hub can be asked to notice.
 fn live() -> impl Iterator<Item = &'static Play> {
-    play::all().filter(|play| play.is_live && play.needs.is_empty())
+    play::sorted().into_iter().filter(|play| play.is_live && play.needs.is_empty())
 }
 
 fn list() -> anyhow::Result<Exit> {

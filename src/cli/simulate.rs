@@ -188,7 +188,7 @@ fn write_series(folder: &Path, seed: u64, args: &SeriesArgs) -> anyhow::Result<E
 
 fn list() -> anyhow::Result<Exit> {
     let mut table = table(&["scenario", "what happens", "needs"], &[]);
-    for play in play::all() {
+    for play in play::sorted() {
         for version in play.versions() {
             let showing = Showing::of(play, version, 0);
             let needs: Vec<&str> = play.needs.iter().map(|need| need.words()).collect();

@@ -146,6 +146,14 @@ pub struct Playbill {
 /// What ends the name of a look-alike.
 const LAWFUL: &str = "-lawful";
 
+/// Every play, as people look for them: by detector, then by name.
+#[must_use]
+pub fn sorted() -> Vec<&'static Play> {
+    let mut plays: Vec<&'static Play> = all().collect();
+    plays.sort_by_key(|play| (!play.name.starts_with("tw-"), play.name));
+    plays
+}
+
 /// Every play.
 pub fn all() -> impl Iterator<Item = &'static Play> {
     let parts = [
