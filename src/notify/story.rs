@@ -23,7 +23,7 @@ pub(super) fn subject(announcement: &Announcement) -> String {
         Kind::Resolve => {
             let total = match so_far {
                 Some(total) => format!(", {total} above expected in total"),
-                None if is_about_money(incident) => ", cost unknown".to_owned(),
+                None if lacks_price(incident) => ", cost unknown".to_owned(),
                 None => String::new(),
             };
             return format!("[resolved] {place}: over after {}{total}", lasted(incident));
@@ -38,7 +38,7 @@ pub(super) fn subject(announcement: &Announcement) -> String {
     let mut subject = format!("[{lead}{severity}] {place}: {}", what(incident));
     match so_far {
         Some(so_far) => subject.push_str(&format!(", {so_far} so far")),
-        None if is_about_money(incident) => subject.push_str(", cost unknown"),
+        None if lacks_price(incident) => subject.push_str(", cost unknown"),
         None => {}
     }
     if let Some(per_day) = incident.cost_per_day.filter(|_| is_about_money(incident)) {
@@ -55,6 +55,12 @@ pub(super) fn is_about_money(incident: &Incident) -> bool {
     }
     let profile = table::find(&incident.rule);
     incident.cost.is_some() || profile.is_some_and(|profile| profile.about_cost)
+}
+
+/// True where money was spent that nobody can count. A rule that knows what it costs a day may not count what
+/// was spent above expected.
+fn lacks_price(incident: &Incident) -> bool {
+    is_about_money(incident) && incident.cost.is_none() && incident.cost_per_day.is_none()
 }
 
 /// `tokens 14× expected`, or the nearest to it that can be said.
@@ -220,10 +226,12 @@ pub(super) fn big(kind: Kind, incident: &Incident) -> [Big; 2] {
         value: number::money(cost),
         known: cost.is_some(),
     };
-    if !is_about_money(incident) {
+    let seen = || {
         let seen = number::quantity(incident.observed);
-        let seen = format!("{seen} {}", clean::untrusted(&incident.unit, 40));
-        let seen = Big { label: "seen", value: seen, known: false };
+        let value = format!("{seen} {}", clean::untrusted(&incident.unit, 40));
+        Big { label: "seen", value, known: false }
+    };
+    if !is_about_money(incident) {
         let (label, value) = match kind {
             Kind::Resolve => ("lasted", lasted(incident)),
             Kind::Open
@@ -233,17 +241,20 @@ pub(super) fn big(kind: Kind, incident: &Incident) -> [Big; 2] {
             | Kind::Repeat
             | Kind::Test => ("expected", number::quantity(incident.expected)),
         };
-        return [seen, Big { label, value, known: false }];
+        return [seen(), Big { label, value, known: false }];
     }
+    let is_counted = incident.cost.is_some() || lacks_price(incident);
     if kind == Kind::Resolve {
         let lasted = Big { label: "lasted", value: lasted(incident), known: true };
-        return [cost("spent above expected, in total", incident.cost), lasted];
+        let total = || cost("spent above expected, in total", incident.cost);
+        return [if is_counted { total() } else { seen() }, lasted];
     }
     let mut per_day = cost("a day, if it goes on like this", incident.cost_per_day);
     if let Some(amount) = incident.cost_per_day {
         per_day.value = format!("≈\u{a0}{}", number::about(amount));
     }
-    [cost("spent above expected, so far", incident.cost), per_day]
+    let so_far = || cost("spent above expected, so far", incident.cost);
+    [if is_counted { so_far() } else { seen() }, per_day]
 }
 
 /// Kind and severity in capitals, such as `NOW HIGH`.

@@ -91,6 +91,20 @@ fn subjects_say_what_where_and_how_much() {
     );
 }
 
+/// A rule about the shape of calls knows what they cost a day, and not what of it is too much.
+#[test]
+fn what_was_not_counted_is_no_missing_price() {
+    let mut uncounted = announcement(Kind::Open);
+    uncounted.incident.cost = None;
+    assert!(!subject(&uncounted).contains("unknown"), "{}", subject(&uncounted));
+    let bytes = mail(&uncounted);
+    let message = parse(&bytes);
+    for part in [message.body_text(0).unwrap(), message.body_html(0).unwrap()] {
+        assert!(!part.contains("no price"), "{part}");
+        assert!(part.contains("4,812,330 tokens") && part.contains("2,100"), "{part}");
+    }
+}
+
 #[test]
 fn unknown_costs_are_never_zero() {
     let mut unknown = announcement(Kind::Open);
