@@ -22,16 +22,15 @@ pub(super) const PLAYS: &[Play] = &[
         runaway_day,
     )
     .after(10),
-    // The three weeks that are compared end within the live part.
     Play::of_calls(
         "tw-c03",
-        "the calls of a deployment grow by ten to twelve per cent every day for three weeks",
+        "the calls of a deployment grow by ten to twelve per cent every day for a week",
         &["TW-C03"],
         "they rose once, ten days ago, and stay",
         ramp,
     )
-    .after(20)
-    .lasting(30)
+    .after(23)
+    .lasting(7 * 24)
     .using(1),
     Play::of_calls(
         "tw-c04",
@@ -129,19 +128,16 @@ fn ramp(stage: &mut Stage) {
     let place = stage.deploy(0, 2, 0.0);
     let callers: Vec<String> = (0..4).map(|_| stage.network(Place::Office)).collect();
     let growth = 1.10 + 0.02 * stage.random.f64();
-    let days = (stage.end_ms - stage.start_ms) / DAY_MS + 1;
-    let first = stage.start_ms + stage.span(0..30);
-    stage.call(first, &Ask::served(place, "198.18.0", (1_000, 900)));
-    for day in 0..days {
-        let grown = 12.0 * growth.powi(i32::try_from(day).unwrap_or(0));
-        let stepped = if day < days - 10 { 25.0 } else { 75.0 };
-        let calls = if stage.is_lawful() { stepped } else { grown };
-        let mut left = calls + stage.random.f64();
+    let before = (stage.curtain_ms - stage.start_ms) / DAY_MS;
+    for day in 0..(stage.end_ms - stage.start_ms) / DAY_MS {
+        let grown = 200.0 * growth.powi(i32::try_from(day - before).unwrap_or(0).max(0));
+        let stepped = if day < before - 10 { 70.0 } else { 200.0 };
+        let mut left = if stage.is_lawful() { stepped } else { grown } + stage.random.f64();
         while left >= 1.0 {
             left -= 1.0;
             let at = stage.start_ms + day * DAY_MS + stage.random.i64(0..DAY_MS);
             let network = stage.random.choice(&callers).cloned().unwrap_or_default();
-            let tokens = (stage.random.u32(2_850_000..2_950_000), 900);
+            let tokens = (stage.random.u32(390_000..410_000), 900);
             if at < stage.end_ms - 15 * MINUTE_MS {
                 stage.call(at, &Ask::served(place, &network, tokens));
             }
