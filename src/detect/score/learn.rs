@@ -184,7 +184,12 @@ impl Memory {
         }
         self.own.iter_mut().for_each(super::Own::end_day);
         self.silence.end_day();
-        self.quiet_days = self.silence.quiet_days();
+        // Who wakes in the last hour of a day wakes in the next one too.
+        let [hour, day] =
+            [self.grid.per_hour(), self.grid.per_day()].map(|n| self.calls.slots().newest(n));
+        if day > hour || hour <= 0.0 {
+            self.quiet_days = self.silence.quiet_days();
+        }
         self.active.push(std::mem::take(&mut self.active_today));
         self.frozen.push(std::mem::take(&mut self.frozen_today));
         let born = self.born.unwrap_or(0).div_euclid(self.grid.per_hour());

@@ -126,6 +126,20 @@ fn a_lawful_step_is_accepted_within_two_days() {
 }
 
 #[test]
+fn who_wakes_while_a_day_ends_is_seen_in_the_next() {
+    let mut memory = after(4);
+    for slot in 4 * DAY..20 * DAY - 1 {
+        close(&mut memory, slot, &Observed::default());
+    }
+    let few = Observed { calls: 2.0, ..Observed::default() };
+    let woke = |verdict: Verdict| {
+        verdict.parts.iter().any(|part| part.part == Part::Wake && part.raw >= 1.0)
+    };
+    assert!(!woke(close(&mut memory, 20 * DAY - 1, &few)));
+    assert!(woke(close(&mut memory, 20 * DAY, &few)));
+}
+
+#[test]
 fn three_per_cent_a_day_are_told_before_they_double() {
     let mut memory = after(35);
     let growth = |slot: i64| 1.03_f64.powf(as_float(slot - 35 * DAY) / as_float(DAY));
