@@ -184,10 +184,11 @@ impl Memory {
         }
         self.own.iter_mut().for_each(super::Own::end_day);
         self.silence.end_day();
-        // Who wakes in the last hour of a day wakes in the next one too.
-        let [hour, day] =
+        // Who wakes in the last hour of a day wakes in the next one too, and in none after that.
+        let [hour, lately] =
             [self.grid.per_hour(), self.grid.per_day()].map(|n| self.calls.slots().newest(n));
-        if day > hour || hour <= 0.0 {
+        let wakes = hour > 0.0 && lately <= hour && self.silence.was_quiet_the_day_before();
+        if !wakes {
             self.quiet_days = self.silence.quiet_days();
         }
         self.active.push(std::mem::take(&mut self.active_today));

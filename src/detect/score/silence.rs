@@ -58,6 +58,12 @@ impl Silence {
         self.days.push(if std::mem::take(&mut self.today) { 1.0 } else { 0.0 });
     }
 
+    /// Whether there were no calls on the day before the one that ended last.
+    #[must_use]
+    pub fn was_quiet_the_day_before(&self) -> bool {
+        self.days.at(self.days.next() - 2) <= 0.0
+    }
+
     /// Days in a row without calls, at most fourteen.
     #[must_use]
     pub fn quiet_days(&self) -> i64 {

@@ -137,6 +137,12 @@ fn who_wakes_while_a_day_ends_is_seen_in_the_next() {
     };
     assert!(!woke(close(&mut memory, 20 * DAY - 1, &few)));
     assert!(woke(close(&mut memory, 20 * DAY, &few)));
+    // A job at the end of every day from then on is awake.
+    let job = |slot: i64| if slot % DAY >= DAY - 2 { few } else { Observed::default() };
+    let told: Vec<i64> = (20 * DAY + 1..24 * DAY)
+        .filter(|slot| woke(close(&mut memory, *slot, &job(*slot))))
+        .collect();
+    assert!(told.iter().all(|slot| *slot < 21 * DAY), "{told:?}");
 }
 
 #[test]
