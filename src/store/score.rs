@@ -81,25 +81,13 @@ pub(super) async fn save_states(
         .execute(&mut *connection)
         .await?;
     }
-    if let Some(body) = &saved.conduct {
-        sqlx::query(
-            "insert into conduct (account, body) values ($1, $2) \
-             on conflict (account) do update set body = excluded.body",
-        )
-        .bind(account)
-        .bind(body)
-        .execute(&mut *connection)
-        .await?;
-    }
-    if let Some(body) = &saved.metered {
-        sqlx::query(
-            "insert into metered (account, body) values ($1, $2) \
-             on conflict (account) do update set body = excluded.body",
-        )
-        .bind(account)
-        .bind(body)
-        .execute(&mut *connection)
-        .await?;
+    let conduct = "insert into conduct (account, body) values ($1, $2) \
+                   on conflict (account) do update set body = excluded.body";
+    let metered = "insert into metered (account, body) values ($1, $2) \
+                   on conflict (account) do update set body = excluded.body";
+    for (text, body) in [(conduct, &saved.conduct), (metered, &saved.metered)] {
+        let Some(body) = body else { continue };
+        sqlx::query(text).bind(account).bind(body).execute(&mut *connection).await?;
     }
     Ok(())
 }

@@ -85,6 +85,20 @@ pub(crate) struct Ran {
     pub(crate) err: String,
 }
 
+/// It went well, and its answer has this part.
+#[track_caller]
+pub(crate) fn says(ran: &Ran, part: &str) {
+    assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{}", ran.out);
+    assert!(ran.out.contains(part), "{}", ran.out);
+}
+
+/// It failed, and says why in words that have this part.
+#[track_caller]
+pub(crate) fn refuses(ran: &Ran, part: &str) {
+    assert_eq!(ran.code, Some(1), "{}", ran.out);
+    assert!(ran.err.contains(part), "{}", ran.err);
+}
+
 /// Runs the real program with `input` on standard input.
 pub(crate) fn run_with(args: &[&str], input: &[u8]) -> Ran {
     let mut child = Command::new(env!("CARGO_BIN_EXE_tokenwatch"))

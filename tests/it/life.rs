@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokenwatch::incident::State;
 use tokio::time::{sleep, timeout};
 
-use crate::harness::{Folder, Ran, run};
+use crate::harness::{Folder, Ran, refuses, run, says};
 use crate::lists::{serve, start, until};
 
 const MAILS: &str = "[[notify.eml]]\nname = \"folder\"\nfolder = \"mails\"\n\
@@ -48,18 +48,6 @@ fn ask(folder: &Folder, args: &[&str]) -> Ran {
     let mut all = args.to_vec();
     all.extend(["--db", &db, "--by", "ann"]);
     run(&all)
-}
-
-#[track_caller]
-fn says(ran: &Ran, part: &str) {
-    assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{}", ran.out);
-    assert!(ran.out.contains(part), "{}", ran.out);
-}
-
-#[track_caller]
-fn refuses(ran: &Ran, part: &str) {
-    assert_eq!(ran.code, Some(1), "{}", ran.out);
-    assert!(ran.err.contains(part), "{}", ran.err);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

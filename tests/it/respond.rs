@@ -11,7 +11,7 @@ use tokenwatch::emulator::{Emulator, EmulatorClock, HubSpec};
 use tokenwatch::store::read::Reader;
 use tokio::time::{sleep, timeout};
 
-use crate::harness::{Folder, Ran, run};
+use crate::harness::{Folder, Ran, refuses, run, says};
 use crate::lists::serve as serve_program;
 use crate::records::{ACCOUNT, MORNING, at};
 use crate::rest_server::{Reply, Request, serve};
@@ -121,18 +121,6 @@ async fn incident(folder: &Folder) -> String {
 fn ask(folder: &Folder, (word, id): (&str, &str), by: &str) -> Ran {
     let db = folder.path("live.db");
     run(&[&["respond", word, id], &STEP[..], &["--db", &db, "--by", by]].concat())
-}
-
-#[track_caller]
-fn says(ran: &Ran, part: &str) {
-    assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{}", ran.out);
-    assert!(ran.out.contains(part), "{}", ran.out);
-}
-
-#[track_caller]
-fn refuses(ran: &Ran, part: &str) {
-    assert_eq!(ran.code, Some(1), "{}", ran.out);
-    assert!(ran.err.contains(part), "{}", ran.err);
 }
 
 /// What `incidents show` says, once it says `part`.

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use azure_core_amqp::AmqpTransport;
 use azure_messaging_eventhubs::{ConsumerClient, RetryOptions};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::timeout;
 
+use super::Shared;
 use super::answer::{self, Answer};
-use super::{Shared, Transport};
 use crate::azure::{Identity, distrust};
 use crate::event::TroubleKind;
 
@@ -117,10 +116,7 @@ pub(super) async fn client(shared: &Shared) -> Result<ConsumerClient, ConnectErr
     let builder = ConsumerClient::builder()
         .with_application_id("tokenwatch".to_owned())
         .with_consumer_group(settings.consumer_group.clone())
-        .with_transport(match settings.transport {
-            Transport::Amqp => AmqpTransport::Tcp,
-            Transport::WebSocket => AmqpTransport::WebSocket,
-        })
+        .with_transport(settings.transport.of_client())
         .with_retry_options(RetryOptions { max_retries: 0, ..RetryOptions::default() });
     let builder = match &settings.custom_endpoint {
         Some(endpoint) => builder.with_custom_endpoint(endpoint.clone()),

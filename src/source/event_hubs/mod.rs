@@ -14,6 +14,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use azure_core_amqp::AmqpTransport;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
@@ -66,6 +67,16 @@ pub enum Transport {
     Amqp,
     /// In a WebSocket: port 443, always with TLS.
     WebSocket,
+}
+
+impl Transport {
+    /// The client's word for it.
+    const fn of_client(self) -> AmqpTransport {
+        match self {
+            Self::Amqp => AmqpTransport::Tcp,
+            Self::WebSocket => AmqpTransport::WebSocket,
+        }
+    }
 }
 
 /// Where a partition begins that was never read.

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use azure_core_amqp::AmqpTransport;
 use azure_messaging_eventhubs::models::EventData;
 use azure_messaging_eventhubs::{ProducerClient, RetryOptions, SendEventOptions};
 use secrecy::ExposeSecret as _;
 use tokio::time::timeout;
 
-use super::{Auth, ConnectError, HubSettings, Transport};
+use super::{Auth, ConnectError, HubSettings};
 
 /// Longest wait for the connection, and for the hub to take one event.
 const WITHIN: Duration = Duration::from_secs(20);
@@ -49,10 +48,7 @@ pub async fn send(
 async fn open(settings: &HubSettings) -> Result<ProducerClient, ConnectError> {
     let builder = ProducerClient::builder()
         .with_application_id("tokenwatch".to_owned())
-        .with_transport(match settings.transport {
-            Transport::Amqp => AmqpTransport::Tcp,
-            Transport::WebSocket => AmqpTransport::WebSocket,
-        })
+        .with_transport(settings.transport.of_client())
         .with_retry_options(RetryOptions { max_retries: 3, ..RetryOptions::default() });
     let builder = match &settings.custom_endpoint {
         Some(endpoint) => builder.with_custom_endpoint(endpoint.clone()),
