@@ -17,7 +17,7 @@
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | [`source`] | where batches come from: event hubs, metrics asked for by REST, or files of what was once delivered; and [what there is](source::resource_graph), asked once or [again and again](source::resource_graph::poll) |
+//! | [`source`] | where batches come from: event hubs, metrics asked for by REST, or files of what was once delivered; and [what there is](source::resource_graph), asked once or [again and again](source::resource_graph::poll); and the way [into a hub](source::event_hubs::send), for drills |
 //! | [`decode`] | from bytes to typed [events](event::Event); a kind of record is one entry of [`DECODERS`](decode::DECODERS) |
 //! | [`known`] | whose a network is, where, and on which lists; names of object ids |
 //! | [`price`] | what tokens cost, or that nobody knows |
@@ -36,7 +36,7 @@
 //! | module | what it is for |
 //! |---|---|
 //! | [`event`], [`time`], [`money`], [`severity`] | the words all others use: rows, batches, event and arrival time, nano-USD |
-//! | [`action`] | what people do about incidents and silences, with author and answer |
+//! | [`action`] | what people do about incidents and silences, and [ask the automation](engine::respond) to do, with author and answer |
 //! | [`posture`] | how well accounts are locked: an inventory, and eight doors judged on each |
 //! | [`days`] | local days, weeks and months as ranges of the UTC hours that sums are kept by |
 //! | [`problem`] | what is wrong with a file that a person wrote: where, and how to mend it |
