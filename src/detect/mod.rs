@@ -23,6 +23,7 @@ pub mod series;
 pub mod statistic;
 pub mod table;
 pub mod tuning;
+pub mod window;
 
 use newcomer::Newcomer;
 use score::{ScoreSettings, Verdict};

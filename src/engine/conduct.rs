@@ -21,6 +21,7 @@ pub(super) fn close(account: &mut Account, slot: Slot, moment: Moment, env: &Env
     let linked = account.egress.iter().filter(|(_, linked)| **linked <= moment.now);
     let scene = Scene::new(slot, &account.conduct, &account.series, &account.names, &env.known)
         .with_revoked(told.map(|revoked| revoked.at).collect())
+        .with_models(&account.models)
         .with_gateways(
             account.is_gateway_only.then(|| linked.map(|(network, _)| *network).collect()),
         );

@@ -10,6 +10,7 @@ use super::read::Reader;
 use super::{Store, StoreError, open_error, sql_error};
 use crate::action::{Action, Answer, Deed};
 use crate::engine::effects::Effects;
+use crate::engine::respond::AUTOMATION;
 use crate::incident::{Entry, Incident};
 use crate::route::{self, Silence};
 use crate::time::ArrivalTime;
@@ -341,12 +342,15 @@ async fn quality(
 ) -> Result<Vec<RuleQuality>, sqlx::Error> {
     const FIRST_TAKEN: &str = "(select min(at_ms) from incident_event where \
         incident_event.incident = incident.key and what glob 'acknowledged*')";
-    const MESSAGES: &str = "(select count(*) from outbox where outbox.incident_key = incident.key)";
+    // A call to the automation tells nobody.
+    const MESSAGES: &str = "(select count(*) from outbox where outbox.incident_key = incident.key \
+        and destination <> $2)";
     let sql = format!(
         "select rule, opened_at_ms, body, {FIRST_TAKEN}, {MESSAGES} from incident \
          where opened_at_ms >= $1 order by rule"
     );
-    let rows = sqlx::query(AssertSqlSafe(sql)).bind(from_ms).fetch_all(&mut *connection).await?;
+    let rows = sqlx::query(AssertSqlSafe(sql)).bind(from_ms).bind(AUTOMATION);
+    let rows = rows.fetch_all(&mut *connection).await?;
     let mut all: Vec<RuleQuality> = Vec::new();
     for row in rows {
         let (rule, body): (String, String) = (row.try_get(0)?, row.try_get(2)?);

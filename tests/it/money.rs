@@ -178,6 +178,15 @@ async fn without_peers_the_cap_holds_and_a_ceiling_is_part_of_the_story() {
     assert!(saved.any(|saved| saved.incidents.iter().any(|(_, t)| is_child(&t.incident))));
 }
 
+/// A projection is told within hours; the spike that follows is found by a surer rule, and is the same story.
+#[tokio::test]
+async fn a_spike_after_a_costly_day_is_part_of_what_the_projection_told() {
+    let all = [uses("theft", 0..244, 0.05), uses("theft", 244..252, 9.0), uses("theft", 252..256, 4_000.0)];
+    let effects = run(&all, 0).await;
+    let opened = told(&effects, Kind::Open);
+    assert_eq!(opened, [line(246, "TW-C02", "theft")], "{opened:?}");
+}
+
 #[tokio::test]
 async fn who_begins_to_watch_finds_nothing_new() {
     let mut all = grown(200);

@@ -177,6 +177,10 @@ async fn a_step_leaves_after_two_words_is_answered_for_and_undone() {
         assert!(said.contains(part), "{part}: {said}");
     }
     refuses(&ask(&folder, ("propose", &id), "ann"), "undo it first");
+    // A call tells nobody, so it is no message of the rule.
+    let stats = run(&["incidents", "stats", "--db", &db, "--weeks", "520", "--format", "json"]);
+    let stats: Value = serde_json::from_str(&stats.out).unwrap();
+    assert_eq!(stats.pointer("/0/messages"), Some(&json!(0)), "{stats}");
 
     says(&ask(&folder, ("undo", &id), "bob"), "proposed undo of close-public-access");
     says(&ask(&folder, ("confirm", &id), "bob"), "the call leaves now");

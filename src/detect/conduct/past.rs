@@ -45,16 +45,21 @@ pub struct Day {
     pub most_rising: u32,
     /// Prompt tokens that one call in twenty of some hour reached.
     pub longest: u32,
+    /// Prompt tokens that ten calls of some hour reached.
+    pub tenth: u32,
 }
 
 /// Number of fields in a [`Day`].
-const DAY_FIELDS: usize = 9;
+const DAY_FIELDS: usize = 10;
 
 impl Day {
     const fn each(&mut self) -> [&mut u32; DAY_FIELDS] {
         let Self { calls, limited, named, keyed, most_denied, most_bad, most_clones, .. } = self;
-        let Self { most_rising, longest, .. } = self;
-        [calls, limited, named, keyed, most_denied, most_bad, most_clones, most_rising, longest]
+        let Self { most_rising, longest, tenth, .. } = self;
+        [
+            calls, limited, named, keyed, most_denied, most_bad, most_clones, most_rising, longest,
+            tenth,
+        ]
     }
 
     fn fields(mut self) -> [u32; DAY_FIELDS] {
@@ -177,12 +182,14 @@ impl Past {
             let courses = conduct.courses(deployment, slot, CLONE_SLOTS);
             let rising = courses.values().filter(|course| course.is_rising(RISING.0, RISING.1));
             let rising = rising.map(|course| course.calls).max().unwrap_or(0);
+            let (longest, tenth) = longest(conduct, deployment, slot);
             let seen = Day {
                 most_denied: most(&denied),
                 most_bad: most(&bad),
                 most_clones: count(clones.map_or(0, |(calls, _)| calls)),
                 most_rising: u32::try_from(rising).unwrap_or(u32::MAX),
-                longest: longest(conduct, deployment, slot),
+                longest,
+                tenth,
                 ..seen
             };
             self.add(deployment, slot, seen);
@@ -210,6 +217,7 @@ impl Past {
             most_clones: day.most_clones.max(seen.most_clones),
             most_rising: day.most_rising.max(seen.most_rising),
             longest: day.longest.max(seen.longest),
+            tenth: day.tenth.max(seen.tenth),
         };
     }
 
@@ -292,11 +300,11 @@ impl Past {
     }
 }
 
-/// How long the prompts of the last hour were; 0 where there were too few.
-fn longest(conduct: &Conduct, deployment: u32, slot: Slot) -> u32 {
+/// How long one in twenty and ten prompts of the last hour were; 0 where there were too few.
+fn longest(conduct: &Conduct, deployment: u32, slot: Slot) -> (u32, u32) {
     let lengths = conduct.lengths(deployment, slot, SLOTS_PER_HOUR);
     let longest = lengths.longest().filter(|_| lengths.calls() >= MIN_CALLS);
-    longest.unwrap_or(0)
+    (longest.unwrap_or(0), lengths.tenth().unwrap_or(0))
 }
 
 /// The sum of a count by deployment, of the whole account under [`NONE`].

@@ -32,6 +32,7 @@ pub struct Scene<'a> {
     hour: Vec<Deed>,
     revoked: Vec<EventTime>,
     gateways: Option<BTreeSet<u32>>,
+    models: Option<&'a BTreeMap<u32, u32>>,
 }
 
 impl<'a> Scene<'a> {
@@ -45,7 +46,8 @@ impl<'a> Scene<'a> {
         known: &'a Known,
     ) -> Self {
         let hour = conduct.deeds(slot, SLOTS_PER_HOUR).collect();
-        Self { slot, conduct, series, names, known, hour, revoked: Vec::new(), gateways: None }
+        let (revoked, gateways, models) = (Vec::new(), None, None);
+        Self { slot, conduct, series, names, known, hour, revoked, gateways, models }
     }
 
     /// The same where keys became worthless at these times.
@@ -58,6 +60,18 @@ impl<'a> Scene<'a> {
     #[must_use]
     pub fn with_gateways(self, gateways: Option<BTreeSet<u32>>) -> Self {
         Self { gateways, ..self }
+    }
+
+    /// The same where these are the models of deployments, by the numbers of their names.
+    #[must_use]
+    pub fn with_models(self, models: &'a BTreeMap<u32, u32>) -> Self {
+        Self { models: Some(models), ..self }
+    }
+
+    /// The model of a deployment with its version, as the logs wrote it; `None` where none did.
+    #[must_use]
+    pub fn model(&self, deployment: u32) -> Option<&str> {
+        self.models?.get(&deployment).map(|model| self.names.text(*model))
     }
 
     /// Networks of gateways; `None` where the account may be called by anybody.

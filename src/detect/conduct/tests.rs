@@ -66,6 +66,7 @@ pub(super) struct World {
     known: Known,
     revoked: Vec<EventTime>,
     gateways: Option<&'static [&'static str]>,
+    models: BTreeMap<u32, u32>,
     pub(super) open: i64,
 }
 
@@ -76,8 +77,8 @@ impl World {
         let (conduct, names) = (Conduct::new(table::profile("TW-A02")), Names::default());
         let known = Known::default();
         let (series, revoked) = (BTreeMap::new(), Vec::new());
-        let gateways = None;
-        let mut world = Self { conduct, series, names, known, revoked, gateways, open };
+        let (gateways, models) = (None, BTreeMap::new());
+        let mut world = Self { conduct, series, names, known, revoked, gateways, models, open };
         for day in -days..0 {
             world.call(day * 1_440, Calls { times: 60, ..USUAL });
             more.iter().for_each(|calls| world.call(day * 1_440, *calls));
@@ -157,6 +158,7 @@ impl World {
     pub(super) fn signs_at(&self, rule: &str, slot: Slot) -> Vec<Sign> {
         let scene = Scene::new(slot, &self.conduct, &self.series, &self.names, &self.known)
             .with_revoked(self.revoked.clone())
+            .with_models(&self.models)
             .with_gateways(self.gateways.map(|texts| {
                 let number = |text: &&str| self.names.known(NameKind::Network, text);
                 texts.iter().filter_map(number).collect()
@@ -485,6 +487,30 @@ fn prompts_longer_than_on_any_day() {
     ] {
         assert_eq!(found(days, more, now), [], "{days} {now:?}");
     }
+}
+
+#[test]
+fn prompts_that_fill_the_window_of_the_model() {
+    let full = |times: i32, sent: u32| Calls { times, sent, tokens: 0, ..USUAL };
+    let check = |model: &str, more: &[Calls], now: Calls, is_told: bool| {
+        let mut world = World::after(DAYS, more);
+        let deployment = world.names.number(NameKind::Deployment, USUAL.to);
+        let model = world.names.number(NameKind::Model, model);
+        world.models.insert(deployment, model);
+        // Too few of so many to be one in twenty.
+        world.call(5, Calls { times: 400, ..USUAL });
+        world.call(6, now);
+        let signs = world.signs("TW-C07");
+        assert_eq!(!signs.is_empty(), is_told, "{now:?} {signs:?}");
+        assert!(signs.iter().all(|sign| sign.evidence[0].contains("takes 128,000")));
+    };
+    let model = "gpt-4o@2024-11-20";
+    check(model, &[], full(10, 4 * 122_880), true);
+    check(model, &[], full(9, 4 * 122_880), false);
+    check(model, &[], full(10, 4 * 110_000), false);
+    check(model, &[full(10, 4 * 122_880)], full(20, 4 * 122_880), false);
+    check("gpt-4.1", &[], full(10, 4 * 122_880), false);
+    check("nobody-knows", &[], full(10, 4 * 122_880), false);
 }
 
 #[test]

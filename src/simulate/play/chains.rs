@@ -47,7 +47,9 @@ pub(super) const PLAYS: &[Play] = &[
         "a leaked key is probed within minutes, then resold: many networks, long prompts",
         found(&["TW-A02", "TW-I02", "TW-C01"]),
         leaked_key,
-    ),
+    )
+    // Younger than two weeks, a thousand times the usual may be a client that begins.
+    .after(16),
     chain(
         "reverse-proxy",
         "a stolen key serves a proxy: images on an account that chats, rented servers, filters that refuse",
