@@ -43,7 +43,9 @@ mod tests {
 
     #[test]
     fn a_model_nobody_lists_has_none() {
-        for unknown in ["", "@", "gpt-4o-strange", "model-router", "text-embedding-3-large", "tokens"] {
+        for unknown in
+            ["", "@", "gpt-4o-strange", "model-router", "text-embedding-3-large", "tokens"]
+        {
             assert_eq!(window_of(unknown), None, "{unknown}");
         }
         assert_eq!(WINDOWS.len(), TABLE.lines().count() - 3);

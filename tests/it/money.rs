@@ -171,20 +171,38 @@ async fn without_peers_the_cap_holds_and_a_ceiling_is_part_of_the_story() {
         told.any(|told| told.kind == Kind::Escalate && told.incident.severity == Severity::High)
     };
     assert_eq!(effects.iter().position(rose), Some(210));
-    let mut saved = effects.iter().flat_map(|effects| effects.accounts.values());
-    let is_child = |incident: &Incident| {
-        incident.rule == "TW-C04" && incident.parent.as_ref() == Some(&opened.key)
-    };
-    assert!(saved.any(|saved| saved.incidents.iter().any(|(_, t)| is_child(&t.incident))));
+    assert!(is_part(&effects, "TW-C04", &opened.key));
 }
 
-/// A projection is told within hours; the spike that follows is found by a surer rule, and is the same story.
+/// Whether an incident of `rule` was saved as part of the one with this key.
+fn is_part(effects: &[Effects], rule: &str, key: &String) -> bool {
+    let saved = effects.iter().flat_map(|effects| effects.accounts.values());
+    let mut saved = saved.flat_map(|saved| &saved.incidents).map(|(_, tracked)| &tracked.incident);
+    saved.any(|incident| incident.rule == rule && incident.parent.as_ref() == Some(key))
+}
+
+/// A day full of usual hours is told by its projection alone; the spike that follows a surer rule finds, and it is
+/// the same story.
 #[tokio::test]
 async fn a_spike_after_a_costly_day_is_part_of_what_the_projection_told() {
-    let all = [uses("theft", 0..244, 0.05), uses("theft", 244..252, 9.0), uses("theft", 252..256, 4_000.0)];
+    const THEFT: i64 = 24 * 24;
+    let usd = |hour: i64| match hour - THEFT {
+        12.. => 140.0,
+        0.. => 8.0,
+        _ if hour % 12 == 9 => 8.0,
+        _ => 0.1,
+    };
+    let all: Vec<Use> =
+        (0..THEFT + 14).map(|hour| uses("batch", hour..hour + 1, usd(hour))).collect();
     let effects = run(&all, 0).await;
-    let opened = told(&effects, Kind::Open);
-    assert_eq!(opened, [line(246, "TW-C02", "theft")], "{opened:?}");
+    let hour = usize::try_from(THEFT).unwrap();
+    assert_eq!(told(&effects, Kind::Open), [line(hour + 2, "TW-C02", "batch")]);
+    let mut all = effects.iter().flat_map(|effects| &effects.announcements);
+    let day = &all.find(|told| told.incident.rule == "TW-C02").unwrap().incident;
+    assert!(is_part(&effects, "TW-C01", &day.key));
+    let worse = told(&effects, Kind::Escalate);
+    let by_spike = line(hour + 12, "TW-C02", "batch");
+    assert!(!worse.is_empty() && worse.iter().all(|told| *told == by_spike), "{worse:?}");
 }
 
 #[tokio::test]

@@ -143,7 +143,8 @@ fn longer(
     let [factor, min_calls, min_tokens] =
         ["factor", "min_calls", "min_tokens"].map(|name| profile.threshold(name));
     let seen = f64::from(lengths.longest()?);
-    let (expected, largest) = before(scene, deployment, (|day| day.longest > 0, |day| day.longest))?;
+    let (expected, largest) =
+        before(scene, deployment, (|day| day.longest > 0, |day| day.longest))?;
     let bound = (factor * expected).max(min_tokens);
     let is_told = f64::from(lengths.calls()) >= min_calls;
     if !is_told || seen < bound || seen <= largest {

@@ -57,7 +57,15 @@ impl Day {
         let Self { calls, limited, named, keyed, most_denied, most_bad, most_clones, .. } = self;
         let Self { most_rising, longest, tenth, .. } = self;
         [
-            calls, limited, named, keyed, most_denied, most_bad, most_clones, most_rising, longest,
+            calls,
+            limited,
+            named,
+            keyed,
+            most_denied,
+            most_bad,
+            most_clones,
+            most_rising,
+            longest,
             tenth,
         ]
     }
