@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 use tokio_rustls::TlsAcceptor;
 
-use crate::harness::Ran;
+use crate::harness::{Ran, program};
 use crate::rest_server::{Entra, Reply, Request, TOKEN, serve};
 
 pub(crate) const AUDIENCE: &str = "https://management.azure.com";
@@ -162,7 +162,7 @@ impl World {
     /// Runs the real program against this server.
     pub(crate) async fn audit(&self, more: &[&str]) -> Ran {
         let endpoint = format!("https://localhost:{}", self.arm.port());
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tokenwatch"));
+        let mut command = Command::new(program());
         command.args(["audit", "--subscription", SUBSCRIPTION, "--identity", "workload"]);
         command.args(["--endpoint", &endpoint]).args(more);
         self.entra.environment(&mut command);

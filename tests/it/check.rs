@@ -3,8 +3,10 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use crate::harness::program;
+
 fn check(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_tokenwatch"))
+    Command::new(program())
         .arg("check")
         .args(args)
         .env_remove("TOKENWATCH_CONFIG")

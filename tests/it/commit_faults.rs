@@ -11,8 +11,8 @@ use tokenwatch::simulate::{Options, Scenario};
 use tokenwatch::store::{Store, StoreError};
 
 use crate::harness::{
-    Folder, arrivals, capture, connect, digest, dump, env, idle, members, partition, replay, same,
-    short,
+    Folder, arrivals, capture, connect, digest, dump, env, idle, members, partition, program,
+    replay, same, short,
 };
 
 /// Engine and store side by side, so that a test decides what is saved and when.
@@ -199,7 +199,7 @@ async fn an_earlier_owner_that_read_nothing_changes_nothing_either() {
 fn replay_bounded(blocks: u64, file: &str, db: &str) -> (Option<i32>, String) {
     let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$@\"");
     let mut command = Command::new("sh");
-    command.args(["-c", &script, "sh", env!("CARGO_BIN_EXE_tokenwatch"), "replay", file]);
+    command.args(["-c", &script, "sh", program(), "replay", file]);
     let output = command.args(["--db", db, "--batch", "100"]).output().unwrap();
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }

@@ -14,7 +14,7 @@ use futures_util::StreamExt as _;
 use serde_json::Value;
 use tokio::time::timeout;
 
-use crate::harness::{Folder, run_with};
+use crate::harness::{Folder, program, run_with};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -35,7 +35,7 @@ impl Hub {
     fn start(args: &[&str]) -> Self {
         // The client builds its TLS configuration even for plain connections.
         drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
-        let mut child = Command::new(env!("CARGO_BIN_EXE_tokenwatch"))
+        let mut child = Command::new(program())
             .args(["emulator", "--listen", "127.0.0.1:0", "--format", "json"])
             .args(args)
             .stdout(Stdio::piped())

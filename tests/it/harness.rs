@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -99,9 +100,19 @@ pub(crate) fn refuses(ran: &Ran, part: &str) {
     assert!(ran.err.contains(part), "{}", ran.err);
 }
 
+/// The real program: that of `TOKENWATCH_RELEASE`, which `./test` names because it is many times as fast, or the one
+/// that was built with the tests.
+pub(crate) fn program() -> &'static str {
+    static PROGRAM: LazyLock<String> = LazyLock::new(|| {
+        let release = std::env::var("TOKENWATCH_RELEASE");
+        release.unwrap_or_else(|_| env!("CARGO_BIN_EXE_tokenwatch").to_owned())
+    });
+    &PROGRAM
+}
+
 /// Runs the real program with `input` on standard input.
 pub(crate) fn run_with(args: &[&str], input: &[u8]) -> Ran {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_tokenwatch"))
+    let mut child = Command::new(program())
         .args(args)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -21,6 +21,8 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use futures_util::StreamExt as _;
 
+use crate::harness::program;
+
 /// What every language must find: the names of the cases, and of the hubs they run on.
 const CASES: [&str; 16] = [
     "hub_properties",
@@ -57,7 +59,7 @@ struct Hubs {
 
 impl Hubs {
     fn start<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tokenwatch"));
+        let mut command = Command::new(program());
         command.args(["emulator", "--listen", "127.0.0.1:0", "--format", "json"]);
         for name in names {
             command.arg("--hub").arg(format!("{name}={PARTITIONS}"));

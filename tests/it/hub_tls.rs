@@ -20,7 +20,7 @@ use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::{Message, http::HeaderValue};
 
-use crate::harness::{Running, Sums, stored_sums, true_sums};
+use crate::harness::{Running, Sums, program, stored_sums, true_sums};
 
 const HUB: &str = "logs";
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -129,7 +129,7 @@ impl World {
         let file = self.path("tokenwatch.toml");
         std::fs::write(&file, config).unwrap();
         let said = self.path("said");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tokenwatch"));
+        let mut command = Command::new(program());
         command
             .args(["run", "--hub-time-scale", "0", "--config"])
             .arg(&file)
@@ -322,7 +322,7 @@ async fn produce(to: &str) {
 
 /// `tokenwatch emulator` with `args`, on a free port.
 fn emulator(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tokenwatch"));
+    let mut command = Command::new(program());
     command.args(["emulator", "--listen", "127.0.0.1:0", "--hub", "logs=2"]).args(args);
     command
 }

@@ -11,7 +11,7 @@ use tokenwatch::simulate::{Options, Scenario, Simulation};
 use tokenwatch::store::read::Reader;
 use tokio::time::{sleep, timeout};
 
-use crate::harness::{Folder, Running, capture, run, short};
+use crate::harness::{Folder, Running, capture, program, run, short};
 
 const GOOD: &str = "203.0.113.0/24\n";
 
@@ -85,7 +85,7 @@ pub(crate) async fn start(folder: &Folder, list: &str, more: &str) -> (Emulator,
 /// The service on the configuration in a folder.
 pub(crate) fn serve(folder: &Folder) -> Running {
     let config = folder.path("tokenwatch.toml");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tokenwatch"));
+    let mut command = Command::new(program());
     command.args(["run", "--hub-time-scale", "0", "--flush-ms", "20", "--config", &config]);
     Running::spawn(command.stdout(Stdio::null()).stderr(Stdio::null()))
 }

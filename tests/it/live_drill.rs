@@ -8,7 +8,7 @@ use tokenwatch::emulator::{Emulator, EmulatorClock, HubSpec};
 use tokenwatch::store::read::Reader;
 use tokio::time::sleep;
 
-use crate::harness::{Folder, Running, run};
+use crate::harness::{Folder, Running, program, run};
 
 struct World {
     folder: Folder,
@@ -32,7 +32,7 @@ impl World {
     }
 
     fn serve(&self) -> Running {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tokenwatch"));
+        let mut command = Command::new(program());
         command.args(["run", "--flush-ms", "50", "--config", &self.folder.path("tokenwatch.toml")]);
         Running::spawn(command.stdout(Stdio::null()).stderr(Stdio::null()))
     }

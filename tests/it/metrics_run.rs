@@ -11,7 +11,7 @@ use tokenwatch::pipeline::wall_clock;
 use tokenwatch::time::MINUTE_MS;
 use tokio::time::{sleep, timeout};
 
-use crate::harness::Running;
+use crate::harness::{Running, program};
 use crate::monitor::{AUDIENCE, Monitor, Points, absorb, account, expected, same};
 use crate::rest_server::{Entra, TOKEN, serve};
 
@@ -63,7 +63,7 @@ impl World {
     fn start(&self, life: &str, lag_minutes: i64) -> Running {
         let config = format!("{}lag = \"{lag_minutes}m\"\n", self.config);
         std::fs::write(self.path("tokenwatch.toml"), config).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tokenwatch"));
+        let mut command = Command::new(program());
         command
             .args(["run", "-vv", "--flush-ms", "50", "--config"])
             .arg(self.path("tokenwatch.toml"))
@@ -150,7 +150,7 @@ async fn check(auth: &str) {
         assert_eq!(numbers, (0..).take(numbers.len()).collect::<Vec<i64>>());
     }
 
-    let replayed = Command::new(env!("CARGO_BIN_EXE_tokenwatch"))
+    let replayed = Command::new(program())
         .arg("replay")
         .args([world.path("one"), world.path("two")])
         .arg("--db")

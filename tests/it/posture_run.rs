@@ -15,7 +15,7 @@ use tokenwatch::time::{EventTime, MINUTE_MS};
 use tokio::time::{sleep, timeout};
 
 use crate::arm::{Held, SUBSCRIPTION, World, id, of_subscription};
-use crate::harness::Running;
+use crate::harness::{Running, program};
 
 const ACCOUNTS: &str = "Microsoft.CognitiveServices/accounts";
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -51,7 +51,7 @@ fn written() -> Vec<u8> {
 }
 
 fn start(world: &World, life: &str) -> Running {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tokenwatch"));
+    let mut command = Command::new(program());
     command
         .args(["run", "--flush-ms", "50", "--hub-time-scale", "0", "--config"])
         .arg(world.path("tokenwatch.toml"))
@@ -136,7 +136,7 @@ async fn a_write_that_says_nothing_is_followed_by_a_reading_that_does() {
     }
 
     let again = world.path("again.db");
-    let replayed = Command::new(env!("CARGO_BIN_EXE_tokenwatch"))
+    let replayed = Command::new(program())
         .arg("replay")
         .args([world.path("one"), world.path("two")])
         .args(["--db", &again, "--format", "json"])

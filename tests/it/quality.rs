@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::harness::{Folder, run};
+use crate::harness::{Folder, program, run};
 
 /// How far recall may fall and the realised rate rise without a word in the record.
 const TOLERANCE: f64 = 0.02;
@@ -60,9 +60,9 @@ fn recorded(track: &str, alerts_per_week: f64) -> Recorded {
 }
 
 /// How good a program finds the detector on a track of attacks at a set rate.
-fn marks(program: &Path, folder: &Path, track: &str, alerts_per_week: f64) -> Measured {
+fn marks(folder: &Path, track: &str, alerts_per_week: f64) -> Measured {
     let (data, rate) = (folder.display().to_string(), alerts_per_week.to_string());
-    let mut command = Command::new(program);
+    let mut command = Command::new(program());
     command.args(["backtest", "--data", &data, "--track", track, "--alerts-per-week", &rate]);
     command.args(["--score", "--format", "json"]);
     let output = command.output().unwrap();
@@ -75,10 +75,10 @@ fn marks(program: &Path, folder: &Path, track: &str, alerts_per_week: f64) -> Me
 
 /// Compares the means over the draws of a track with the record, at both rates.
 #[track_caller]
-fn check(program: &Path, (row, track): (&str, &str), draws: &[PathBuf]) {
+fn check((row, track): (&str, &str), draws: &[PathBuf]) {
     for alerts_per_week in [0.1, 0.25] {
         let all: Vec<Measured> =
-            draws.iter().map(|folder| marks(program, folder, track, alerts_per_week)).collect();
+            draws.iter().map(|folder| marks(folder, track, alerts_per_week)).collect();
         let count = f64::from(u32::try_from(all.len()).unwrap());
         let mean = |of: fn(&Measured) -> f64| all.iter().map(of).sum::<f64>() / count;
         let measured = Measured {
@@ -97,16 +97,12 @@ fn check(program: &Path, (row, track): (&str, &str), draws: &[PathBuf]) {
 #[test]
 fn recall_at_the_set_rate_is_what_the_record_says() {
     let folder = Folder::new();
-    let built = PathBuf::from(env!("CARGO_BIN_EXE_tokenwatch"));
-    // Whole fleets take minutes without optimisation, so `./test` names its release build.
-    let release = std::env::var_os("TOKENWATCH_RELEASE").map(PathBuf::from);
-    let program = release.as_ref().unwrap_or(&built);
-    check(program, ("servegen, dev", "servegen"), &[data()]);
-    match release {
-        Some(_) => {
-            let draws = [1, 2, 3].map(|seed| fleet(&folder, seed, 200));
-            check(program, ("fleet, seeds 1 to 3", "fleet"), &draws);
-        }
-        None => check(program, ("fleet of 20, seed 4", "fleet"), &[fleet(&folder, 4, 20)]),
+    check(("servegen, dev", "servegen"), &[data()]);
+    // Whole fleets take minutes without optimisation.
+    if std::env::var_os("TOKENWATCH_RELEASE").is_some() {
+        let draws = [1, 2, 3].map(|seed| fleet(&folder, seed, 200));
+        check(("fleet, seeds 1 to 3", "fleet"), &draws);
+    } else {
+        check(("fleet of 20, seed 4", "fleet"), &[fleet(&folder, 4, 20)]);
     }
 }

@@ -8,6 +8,8 @@ use tokenwatch::simulate::{Options, Scenario, Simulation};
 use tokenwatch::store::read::{Reader, Totals};
 use tokio::time::{sleep, timeout};
 
+use crate::harness::program;
+
 async fn totals(database: &std::path::Path) -> Option<Totals> {
     Reader::open(database).await.ok()?.totals().await.ok()
 }
@@ -41,7 +43,7 @@ async fn sigterm_ends_it_and_the_capture_replays_to_the_same_totals() {
     let file = folder.path().join("tokenwatch.toml");
     std::fs::write(&file, config).unwrap();
     let capture = folder.path().join("capture.jsonl");
-    let mut child = Command::new(env!("CARGO_BIN_EXE_tokenwatch"))
+    let mut child = Command::new(program())
         .args(["run", "--hub-time-scale", "0", "--config"])
         .arg(&file)
         .arg("--capture")
@@ -71,7 +73,7 @@ async fn sigterm_ends_it_and_the_capture_replays_to_the_same_totals() {
     assert_eq!(status.code(), Some(0));
 
     let again = folder.path().join("again.db");
-    let replayed = Command::new(env!("CARGO_BIN_EXE_tokenwatch"))
+    let replayed = Command::new(program())
         .arg("replay")
         .arg(&capture)
         .arg("--db")
@@ -87,10 +89,7 @@ fn a_wrong_configuration_starts_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("tokenwatch.toml");
     std::fs::write(&file, "database = \"x.db\"\n[[hub]]\nnane = \"east\"\n").unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_tokenwatch"))
-        .args(["run", "--config"])
-        .arg(&file)
-        .output();
+    let output = Command::new(program()).args(["run", "--config"]).arg(&file).output();
     let output = output.unwrap();
     assert_eq!(output.status.code(), Some(3));
     assert!(String::from_utf8_lossy(&output.stdout).contains("nane"));
