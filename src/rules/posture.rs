@@ -335,6 +335,7 @@ pub(super) fn outside_policy(scene: &Scene<'_>) -> Option<Verdict> {
         | Changed::Role(_)
         | Changed::Assignment(_)
         | Changed::Exemption(_)
+        | Changed::Lock(_)
         | Changed::Policies(_)
         | Changed::Network(_) => return None,
     };
@@ -520,6 +521,7 @@ fn is_known(scene: &Scene<'_>, account: &str, host: &str) -> bool {
         | Changed::Role(_)
         | Changed::Assignment(_)
         | Changed::Exemption(_)
+        | Changed::Lock(_)
         | Changed::Policies(_)
         | Changed::Network(_) => false,
     })

@@ -91,6 +91,9 @@ impl World {
                 "properties": { "model": { "format": "OpenAI", "name": "gpt-4o", "version": "1" } },
             });
             self.arm.hold(&format!("{id}/deployments"), Held::List(vec![deployment]));
+            for list in ["raiPolicies", "connections", "projects"] {
+                self.arm.hold(&format!("{id}/{list}"), Held::List(Vec::new()));
+            }
         }
         self.arm.hold(&of_subscription(ACCOUNTS), Held::List(accounts));
     }
