@@ -317,8 +317,8 @@ impl Resource {
 
     fn is_account_of(&self, flavours: &[&str]) -> bool {
         let flavour = self.state.kind.as_str();
-        let fits = |known: &&str| known.eq_ignore_ascii_case(flavour);
-        self.kind == Kind::Account && (flavour.is_empty() || flavours.iter().any(|f| fits(&f)))
+        let is_one = || flavours.iter().any(|known| known.eq_ignore_ascii_case(flavour));
+        self.kind == Kind::Account && (flavour.is_empty() || is_one())
     }
 
     /// True when it was deleted after it had been listed.

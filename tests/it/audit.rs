@@ -236,9 +236,9 @@ async fn what_was_saved_is_judged_alike_without_azure_and_holds_no_secret() {
         assert!(!saved.contains(secret), "{secret}");
     }
     for (content, words) in [
-        ("{}", "is not an inventory of version 2"),
+        ("{}", "is not an inventory of version 3"),
         ("[", "is not what --save writes"),
-        (r#"{"version":2}"#, "is not what --save writes"),
+        (r#"{"version":3}"#, "is not what --save writes"),
     ] {
         std::fs::write(&file, content).unwrap();
         let ran = run(&["audit", "--from", &file]);
