@@ -79,6 +79,21 @@ fn a_filter_that_was_weakened_is_told_with_before_and_after_and_blames_nobody() 
 }
 
 #[test]
+fn what_was_saved_before_there_were_such_fields_is_read() {
+    let mut world = World::default();
+    let ours = policy("ours", Some(false), &[hate("Medium")]);
+    world.poll(0, std::slice::from_ref(&ours), lists());
+    let versions = world.versions.take_versions();
+    let mut saved = serde_json::to_value(&versions).unwrap();
+    let version = saved[0][1].as_object_mut().unwrap();
+    assert_eq!(version.get("absent"), None);
+    let state = version["to"]["RaiPolicy"].as_object_mut().unwrap();
+    assert!(state.remove("by_microsoft").is_some());
+    let read: Vec<VersionRow> = serde_json::from_value(saved).unwrap();
+    assert!(!contradict(&read[0].1.to, &ours.to) && read[0].1.absent.is_none());
+}
+
+#[test]
 fn the_mode_is_known_from_the_reading_before_the_log_left_it_out() {
     let moded = |mode: &str| {
         let state = RaiState { mode: mode.to_owned(), ..RaiState::default() };
