@@ -440,6 +440,26 @@ pub struct ConnectionState {
     pub shared: Option<bool>,
 }
 
+impl ConnectionState {
+    /// Where hosts of Azure end.
+    const AZURE: [&str; 8] = [
+        ".azure.com",
+        ".azure.net",
+        ".windows.net",
+        ".microsoft.com",
+        ".azure-api.net",
+        ".azurewebsites.net",
+        ".azurecontainerapps.io",
+        ".azureml.ms",
+    ];
+
+    /// Whether it is known to lead to a host that is none of Azure's.
+    #[must_use]
+    pub fn leads_outside(&self) -> bool {
+        !self.host.is_empty() && !Self::AZURE.iter().any(|end| self.host.ends_with(end))
+    }
+}
+
 /// A diagnostic setting.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct DiagnosticState {
