@@ -65,7 +65,8 @@ pub(super) fn changed(body: &Body<'_>, target: Target) -> Option<Changed> {
         | Target::Connection
         | Target::RoleAssignment
         | Target::PolicyAssignment
-        | Target::PolicyExemption => change_guard::changed(body, &properties, target)?,
+        | Target::PolicyExemption
+        | Target::Lock => change_guard::changed(body, &properties, target)?,
         Target::DeletedAccount
         | Target::Project
         | Target::RaiBlocklist
@@ -75,7 +76,6 @@ pub(super) fn changed(body: &Body<'_>, target: Target) -> Option<Changed> {
         | Target::RoleDefinition
         | Target::PolicyDefinition
         | Target::PolicyEvaluation
-        | Target::Lock
         | Target::AlertSuppression
         | Target::DefenderAlert
         | Target::ContainerApp

@@ -1,11 +1,11 @@
-//! Changes of what guards an account: filters, Defender, connections, roles and policies.
+//! Changes of what guards an account: filters, Defender, connections, roles, policies and locks.
 
 use super::change::{Body, length, name};
 use super::field::{Fields, MAX_ELEMENTS, elements};
 use super::text;
 use crate::event::control::{
-    AssignmentState, Changed, ConnectionState, DefenderState, ExemptionState, PolicyVerdict,
-    RaiFilter, RaiState, RoleState, Target,
+    AssignmentState, Changed, ConnectionState, DefenderState, ExemptionState, LockState,
+    PolicyVerdict, RaiFilter, RaiState, RoleState, Target,
 };
 use crate::time::{self, EventTime};
 
@@ -25,6 +25,9 @@ pub(super) fn changed(body: &Body<'_>, properties: &Fields<'_>, target: Target) 
     }
     if target == Target::PolicyExemption {
         return Some(Changed::Exemption(exemption(properties)));
+    }
+    if target == Target::Lock {
+        return Some(Changed::Lock(LockState { level: name(properties, "level") }));
     }
     let is_defender = matches!(target, Target::DefenderForAi | Target::DefenderPlan);
     is_defender.then(|| Changed::Defender(defender(body, properties)))
@@ -59,6 +62,11 @@ fn rai(properties: &Fields<'_>) -> RaiState {
     RaiState {
         mode: name(properties, "mode"),
         base: name(properties, "basePolicyName"),
+        by_microsoft: match name(properties, "type").to_ascii_lowercase().as_str() {
+            "systemmanaged" => Some(true),
+            "usermanaged" => Some(false),
+            _ => None,
+        },
         filters,
         blocklists: lists.reduce(u32::saturating_add),
     }

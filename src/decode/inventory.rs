@@ -15,7 +15,7 @@ pub(super) const DECODER: Decoder = Decoder {
     name: "Inventory by REST",
     is: |category, _| category == Snapshot::CATEGORY,
     read: Read::With(decode),
-    reads: "how accounts, deployments, private endpoints, diagnostic settings, role and policy assignments are set",
+    reads: "how accounts, deployments, content filters, connections, private endpoints, diagnostic settings, role and policy assignments and locks are set",
     cannot_tell: "who changed what, and when within the time between two polls; keys and secrets are never asked for",
 };
 

@@ -255,6 +255,8 @@ pub enum Changed {
     Assignment(AssignmentState),
     /// A policy exemption.
     Exemption(ExemptionState),
+    /// A lock.
+    Lock(LockState),
     /// What policies found.
     Policies(Vec<PolicyVerdict>),
     /// Rules of a network: namespaces of event hubs, storage accounts, key vaults.
@@ -351,10 +353,14 @@ pub struct EndpointState {
 /// A content filter policy.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct RaiState {
-    /// `Blocking`, `Asynchronous_filter`, `Default` or `Deferred`; empty when absent.
+    /// `Blocking`, `Default`, or `Asynchronous_filter`, which API versions before 2025-06 call `Deferred`;
+    /// empty when absent.
     pub mode: String,
     /// Policy it begins from; empty when absent.
     pub base: String,
+    /// Whether Microsoft keeps it, and not the customer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by_microsoft: Option<bool>,
     /// Filters, at most [`RaiState::MAX_FILTERS`].
     pub filters: Vec<RaiFilter>,
     /// Block lists it names.
@@ -364,6 +370,28 @@ pub struct RaiState {
 impl RaiState {
     /// Filters kept (eight categories for prompts and answers are known).
     pub const MAX_FILTERS: usize = 32;
+
+    /// Whether answers leave before they are judged.
+    #[must_use]
+    pub fn is_asynchronous(&self) -> bool {
+        let mode = self.mode.to_ascii_lowercase();
+        mode.starts_with("async") || mode == "deferred"
+    }
+
+    /// What lets much pass, in words; what is not said lets nothing pass.
+    #[must_use]
+    pub fn lets_pass(&self) -> Vec<String> {
+        let mode = || format!("mode {}: answers leave before they are judged", self.mode);
+        let mut facts: Vec<String> = self.is_asynchronous().then(mode).into_iter().collect();
+        for filter in &self.filters {
+            if filter.enabled == Some(false) {
+                facts.push(format!("{} is off", filter.words()));
+            } else if filter.blocking == Some(false) {
+                facts.push(format!("{} does not block", filter.words()));
+            }
+        }
+        facts
+    }
 }
 
 /// One filter of a content filter policy.
@@ -379,6 +407,15 @@ pub struct RaiFilter {
     pub blocking: Option<bool>,
     /// Severity from which it acts: `Low` is strict, `High` lax; empty when absent.
     pub threshold: String,
+}
+
+impl RaiFilter {
+    /// Category and source, such as `Hate (Prompt)`.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let Self { name, source, .. } = self;
+        if source.is_empty() { name.clone() } else { format!("{name} ({source})") }
+    }
 }
 
 /// A plan of Defender.
@@ -401,6 +438,26 @@ pub struct ConnectionState {
     pub auth: String,
     /// Whether every project shares it.
     pub shared: Option<bool>,
+}
+
+impl ConnectionState {
+    /// Where hosts of Azure end.
+    const AZURE: [&str; 8] = [
+        ".azure.com",
+        ".azure.net",
+        ".windows.net",
+        ".microsoft.com",
+        ".azure-api.net",
+        ".azurewebsites.net",
+        ".azurecontainerapps.io",
+        ".azureml.ms",
+    ];
+
+    /// Whether it is known to lead to a host that is none of Azure's.
+    #[must_use]
+    pub fn leads_outside(&self) -> bool {
+        !self.host.is_empty() && !Self::AZURE.iter().any(|end| self.host.ends_with(end))
+    }
 }
 
 /// A diagnostic setting.
@@ -456,6 +513,13 @@ pub struct ExemptionState {
     pub category: String,
     /// When it ends; `None` when never, or when not said.
     pub until: Option<EventTime>,
+}
+
+/// A lock.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct LockState {
+    /// `CanNotDelete` or `ReadOnly`; empty when absent.
+    pub level: String,
 }
 
 /// What one policy found.

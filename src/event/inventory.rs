@@ -56,50 +56,47 @@ pub struct List {
     pub of: String,
 }
 
+impl List {
+    /// How ids go on from what a list is of to its members, lower case; what is not here belongs to a subscription
+    /// and is known by its own id.
+    const FOLDERS: [(Target, &str); 5] = [
+        (Target::Deployment, "/deployments/"),
+        (Target::PrivateEndpoint, "/privateendpointconnections/"),
+        (Target::DiagnosticSetting, "/providers/microsoft.insights/diagnosticsettings/"),
+        (Target::RaiPolicy, "/raipolicies/"),
+        (Target::Connection, "/connections/"),
+    ];
+
+    fn folder(target: Target) -> Option<&'static str> {
+        Self::FOLDERS.iter().find(|(of, _)| *of == target).map(|(_, folder)| *folder)
+    }
+
+    /// The id of a member by its name; what is known by its id keeps it.
+    #[must_use]
+    pub fn member(&self, name: &str) -> String {
+        match Self::folder(self.target).filter(|_| !name.starts_with('/')) {
+            Some(folder) => format!("{}{folder}{}", self.of, name.to_lowercase()),
+            None => name.to_owned(),
+        }
+    }
+}
+
 impl Found {
     /// The list that it is in when `subscription` is read.
     #[must_use]
     pub fn list(&self, subscription: &str) -> List {
-        let parent = match self.target {
-            Target::Deployment => self.before("/deployments/"),
-            Target::PrivateEndpoint => self.before("/privateendpointconnections/"),
-            Target::DiagnosticSetting => self.before("/providers/microsoft.insights/"),
-            Target::Account
-            | Target::DeletedAccount
-            | Target::Project
-            | Target::RaiPolicy
-            | Target::RaiBlocklist
-            | Target::DefenderForAi
-            | Target::Connection
-            | Target::CapabilityHost
-            | Target::CommitmentPlan
-            | Target::ManagedNetwork
-            | Target::RoleAssignment
-            | Target::RoleDefinition
-            | Target::PolicyAssignment
-            | Target::PolicyExemption
-            | Target::PolicyDefinition
-            | Target::PolicyEvaluation
-            | Target::Lock
-            | Target::DefenderPlan
-            | Target::AlertSuppression
-            | Target::DefenderAlert
-            | Target::EventHub
-            | Target::Storage
-            | Target::ContainerApp
-            | Target::KeyVault
-            | Target::Quota
-            | Target::Gateway
-            | Target::Search
-            | Target::MachineLearning
-            | Target::Group
-            | Target::Other => None,
+        let folder = List::folder(self.target);
+        let parent = folder.and_then(|folder| self.resource.rsplit_once(folder));
+        let of = match parent {
+            // Those of an account's projects are in the one list of the account.
+            Some((parent, _)) if self.target == Target::Connection => before(parent, "/projects/"),
+            Some((parent, _)) => parent.to_owned(),
+            None => format!("/subscriptions/{subscription}"),
         };
-        let of = parent.map_or_else(|| format!("/subscriptions/{subscription}"), str::to_owned);
         List { target: self.target, of }
     }
+}
 
-    fn before(&self, folder: &str) -> Option<&str> {
-        self.resource.rsplit_once(folder).map(|(parent, _)| parent)
-    }
+fn before(id: &str, folder: &str) -> String {
+    id.rsplit_once(folder).map_or(id, |(parent, _)| parent).to_owned()
 }

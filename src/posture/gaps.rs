@@ -30,18 +30,17 @@ pub fn gaps(inventory: &Inventory) -> Vec<Gap> {
         for kind in Kind::ALL {
             note(&mut gaps, kind.words(), &of, subscription.of(kind));
         }
-        note(&mut gaps, "policy assignments", &of, &subscription.assignments);
-        note(&mut gaps, "role assignments", &of, &subscription.roles);
+        for below in subscription.below(&of) {
+            note(&mut gaps, below.words, &of, &below.part);
+        }
         note(&mut gaps, "budgets", &of, &subscription.budgets);
-        note(&mut gaps, "locks", &of, &subscription.locks);
         for (region, quotas) in &subscription.quotas {
             note(&mut gaps, "quotas", &format!("{of}, {region}"), quotas);
         }
     }
     for (_, _, id, resource) in inventory.resources() {
-        note(&mut gaps, "diagnostic settings", id, &resource.settings);
-        if let Some(deployments) = &resource.deployments {
-            note(&mut gaps, "deployments", id, deployments);
+        for below in resource.below(id) {
+            note(&mut gaps, below.words, id, &below.part);
         }
     }
     for (id, alive) in &inventory.hubs {
@@ -104,7 +103,7 @@ mod tests {
         world.subscription().roles = world.forbidden();
         world.account().settings = world.forbidden();
         let limit = "only the first 3 were read".to_owned();
-        world.subscription().locks = Part::Cut { value: Vec::new(), limit };
+        world.subscription().locks = Part::Cut { value: std::collections::BTreeMap::new(), limit };
         world.inventory.definitions =
             [("/x/policysetdefinitions/s".to_owned(), world.forbidden())].into();
         let found = gaps(&world.inventory);

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::event::control::{
-    AccountState, AssignmentState, DeploymentState, DiagnosticState, EndpointState, RoleState,
+    AccountState, AssignmentState, Changed, ConnectionState, DeploymentState, DiagnosticState,
+    EndpointState, LockState, RaiState, RoleState, Target,
 };
+use crate::event::inventory::List;
 use crate::time::EventTime;
 
 /// What was read of some subscriptions at one time. It holds no keys and no secrets.
@@ -27,7 +29,7 @@ pub struct Inventory {
 
 impl Inventory {
     /// The form this program writes and reads.
-    pub const VERSION: u32 = 2;
+    pub const VERSION: u32 = 3;
 
     /// Every resource that is still there, by id, with its subscription.
     pub fn resources(&self) -> impl Iterator<Item = (&str, &Subscription, &str, &Resource)> {
@@ -85,6 +87,15 @@ impl<T> Part<T> {
         }
     }
 
+    /// The same of something else.
+    pub fn map<'a, U>(&'a self, make: impl FnOnce(&'a T) -> U) -> Part<U> {
+        match self {
+            Self::Read(value) => Part::Read(make(value)),
+            Self::Cut { value, limit } => Part::Cut { value: make(value), limit: limit.clone() },
+            Self::Unread(unread) => Part::Unread(unread.clone()),
+        }
+    }
+
     /// Why it is not whole; `None` when it is.
     pub fn lack(&self) -> Option<String> {
         match self {
@@ -139,8 +150,35 @@ pub struct Subscription {
     pub roles: Part<BTreeMap<String, RoleState>>,
     /// Budgets of the subscription, by id.
     pub budgets: Part<BTreeMap<String, Budget>>,
-    /// Locks anywhere in the subscription: the scope of each, lower case.
-    pub locks: Part<Vec<String>>,
+    /// Locks anywhere in the subscription, by id.
+    pub locks: Part<BTreeMap<String, LockState>>,
+}
+
+/// A list of what is compared from poll to poll, with how each of its members is set, by id.
+#[derive(Debug)]
+pub struct Below {
+    /// What it is of.
+    pub list: List,
+    /// What is in it, in words.
+    pub words: &'static str,
+    /// Its members.
+    pub part: Part<Vec<(String, Changed)>>,
+}
+
+impl Below {
+    fn of<T: Clone>(
+        of: &str,
+        (target, words): (Target, &'static str),
+        part: &Part<BTreeMap<String, T>>,
+        set: impl Fn(T) -> Changed,
+    ) -> Self {
+        let list = List { target, of: of.to_owned() };
+        let part = part.map(|members| {
+            let member = |(name, state): (&String, &T)| (list.member(name), set(state.clone()));
+            members.iter().map(member).collect()
+        });
+        Self { list, words, part }
+    }
 }
 
 impl Subscription {
@@ -149,13 +187,22 @@ impl Subscription {
     pub fn lacks(&self) -> usize {
         let of = |lack: Option<String>| usize::from(lack.is_some());
         let resources = Kind::ALL.into_iter().flat_map(|kind| self.of(kind).value());
-        let below = resources.flatten().map(|(_, resource)| {
-            let deployments = resource.deployments.as_ref().and_then(Part::lack);
-            of(deployments) + of(resource.settings.lack())
-        });
-        let lists = Kind::ALL.into_iter().map(|kind| of(self.of(kind).lack())).sum::<usize>();
-        let guards = of(self.assignments.lack()) + of(self.roles.lack());
-        lists + guards + below.sum::<usize>()
+        let below = resources.flatten().flat_map(|(id, resource)| resource.below(id));
+        let below = below.chain(self.below("")).map(|below| of(below.part.lack()));
+        let lists = Kind::ALL.into_iter().map(|kind| of(self.of(kind).lack()));
+        lists.chain(below).sum()
+    }
+
+    /// What there is in the subscription with this id beside its resources, as `/subscriptions/ID`.
+    #[must_use]
+    pub fn below(&self, id: &str) -> [Below; 3] {
+        let assigned = |held: Assignment| Changed::Assignment(held.state);
+        let policies = (Target::PolicyAssignment, "policy assignments");
+        [
+            Below::of(id, policies, &self.assignments, assigned),
+            Below::of(id, (Target::RoleAssignment, "role assignments"), &self.roles, Changed::Role),
+            Below::of(id, (Target::Lock, "locks"), &self.locks, Changed::Lock),
+        ]
     }
 
     /// The resources of one kind.
@@ -218,20 +265,74 @@ pub struct Resource {
     /// Its properties; those that Azure does not name are `None`.
     pub state: AccountState,
     /// Private endpoint connections by name; `None` when Azure says nothing of them.
-    pub connections: Option<BTreeMap<String, EndpointState>>,
+    pub endpoints: Option<BTreeMap<String, EndpointState>>,
+    /// Content filter policies by name, Microsoft's among them; of accounts that [serve
+    /// models](Self::serves_models) only.
+    pub filters: Option<Part<BTreeMap<String, RaiState>>>,
     /// Deployments by name; of AI accounts only.
     pub deployments: Option<Part<BTreeMap<String, DeploymentState>>>,
+    /// Connections of the account and of its projects, by id; of accounts that [have
+    /// projects](Self::has_projects) only.
+    pub connections: Option<Part<BTreeMap<String, ConnectionState>>>,
     /// Diagnostic settings by name.
     pub settings: Part<BTreeMap<String, DiagnosticState>>,
 }
 
 impl Resource {
+    /// What belongs to the resource with this id.
+    #[must_use]
+    pub fn below(&self, id: &str) -> Vec<Below> {
+        let endpoints = self.endpoints.clone().map(Part::Read);
+        let endpoint = (Target::PrivateEndpoint, "private endpoint connections");
+        let settings = (Target::DiagnosticSetting, "diagnostic settings");
+        let filters = (Target::RaiPolicy, "content filters");
+        let deployments = (Target::Deployment, "deployments");
+        let connections = (Target::Connection, "connections");
+        // A filter comes before the deployments that are moved to it.
+        let all = [
+            endpoints.map(|part| Below::of(id, endpoint, &part, Changed::PrivateEndpoint)),
+            Some(Below::of(id, settings, &self.settings, Changed::Diagnostic)),
+            self.filters.as_ref().map(|part| Below::of(id, filters, part, Changed::RaiPolicy)),
+            self.deployments
+                .as_ref()
+                .map(|part| Below::of(id, deployments, part, Changed::Deployment)),
+            self.connections
+                .as_ref()
+                .map(|part| Below::of(id, connections, part, Changed::Connection)),
+        ];
+        all.into_iter().flatten().collect()
+    }
+
+    /// Whether it is an account of a kind that serves models, or whose kind is not said.
+    #[must_use]
+    pub fn serves_models(&self) -> bool {
+        self.is_account_of(&["AIServices", "OpenAI"])
+    }
+
+    /// Whether it is an account of the kind that has projects, or whose kind is not said.
+    #[must_use]
+    pub fn has_projects(&self) -> bool {
+        self.is_account_of(&["AIServices"])
+    }
+
+    fn is_account_of(&self, flavours: &[&str]) -> bool {
+        let flavour = self.state.kind.as_str();
+        let is_one = || flavours.iter().any(|known| known.eq_ignore_ascii_case(flavour));
+        self.kind == Kind::Account && (flavour.is_empty() || is_one())
+    }
+
     /// True when it was deleted after it had been listed.
     #[must_use]
     pub fn is_gone(&self) -> bool {
         let deployments = self.deployments.as_ref().is_some_and(is_gone);
         deployments || is_gone(&self.settings)
     }
+}
+
+/// The scope that something below it, such as a lock, holds or is assigned to; lower case.
+#[must_use]
+pub fn scope_of(id: &str) -> &str {
+    id.split("/providers/microsoft.authorization/").next().unwrap_or_default()
 }
 
 fn is_gone<T>(part: &Part<T>) -> bool {

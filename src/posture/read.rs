@@ -3,12 +3,15 @@
 //! Each function reads one element of a list; `None` is what cannot be read.
 
 use super::inventory::{
-    About, Assignment, Budget, Definition, Kind, Part, Quota, Resource, Unread,
+    About, Assignment, Budget, Definition, Kind, Part, Quota, Resource, Unread, scope_of,
 };
-use crate::decode::arm;
+use crate::decode::arm::{self, Named};
 use crate::decode::field::{Fields, elements, rounded};
 use crate::decode::text;
-use crate::event::control::{Changed, DeploymentState, DiagnosticState, RoleState, Target};
+use crate::event::control::{
+    Changed, ConnectionState, DeploymentState, DiagnosticState, LockState, RaiState, RoleState,
+    Target,
+};
 
 /// An account, service or workspace with its id; what is asked for separately is yet `later`.
 #[must_use]
@@ -26,43 +29,74 @@ pub fn resource(body: &str, kind: Kind, later: &Unread) -> Option<(String, Resou
         kind,
         created: named.created,
         state,
-        connections: arm::connections(body),
-        deployments: (kind == Kind::Account).then(|| Part::Unread(later.clone())),
+        endpoints: arm::connections(body),
+        filters: None,
+        deployments: None,
+        connections: None,
         settings: Part::Unread(later.clone()),
     };
     Some((named.id, resource))
 }
 
+/// What an element is called, and how it is set.
+fn named(body: &str, target: Target) -> Option<(Named, Changed)> {
+    Some((arm::named(body)?, arm::state(body, target)?))
+}
+
 /// A deployment by name.
 #[must_use]
 pub fn deployment(body: &str) -> Option<(String, DeploymentState)> {
-    let Changed::Deployment(state) = arm::state(body, Target::Deployment)? else { return None };
-    Some((arm::named(body)?.name, state))
+    let (named, Changed::Deployment(state)) = named(body, Target::Deployment)? else { return None };
+    Some((named.name, state))
+}
+
+/// A content filter policy by name.
+#[must_use]
+pub fn filter(body: &str) -> Option<(String, RaiState)> {
+    let (named, Changed::RaiPolicy(state)) = named(body, Target::RaiPolicy)? else { return None };
+    Some((named.name, state))
+}
+
+/// A connection by name. Its key and what else it signs in with are not asked for.
+#[must_use]
+pub fn connection(body: &str) -> Option<(String, ConnectionState)> {
+    let (named, Changed::Connection(state)) = named(body, Target::Connection)? else { return None };
+    Some((named.name, state))
+}
+
+/// A project of an account: its id.
+#[must_use]
+pub fn project(body: &str) -> Option<String> {
+    Some(arm::named(body)?.id)
 }
 
 /// A diagnostic setting by name.
 #[must_use]
 pub fn setting(body: &str) -> Option<(String, DiagnosticState)> {
-    let Changed::Diagnostic(state) = arm::state(body, Target::DiagnosticSetting)? else {
-        return None;
-    };
-    Some((arm::named(body)?.name, state))
+    let found = named(body, Target::DiagnosticSetting)?;
+    let (named, Changed::Diagnostic(state)) = found else { return None };
+    Some((named.name, state))
 }
 
 /// An assignment of a role by id.
 #[must_use]
 pub fn role(body: &str) -> Option<(String, RoleState)> {
-    let Changed::Role(state) = arm::state(body, Target::RoleAssignment)? else { return None };
-    Some((arm::named(body)?.id, state))
+    let (named, Changed::Role(state)) = named(body, Target::RoleAssignment)? else { return None };
+    Some((named.id, state))
+}
+
+/// A lock by id.
+#[must_use]
+pub fn lock(body: &str) -> Option<(String, LockState)> {
+    let (named, Changed::Lock(state)) = named(body, Target::Lock)? else { return None };
+    Some((named.id, state))
 }
 
 /// An assignment of a policy by id.
 #[must_use]
 pub fn assignment(body: &str) -> Option<(String, Assignment)> {
-    let Changed::Assignment(state) = arm::state(body, Target::PolicyAssignment)? else {
-        return None;
-    };
-    let named = arm::named(body)?;
+    let found = named(body, Target::PolicyAssignment)?;
+    let (named, Changed::Assignment(state)) = found else { return None };
     let fields = Fields::read(body)?;
     let held = fields.nested("properties")?;
     let properties = Fields::read(&held)?;
@@ -71,17 +105,12 @@ pub fn assignment(body: &str) -> Option<(String, Assignment)> {
     let scope = text::resource(&properties.text("scope").unwrap_or_default());
     let assignment = Assignment {
         name: if display.is_empty() { named.name } else { display },
-        scope: if scope.is_empty() { scope_of(&named.id) } else { scope },
+        scope: if scope.is_empty() { scope_of(&named.id).to_owned() } else { scope },
         excluded: excluded(&properties),
         effect: effect_of(&properties),
         state,
     };
     Some((named.id, assignment))
-}
-
-/// What an id of an assignment begins with.
-fn scope_of(id: &str) -> String {
-    id.split("/providers/microsoft.authorization/").next().unwrap_or_default().to_owned()
 }
 
 fn excluded(properties: &Fields<'_>) -> Vec<String> {
@@ -186,12 +215,6 @@ fn notifications(properties: &Fields<'_>) -> Option<u32> {
     u32::try_from(on.count()).ok()
 }
 
-/// The scope that a lock holds.
-#[must_use]
-pub fn lock(body: &str) -> Option<String> {
-    Some(scope_of(&arm::named(body)?.id))
-}
-
 /// Whether an event hub or a namespace of them takes events; `None` when it does not say.
 #[must_use]
 pub fn hub(body: &str) -> Option<bool> {
@@ -243,6 +266,35 @@ mod tests {
     }
 
     #[test]
+    fn filters_and_connections_say_what_azure_says_and_no_more() {
+        let body = r#"{"id":"/x/raiPolicies/Ours","name":"Ours","properties":{"type":"UserManaged",
+            "basePolicyName":"Microsoft.Default","mode":"Asynchronous_filter","contentFilters":[
+              {"name":"Hate","blocking":false,"enabled":true,"severityThreshold":"High","source":"Prompt"},
+              {"name":"Jailbreak","source":"Prompt"}]}}"#;
+        let (name, state) = filter(body).unwrap();
+        assert_eq!((name.as_str(), state.by_microsoft), ("Ours", Some(false)));
+        assert!(state.is_asynchronous() && state.blocklists.is_none());
+        let said: Vec<_> = state
+            .filters
+            .iter()
+            .map(|f| (f.words(), f.enabled, f.blocking, &*f.threshold))
+            .collect();
+        let jailbreak = ("Jailbreak (Prompt)".to_owned(), None, None, "");
+        assert_eq!(
+            said,
+            [("Hate (Prompt)".to_owned(), Some(true), Some(false), "High"), jailbreak]
+        );
+        let (_, bare) = filter(r#"{"id":"/x","name":"Bare","properties":{}}"#).unwrap();
+        assert_eq!(bare, RaiState::default());
+        let body = r#"{"id":"/x/linkedaccounts/Tools","name":"Tools","properties":{"category":"RemoteTool",
+            "target":"https://Tools.Example.net/mcp","authType":"CustomKeys","metadata":{"key":"secret"},
+            "credentials":{"keys":{"x":"secret"}}}}"#;
+        let (name, state) = connection(body).unwrap();
+        assert_eq!((name.as_str(), state.host.as_str()), ("Tools", "tools.example.net"));
+        assert!(!format!("{state:?}").contains("secret"));
+    }
+
+    #[test]
     fn budgets_quotas_locks_and_hubs_are_read_without_guessing() {
         let id = "/subscriptions/s/providers/Microsoft.Consumption/budgets/b";
         let body = |more: &str| format!(r#"{{"id":"{id}","name":"b","properties":{{{more}}}}}"#);
@@ -261,8 +313,11 @@ mod tests {
             r#"{"name":{"value":"OpenAI.Standard.gpt-4o"},"currentValue":30.0,"limit":450.0}"#;
         assert_eq!(quota(text).map(|found| (found.used, found.limit)), Some((30, 450)));
         assert_eq!(quota(r#"{"name":{"value":"x"},"currentValue":1}"#), None);
-        let held = r#"{"id":"/Subscriptions/S/resourceGroups/G/providers/Microsoft.Authorization/locks/l","name":"l"}"#;
-        assert_eq!(lock(held).as_deref(), Some("/subscriptions/s/resourcegroups/g"));
+        let held = r#"{"id":"/Subscriptions/S/resourceGroups/G/providers/Microsoft.Authorization/locks/l",
+            "name":"l","properties":{"level":"ReadOnly"}}"#;
+        let (id, state) = lock(held).unwrap();
+        assert_eq!(scope_of(&id), "/subscriptions/s/resourcegroups/g");
+        assert_eq!(state.level, "ReadOnly");
         assert_eq!(hub(r#"{"properties":{"status":"Active"}}"#), Some(true));
         assert_eq!(hub(r#"{"properties":{"status":"Disabled"}}"#), Some(false));
         assert_eq!(hub(r#"{"properties":{}}"#), None);

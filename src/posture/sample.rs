@@ -30,7 +30,7 @@ impl World {
             assignments: Part::Read(BTreeMap::new()),
             roles: Part::Read(BTreeMap::new()),
             budgets: Part::Read(BTreeMap::new()),
-            locks: Part::Read(Vec::new()),
+            locks: Part::Read(BTreeMap::new()),
         };
         let inventory = Inventory {
             version: Inventory::VERSION,
@@ -133,8 +133,10 @@ fn resource(kind: Kind) -> Resource {
             network: NetworkState { public_access: Some(false), ..NetworkState::default() },
             ..AccountState::default()
         },
-        connections: Some(BTreeMap::new()),
+        endpoints: Some(BTreeMap::new()),
+        filters: (kind == Kind::Account).then(|| Part::Read(BTreeMap::new())),
         deployments: (kind == Kind::Account).then(|| Part::Read(BTreeMap::new())),
+        connections: (kind == Kind::Account).then(|| Part::Read(BTreeMap::new())),
         settings: Part::Read(BTreeMap::new()),
     }
 }

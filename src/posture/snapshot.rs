@@ -1,9 +1,7 @@
 //! What was read of a subscription as parts that enter the engine.
 
-use std::collections::BTreeMap;
-
-use super::inventory::{Kind, Part, Resource, Subscription};
-use crate::event::control::{Changed, DeploymentState, DiagnosticState, EndpointState, Target};
+use super::inventory::{Below, Kind, Part, Resource, Subscription};
+use crate::event::control::{Changed, Target};
 use crate::event::inventory::{Found, List, Snapshot};
 use crate::time::EventTime;
 
@@ -90,22 +88,15 @@ impl Gathered<'_> {
                 Kind::Workspace => Target::MachineLearning,
             };
             let part = subscription.of(kind);
-            self.list(part, target, &self.scope());
+            self.list(part, List { target, of: self.scope() });
             for (id, resource) in part.value().into_iter().flatten() {
                 if !resource.is_gone() {
                     self.resource(id, resource, target);
                 }
             }
         }
-        let scope = self.scope();
-        self.list(&subscription.roles, Target::RoleAssignment, &scope);
-        for (id, role) in subscription.roles.value().into_iter().flatten() {
-            self.find(id.clone(), Target::RoleAssignment, Changed::Role(role.clone()));
-        }
-        self.list(&subscription.assignments, Target::PolicyAssignment, &scope);
-        for (id, held) in subscription.assignments.value().into_iter().flatten() {
-            let to = Changed::Assignment(held.state.clone());
-            self.find(id.clone(), Target::PolicyAssignment, to);
+        for below in subscription.below(&self.scope()) {
+            self.below(below);
         }
     }
 
@@ -113,60 +104,37 @@ impl Gathered<'_> {
         format!("/subscriptions/{}", self.id)
     }
 
-    fn list<T>(&mut self, part: &Part<T>, target: Target, of: &str) {
+    fn list<T>(&mut self, part: &Part<T>, list: List) {
         if matches!(part, Part::Read(_)) {
-            self.whole.push(List { target, of: of.to_owned() });
+            self.whole.push(list);
         }
-    }
-
-    fn find(&mut self, resource: String, target: Target, to: Changed) {
-        self.found.push(Found { resource, target, created: None, to });
     }
 
     fn resource(&mut self, id: &str, resource: &Resource, target: Target) {
         let to = Changed::Account(resource.state.clone());
         self.found.push(Found { resource: id.to_owned(), target, created: resource.created, to });
-        if let Some(connections) = &resource.connections {
-            self.connections(id, connections);
-        }
-        if let Some(part) = &resource.deployments {
-            self.list(part, Target::Deployment, id);
-            self.deployments(id, part.value());
-        }
-        self.list(&resource.settings, Target::DiagnosticSetting, id);
-        self.settings(id, resource.settings.value());
-    }
-
-    fn connections(&mut self, id: &str, connections: &BTreeMap<String, EndpointState>) {
-        self.whole.push(List { target: Target::PrivateEndpoint, of: id.to_owned() });
-        for (name, state) in connections {
-            let resource = format!("{id}/privateendpointconnections/{name}");
-            self.find(resource, Target::PrivateEndpoint, Changed::PrivateEndpoint(state.clone()));
+        for below in resource.below(id) {
+            self.below(below);
         }
     }
 
-    fn deployments(&mut self, id: &str, deployments: Option<&BTreeMap<String, DeploymentState>>) {
-        for (name, state) in deployments.into_iter().flatten() {
-            let resource = format!("{id}/deployments/{}", name.to_lowercase());
-            self.find(resource, Target::Deployment, Changed::Deployment(state.clone()));
-        }
-    }
-
-    fn settings(&mut self, id: &str, settings: Option<&BTreeMap<String, DiagnosticState>>) {
-        for (name, state) in settings.into_iter().flatten() {
-            let name = name.to_lowercase();
-            let resource = format!("{id}/providers/microsoft.insights/diagnosticsettings/{name}");
-            self.find(resource, Target::DiagnosticSetting, Changed::Diagnostic(state.clone()));
+    fn below(&mut self, Below { list, part, .. }: Below) {
+        let target = list.target;
+        self.list(&part, list);
+        for (resource, to) in part.value().into_iter().flatten().cloned() {
+            self.found.push(Found { resource, target, created: None, to });
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::super::inventory::{Cause, Unread};
     use super::super::sample::{SUBSCRIPTION, World};
     use super::*;
-    use crate::event::control::AccountState;
+    use crate::event::control::{AccountState, ConnectionState, DeploymentState, RaiState};
 
     fn subscription(world: &World) -> Subscription {
         world.inventory.subscriptions[SUBSCRIPTION].clone()
@@ -188,6 +156,13 @@ mod tests {
         account.deployments =
             Some(Part::Read(BTreeMap::from([("Chat".to_owned(), DeploymentState::default())])));
         account.settings = Part::Cut { value: BTreeMap::new(), limit: "page 2".to_owned() };
+        let policies = BTreeMap::from([("Ours".to_owned(), RaiState::default())]);
+        account.filters = Some(Part::Cut { value: policies, limit: "page 2".to_owned() });
+        let list = |owner| List { target: Target::Connection, of: owner };
+        let account_id = World::id(Kind::Account);
+        let owners = [account_id.clone(), format!("{account_id}/projects/p")];
+        let members = owners.map(|owner| (list(owner).member("C"), ConnectionState::default()));
+        account.connections = Some(Part::Read(members.into()));
         let (parts, left_out) = parts(SUBSCRIPTION, &read, EventTime(5));
         assert_eq!((parts.len(), left_out), (1, 0));
         let part = &parts[0];
@@ -198,6 +173,17 @@ mod tests {
         let is_whole = |target| part.whole.iter().any(|list| list.target == target);
         assert!(is_whole(Target::Account) && is_whole(Target::Deployment));
         assert!(is_whole(Target::RoleAssignment) && !is_whole(Target::PolicyAssignment));
+        assert!(is_whole(Target::Lock) && !is_whole(Target::RaiPolicy));
+        let ids = |target| {
+            let found = part.found.iter().filter(move |found| found.target == target);
+            found.map(|found| found.resource.strip_prefix(&account_id).unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!(ids(Target::RaiPolicy), ["/raipolicies/ours"]);
+        assert_eq!(ids(Target::Connection), ["/connections/c", "/projects/p/connections/c"]);
+        let connections = part.found.iter().filter(|found| found.target == Target::Connection);
+        for found in connections {
+            assert!(part.whole.contains(&found.list(SUBSCRIPTION)), "{found:?}");
+        }
         let settings: Vec<_> =
             part.whole.iter().filter(|list| list.target == Target::DiagnosticSetting).collect();
         assert!(settings.iter().all(|list| !list.of.contains("/accounts/")), "{settings:?}");

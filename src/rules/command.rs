@@ -54,6 +54,21 @@ pub fn delete(resource: &str) -> String {
     format!("az resource delete --ids {}", quoted(resource))
 }
 
+/// Locks an account, a resource group or a subscription.
+#[must_use]
+pub fn lock(name: &str, level: &str, scope: &str) -> String {
+    let subscription = respond::part(scope, "subscriptions");
+    let what = match (scope.contains("/providers/"), respond::part(scope, "resourcegroups")) {
+        (true, _) => format!("--resource {}", quoted(scope)),
+        (false, "") => format!("--subscription {}", quoted(subscription)),
+        (false, group) => {
+            let (group, subscription) = (quoted(group), quoted(subscription));
+            format!("--resource-group {group} --subscription {subscription}")
+        }
+    };
+    format!("az lock create --name {} --lock-type {} {what}", quoted(name), quoted(level))
+}
+
 /// Lists what an identity may do.
 #[must_use]
 pub fn roles_of(object: &str, resource: &str) -> String {

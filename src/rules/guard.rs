@@ -1,10 +1,10 @@
 //! Rules about what guards accounts: filters, logs, policies, and our own pipeline (`TW-P08` to `P11`, `P14`).
 
-use super::act::{Act, Effect};
+use super::act::{Act, Effect, Log};
 use super::memory::actor_key;
 use super::{Alarm, Scene, Verdict, account_of, command, name_of};
 use crate::event::control::{
-    Changed, DiagnosticState, NetworkState, RaiFilter, RaiState, Target, Verb,
+    Changed, DiagnosticState, LockState, NetworkState, Principal, RaiFilter, RaiState, Target, Verb,
 };
 use crate::incident::Severity;
 use crate::incident::respond::{list_settings, quoted};
@@ -24,6 +24,9 @@ fn scope_of(resource: &str) -> &str {
     resource.get(..end).unwrap_or(resource)
 }
 
+/// Deployments named that use a policy.
+const MAX_USERS: usize = 5;
+
 /// TW-P08: a content filter looks at less or lets more pass, or was taken off a deployment.
 pub(super) fn filter_weakened(scene: &Scene<'_>) -> Option<Verdict> {
     const RULE: &str = "TW-P08";
@@ -37,7 +40,7 @@ pub(super) fn filter_weakened(scene: &Scene<'_>) -> Option<Verdict> {
         (Some(Changed::RaiPolicy(before)), Some(Changed::RaiPolicy(after))) => {
             weaker(before, after)
         }
-        (_, Some(Changed::RaiPolicy(after))) => lax(after),
+        (_, Some(Changed::RaiPolicy(after))) => after.lets_pass(),
         (Some(Changed::Deployment(before)), Some(Changed::Deployment(after))) => {
             let (was, is) = (&before.rai_policy, &after.rai_policy);
             let moved = !was.is_empty() && !is.is_empty() && !was.eq_ignore_ascii_case(is);
@@ -45,7 +48,7 @@ pub(super) fn filter_weakened(scene: &Scene<'_>) -> Option<Verdict> {
         }
         (Some(_) | None, Some(_) | None) => return None,
     };
-    if facts.is_empty() || act.effect == Effect::Refused {
+    if facts.is_empty() || act.effect == Effect::Refused || is_by_microsoft(scene) {
         return None;
     }
     let what = if act.target == Target::Deployment { "deployment" } else { "content filter" };
@@ -53,10 +56,20 @@ pub(super) fn filter_weakened(scene: &Scene<'_>) -> Option<Verdict> {
     let mut alarm = scene.alarm(RULE, &act.resource, fact);
     account.clone_into(&mut alarm.resource);
     if act.target == Target::RaiPolicy && scene.before().is_none() && act.verb != Verb::Delete {
-        alarm = alarm.with("How the policy was before, no record has said");
-        alarm.confidence = 0.6;
+        if act.log == Log::Inventory && scene.memory.state(&act.resource).is_none() {
+            alarm = alarm.with("It is new: the reading before did not have it");
+        } else {
+            alarm = alarm.with("How the policy was before, no record has said");
+            alarm.confidence = 0.6;
+        }
     }
-    if let (Target::Deployment, Some(Changed::Deployment(before))) = (act.target, scene.before()) {
+    if act.target == Target::RaiPolicy {
+        alarm = alarm.with(users(scene, account));
+    }
+    if let (Some(Changed::Deployment(before)), Some(Changed::Deployment(after))) =
+        (scene.before(), act.sets())
+    {
+        alarm.evidence.extend(moved(scene, account, (&before.rai_policy, &after.rai_policy)));
         let undo = format!("properties.raiPolicyName={}", before.rai_policy);
         alarm = alarm.step("Undoes it.", command::set(&act.resource, &[&undo]));
     }
@@ -71,6 +84,60 @@ pub(super) fn filter_weakened(scene: &Scene<'_>) -> Option<Verdict> {
         .raise("")
 }
 
+/// Whether Microsoft did it: a policy that Microsoft keeps was found to differ, and no write of it was told.
+/// Azure says whose a policy is, and a customer cannot; its name counts only where Azure does not.
+fn is_by_microsoft(scene: &Scene<'_>) -> bool {
+    let act = scene.act;
+    let says = |state: Option<&Changed>| match state {
+        Some(Changed::RaiPolicy(state)) => state.by_microsoft,
+        Some(_) | None => None,
+    };
+    let name = name_of(&act.resource);
+    let version = name.strip_prefix("microsoft.default").unwrap_or("none");
+    let is_named = version.is_empty()
+        || version
+            .strip_prefix('v')
+            .is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
+    act.target == Target::RaiPolicy
+        && act.log == Log::Inventory
+        && act.principal == Principal::default()
+        && says(act.sets()).or_else(|| says(scene.before())).unwrap_or(is_named)
+}
+
+/// Which deployments use the policy that the act is about, in words.
+fn users(scene: &Scene<'_>, account: &str) -> String {
+    let policy = name_of(&scene.act.resource);
+    let all = scene.memory.states_below(account).filter_map(|(id, state)| {
+        let Changed::Deployment(state) = &state.to else { return None };
+        state.rai_policy.eq_ignore_ascii_case(policy).then(|| name_of(id))
+    });
+    let all: Vec<&str> = all.collect();
+    let named = all.iter().take(MAX_USERS).copied().collect::<Vec<_>>().join(", ");
+    match all.len() {
+        0 => "No deployment is known to use it".to_owned(),
+        count if count > MAX_USERS => format!("{count} deployments use it: {named} and others"),
+        count => format!("{count} deployment(s) use it: {named}"),
+    }
+}
+
+/// What a deployment's new policy lets pass, where it is known.
+fn moved(scene: &Scene<'_>, account: &str, (from, to): (&str, &str)) -> Option<String> {
+    let policy = |name: &str| {
+        let id = format!("{account}/raipolicies/{}", name.to_lowercase());
+        let Changed::RaiPolicy(state) = &scene.memory.state(&id)?.to else { return None };
+        Some(state)
+    };
+    let after = policy(to)?;
+    let (facts, than) = match policy(from) {
+        Some(before) => (weaker(before, after), format!(" beside {from}")),
+        None => (after.lets_pass(), String::new()),
+    };
+    Some(match facts.is_empty() {
+        true => format!("Nothing is known that {to} lets pass{than}"),
+        false => format!("What {to} lets pass{than}: {}", facts.join("; ")),
+    })
+}
+
 /// How lax a threshold is.
 fn laxity(filter: &RaiFilter) -> u8 {
     match filter.threshold.to_ascii_lowercase().as_str() {
@@ -81,22 +148,10 @@ fn laxity(filter: &RaiFilter) -> u8 {
     }
 }
 
-fn is_asynchronous(state: &RaiState) -> bool {
-    state.mode.to_ascii_lowercase().starts_with("async")
-}
-
-fn named(filter: &RaiFilter) -> String {
-    if filter.source.is_empty() {
-        filter.name.clone()
-    } else {
-        format!("{} ({})", filter.name, filter.source)
-    }
-}
-
 /// What lets more pass than before.
 fn weaker(before: &RaiState, after: &RaiState) -> Vec<String> {
     let mut facts = Vec::new();
-    if is_asynchronous(after) && !is_asynchronous(before) && !before.mode.is_empty() {
+    if after.is_asynchronous() && !before.is_asynchronous() && !before.mode.is_empty() {
         facts.push(format!("mode {} → {}", before.mode, after.mode));
     }
     for filter in &after.filters {
@@ -105,7 +160,7 @@ fn weaker(before: &RaiState, after: &RaiState) -> Vec<String> {
                 && known.source.eq_ignore_ascii_case(&filter.source)
         });
         let Some(known) = known else { continue };
-        let name = named(filter);
+        let name = filter.words();
         if (known.enabled, filter.enabled) == (Some(true), Some(false)) {
             facts.push(format!("{name} switched off"));
         }
@@ -121,23 +176,6 @@ fn weaker(before: &RaiState, after: &RaiState) -> Vec<String> {
     }
     if before.blocklists.zip(after.blocklists).is_some_and(|(was, is)| is < was) {
         facts.push("fewer block lists".to_owned());
-    }
-    facts
-}
-
-/// What lets much pass, where nothing is known of before.
-fn lax(after: &RaiState) -> Vec<String> {
-    let mut facts = Vec::new();
-    if is_asynchronous(after) {
-        facts.push(format!("mode {}: answers leave before they are judged", after.mode));
-    }
-    for filter in &after.filters {
-        let name = named(filter);
-        if filter.enabled == Some(false) {
-            facts.push(format!("{name} is off"));
-        } else if filter.blocking == Some(false) {
-            facts.push(format!("{name} does not block"));
-        }
     }
     facts
 }
@@ -398,7 +436,7 @@ pub(super) fn policy_guard_removed(scene: &Scene<'_>) -> Option<Verdict> {
         return None;
     }
     let (name, place) = (name_of(&act.resource), name_of(scope));
-    let (fact, undo) = removed(act, name, place)?;
+    let (fact, undo) = removed((act, scene.before()), name, place)?;
     let mut alarm = scene.alarm(RULE, &act.resource, fact);
     alarm.resource = scope.to_owned();
     if let Some(Changed::Exemption(exemption)) = act.sets() {
@@ -421,16 +459,20 @@ pub(super) fn policy_guard_removed(scene: &Scene<'_>) -> Option<Verdict> {
         .raise("")
 }
 
-fn removed(act: &Act, name: &str, place: &str) -> Option<(String, Option<String>)> {
+fn removed(
+    (act, before): (&Act, Option<&Changed>),
+    name: &str,
+    place: &str,
+) -> Option<(String, Option<String>)> {
     if act.did(Target::PolicyAssignment, Verb::Delete) {
         return Some((format!("policy assignment {name} on {place} was deleted"), None));
     }
     if act.did(Target::Lock, Verb::Delete) {
-        let command = format!(
-            "az lock create --name {} --lock-type CanNotDelete --resource {}",
-            quoted(name),
-            quoted(scope_of(&act.resource))
-        );
+        let level = match before {
+            Some(Changed::Lock(LockState { level })) if !level.is_empty() => level.as_str(),
+            Some(_) | None => "CanNotDelete",
+        };
+        let command = command::lock(name, level, scope_of(&act.resource));
         return Some((format!("lock {name} on {place} was deleted"), Some(command)));
     }
     if act.did(Target::PolicyExemption, Verb::Write) {

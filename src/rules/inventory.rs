@@ -41,6 +41,9 @@ pub struct Version {
     pub created: Option<EventTime>,
     /// The last poll that did not find it so; `None` at the first sight.
     pub after: Option<EventTime>,
+    /// When it was certainly not there yet; `None` where it was found by the first poll that looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub absent: Option<EventTime>,
     /// The first poll that found it so.
     pub since: EventTime,
     /// The last poll that found it so.
@@ -222,7 +225,7 @@ impl Versions {
     /// When the resource was certainly not there yet: its list had been read to the end without it, or what it
     /// belongs to was made since.
     fn absent_at(&self, list: &List) -> Option<EventTime> {
-        self.lists.get(list).copied().or_else(|| self.live.get(&list.of)?.after)
+        self.lists.get(list).copied().or_else(|| self.live.get(&list.of)?.absent)
     }
 
     /// What was changed, if the activity log has not told it; `memory` learns the rest.
@@ -287,13 +290,14 @@ impl Versions {
 
     /// Notes that a resource was found.
     fn see(&mut self, found: &Found, list: &List, at: EventTime) {
-        let (after, is_full) = (self.absent_at(list), self.live.len() >= MAX_LIVE);
+        let (absent, is_full) = (self.absent_at(list), self.live.len() >= MAX_LIVE);
         self.moved.insert(found.resource.clone());
         let fresh = |after| Version {
             list: list.clone(),
             to: found.to.clone(),
             created: found.created,
             after,
+            absent,
             since: at,
             seen: at,
             missed: 0,
@@ -307,15 +311,15 @@ impl Versions {
                 known.created = found.created.or(known.created);
             }
             Some(known) => {
-                let old_since = known.old_since;
-                let next = Version { old_since, ..fresh(Some(known.seen)) };
+                let Version { old_since, absent, .. } = *known;
+                let next = Version { old_since, absent, ..fresh(Some(known.seen)) };
                 let mut ended = std::mem::replace(known, next);
                 ended.until = Some(at);
                 self.ended.push((found.resource.clone(), ended));
             }
             None if is_full => self.dropped += 1,
             None => {
-                self.live.insert(found.resource.clone(), fresh(after));
+                self.live.insert(found.resource.clone(), fresh(absent));
             }
         }
     }
@@ -403,8 +407,11 @@ const fn is_judged(target: Target) -> bool {
             | Target::Deployment
             | Target::PrivateEndpoint
             | Target::DiagnosticSetting
+            | Target::RaiPolicy
+            | Target::Connection
             | Target::RoleAssignment
             | Target::PolicyAssignment
+            | Target::Lock
     )
 }
 

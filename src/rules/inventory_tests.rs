@@ -6,6 +6,9 @@ use crate::rules::tests::BOOK;
 use crate::rules::{self, Verdict};
 use crate::time::{DAY_MS, HOUR_MS};
 
+#[path = "inventory_guards_tests.rs"]
+mod guards;
+
 const SUBSCRIPTION: &str = "s-1";
 const ACCOUNT: &str =
     "/subscriptions/s-1/resourcegroups/rg/providers/microsoft.cognitiveservices/accounts/aif";
@@ -43,8 +46,15 @@ fn deployment(name: &str, capacity: u64) -> Found {
 
 /// Every list that these tests speak of.
 fn lists() -> Vec<List> {
-    let of_subscription = [Target::Account, Target::RoleAssignment, Target::PolicyAssignment];
-    let of_account = [Target::Deployment, Target::PrivateEndpoint, Target::DiagnosticSetting];
+    let of_subscription =
+        [Target::Account, Target::RoleAssignment, Target::PolicyAssignment, Target::Lock];
+    let of_account = [
+        Target::Deployment,
+        Target::PrivateEndpoint,
+        Target::DiagnosticSetting,
+        Target::RaiPolicy,
+        Target::Connection,
+    ];
     let list = |target, of: &str| List { target, of: of.to_owned() };
     let above = of_subscription.map(|target| list(target, "/subscriptions/s-1"));
     above.into_iter().chain(of_account.map(|target| list(target, ACCOUNT))).collect()
@@ -57,6 +67,8 @@ struct World {
     versions: Versions,
     tuning: Tuning,
     raised: Vec<&'static str>,
+    evidence: Vec<String>,
+    commands: Vec<String>,
     old: Vec<Alarm>,
 }
 
@@ -87,11 +99,14 @@ impl World {
 
     fn judge(&mut self, act: &Act) -> Vec<&'static str> {
         let verdicts = rules::judge(act, &mut self.memory, (&[], &self.tuning, &BOOK));
-        let raised = verdicts.iter().filter_map(|verdict| match verdict {
-            Verdict::Raise(alarm) => Some(alarm.rule),
-            Verdict::Clear { .. } => None,
-        });
-        raised.collect()
+        let mut raised = Vec::new();
+        for verdict in verdicts {
+            let Verdict::Raise(alarm) = verdict else { continue };
+            raised.push(alarm.rule);
+            self.evidence.extend(alarm.evidence);
+            self.commands.extend(alarm.steps.into_iter().map(|step| step.command));
+        }
+        raised
     }
 
     /// The activity log tells of an operation by Ada, `hours` after the first poll.
@@ -242,6 +257,17 @@ fn what_is_new_in_a_list_that_was_whole_was_made_since() {
     let new = found(Target::Account, &other, public(true));
     let acts = world.poll(3, &[account(false), role("old"), role("new"), new, below], lists());
     assert_eq!(said(&acts), [("aif-2", Verb::Write), ("d", Verb::Write)]);
+}
+
+#[test]
+fn what_belongs_to_an_account_that_changed_is_not_new_when_it_is_first_read() {
+    let mut world = World::default();
+    let unread = |lists: Vec<List>| lists.into_iter().filter(|list| list.of != ACCOUNT).collect();
+    world.poll(0, &[account(false)], unread(lists()));
+    world.poll(1, &[account(true)], unread(lists()));
+    assert_eq!(world.poll(2, &[account(true), deployment("old", 1)], lists()), []);
+    let acts = world.poll(3, &[account(true), deployment("old", 1), deployment("d", 1)], lists());
+    assert_eq!(said(&acts), [("d", Verb::Write)]);
 }
 
 #[test]

@@ -262,6 +262,7 @@ impl Memory {
             | Changed::Role(_)
             | Changed::Assignment(_)
             | Changed::Exemption(_)
+            | Changed::Lock(_)
             | Changed::Policies(_)
             | Changed::Network(_) => None,
         })
@@ -541,6 +542,7 @@ pub const fn keeps_state(target: Target) -> bool {
             | Target::PrivateEndpoint
             | Target::Connection
             | Target::PolicyAssignment
+            | Target::Lock
             | Target::EventHub
     )
 }

@@ -335,6 +335,7 @@ pub(super) fn outside_policy(scene: &Scene<'_>) -> Option<Verdict> {
         | Changed::Role(_)
         | Changed::Assignment(_)
         | Changed::Exemption(_)
+        | Changed::Lock(_)
         | Changed::Policies(_)
         | Changed::Network(_) => return None,
     };
@@ -447,18 +448,6 @@ fn is_deleted(act: &Act) -> bool {
     act.did(Target::Deployment, Verb::Delete) || act.did(Target::Account, Verb::Delete)
 }
 
-/// Where hosts of Azure end.
-const AZURE: [&str; 8] = [
-    ".azure.com",
-    ".azure.net",
-    ".windows.net",
-    ".microsoft.com",
-    ".azure-api.net",
-    ".azurewebsites.net",
-    ".azurecontainerapps.io",
-    ".azureml.ms",
-];
-
 /// TW-P16: an account or project was connected to a place outside Azure, or its agents keep data elsewhere.
 pub(super) fn connection_changed(scene: &Scene<'_>) -> Option<Verdict> {
     const RULE: &str = "TW-P16";
@@ -482,8 +471,7 @@ pub(super) fn connection_changed(scene: &Scene<'_>) -> Option<Verdict> {
     else {
         return None;
     };
-    let is_azure = AZURE.iter().any(|end| after.host.ends_with(end));
-    if after.host.is_empty() || is_azure || is_known(scene, account, &after.host) {
+    if !after.leads_outside() || is_known(scene, account, &after.host) {
         return None;
     }
     let fact =
@@ -520,6 +508,7 @@ fn is_known(scene: &Scene<'_>, account: &str, host: &str) -> bool {
         | Changed::Role(_)
         | Changed::Assignment(_)
         | Changed::Exemption(_)
+        | Changed::Lock(_)
         | Changed::Policies(_)
         | Changed::Network(_) => false,
     })

@@ -1,6 +1,9 @@
 //! What is known of a resource after several records of which each says a part.
 
-use crate::event::control::{AccountState, AddressRules, Changed, DeploymentState, NetworkState};
+use crate::event::control::{
+    AccountState, AddressRules, Changed, ConnectionState, DeploymentState, LockState, NetworkState,
+    RaiState,
+};
 
 /// What `newer` says, and where it says nothing what `older` said. Lists hold as a whole.
 #[must_use]
@@ -15,6 +18,15 @@ pub fn merged(newer: &Changed, older: &Changed) -> Changed {
         (Changed::Network(newer), Changed::Network(older)) => {
             Changed::Network(network(newer, older))
         }
+        (Changed::RaiPolicy(newer), Changed::RaiPolicy(older)) => {
+            Changed::RaiPolicy(filters(newer, older))
+        }
+        (Changed::Connection(newer), Changed::Connection(older)) => {
+            Changed::Connection(connection(newer, older))
+        }
+        (Changed::Lock(newer), Changed::Lock(older)) => {
+            Changed::Lock(LockState { level: text(&newer.level, &older.level) })
+        }
         (
             Changed::Account(_)
             | Changed::Deployment(_)
@@ -26,6 +38,7 @@ pub fn merged(newer: &Changed, older: &Changed) -> Changed {
             | Changed::Role(_)
             | Changed::Assignment(_)
             | Changed::Exemption(_)
+            | Changed::Lock(_)
             | Changed::Policies(_)
             | Changed::Network(_),
             _,
@@ -77,6 +90,26 @@ fn deployment(newer: &DeploymentState, older: &DeploymentState) -> DeploymentSta
     }
 }
 
+fn filters(newer: &RaiState, older: &RaiState) -> RaiState {
+    let list = if newer.filters.is_empty() { &older.filters } else { &newer.filters };
+    RaiState {
+        mode: text(&newer.mode, &older.mode),
+        base: text(&newer.base, &older.base),
+        by_microsoft: newer.by_microsoft.or(older.by_microsoft),
+        filters: list.clone(),
+        blocklists: newer.blocklists.or(older.blocklists),
+    }
+}
+
+fn connection(newer: &ConnectionState, older: &ConnectionState) -> ConnectionState {
+    ConnectionState {
+        category: text(&newer.category, &older.category),
+        host: text(&newer.host, &older.host),
+        auth: text(&newer.auth, &older.auth),
+        shared: newer.shared.or(older.shared),
+    }
+}
+
 /// Whether an account is known to let no public network in: public access is off, or nothing but virtual networks
 /// has a rule and what has none is kept out.
 #[must_use]
@@ -96,6 +129,7 @@ pub fn is_shut(state: &Changed) -> bool {
         | Changed::Role(_)
         | Changed::Assignment(_)
         | Changed::Exemption(_)
+        | Changed::Lock(_)
         | Changed::Policies(_)
         | Changed::Network(_) => false,
     }

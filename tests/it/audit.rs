@@ -91,6 +91,9 @@ impl World {
                 "properties": { "model": { "format": "OpenAI", "name": "gpt-4o", "version": "1" } },
             });
             self.arm.hold(&format!("{id}/deployments"), Held::List(vec![deployment]));
+            for list in ["raiPolicies", "connections", "projects"] {
+                self.arm.hold(&format!("{id}/{list}"), Held::List(Vec::new()));
+            }
         }
         self.arm.hold(&of_subscription(ACCOUNTS), Held::List(accounts));
     }
@@ -233,9 +236,9 @@ async fn what_was_saved_is_judged_alike_without_azure_and_holds_no_secret() {
         assert!(!saved.contains(secret), "{secret}");
     }
     for (content, words) in [
-        ("{}", "is not an inventory of version 2"),
+        ("{}", "is not an inventory of version 3"),
         ("[", "is not what --save writes"),
-        (r#"{"version":2}"#, "is not what --save writes"),
+        (r#"{"version":3}"#, "is not what --save writes"),
     ] {
         std::fs::write(&file, content).unwrap();
         let ran = run(&["audit", "--from", &file]);
@@ -381,6 +384,11 @@ async fn a_missing_role_makes_its_part_unknown_and_nothing_else() {
     world.arm.hold(&budgets, no());
     world.arm.hold(&settings, no());
     world.arm.hold(&hub(), no());
+    for list in ["raiPolicies", "projects"] {
+        for name in ["aif-prod", "aif-b"] {
+            world.arm.hold(&format!("{}/{list}", id(ACCOUNTS, name)), no());
+        }
+    }
     let ran = world.audit(&["--format", "json"]).await;
     assert_eq!(ran.code, Some(4), "{}", ran.err);
     let told = World::json(&ran);
@@ -396,7 +404,10 @@ async fn a_missing_role_makes_its_part_unknown_and_nothing_else() {
     assert_eq!(state(&told, "aif-b", "auth"), "ok");
     let unread = told.get("unread").and_then(Value::as_array).unwrap();
     let parts: Vec<_> = unread.iter().map(|gap| text(gap, "/part")).collect();
-    assert_eq!(parts, ["budgets", "diagnostic settings", "event hubs"]);
+    // Only Foundry's accounts have projects and are asked for connections.
+    let of_b = ["diagnostic settings", "content filters"];
+    let of_prod = ["content filters", "connections"];
+    assert_eq!(parts, [&["budgets"][..], &of_b, &of_prod, &["event hubs"]].concat());
     let mend = text(unread.first().unwrap(), "/mend");
     let scope = format!("--scope /subscriptions/{SUBSCRIPTION}");
     assert!(mend.contains("--role 'Cost Management Reader'") && mend.ends_with(&scope), "{mend}");

@@ -52,6 +52,7 @@ mod live_drill;
 mod mail_browser;
 mod plays;
 mod posture;
+mod posture_guards;
 mod posture_run;
 mod prices;
 mod privacy;

@@ -33,7 +33,7 @@ const OWNER: &str =
     "/providers/Microsoft.Authorization/roleDefinitions/8e3af657-a8ff-443c-a75c-2fe8c4bcb635";
 
 /// When the n-th day's poll begins, in milliseconds.
-const fn day_ms(day: i64) -> i64 {
+pub(crate) const fn day_ms(day: i64) -> i64 {
     MORNING * 1_000 + day * DAY_MS
 }
 
@@ -80,6 +80,9 @@ impl Estate {
             arm.hold(&format!("{id}/deployments"), all(self.deployments, deployment));
             let settings = format!("{id}/providers/Microsoft.Insights/diagnosticSettings");
             arm.hold(&settings, all(self.settings, setting));
+            for list in ["raiPolicies", "connections", "projects"] {
+                arm.hold(&format!("{id}/{list}"), Held::List(Vec::new()));
+            }
         }
         arm.hold(&of_subscription(ACCOUNTS), Held::List(names.map(account).to_vec()));
         let role = |name: &&str| {
@@ -143,7 +146,7 @@ async fn told(source: &mut ResourceGraph, enough: impl Fn(&Batch) -> bool) -> Ba
 }
 
 /// One life of the poller on a day: its poll, numbered after `known`.
-async fn poll(arm: &Arm, day: i64, known: &mut Vec<Arrival>) {
+pub(crate) async fn poll(arm: &Arm, day: i64, known: &mut Vec<Arrival>) {
     let next = i64::try_from(known.len()).unwrap();
     let position = Position { next: Some(next), passed: ArrivalTime(0) };
     let known_to = HashMap::from([(key(), position)]);
@@ -216,7 +219,11 @@ fn hub(mut records: Vec<(i64, Value)>) -> Vec<Arrival> {
 }
 
 /// Reads everything in batches of so many, with a new start after every `cut`-th; then an hour passes.
-async fn read(db: &str, arrivals: &[Arrival], (batch, cut): (usize, usize)) -> Vec<Incident> {
+pub(crate) async fn read(
+    db: &str,
+    arrivals: &[Arrival],
+    (batch, cut): (usize, usize),
+) -> Vec<Incident> {
     let members = Batch { members: vec![partition(0), key()], ..Batch::default() };
     let mut core = open(db).await;
     step(&mut core, &members).await;
@@ -238,7 +245,7 @@ async fn read(db: &str, arrivals: &[Arrival], (batch, cut): (usize, usize)) -> V
 }
 
 /// Rule, name of the resource and evidence of each incident.
-fn lines(incidents: &[Incident]) -> Vec<String> {
+pub(crate) fn lines(incidents: &[Incident]) -> Vec<String> {
     let line = |incident: &Incident| {
         let key = incident.key.rsplit_once('|').unwrap().0;
         format!("{key} {:?} {}", incident.severity, incident.evidence.join(" / "))
@@ -247,7 +254,7 @@ fn lines(incidents: &[Incident]) -> Vec<String> {
 }
 
 #[track_caller]
-fn one<'a>(incidents: &'a [Incident], rule: &str) -> &'a Incident {
+pub(crate) fn one<'a>(incidents: &'a [Incident], rule: &str) -> &'a Incident {
     let found: Vec<&Incident> = incidents.iter().filter(|i| i.rule == rule).collect();
     assert_eq!(found.len(), 1, "{rule}: {:#?}", lines(incidents));
     found.first().unwrap()
@@ -375,8 +382,8 @@ fn check_incidents(incidents: &[Incident]) {
     assert!(incidents.iter().all(|i| i.state == State::Open || i.rule != "TW-P10"));
 }
 
-/// One row per resource and change, with times.
-async fn check_versions(db: &str) {
+/// The days between which each version of the account and of what belongs to it held, by name.
+pub(crate) async fn versions(db: &str) -> BTreeMap<String, Vec<(i64, Option<i64>)>> {
     let mut connection = connect(db).await;
     let rows = sqlx::query(
         "select resource, since_ms, until_ms from resource_version \
@@ -394,13 +401,18 @@ async fn check_versions(db: &str) {
         let until: Option<i64> = row.get(2);
         found.entry(name).or_default().push((day(row.get(1)), until.map(day)));
     }
+    found
+}
+
+/// One row per resource and change, with times.
+async fn check_versions(db: &str) {
     let expected = [
         ("aif", vec![(0, Some(2)), (2, Some(4)), (4, None)]),
         // Missing once is no change.
         ("chat", vec![(0, Some(4)), (4, None)]),
         ("to-hub", vec![(0, Some(4))]),
     ];
-    assert_eq!(found, expected.map(|(name, spans)| (name.to_owned(), spans)).into());
+    assert_eq!(versions(db).await, expected.map(|(name, spans)| (name.to_owned(), spans)).into());
 }
 
 /// A part as the poller writes it, of an account that accepts keys and is as old as this.

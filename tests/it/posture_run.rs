@@ -30,7 +30,8 @@ fn hold(world: &World, public: bool) {
         "properties": { "publicNetworkAccess": access, "disableLocalAuth": true,
             "privateEndpointConnections": [] } });
     let settings = format!("{account}/providers/Microsoft.Insights/diagnosticSettings");
-    for list in [format!("{account}/deployments"), settings] {
+    let below = ["deployments", "raiPolicies", "connections", "projects"];
+    for list in below.iter().map(|list| format!("{account}/{list}")).chain([settings]) {
         world.arm.hold(&list, Held::List(Vec::new()));
     }
     world.arm.hold(&of_subscription(ACCOUNTS), Held::List(vec![body]));

@@ -40,28 +40,31 @@ pub(super) fn blind(facts: &Facts, setup: &Setup) -> Vec<Finding> {
         facts.totals.coverage.iter().map(|(_, kind, _)| kind.as_str()).collect();
     let has = |input: &str| match OTHER_INPUTS.contains(&input) {
         // Without a configuration nobody knows.
-        true => setup.given.as_ref().is_none_or(|given| given.contains(input)),
-        false => read.contains(input),
+        true => setup.given.as_ref().map(|given| given.contains(input)),
+        false => Some(read.contains(input)),
     };
-    let mut lacking: BTreeMap<Vec<&str>, Vec<&str>> = BTreeMap::new();
+    let mut lacking: BTreeMap<(Vec<&str>, &str), Vec<&str>> = BTreeMap::new();
     for profile in table::all() {
         if let Some(lacks) = lacks(profile, &has) {
-            lacking.entry(lacks).or_default().push(&profile.id);
+            let joint = if profile.any_input { " or " } else { " and " };
+            lacking.entry((lacks, joint)).or_default().push(&profile.id);
         }
     }
-    lacking.iter().map(|(lacks, ids)| note(lacks, ids)).collect()
+    lacking.iter().map(|((lacks, joint), ids)| note((lacks, joint), ids)).collect()
 }
 
-/// What a detector lacks; `None` when it is armed.
-fn lacks<'a>(profile: &'a Profile, has: &dyn Fn(&str) -> bool) -> Option<Vec<&'a str>> {
-    let absent: Vec<&str> =
-        profile.inputs.iter().map(String::as_str).filter(|input| !has(input)).collect();
-    let is_blind =
-        if profile.any_input { absent.len() == profile.inputs.len() } else { !absent.is_empty() };
-    is_blind.then_some(absent)
+/// What a detector lacks, of which it needs all or any; `None` when it is armed.
+fn lacks<'a>(profile: &'a Profile, has: &dyn Fn(&str) -> Option<bool>) -> Option<Vec<&'a str>> {
+    let inputs = profile.inputs.iter().map(String::as_str);
+    if profile.any_input {
+        let is_armed = inputs.clone().any(|input| has(input) == Some(true));
+        return (!is_armed).then(|| inputs.collect());
+    }
+    let absent: Vec<&str> = inputs.filter(|input| has(input) == Some(false)).collect();
+    (!absent.is_empty()).then_some(absent)
 }
 
-fn note(lacks: &[&str], ids: &[&str]) -> Finding {
+fn note((lacks, joint): (&[&str], &str), ids: &[&str]) -> Finding {
     let needs: Vec<&str> = lacks
         .iter()
         .map(|input| match *input {
@@ -79,7 +82,7 @@ fn note(lacks: &[&str], ids: &[&str]) -> Finding {
         severity: Severity::Info,
         topic: "not-armed",
         about: ids.join(", "),
-        what: format!("{} {be} not armed: {need} {}", ids.join(", "), needs.join(" and ")),
+        what: format!("{} {be} not armed: {need} {}", ids.join(", "), needs.join(joint)),
         why: Vec::new(),
         commands: Vec::new(),
     }
@@ -91,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_detector_lacks_what_it_cannot_do_without() {
-        let has = |input: &str| ["RequestResponse", "prices"].contains(&input);
+        let has = |input: &str| Some(["RequestResponse", "prices"].contains(&input));
         let lacks = |id| lacks(table::profile(id), &has);
         assert_eq!(lacks("TW-C01"), None);
         assert_eq!(lacks("TW-A04"), None);
@@ -100,5 +103,20 @@ mod tests {
         assert_eq!(lacks("TW-I04"), Some(vec!["geo"]));
         assert_eq!(lacks("TW-K01"), Some(vec!["Activity log", "Audit"]));
         assert_eq!(lacks("TW-C05"), Some(vec!["budget"]));
+        assert_eq!(lacks("TW-P08"), Some(vec!["Activity log", "posture"]));
+    }
+
+    #[test]
+    fn what_nobody_knows_neither_blinds_nor_arms() {
+        let check = |id, posture: Option<bool>, expected: Option<Vec<&str>>| {
+            let has = |input: &str| if input == "posture" { posture } else { Some(false) };
+            assert_eq!(lacks(table::profile(id), &has), expected, "{id} {posture:?}");
+        };
+        for posture in [None, Some(false)] {
+            check("TW-P08", posture, Some(vec!["Activity log", "posture"]));
+        }
+        check("TW-P08", Some(true), None);
+        check("TW-K05", None, Some(vec!["Activity log"]));
+        check("TW-K05", Some(false), Some(vec!["Activity log", "posture"]));
     }
 }

@@ -11,10 +11,9 @@ const METRICS: &str = "AllMetrics";
 
 /// The categories that detectors live on.
 fn needed(look: &Look<'_>) -> Vec<&'static str> {
-    let flavour = look.resource.state.kind.as_str();
     match look.resource.kind {
         // Other kinds of accounts have no models that the usage log is written for.
-        Kind::Account if flavour.is_empty() || ["AIServices", "OpenAI"].contains(&flavour) => {
+        Kind::Account if look.resource.serves_models() => {
             vec!["RequestResponse", "AzureOpenAIRequestUsage", "Audit", METRICS]
         }
         Kind::Account => vec!["RequestResponse", "Audit", METRICS],

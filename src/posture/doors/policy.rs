@@ -1,8 +1,10 @@
 //! Whether a policy keeps AI resources from being placed and set at will.
 
+use std::collections::BTreeMap;
+
 use super::{Look, Verdict};
 use crate::incident::respond::quoted;
-use crate::posture::inventory::{About, Assignment, Kind};
+use crate::posture::inventory::{About, Assignment, Kind, Part, scope_of};
 use crate::posture::listed;
 
 /// The built-in policy that allows resources in listed regions only.
@@ -27,15 +29,22 @@ enum Guard {
 }
 
 pub(super) fn judge(look: &Look<'_>) -> Verdict {
+    let mut verdict = policies(look);
+    verdict.notes.extend(lock(look));
+    verdict.notes.extend(filters(look));
+    verdict
+}
+
+fn policies(look: &Look<'_>) -> Verdict {
     let (region, allowed) = (&look.resource.state.location, &look.own.regions);
     if !allowed.is_empty() && !region.is_empty() && !allowed.contains(region) {
         let finding = format!("It is in {region}, outside the regions that are allowed.");
-        return allow_regions(look, Verdict::open(finding)).note(lock(look));
+        return allow_regions(look, Verdict::open(finding));
     }
     let part = &look.subscription.assignments;
     let Some(assignments) = part.value() else {
         let why = part.lack().unwrap_or_default();
-        return Verdict::unknown(format!("Policies could not be read: {why}.")).note(lock(look));
+        return Verdict::unknown(format!("Policies could not be read: {why}."));
     };
     let (mut denies, mut watches, mut unread, mut why) = (vec![], vec![], vec![], part.lack());
     for assignment in assignments.values().filter(|assignment| applies(assignment, look.id)) {
@@ -65,7 +74,7 @@ pub(super) fn judge(look: &Look<'_>) -> Verdict {
     };
     let watching = (!watches.is_empty())
         .then(|| format!("{} but refuse nothing.", named(&watches, "watches it,", "watch it,")));
-    verdict.note(watching).note(lock(look))
+    verdict.note(watching)
 }
 
 /// True when the resource lies in the scope and is not left out.
@@ -120,12 +129,29 @@ fn named(names: &[&str], one: &str, many: &str) -> String {
 
 /// Whether somebody must take a lock away before the resource can be deleted.
 fn lock(look: &Look<'_>) -> Option<String> {
-    let scopes = look.subscription.locks.value()?;
-    let held = scopes.iter().any(|scope| {
-        let rest = look.id.strip_prefix(scope.as_str());
+    let locks = look.subscription.locks.value()?;
+    let held = locks.keys().any(|lock| {
+        let rest = look.id.strip_prefix(scope_of(lock));
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     });
     held.then(|| "A lock holds it.".to_owned())
+}
+
+/// What the customer's own content filters let pass, of those that deployments use.
+fn filters(look: &Look<'_>) -> Vec<String> {
+    let deployments = look.resource.deployments.as_ref().and_then(Part::value);
+    let uses = |name: &str| {
+        let all = deployments.into_iter().flat_map(BTreeMap::values);
+        all.filter(|deployment| deployment.rai_policy.eq_ignore_ascii_case(name)).count()
+    };
+    let filters = look.resource.filters.as_ref().and_then(Part::value).into_iter().flatten();
+    let own = filters.filter(|(_, state)| state.by_microsoft != Some(true));
+    let lax = own.map(|(name, state)| (name, uses(name), state.lets_pass()));
+    let lax = lax.filter(|(_, users, facts)| *users > 0 && !facts.is_empty());
+    let told = lax.map(|(name, users, facts)| {
+        format!("Content filter \"{name}\" of {users} deployment(s): {}.", facts.join("; "))
+    });
+    told.take(NAMED).collect()
 }
 
 /// Allows the regions in use, and no other.
@@ -155,11 +181,9 @@ fn allow_regions(look: &Look<'_>, verdict: Verdict) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
-    use crate::event::control::AssignmentState;
-    use crate::posture::inventory::{Definition, Part};
+    use crate::event::control::{AssignmentState, DeploymentState, LockState, RaiFilter, RaiState};
+    use crate::posture::inventory::Definition;
     use crate::posture::sample::{SUBSCRIPTION, World};
     use crate::posture::{Own, State};
 
@@ -268,12 +292,47 @@ mod tests {
     }
 
     #[test]
+    fn a_filter_in_use_that_lets_much_pass_is_told() {
+        let mut world = world(vec![]);
+        let state = |by_microsoft, blocking| RaiState {
+            by_microsoft: Some(by_microsoft),
+            filters: vec![RaiFilter {
+                name: "Hate".to_owned(),
+                blocking: Some(blocking),
+                ..RaiFilter::default()
+            }],
+            ..RaiState::default()
+        };
+        let named = |(name, state): (&str, RaiState)| (name.to_owned(), state);
+        let filters = [
+            ("Lax", state(false, false)),
+            ("Microsoft.Default", state(true, false)),
+            ("Strict", state(false, true)),
+            ("Unused", state(false, false)),
+        ];
+        world.account().filters = Some(Part::Read(filters.map(named).into()));
+        let used = ["lax", "Microsoft.Default", "Strict"].map(|policy| {
+            let state =
+                DeploymentState { rai_policy: policy.to_owned(), ..DeploymentState::default() };
+            (policy.to_owned(), state)
+        });
+        world.account().deployments = Some(Part::Read(used.into()));
+        let notes = world.look(Kind::Account, judge).notes;
+        assert_eq!(notes, ["Content filter \"Lax\" of 1 deployment(s): Hate does not block."]);
+        world.account().filters = Some(world.forbidden());
+        assert!(world.look(Kind::Account, judge).notes.is_empty());
+    }
+
+    #[test]
     fn a_lock_is_told() {
         let mut world = world(vec![]);
-        world.subscription().locks =
-            Part::Read(vec![format!("/subscriptions/{SUBSCRIPTION}/resourcegroups/rg-ai")]);
-        assert_eq!(world.look(Kind::Account, judge).notes, ["A lock holds it."]);
-        world.subscription().locks = Part::Read(vec!["/subscriptions/0".to_owned()]);
-        assert!(world.look(Kind::Account, judge).notes.is_empty());
+        let mut held = |scope: &str| {
+            let id = format!("{scope}/providers/microsoft.authorization/locks/l");
+            world.subscription().locks = Part::Read([(id, LockState::default())].into());
+            world.look(Kind::Account, judge).notes
+        };
+        let group = format!("/subscriptions/{SUBSCRIPTION}/resourcegroups/rg-ai");
+        assert_eq!(held(&group), ["A lock holds it."]);
+        assert!(held("/subscriptions/0").is_empty());
     }
 }

@@ -6,7 +6,7 @@ use crate::incident::respond::{self, quoted};
 use crate::posture::inventory::Kind;
 
 pub(super) fn judge(look: &Look<'_>) -> Verdict {
-    let Some(connections) = &look.resource.connections else {
+    let Some(connections) = &look.resource.endpoints else {
         return Verdict::unknown("Azure says nothing of private endpoint connections.").step(
             "Lists them.",
             format!("az network private-endpoint-connection list --id {}", quoted(look.id)),
@@ -99,7 +99,7 @@ mod tests {
         words: &str,
     ) {
         let mut world = World::new();
-        world.account().connections =
+        world.account().endpoints =
             connections.map(|all| (0..).map(|number: u32| number.to_string()).zip(all).collect());
         world.account().state.network.public_access = public;
         let verdict = world.look(Kind::Account, judge);
@@ -141,7 +141,7 @@ mod tests {
             (Kind::Search, "--group-id searchService"),
             (Kind::Workspace, "--group-id amlworkspace"),
         ] {
-            world.resource(kind).connections = Some(BTreeMap::new());
+            world.resource(kind).endpoints = Some(BTreeMap::new());
             world.resource(kind).state.network.public_access = Some(true);
             assert!(world.look(kind, judge).steps[0].command.contains(group));
         }

@@ -396,7 +396,7 @@ impl Stage {
             return;
         };
         let told = snapshot.at.0 + MINUTE_MS;
-        self.first_arrival = Some(self.first_arrival.map_or(told, |first| first.min(told)));
+        self.arrive(snapshot.at.0, told);
         self.readings.push((told, PartitionKey::inventory(&snapshot.subscription), body));
     }
 
@@ -442,11 +442,16 @@ impl Stage {
 
     fn put(&mut self, at_ms: i64, enqueued_ms: i64, text: String) {
         let enqueued_ms = enqueued_ms.clamp(self.start_ms, self.end_ms + TAIL_MS);
+        self.arrive(at_ms, enqueued_ms);
+        self.rows.push((enqueued_ms, text));
+    }
+
+    /// Notes the arrival of something that is played, unless it is of the time before.
+    fn arrive(&mut self, at_ms: i64, told_ms: i64) {
         if at_ms >= self.curtain_ms {
-            let first = self.first_arrival.map_or(enqueued_ms, |first| first.min(enqueued_ms));
+            let first = self.first_arrival.map_or(told_ms, |first| first.min(told_ms));
             self.first_arrival = Some(first);
         }
-        self.rows.push((enqueued_ms, text));
     }
 
     /// What the deployer and a colleague do every day: keys of all accounts but the last, which has none,

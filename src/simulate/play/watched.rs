@@ -7,8 +7,10 @@ use super::super::record::seven_digits;
 use super::keys::REGENERATE;
 use super::stage::{DEPLOY, LIST_KEYS, Stage, WRITE};
 use super::{Need, Play};
-use crate::event::control::{AccountState, Changed, Target};
-use crate::event::inventory::{Found, Snapshot};
+use crate::event::control::{
+    AccountState, Changed, ConnectionState, LockState, RaiFilter, RaiState, Target,
+};
+use crate::event::inventory::{Found, List, Snapshot};
 use crate::time::{DAY_MS, EventTime, HOUR_MS, MINUTE_MS};
 
 /// Regions in which the plays' accounts may be made.
@@ -23,6 +25,30 @@ pub(super) const PLAYS: &[Play] = &[
         old_keys,
     )
     .after(9),
+    Play::of_acts(
+        "tw-p08-read",
+        "two readings of the inventory show a weaker content filter, of which the activity log has not told",
+        &["TW-P08"],
+        "the filter is one of Microsoft's own",
+        filter_read,
+    )
+    .after(2),
+    Play::of_acts(
+        "tw-p14-read",
+        "a lock is missing in two readings of the inventory, and the activity log has not told of it",
+        &["TW-P14"],
+        "it is missing in one of them",
+        lock_read,
+    )
+    .after(2),
+    Play::of_acts(
+        "tw-p16-read",
+        "a reading of the inventory shows a connection to a new host, of which the activity log has not told",
+        &["TW-P16"],
+        "the host is one of Azure",
+        connection_read,
+    )
+    .after(2),
     Play::of_acts(
         "tw-p01",
         "an account is made in a region where none may be",
@@ -67,14 +93,93 @@ fn old_keys(stage: &mut Stage) {
             ..AccountState::default()
         }),
     };
+    read(stage, at, &[found], None);
+}
+
+/// Writes a reading of the subscription at a moment: what was found, and one list that was read to its end.
+fn read(stage: &mut Stage, at: i64, found: &[Found], whole: Option<&List>) {
     let snapshot = Snapshot {
         subscription: stage.subscription_id().replace("/subscriptions/", ""),
         at: EventTime(at),
         part: 0,
-        found: vec![found],
-        whole: Vec::new(),
+        found: found.to_vec(),
+        whole: whole.cloned().into_iter().collect(),
     };
     stage.find(&snapshot);
+}
+
+fn filter_read(stage: &mut Stage) {
+    let (early, at) = (stage.before(20), stage.minute(10..100));
+    let (ours, drawn, lawful) = (stage.word(), stage.random.u8(0..3), stage.is_lawful());
+    let name = if lawful { "microsoft.defaultv2" } else { ours.as_str() };
+    let list = List { target: Target::RaiPolicy, of: stage.account(0).to_lowercase() };
+    let found = |filter: RaiFilter| Found {
+        resource: list.member(name),
+        target: list.target,
+        created: None,
+        to: Changed::RaiPolicy(RaiState {
+            mode: "Blocking".to_owned(),
+            by_microsoft: Some(lawful),
+            filters: vec![filter],
+            ..RaiState::default()
+        }),
+    };
+    let strict = RaiFilter {
+        name: "Hate".to_owned(),
+        source: "Prompt".to_owned(),
+        enabled: Some(true),
+        blocking: Some(true),
+        threshold: "Medium".to_owned(),
+    };
+    let mut lax = strict.clone();
+    match drawn {
+        0 => lax.threshold = "High".to_owned(),
+        1 => lax.blocking = Some(false),
+        _ => lax.enabled = Some(false),
+    }
+    read(stage, early, &[found(strict)], None);
+    read(stage, at, &[found(lax)], None);
+}
+
+fn lock_read(stage: &mut Stage) {
+    let scopes = [stage.account(0), stage.group_id(), stage.subscription_id()];
+    let scope = stage.random.choice(scopes).unwrap_or_default().to_lowercase();
+    let list = List { target: Target::Lock, of: stage.subscription_id().to_lowercase() };
+    let name = stage.word();
+    let lock = Found {
+        resource: format!("{scope}/providers/microsoft.authorization/locks/{name}"),
+        target: Target::Lock,
+        created: None,
+        to: Changed::Lock(LockState { level: "CanNotDelete".to_owned() }),
+    };
+    let (early, first) = (stage.before(20), stage.minute(10..40));
+    let second = first + stage.span(15..60);
+    let last = if stage.is_lawful() { std::slice::from_ref(&lock) } else { &[] };
+    read(stage, early, std::slice::from_ref(&lock), Some(&list));
+    read(stage, first, &[], Some(&list));
+    read(stage, second, last, Some(&list));
+}
+
+fn connection_read(stage: &mut Stage) {
+    let (early, at) = (stage.before(20), stage.minute(10..100));
+    let list = List { target: Target::Connection, of: stage.account(0).to_lowercase() };
+    let name = stage.word();
+    let outside = format!("tools-{}.example.net", stage.word());
+    let azure = format!("{}.search.windows.net", stage.word());
+    let project = format!("{}/projects/{}/connections/{name}", list.of, stage.word());
+    let found = Found {
+        resource: if stage.random.bool() { list.member(&name) } else { project },
+        target: list.target,
+        created: None,
+        to: Changed::Connection(ConnectionState {
+            category: "RemoteTool".to_owned(),
+            host: if stage.is_lawful() { azure } else { outside },
+            auth: "ApiKey".to_owned(),
+            shared: None,
+        }),
+    };
+    read(stage, early, &[], Some(&list));
+    read(stage, at, &[found], Some(&list));
 }
 
 fn elsewhere(stage: &mut Stage) {

@@ -14,6 +14,8 @@ use futures_util::{StreamExt as _, stream};
 use reqwest::Url;
 
 use crate::azure::{Bounds, Client, Clock, Identity, Listing, Pace, RestError, Service};
+use crate::event::control::{ConnectionState, Target};
+use crate::event::inventory::List;
 use crate::incident::respond::quoted;
 use crate::posture::inventory::{
     Cause, Definition, Inventory, Kind, Part, Quota, Resource, Subscription, Unread, destination,
@@ -26,6 +28,8 @@ use parts::Question;
 const AT_ONCE: usize = 4;
 /// Event hubs, and definitions of policies, that are looked at; one beyond is called unread.
 const MAX_NAMED: usize = 300;
+/// Projects of one account whose connections are asked for, one after the other.
+const MAX_PROJECTS: usize = 100;
 /// Where Azure's public cloud is managed.
 pub const PUBLIC: &str = "https://management.azure.com";
 
@@ -241,10 +245,43 @@ impl Reader<'_> {
     async fn filled(&self, id: String, mut resource: Resource) -> (String, Resource) {
         resource.settings = self.list(parts::settings(&id), read::setting).await;
         if resource.kind == Kind::Account && !resource.is_gone() {
-            let deployments = self.list(parts::deployments(&id), read::deployment).await;
+            let deployments = self.list(parts::below(&id, "deployments"), read::deployment).await;
             resource.deployments = Some(deployments);
         }
+        // Other kinds of accounts have neither filters nor projects: they are not asked.
+        if resource.serves_models() && !resource.is_gone() {
+            resource.filters =
+                Some(self.list(parts::below(&id, "raiPolicies"), read::filter).await);
+        }
+        if resource.has_projects() && !resource.is_gone() {
+            resource.connections = Some(self.connections(&id).await);
+        }
         (id, resource)
+    }
+
+    /// Connections of an account and of its projects, as one list.
+    async fn connections(&self, account: &str) -> Part<BTreeMap<String, ConnectionState>> {
+        let projects = parts::below(account, "projects");
+        let projects: Part<BTreeSet<String>> = self.list(projects, read::project).await;
+        let own = self.connections_of(account).await;
+        let mut all = joined(own, projects.map(|_| BTreeMap::new()));
+        for (place, project) in projects.value().into_iter().flatten().enumerate() {
+            let more = if place < MAX_PROJECTS {
+                self.connections_of(project).await
+            } else {
+                let limit = format!("of {MAX_PROJECTS} projects only were they asked for");
+                Part::Cut { value: BTreeMap::new(), limit }
+            };
+            all = joined(all, more);
+        }
+        all
+    }
+
+    async fn connections_of(&self, owner: &str) -> Part<BTreeMap<String, ConnectionState>> {
+        // Azure's examples give ids of another form than the activity log does.
+        let list = List { target: Target::Connection, of: owner.to_owned() };
+        let member = |body: &str| read::connection(body).map(|(name, to)| (list.member(&name), to));
+        self.list(parts::below(owner, "connections"), member).await
     }
 
     async fn quotas(&self, id: &str, region: String) -> Part<Vec<Quota>> {
@@ -324,6 +361,30 @@ impl Reader<'_> {
     }
 }
 
+/// Two lists as one, which is whole where both are.
+fn joined<T>(
+    one: Part<BTreeMap<String, T>>,
+    other: Part<BTreeMap<String, T>>,
+) -> Part<BTreeMap<String, T>> {
+    let limit = one.lack().or_else(|| other.lack());
+    let value = match (one, other) {
+        (Part::Unread(unread), Part::Unread(_)) => return Part::Unread(unread),
+        (Part::Unread(_), Part::Read(value) | Part::Cut { value, .. })
+        | (Part::Read(value) | Part::Cut { value, .. }, Part::Unread(_)) => value,
+        (
+            Part::Read(mut value) | Part::Cut { mut value, .. },
+            Part::Read(more) | Part::Cut { value: more, .. },
+        ) => {
+            value.extend(more);
+            value
+        }
+    };
+    match limit {
+        None => Part::Read(value),
+        Some(limit) => Part::Cut { value, limit },
+    }
+}
+
 /// Why a part is unread, in words that fit a card.
 fn unread(question: &Question, error: &RestError) -> Unread {
     let said = error.to_string();
@@ -379,6 +440,26 @@ mod tests {
             };
             assert_eq!(settings.scope(), scope);
         }
+    }
+
+    #[test]
+    fn two_lists_are_one_that_is_whole_where_both_are() {
+        let read = |name: &str| Part::Read(BTreeMap::from([(name.to_owned(), 1)]));
+        let cut = |part: Part<BTreeMap<String, i32>>| match part {
+            Part::Read(value) | Part::Cut { value, .. } => {
+                Part::Cut { value, limit: "why".to_owned() }
+            }
+            Part::Unread(unread) => Part::Unread(unread),
+        };
+        let unread = || Part::Unread(parts::failed("why"));
+        let both = Part::Read(BTreeMap::from([("a".to_owned(), 1), ("b".to_owned(), 1)]));
+        assert_eq!(joined(read("a"), read("b")), both);
+        assert_eq!(joined(cut(read("a")), read("b")), cut(both.clone()));
+        assert_eq!(joined(read("a"), cut(read("b"))), cut(both));
+        assert_eq!(joined(read("a"), unread()), cut(read("a")));
+        assert_eq!(joined(unread(), read("b")), cut(read("b")));
+        let none: Part<BTreeMap<String, i32>> = joined(unread(), unread());
+        assert_eq!(none, unread());
     }
 
     #[test]

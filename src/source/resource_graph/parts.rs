@@ -62,8 +62,9 @@ pub(super) fn resources(id: &str, kind: Kind) -> Question {
 /// Version of the API of AI accounts.
 const ACCOUNTS: &str = "2025-06-01";
 
-pub(super) fn deployments(account: &str) -> Question {
-    ask(format!("{account}/deployments"), ACCOUNTS, account)
+/// A list below an AI account or a project of one, such as its `deployments`.
+pub(super) fn below(account: &str, list: &str) -> Question {
+    ask(format!("{account}/{list}"), ACCOUNTS, account)
 }
 
 /// Some usages have no limit and are no quota.
