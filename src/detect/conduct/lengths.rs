@@ -21,6 +21,8 @@ const CALLS: i64 = 20;
 pub(super) const MIN_CALLS: i32 = 20;
 /// Calls of an hour that must fill the window; one or two are somebody's long document.
 const FULL_CALLS: i64 = 10;
+/// What is longer than on any day is so by a quarter: lengths are known to a class, and chance moves them by one.
+const LONGER: f64 = 1.25;
 /// Minutes that are judged together.
 const MINUTES: f64 = 60.0;
 /// Days that are compared, at least.
@@ -147,7 +149,7 @@ fn longer(
         before(scene, deployment, (|day| day.longest > 0, |day| day.longest))?;
     let bound = (factor * expected).max(min_tokens);
     let is_told = f64::from(lengths.calls()) >= min_calls;
-    if !is_told || seen < bound || seen <= largest {
+    if !is_told || seen < bound || seen < LONGER * largest {
         return None;
     }
     let fact = format!(
