@@ -44,6 +44,15 @@ pub enum Heed {
     },
 }
 
+/// What is odd about a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Odd {
+    /// It should not be learnt.
+    pub left_out: bool,
+    /// It was alerted because the level of days is raised.
+    pub raised: bool,
+}
+
 impl Memory {
     /// Heeds what people said.
     pub fn heed(&mut self, lesson: Heed) {
@@ -71,7 +80,8 @@ impl Memory {
     }
 
     /// Learns a slot, unless it is odd and may be left out.
-    pub(super) fn learn(&mut self, seen: &Observed, frame: &Frame, sights: &[Sight], is_odd: bool) {
+    pub(super) fn learn(&mut self, seen: &Observed, frame: &Frame, sights: &[Sight], odd: Odd) {
+        let is_odd = odd.left_out;
         let day = as_float(self.grid.per_day());
         self.frozen_run = if is_odd { self.frozen_run + 1 } else { 0 };
         self.frozen_today += if is_odd { 1.0 / day } else { 0.0 };
@@ -94,7 +104,7 @@ impl Memory {
         self.knows_tokens |= seen.tokens() > 0.0;
         self.knows_fresh |= seen.fresh.is_some();
         self.fresh.push(frame.fresh);
-        self.raised.add(seen.calls, self.age, self.grid);
+        self.raised.add(seen.calls, self.age, self.grid, odd.raised);
         let hour = self.grid.per_hour();
         if !frozen {
             self.most_tokens.add(self.tokens.slots().newest(hour));

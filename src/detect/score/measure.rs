@@ -47,7 +47,7 @@ pub enum Component {
     MostTokens,
     /// Calls of an hour against the most there ever were.
     MostCalls,
-    /// For two days more than the rhythm of three weeks.
+    /// For days more than the weeks before had.
     Raised,
     /// Fewer calls in two hours than the rhythm has.
     Drop,
@@ -127,7 +127,7 @@ pub static COMPONENTS: [Kind; 15] = [
     kind(Component::Size, "size-1h", Part::Size, 3600),
     kind(Component::MostTokens, "most-tokens-1h", Part::MostTokens, 3600),
     kind(Component::MostCalls, "most-calls-1h", Part::MostCalls, 3600),
-    kind(Component::Raised, "raised-2d", Part::Raised, 2 * 86_400),
+    kind(Component::Raised, "raised", Part::Raised, 3 * 86_400),
     kind(Component::Drop, "drop-2h", Part::Drop, 7200),
     kind(Component::Silence, "silence", Part::Silence, 300),
     kind(Component::Wake, "wake-1h", Part::Wake, 3600),

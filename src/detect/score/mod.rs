@@ -48,6 +48,8 @@ use calibration::Calibration;
 use concentration::Concentration;
 use control::Control;
 use extreme::Extreme;
+use learn::Odd;
+use measure::Component;
 use own::Own;
 use raised::Raised;
 use ring::Ring;
@@ -274,7 +276,10 @@ impl Memory {
         let odd = fired
             || (fallen == Some(true) && around.falling.is_some_and(|falling| falling > GATE))
             || !around.complete;
-        self.learn(seen, &frame, &sights, odd);
+        let raised = parts
+            .iter()
+            .any(|part| part.component == Component::Raised && part.score >= 1.0);
+        self.learn(seen, &frame, &sights, Odd { left_out: odd, raised });
         if around.complete {
             self.control.close(self.grid.slot_seconds, fired);
         }

@@ -317,11 +317,11 @@ impl Memory {
         Some(window.by(kind, Yardstick::Most, 0.0))
     }
 
-    /// The last two days against what the weeks before had, when three hours end.
+    /// The last days against what the weeks before had, when three hours end.
     fn raise(&self, kind: &Kind, frame: &Frame) -> Option<Sight> {
         let Open { seen, .. } = open_sums(&frame.calls, 1);
         let raise = self.raised.judge(seen, self.age, self.grid)?;
-        let (slots, floor) = (self.grid.slots(kind.seconds), 0.0);
+        let (slots, floor) = (raise.days * self.grid.per_day(), 0.0);
         let window = Window { slots, seen: raise.seen, expected: raise.expected, floor };
         Some(window.by(kind, Yardstick::Log(raise.spread), 0.0))
     }
