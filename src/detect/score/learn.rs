@@ -143,10 +143,11 @@ impl Memory {
                 Component::FanOut => &mut self.calibrations.mix,
                 Component::Size if sight.measured.slots == 1 => &mut self.calibrations.size_slot,
                 Component::Size => &mut self.calibrations.size,
+                Component::Fall => &mut self.calibrations.fall,
                 Component::Drop => &mut self.calibrations.drop,
+                Component::Concentration => &mut self.calibrations.mix_quarter,
                 Component::Season => self.calibrations.season.get_or_insert_default(),
-                Component::Concentration
-                | Component::MostTokens
+                Component::MostTokens
                 | Component::MostCalls
                 | Component::Raised
                 | Component::Silence

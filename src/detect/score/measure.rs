@@ -39,7 +39,7 @@ pub enum Component {
     CallersHour,
     /// More callers in an hour than so many calls usually come from.
     FanOut,
-    /// Fewer callers in an hour than so many calls usually come from.
+    /// More calls from fewer callers than so many usually come from, in a quarter of an hour and in an hour.
     Concentration,
     /// Tokens per call in a slot and in an hour, against the last week.
     Size,
@@ -49,7 +49,9 @@ pub enum Component {
     MostCalls,
     /// For days more than the weeks before had.
     Raised,
-    /// Fewer calls in two hours than the rhythm has.
+    /// Fewer calls in two hours than the hours before promised.
+    Fall,
+    /// Fewer calls in eight hours than the rhythm has.
     Drop,
     /// Nothing, for longer than ever.
     Silence,
@@ -79,11 +81,17 @@ impl Component {
             | Self::Concentration
             | Self::Size
             | Self::Raised
+            | Self::Fall
             | Self::Drop
             | Self::Silence => false,
         }
     }
 }
+
+/// Shares of the false alerts: what thirty per cent more do for days hardly stands out, and gets 2.5 times as many;
+/// what silence or dear calls do stands far out, and needs no more than 0.4 times as many.
+const MORE: f64 = 0.4;
+const LESS: f64 = -0.4;
 
 /// What a component is called, where it belongs and how long it looks.
 #[derive(Debug, Clone, Copy)]
@@ -96,6 +104,8 @@ pub struct Kind {
     pub part: Part,
     /// Length of its window in seconds.
     pub seconds: i64,
+    /// Logarithm to base ten of its share of the false alerts, against those of parts that have 0.
+    pub share: f64,
 }
 
 impl Kind {
@@ -113,22 +123,38 @@ impl Kind {
 }
 
 const fn kind(id: Component, name: &'static str, part: Part, seconds: i64) -> Kind {
-    Kind { id, name, part, seconds }
+    let share = match id {
+        Component::Raised => MORE,
+        Component::FanOut | Component::Size | Component::MostTokens | Component::Silence => LESS,
+        Component::CallsSlot
+        | Component::CallsQuarter
+        | Component::CallsHour
+        | Component::CallersHour
+        | Component::Concentration
+        | Component::MostCalls
+        | Component::Fall
+        | Component::Drop
+        | Component::Wake
+        | Component::Fresh
+        | Component::Season => 0.0,
+    };
+    Kind { id, name, part, seconds, share }
 }
 
 /// Every component; `models/README.md` has the table of what is lost without it.
-pub static COMPONENTS: [Kind; 15] = [
+pub static COMPONENTS: [Kind; 16] = [
     kind(Component::CallsSlot, "calls-5m", Part::Calls, 300),
     kind(Component::CallsQuarter, "calls-15m", Part::Calls, 900),
     kind(Component::CallsHour, "calls-1h", Part::Calls, 3600),
     kind(Component::CallersHour, "callers-1h", Part::Callers, 3600),
     kind(Component::FanOut, "fan-out-1h", Part::FanOut, 3600),
-    kind(Component::Concentration, "concentration-1h", Part::Concentration, 3600),
+    kind(Component::Concentration, "concentration", Part::Concentration, 3600),
     kind(Component::Size, "size-1h", Part::Size, 3600),
     kind(Component::MostTokens, "most-tokens-1h", Part::MostTokens, 3600),
     kind(Component::MostCalls, "most-calls-1h", Part::MostCalls, 3600),
     kind(Component::Raised, "raised", Part::Raised, 3 * 86_400),
-    kind(Component::Drop, "drop-2h", Part::Drop, 7200),
+    kind(Component::Fall, "fall-2h", Part::Drop, 2 * 3600),
+    kind(Component::Drop, "drop-8h", Part::Drop, 8 * 3600),
     kind(Component::Silence, "silence", Part::Silence, 300),
     kind(Component::Wake, "wake-1h", Part::Wake, 3600),
     kind(Component::Fresh, "fresh-1h", Part::Fresh, 3600),
@@ -142,6 +168,8 @@ pub(super) enum Yardstick {
     Above(Spread),
     /// Own lower spreads below the middle.
     Below(Spread),
+    /// The same, if any, and so many spreads that something else lies above.
+    BelowAnd(Spread, f64),
     /// Own ordinary spread above the middle, whatever the tail.
     Bulk(Spread),
     /// Half as much again as the most there was.
@@ -186,6 +214,10 @@ impl Measured {
         let raw = match self.by {
             Yardstick::Above(spread) => spread.above(self.ratio(), self.least),
             Yardstick::Below(spread) => spread.below(self.ratio(), self.least),
+            Yardstick::BelowAnd(spread, above) => match spread.below(self.ratio(), self.least) {
+                below if below > 0.0 => below + above,
+                _ => 0.0,
+            },
             Yardstick::Bulk(spread) => spread.sigmas(self.ratio(), self.least),
             Yardstick::Most => (1.0 + self.ratio() / Extreme::ratio(2.0)).max(0.0),
             Yardstick::Log(unit) => self.ratio() / unit,
@@ -202,6 +234,9 @@ impl Measured {
         match self.by {
             Yardstick::Above(spread) => at(spread.ratio_above(raw, self.least)),
             Yardstick::Below(spread) => at(spread.ratio_below(raw, self.least)),
+            Yardstick::BelowAnd(spread, above) => {
+                at(spread.ratio_below((raw - above).max(0.0), self.least))
+            }
             Yardstick::Bulk(spread) => at(spread.ratio_sigmas(raw, self.least)),
             Yardstick::Most => at(Extreme::ratio(raw)),
             Yardstick::Log(unit) => at(raw * unit),
@@ -212,7 +247,7 @@ impl Measured {
 
     /// True where little is what is looked for.
     pub(super) const fn is_lower(&self) -> bool {
-        matches!(self.by, Yardstick::Below(_))
+        matches!(self.by, Yardstick::Below(_) | Yardstick::BelowAnd(..))
     }
 }
 
@@ -252,6 +287,7 @@ mod tests {
         for by in [
             Yardstick::Above(spread()),
             Yardstick::Below(spread()),
+            Yardstick::BelowAnd(spread(), 0.2),
             Yardstick::Bulk(spread()),
             Yardstick::Most,
             Yardstick::Log(0.2),

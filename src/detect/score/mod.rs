@@ -136,9 +136,11 @@ struct Calibrations {
     calls_quarter: Calibration,
     calls_hour: Calibration,
     callers_hour: Calibration,
+    mix_quarter: Calibration,
     mix: Calibration,
     size_slot: Calibration,
     size: Calibration,
+    fall: Calibration,
     drop: Calibration,
     /// Where calls are all that is known.
     season: Option<Calibration>,
@@ -146,10 +148,12 @@ struct Calibrations {
 
 impl Calibrations {
     fn all(&mut self) -> impl Iterator<Item = &mut Calibration> {
-        let Self { season, drop, mix, callers_hour, .. } = self;
+        let Self { season, callers_hour, .. } = self;
         let calls = [&mut self.calls_slot, &mut self.calls_quarter, &mut self.calls_hour];
         let sizes = [&mut self.size_slot, &mut self.size];
-        calls.into_iter().chain(sizes).chain([callers_hour, mix, drop]).chain(season)
+        let mixes = [&mut self.mix_quarter, &mut self.mix, callers_hour];
+        let falls = [&mut self.fall, &mut self.drop];
+        calls.into_iter().chain(sizes).chain(mixes).chain(falls).chain(season)
     }
 }
 
@@ -276,9 +280,8 @@ impl Memory {
         let odd = fired
             || (fallen == Some(true) && around.falling.is_some_and(|falling| falling > GATE))
             || !around.complete;
-        let raised = parts
-            .iter()
-            .any(|part| part.component == Component::Raised && part.score >= 1.0);
+        let raised =
+            parts.iter().any(|part| part.component == Component::Raised && part.score >= 1.0);
         self.learn(seen, &frame, &sights, Odd { left_out: odd, raised });
         if around.complete {
             self.control.close(self.grid.slot_seconds, fired);
@@ -309,4 +312,4 @@ impl Memory {
 }
 
 /// First byte of a saved memory; another number where its shape has changed.
-const FORM: u8 = 5;
+const FORM: u8 = 6;

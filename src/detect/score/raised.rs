@@ -192,7 +192,8 @@ impl Raised {
     fn ratio(&self, calls: f64, blocks: Blocks) -> Option<f64> {
         let block = self.blocks.next();
         let is_alike = |other: &i64| self.is_rest(*other, blocks) == self.is_rest(block, blocks);
-        let days = (APART_DAYS + 1..=APART_DAYS + 7 * WEEKS).map(|day| block - day * blocks.per_day);
+        let days =
+            (APART_DAYS + 1..=APART_DAYS + 7 * WEEKS).map(|day| block - day * blocks.per_day);
         let known = days.filter(|each| *each >= self.blocks.oldest());
         let (alike, other): (Vec<i64>, Vec<i64>) = known.partition(is_alike);
         if alike.len() + other.len() < 7 {
@@ -236,7 +237,8 @@ impl Raised {
             let from = usize::try_from(start).unwrap_or(0);
             let count = usize::try_from(rest).unwrap_or(0);
             let within: f64 = usual.iter().cycle().skip(from).take(count).sum();
-            let (of_rest, of_others) = (within / as_float(rest), (all - within) / as_float(week - rest));
+            let (of_rest, of_others) =
+                (within / as_float(rest), (all - within) / as_float(week - rest));
             (of_rest - of_others).abs()
         };
         let most = (0..week).map(|start| (start, apart(start)));
@@ -265,25 +267,24 @@ mod tests {
 
     const GRID: Grid = Grid::FIVE_MINUTES;
 
-    /// Scores that were told, with their day, of so many days; calls of a slot by day.
+    /// Scores of at least 2.5, alerted as they come, with their day, of so many days; calls of a slot by day.
     fn told(days: i64, calls: impl Fn(i64) -> f64) -> Vec<(i64, f64)> {
         let mut raised = Raised::default();
         let mut told = Vec::new();
         for age in 0..days * 288 {
             let seen = calls(age / 288);
-            let raise = raised.judge(seen, age, GRID).filter(|raise| raise.score() >= 2.0);
+            let raise = raised.judge(seen, age, GRID).filter(|raise| raise.score() >= 2.5);
             told.extend(raise.map(|raise| (age / 288, raise.score())));
-            raised.add(seen, age, GRID, false);
+            raised.add(seen, age, GRID, raise.is_some());
         }
         told
     }
 
     #[test]
-    fn thirty_per_cent_more_are_told_within_two_days() {
-        let found = told(30, |day| if day >= 24 { 13.0 } else { 10.0 });
-        let (day, _) = *found.first().unwrap();
-        assert!((24..=25).contains(&day), "{found:?}");
-        assert!(found.is_sorted_by(|one, next| next.1 >= one.1 + STEP - 1e-5), "{found:?}");
+    fn thirty_per_cent_more_are_told_within_three_days_and_once() {
+        let found = told(35, |day| if day >= 26 { 13.0 } else { 10.0 });
+        let day = found.first().map(|first| first.0).filter(|_| found.len() == 1);
+        assert!(day.is_some_and(|day| (26..=28).contains(&day)), "{found:?}");
     }
 
     #[test]
@@ -291,18 +292,39 @@ mod tests {
         let week = |day: i64| if day % 7 < 5 { 10.0 } else { 2.0 };
         assert_eq!(told(35, week), []);
         assert_eq!(told(35, |day| if day == 20 { 2.0 } else { week(day) }), []);
-        assert_eq!(told(35, |day| if day == 24 { 1.15 * week(day) } else { week(day) }), []);
+        assert_eq!(told(35, |day| if day == 24 { 1.2 * week(day) } else { week(day) }), []);
+    }
+
+    #[test]
+    fn days_of_rest_are_found_wherever_they_begin_and_have_their_own_usual() {
+        // Weekends of quiet days and of busy ones, that begin with any block of the week.
+        for (rest, start) in [(2.0, 5.0), (17.0, 5.0), (2.0, 3.375), (2.0, 6.5)] {
+            let mut raised = Raised::default();
+            for age in 0..35 * 288 {
+                let day = as_float(age) / 288.0 - start;
+                let seen = if day.rem_euclid(7.0) < 2.0 { rest } else { 10.0 };
+                raised.add(seen, age, GRID, false);
+            }
+            let blocks = as_float(raised.rest.unwrap()) / as_float(DAY_BLOCKS);
+            assert!((blocks - start).abs() < 0.2, "{blocks} for {start}");
+            let ratios = raised.ratios.oldest()..raised.ratios.next();
+            let most = ratios.map(|at| raised.ratios.at(at).abs()).fold(0.0, f64::max);
+            assert!(most < 0.05, "{rest} {start}: {most}");
+        }
+        let mut flat = Raised::default();
+        (0..35 * 288).for_each(|age| flat.add(10.0, age, GRID, false));
+        assert_eq!(flat.rest, None);
     }
 
     #[test]
     fn an_accepted_level_is_not_told_of() {
         let mut raised = Raised::default();
-        for age in 0..35 * 288 {
-            if age == 26 * 288 {
+        for age in 0..38 * 288 {
+            if age == 28 * 288 {
                 raised.accept(2.0, 48, GRID);
             }
-            let seen = if age >= 24 * 288 { 20.0 } else { 10.0 };
-            let raise = raised.judge(seen, age, GRID).filter(|_| age >= 26 * 288);
+            let seen = if age >= 26 * 288 { 20.0 } else { 10.0 };
+            let raise = raised.judge(seen, age, GRID).filter(|_| age >= 28 * 288);
             assert!(raise.is_none_or(|raise| raise.score() < 1.0), "{age} {raise:?}");
             raised.add(seen, age, GRID, false);
         }
