@@ -137,7 +137,9 @@ impl Memory {
             let Some(load) = sight.learns else { continue };
             let calibration = match sight.measured.id {
                 Component::CallsSlot => &mut self.calibrations.calls_slot,
-                Component::CallsQuarter => &mut self.calibrations.calls_quarter,
+                Component::CallsHour if sight.measured.slots < self.grid.per_hour() => {
+                    &mut self.calibrations.calls_quarter
+                }
                 Component::CallsHour => &mut self.calibrations.calls_hour,
                 Component::CallersHour => &mut self.calibrations.callers_hour,
                 Component::FanOut => &mut self.calibrations.mix,

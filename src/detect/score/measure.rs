@@ -31,8 +31,6 @@ impl Regime {
 pub enum Component {
     /// Calls of a slot against the rhythm and the last hours.
     CallsSlot,
-    /// The same of a quarter of an hour.
-    CallsQuarter,
     /// The same of an hour.
     CallsHour,
     /// Distinct callers of an hour against the rhythm.
@@ -69,7 +67,6 @@ impl Component {
     pub const fn fires_early(self) -> bool {
         match self {
             Self::CallsSlot
-            | Self::CallsQuarter
             | Self::CallsHour
             | Self::MostTokens
             | Self::MostCalls
@@ -104,8 +101,6 @@ pub struct Kind {
     pub part: Part,
     /// Length of its window in seconds.
     pub seconds: i64,
-    /// Logarithm to base ten of its share of the false alerts, against those of parts that have 0.
-    pub share: f64,
 }
 
 impl Kind {
@@ -113,6 +108,31 @@ impl Kind {
     #[must_use]
     pub const fn is_absolute(&self) -> bool {
         matches!(self.id, Component::Raised | Component::Wake | Component::Season)
+    }
+
+    /// Logarithm to base ten of its share of the false alerts, against parts that have 0. Of young and bare deployments
+    /// too little is known to tell parts apart.
+    #[must_use]
+    pub const fn share(&self, regime: Regime) -> f64 {
+        if matches!(regime, Regime::Young | Regime::Bare) {
+            return 0.0;
+        }
+        match self.id {
+            Component::Raised => MORE,
+            Component::FanOut | Component::Size | Component::MostTokens | Component::Silence => {
+                LESS
+            }
+            Component::CallsSlot
+            | Component::CallsHour
+            | Component::CallersHour
+            | Component::Concentration
+            | Component::MostCalls
+            | Component::Fall
+            | Component::Drop
+            | Component::Wake
+            | Component::Fresh
+            | Component::Season => 0.0,
+        }
     }
 
     /// True where chance plays no part, so that there is no tail.
@@ -123,28 +143,12 @@ impl Kind {
 }
 
 const fn kind(id: Component, name: &'static str, part: Part, seconds: i64) -> Kind {
-    let share = match id {
-        Component::Raised => MORE,
-        Component::FanOut | Component::Size | Component::MostTokens | Component::Silence => LESS,
-        Component::CallsSlot
-        | Component::CallsQuarter
-        | Component::CallsHour
-        | Component::CallersHour
-        | Component::Concentration
-        | Component::MostCalls
-        | Component::Fall
-        | Component::Drop
-        | Component::Wake
-        | Component::Fresh
-        | Component::Season => 0.0,
-    };
-    Kind { id, name, part, seconds, share }
+    Kind { id, name, part, seconds }
 }
 
 /// Every component; `models/README.md` has the table of what is lost without it.
-pub static COMPONENTS: [Kind; 16] = [
+pub static COMPONENTS: [Kind; 15] = [
     kind(Component::CallsSlot, "calls-5m", Part::Calls, 300),
-    kind(Component::CallsQuarter, "calls-15m", Part::Calls, 900),
     kind(Component::CallsHour, "calls-1h", Part::Calls, 3600),
     kind(Component::CallersHour, "callers-1h", Part::Callers, 3600),
     kind(Component::FanOut, "fan-out-1h", Part::FanOut, 3600),

@@ -110,11 +110,6 @@ impl Memory {
                     frame,
                     (&self.calibrations.calls_slot, LEAST_RISE_OF_SLOT),
                 ),
-                Component::CallsQuarter => self.local(
-                    (kind, self.grid.slots(kind.seconds)),
-                    frame,
-                    (&self.calibrations.calls_quarter, LEAST_RISE),
-                ),
                 Component::CallsHour => self.local(
                     (kind, self.grid.slots(kind.seconds)),
                     frame,
@@ -122,17 +117,13 @@ impl Memory {
                 ),
                 Component::CallersHour => self.seasonal(kind, frame).filter(|_| self.knows_callers),
                 Component::FanOut => self.fan_out(kind, frame).filter(|_| self.knows_callers),
-                Component::Concentration if self.knows_callers => {
-                    let slots = self.grid.slots(kind.seconds);
-                    let quarter = self.grid.slots(QUARTER_SECONDS);
-                    if quarter < slots {
-                        let calls = (&self.calibrations.calls_quarter, LEAST_RISE);
-                        sights.extend(self.concentrate((kind, quarter), frame, calls));
-                    }
+                Component::Concentration => {
+                    sights.extend(self.concentrated_quarter(kind, frame));
                     let calls = (&self.calibrations.calls_hour, LEAST_RISE);
-                    self.concentrate((kind, slots), frame, calls)
+                    let calls = self.local((kind, self.grid.slots(kind.seconds)), frame, calls);
+                    let mix = &self.calibrations.mix;
+                    calls.and_then(|calls| self.concentrated(&calls, frame, mix))
                 }
-                Component::Concentration => None,
                 Component::Size => {
                     sights.extend(self.size(kind, frame, 1, &self.calibrations.size_slot));
                     let hour = self.grid.slots(kind.seconds);
@@ -171,7 +162,10 @@ impl Memory {
             let measured = &sight.measured;
             let kind = COMPONENTS.iter().find(|kind| kind.id == measured.id)?;
             let own = self.own.get(measured.id as usize)?;
-            let level = level + kind.share;
+            if measured.by == Yardstick::Unknown {
+                return None;
+            }
+            let level = level + kind.share(regime);
             let raw =
                 if kind.is_absolute() { measured.raw() } else { own.standard(measured.raw()) };
             let (rate, bound) = if kind.is_certain() {
@@ -305,24 +299,37 @@ impl Memory {
 
     /// Fewer callers than so many calls usually come from, and more calls than expected: the spreads of both are
     /// added, because a thief's calls come on top and an ordinary burst brings its callers along.
-    fn concentrate(
-        &self,
-        (kind, slots): (&Kind, i64),
-        frame: &Frame,
-        of_calls: (&Calibration, f64),
-    ) -> Option<Sight> {
-        let (window, load) = self.mix(slots, frame);
-        let is_hour = slots == self.grid.slots(kind.seconds);
-        let mixes = &self.calibrations;
-        let mix = if is_hour { &mixes.mix } else { &mixes.mix_quarter };
+    fn concentrated(&self, calls: &Sight, frame: &Frame, mix: &Calibration) -> Option<Sight> {
+        let kind = COMPONENTS.iter().find(|kind| kind.id == Component::Concentration)?;
+        let (window, load) = self.mix(calls.measured.slots, frame);
         // The hour is learnt by the part that looks for more callers.
+        let is_hour = window.slots == self.grid.slots(kind.seconds);
         let learns = Some(load).filter(|_| !is_hour);
+        if !self.knows_callers {
+            return None;
+        }
         let Some(spread) = mix.spread(load, self.grid.per_day()) else {
             return learns.map(|load| window.learning(kind, load));
         };
-        let above = self.local((kind, slots), frame, of_calls)?.measured.raw().max(0.0);
+        let above = calls.measured.raw().max(0.0);
         let sight = window.by(kind, Yardstick::BelowAnd(spread, above), LEAST_MIX);
         Some(Sight { learns, ..sight })
+    }
+
+    /// The same in a quarter of an hour, whose calls are learnt for this alone.
+    fn concentrated_quarter(&self, kind: &Kind, frame: &Frame) -> Vec<Sight> {
+        let slots = self.grid.slots(QUARTER_SECONDS);
+        let hour = COMPONENTS.iter().find(|kind| kind.id == Component::CallsHour);
+        let Some(hour) = hour.filter(|_| self.knows_callers) else { return Vec::new() };
+        if slots == self.grid.slots(kind.seconds) {
+            return Vec::new();
+        }
+        let calls = (&self.calibrations.calls_quarter, LEAST_RISE);
+        let Some(calls) = self.local((hour, slots), frame, calls) else { return Vec::new() };
+        let found = self.concentrated(&calls, frame, &self.calibrations.mix_quarter);
+        let by = Yardstick::Unknown;
+        let learnt = Sight { measured: Measured { by, ..calls.measured }, ..calls };
+        found.into_iter().chain([learnt]).collect()
     }
 
     /// Tokens against those that so many calls brought in the week before.
