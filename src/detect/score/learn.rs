@@ -188,6 +188,7 @@ impl Memory {
         }
         self.calibrations.all().for_each(super::Calibration::refit);
         if RHYTHM_LEARNS_DAYS.contains(&(self.age / self.grid.per_day())) {
+            self.calibrations.fall.forget();
             self.calibrations.drop.forget();
             self.calibrations.callers_hour.forget();
         }

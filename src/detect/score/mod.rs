@@ -71,8 +71,8 @@ impl Default for ScoreSettings {
     }
 }
 
-/// Less than this is never worth a ratio: tokens, calls and callers of a slot.
-const UNITS: [f64; 3] = [300.0, 0.3, 0.3];
+/// Less than this is never worth a ratio, and seconds of the longest window: tokens, calls and callers of a slot.
+const UNITS: [(f64, i64); 3] = [(300.0, 3600), (0.3, 8 * 3600), (0.3, 3600)];
 /// Share of peers that must have fallen for a fall to be the fleet's, and what is left of its score there.
 const GATE: f64 = 0.15;
 const GATED: f64 = 0.3;
@@ -161,7 +161,8 @@ impl Memory {
     /// Of a deployment nobody has seen yet.
     #[must_use]
     pub fn new(grid: Grid) -> Self {
-        let [tokens, calls, callers] = UNITS.map(|unit| Signal::new(grid, unit));
+        let [tokens, calls, callers] =
+            UNITS.map(|(unit, longest)| Signal::new(grid, unit, longest));
         Self {
             grid,
             awaited: None,
@@ -190,7 +191,7 @@ impl Memory {
             frozen_run: 0,
             frozen: Ring::new(14),
             frozen_today: 0.0,
-            own: vec![Own::default(); measure::COMPONENTS.len()],
+            own: measure::COMPONENTS.iter().map(|kind| Own::new(!kind.is_absolute())).collect(),
             rhythm: Rhythm::Unknown,
             control: Control::default(),
         }
