@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use super::observed::Grid;
 use super::ring::{Ring, single};
-use super::statistics::{log_ratio, mean, median};
+use super::statistics::{log_ratio, median};
 use crate::detect::baseline::as_float;
 
 /// Length of a block, in seconds.
