@@ -31,9 +31,9 @@ const HALVINGS: u32 = 26;
 const LEVEL_ROUNDS: u32 = 2;
 /// Blocks of six hours in a week.
 const WEEK_BLOCKS: i64 = 28;
-/// Settings at which all parts together are counted, with the first of [`Tails::RATES`] that each gives: the more
-/// alerts, the more is spent.
-const SETTINGS: [(f64, usize); 2] = [(0.316_227_766, 0), (0.1, 2)];
+/// Settings at which all parts together are counted one after the other, with how many of [`Tails::RATES`] each
+/// gives: the more alerts, the more is spent.
+const SETTINGS: [(f64, usize); 2] = [(0.1, POINTS), (0.316_227_766, 2)];
 const POINTS: usize = Tails::RATES.len();
 const REGIMES: usize = Regime::ALL.len();
 const PARTS: usize = COMPONENTS.len();
@@ -159,14 +159,14 @@ impl Fit<'_> {
         }
         if !self.knows_fresh() {
             let mut levels = Tails::RATES;
-            for ((accepted, first), count) in SETTINGS.into_iter().zip(0..) {
+            for ((accepted, points), count) in SETTINGS.into_iter().zip(0..) {
                 let judged = self.before(self.rounds.max(1) + count);
                 let counted = self.level(&tails, accepted, &mut |more| progress(judged + more));
-                let newer = levels.iter_mut().zip(counted).skip(first);
+                let newer = levels.iter_mut().zip(counted).take(points);
                 newer.for_each(|(level, counted)| *level = counted);
+                levels = apart(levels.map(|level| -level)).map(|score| -score);
+                weeks.iter().for_each(|(regime, _)| tails.set_level(*regime, levels));
             }
-            let levels = apart(levels.map(|level| -level)).map(|score| -score);
-            weeks.iter().for_each(|(regime, _)| tails.set_level(*regime, levels));
         }
         Ok(Fitted { tails, weeks })
     }
