@@ -281,7 +281,7 @@ def most(fleet):
 
 
 def raised(fleet):
-    picture = Picture("A level raised for two days, by own spreads", height=360)
+    picture = Picture("A level raised for days, by own spreads", height=360)
     chart = Chart(picture, (17, 35), (-3, 9), at=(70, 72, 760, 230))
     chart.axes([(d, f"day {d}") for d in range(17, 36, 3)], [(n, f"{n}") for n in (-2, 0, 2, 4, 6, 8)], yname="own spreads")
     lines = (("dep-004", lambda day: 1.03 ** max(day - 21, 0), RED, "3 % more every day from day 21"),

@@ -24,27 +24,52 @@ def mean(values):
 
 
 def raised_of(calls):
-    """Own spreads by which two days lie above what they usually are, by day, where three hours end (raised.rs)."""
+    """Own spreads by which the last days lie above what they usually are, by day, where three hours end (raised.rs)."""
     blocks = [sum(calls[at : at + 3 * HOUR]) for at in range(0, len(calls) - 3 * HOUR + 1, 3 * HOUR)]
-    floor = [0.1 * mean(blocks[max(end - 184, 0) : end]) + 2 for end in range(len(blocks))]
-    past, scores = [], []
-    for end in range(len(blocks)):
-        near = []
-        for at in range(max(end - 15, 0), end + 1):
-            usual = [blocks[at - week] for week in (56, 112, 168) if at >= week]
-            if usual:
-                near.append(min(max(log_ratio(blocks[at], median(usual), floor[end]), -0.3), 0.4))
-        now = mean(near) if len(near) == 16 else None
-        own = past[-42:-6]
-        if now is not None and len(own) >= 11:
-            middle = median(own)
-            sigma = 1.4826 * median([abs(value - middle) for value in own])
-            weight = len(own) / 4
-            spread = math.sqrt((weight * sigma**2 + 3 * 0.1**2) / (weight + 3))
-            scores.append(((end + 1) / 8, (now - middle) / spread))
-        if end % 4 == 3 and now is not None:
-            past.append(now)
+    rest, ratios, scores = None, [], []
+    for end, block in enumerate(blocks):
+        floor = 0.1 * mean(blocks[max(end - 208, 0) : end]) + 2
+        if end % 8 == 0 and end:
+            rest = rest_of(blocks, end, floor)
+        within = [rest is not None and (at - rest) % 56 < 16 for at in range(end + 1)]
+        days = [at for at in range(end - 40, end - 201, -8) if at >= max(end - 208, 0)]
+        if len(days) < 7:
+            continue
+        usual = median([blocks[at] for at in days if within[at] == within[end]])
+        ratios.append(min(max(log_ratio(block, usual, floor), -0.3), 0.4))
+        spans = [score for span in (8, 16, 24) if (score := raised_by(ratios, span)) is not None]
+        if spans:
+            scores.append(((end + 1) / 8, max(spans)))
     return scores
+
+
+def rest_of(blocks, end, floor):
+    """Where in the week the two days begin that differ most from the others; None where they differ little."""
+    until = end - 24
+    start = max(until - 168, end - 208, 0)
+    if until - start < 56:
+        return None
+    usual = [math.log(median(blocks[start + (place - start) % 56 : until : 56]) + floor) for place in range(56)]
+    apart = []
+    for first in range(56):
+        inside = sum((usual + usual)[first : first + 16])
+        apart.append(abs(inside / 16 - (sum(usual) - inside) / 40))
+    most = max(apart)
+    return 55 - apart[::-1].index(most) if most > 0.15 else None
+
+
+def raised_by(ratios, span):
+    """Own spreads above half the middle, of the mean of the last `span` log ratios; None with too little past."""
+    last = len(ratios) - 1  # Only those before the newest are past.
+    ends = range(last - 24, max(span, last - 24 - 168) - 1, -4)
+    own = [mean(ratios[end - span : end]) for end in ends]
+    if len(own) < 8:
+        return None
+    middle = median(own)
+    sigma = 1.4826 * median([abs(value - middle) for value in own])
+    weight, days = len(own) / (span / 4), span / 8
+    spread = math.sqrt((weight * sigma**2 + 4 * 0.1**2 * 2 / days) / (weight + 4))
+    return (mean(ratios[-span:]) - middle / 2) / spread
 
 
 def seasons(learnt):

@@ -27,6 +27,13 @@ const MAY_MISS: usize = 3;
 /// Logarithms of rates between which the level is looked for, and how often the span is halved.
 const LEVELS: (f64, f64) = (-8.0, 0.5);
 const HALVINGS: u32 = 26;
+/// How often the draws are judged for the level: once for each of [`SETTINGS`].
+const LEVEL_ROUNDS: u32 = 2;
+/// Blocks of six hours in a week.
+const WEEK_BLOCKS: i64 = 28;
+/// Settings at which all parts together are counted one after the other, with how many of [`Tails::RATES`] each
+/// gives: the more alerts, the more is spent.
+const SETTINGS: [(f64, usize); 2] = [(0.1, POINTS), (0.316_227_766, 2)];
 const POINTS: usize = Tails::RATES.len();
 const REGIMES: usize = Regime::ALL.len();
 const PARTS: usize = COMPONENTS.len();
@@ -151,9 +158,15 @@ impl Fit<'_> {
             }
         }
         if !self.knows_fresh() {
-            let judged = self.before(self.rounds.max(1));
-            let level = self.level(&tails, &mut |more| progress(judged + more));
-            weeks.iter().for_each(|(regime, _)| tails.set_level(*regime, level));
+            let mut levels = Tails::RATES;
+            for ((accepted, points), count) in SETTINGS.into_iter().zip(0..) {
+                let judged = self.before(self.rounds.max(1) + count);
+                let counted = self.level(&tails, accepted, &mut |more| progress(judged + more));
+                let newer = levels.iter_mut().zip(counted).take(points);
+                newer.for_each(|(level, counted)| *level = counted);
+                levels = apart(levels.map(|level| -level)).map(|score| -score);
+                weeks.iter().for_each(|(regime, _)| tails.set_level(*regime, levels));
+            }
         }
         Ok(Fitted { tails, weeks })
     }
@@ -161,7 +174,7 @@ impl Fit<'_> {
     /// Slots that [`Fit::run`] judges.
     #[must_use]
     pub fn slots(&self) -> i64 {
-        self.before(self.rounds.max(1) + u32::from(!self.knows_fresh()))
+        self.before(self.rounds.max(1) + if self.knows_fresh() { 0 } else { LEVEL_ROUNDS })
     }
 
     /// Slots that so many rounds judge.
@@ -187,11 +200,11 @@ impl Fit<'_> {
     /// Judges the draws by `tails`, one after the other; `keep` is told the end of each scored slot in seconds.
     fn judge<T: Send>(
         &self,
-        tails: &Tails,
+        (tails, accepted): (&Tails, f64),
         keep: impl Fn(&Draw, &Judged<'_>, i64) -> Option<T> + Sync,
         progress: &mut dyn FnMut(i64),
     ) -> impl Iterator<Item = (&Draw, Vec<T>)> {
-        let settings = ScoreSettings { tails: Arc::new(tails.clone()), ..ScoreSettings::default() };
+        let settings = ScoreSettings { tails: Arc::new(tails.clone()), alerts_per_week: accepted };
         let mut before = 0;
         self.draws.iter().map(move |draw| {
             let (track, settings) = (&draw.track, settings.clone());
@@ -216,21 +229,23 @@ impl Fit<'_> {
             })
         };
         let mut counted = Counted::default();
-        self.judge(tails, keep, progress).for_each(|(_, slots)| counted.add(&slots));
+        self.judge((tails, ScoreSettings::default().alerts_per_week), keep, progress)
+            .for_each(|(_, slots)| counted.add(&slots));
         counted
     }
 
-    /// The rates of the rarest part at which all draws together alert as often as [`Tails::RATES`] say.
-    fn level(&self, tails: &Tails, progress: &mut dyn FnMut(i64)) -> Points {
-        let accepted = ScoreSettings::default().alerts_per_week.log10();
+    /// The rates of the rarest part at which all draws together alert as often as [`Tails::RATES`] say, where
+    /// `accepted` alerts a week are set.
+    fn level(&self, tails: &Tails, accepted: f64, progress: &mut dyn FnMut(i64)) -> Points {
         let keep = |_: &Draw, judged: &Judged<'_>, end: i64| {
             let (verdict, series) = (judged.verdict, &judged.series.name);
             // Half a score is a decade, and 1 is the level less what this deployment has spent: so what is
             // fitted is the level at which the set rate is kept with that thrift.
-            let rate = tails.level(verdict.regime, accepted) - 2.0 * (verdict.score() - 1.0);
+            let rate =
+                tails.level(verdict.regime, accepted.log10()) - 2.0 * (verdict.score() - 1.0);
             (verdict.score() > 0.0).then(|| (series.clone(), as_float(end), -rate))
         };
-        let exams = self.judge(tails, keep, progress).map(|(draw, kept)| {
+        let exams = self.judge((tails, accepted), keep, progress).map(|(draw, kept)| {
             let mut scores = Moments::new();
             for (series, at, score) in kept {
                 scores.entry(series).or_default().push(Moment { at, score });
@@ -251,7 +266,7 @@ impl Fit<'_> {
             }
             low
         };
-        apart(Tails::RATES.map(|rate| -level(rate))).map(|score| -score)
+        Tails::RATES.map(level)
     }
 }
 
@@ -270,9 +285,12 @@ impl Counted {
                 *seconds += slot.seconds;
             }
         }
-        for block in slots.chunk_by(|a, b| a.block == b.block) {
-            for (component, by_regime) in self.largest.iter_mut().enumerate() {
-                for ((regime, _), largest) in Regime::ALL.into_iter().zip(by_regime) {
+        for (component, (kind, by_regime)) in COMPONENTS.iter().zip(&mut self.largest).enumerate() {
+            // What is alerted once in ten days is counted once a week.
+            let blocks = if kind.id == Component::Raised { WEEK_BLOCKS } else { 1 };
+            let block = |slot: &Slot| (slot.block.0, slot.block.1.div_euclid(blocks));
+            for block in slots.chunk_by(|a, b| block(a) == block(b)) {
+                for ((regime, _), largest) in Regime::ALL.into_iter().zip(&mut *by_regime) {
                     let of = block.iter().filter(|slot| slot.regime == regime);
                     let raws = of.filter_map(|slot| slot.raws.as_ref()?.get(component));
                     // No score above zero is no sign of anything, and has no rate.
@@ -324,7 +342,7 @@ const fn has_tail(kind: &Kind, regime: Regime) -> bool {
     let is_judged = match regime {
         Regime::Busy | Regime::Idle => true,
         // Real clients go dark for days in their second week, and nothing tells that from an outage.
-        Regime::Young => !matches!(kind.id, Component::Drop | Component::Silence),
+        Regime::Young => !matches!(kind.id, Component::Fall | Component::Drop | Component::Silence),
         // One number says one thing. With the other windows as well, fewer of the labelled values were found.
         Regime::Bare => {
             matches!(kind.id, Component::Season | Component::MostCalls | Component::Drop)

@@ -249,7 +249,7 @@ const fn reason(part: Part) -> &'static str {
         Part::Size => "more tokens than so many calls usually bring",
         Part::MostTokens => "more tokens than were ever seen here in so short a time",
         Part::MostCalls => "more calls than were ever seen here in so short a time",
-        Part::Raised => "more calls for two days than the weeks before had",
+        Part::Raised => "more calls for days than the weeks before had",
         Part::Wake => "traffic where there was none for weeks",
         Part::Fresh => "tokens used by callers first seen here within a day",
         Part::Drop => "fewer calls than usual",

@@ -172,32 +172,32 @@ fn scores_of_labelled_attacks_are_not_counted() {
 fn known_new_callers_fill_their_own_rows_alone() {
     let folder = Folder::new();
     write(&folder, 1, &label(), Size { fresh: true, ..GROWN });
-    let out = folder.write("out.csv", b"# nothing yet\n\ndrop-2h,busy,1,2,3,4,5\n");
+    let out = folder.write("out.csv", b"# nothing yet\n\ndrop-8h,busy,1,2,3,4,5\n");
     // What a run that was stopped has left.
     let draft = folder.write("out.csv.draft", b"calls-1h,bu");
     let ran = fit(&[&folder], &out, &[]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     assert!(!std::fs::exists(draft).unwrap());
     let names: Vec<String> = rows(&out).into_keys().collect();
-    assert_eq!(names, ["drop-2h,busy", "fresh-1h,busy", "fresh-1h,idle"]);
+    assert_eq!(names, ["drop-8h,busy", "fresh-1h,busy", "fresh-1h,idle"]);
 }
 
 #[test]
 fn young_deployments_fill_their_own_rows_and_none_about_silence() {
     let folder = Folder::new();
     write(&folder, 1, "", Size { deployments: 30, days: (5, 14), fresh: false });
-    let table = "drop-2h,young,1,2,3,4,5\ncalls-1h,busy,1,2,3,4,5\n";
+    let table = "drop-8h,young,1,2,3,4,5\ncalls-1h,busy,1,2,3,4,5\n";
     let out = folder.write("out.csv", table.as_bytes());
     let ran = fit(&[&folder], &out, &["--rounds", "1"]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
-    assert!(ran.err.contains("no row any more for drop-2h young: "), "{}", ran.err);
+    assert!(ran.err.contains("no row any more for drop-8h young: "), "{}", ran.err);
     let rows = rows(&out);
     assert_eq!(rows.get("calls-1h,busy").unwrap(), &[1.0, 2.0, 3.0, 4.0, 5.0]);
     let young: Vec<&str> = rows.keys().filter_map(|name| name.strip_suffix(",young")).collect();
     for part in ["calls-1h", "fused"] {
         assert!(young.contains(&part), "{part} is not in {young:?}");
     }
-    for part in ["drop-2h", "silence"] {
+    for part in ["drop-8h", "silence"] {
         assert!(!young.contains(&part), "{part} is in {young:?}");
     }
 }
@@ -212,7 +212,7 @@ fn single_values_fill_the_rows_of_bare_deployments() {
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     assert!(ran.err.contains("116.5 weeks of bare deployments"), "{}", ran.err);
     let rows = rows(&out);
-    for part in ["season-5m,bare", "drop-2h,bare", "fused,bare", "calls-1h,busy"] {
+    for part in ["season-5m,bare", "drop-8h,bare", "fused,bare", "calls-1h,busy"] {
         assert!(rows.contains_key(part), "{part} is not in {rows:?}");
     }
     assert!(!rows.contains_key("season-5m,busy"));

@@ -44,6 +44,15 @@ pub enum Heed {
     },
 }
 
+/// What is odd about a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Odd {
+    /// It should not be learnt.
+    pub left_out: bool,
+    /// It was alerted because the level of days is raised.
+    pub raised: bool,
+}
+
 impl Memory {
     /// Heeds what people said.
     pub fn heed(&mut self, lesson: Heed) {
@@ -71,7 +80,8 @@ impl Memory {
     }
 
     /// Learns a slot, unless it is odd and may be left out.
-    pub(super) fn learn(&mut self, seen: &Observed, frame: &Frame, sights: &[Sight], is_odd: bool) {
+    pub(super) fn learn(&mut self, seen: &Observed, frame: &Frame, sights: &[Sight], odd: Odd) {
+        let is_odd = odd.left_out;
         let day = as_float(self.grid.per_day());
         self.frozen_run = if is_odd { self.frozen_run + 1 } else { 0 };
         self.frozen_today += if is_odd { 1.0 / day } else { 0.0 };
@@ -94,7 +104,7 @@ impl Memory {
         self.knows_tokens |= seen.tokens() > 0.0;
         self.knows_fresh |= seen.fresh.is_some();
         self.fresh.push(frame.fresh);
-        self.raised.add(seen.calls, self.age, self.grid);
+        self.raised.add(seen.calls, self.age, self.grid, odd.raised);
         let hour = self.grid.per_hour();
         if !frozen {
             self.most_tokens.add(self.tokens.slots().newest(hour));
@@ -127,16 +137,19 @@ impl Memory {
             let Some(load) = sight.learns else { continue };
             let calibration = match sight.measured.id {
                 Component::CallsSlot => &mut self.calibrations.calls_slot,
-                Component::CallsQuarter => &mut self.calibrations.calls_quarter,
+                Component::CallsHour if sight.measured.slots < self.grid.per_hour() => {
+                    &mut self.calibrations.calls_quarter
+                }
                 Component::CallsHour => &mut self.calibrations.calls_hour,
                 Component::CallersHour => &mut self.calibrations.callers_hour,
                 Component::FanOut => &mut self.calibrations.mix,
                 Component::Size if sight.measured.slots == 1 => &mut self.calibrations.size_slot,
                 Component::Size => &mut self.calibrations.size,
+                Component::Fall => &mut self.calibrations.fall,
                 Component::Drop => &mut self.calibrations.drop,
+                Component::Concentration => &mut self.calibrations.mix_quarter,
                 Component::Season => self.calibrations.season.get_or_insert_default(),
-                Component::Concentration
-                | Component::MostTokens
+                Component::MostTokens
                 | Component::MostCalls
                 | Component::Raised
                 | Component::Silence
@@ -175,6 +188,7 @@ impl Memory {
         }
         self.calibrations.all().for_each(super::Calibration::refit);
         if RHYTHM_LEARNS_DAYS.contains(&(self.age / self.grid.per_day())) {
+            self.calibrations.fall.forget();
             self.calibrations.drop.forget();
             self.calibrations.callers_hour.forget();
         }

@@ -31,15 +31,13 @@ impl Regime {
 pub enum Component {
     /// Calls of a slot against the rhythm and the last hours.
     CallsSlot,
-    /// The same of a quarter of an hour.
-    CallsQuarter,
     /// The same of an hour.
     CallsHour,
     /// Distinct callers of an hour against the rhythm.
     CallersHour,
     /// More callers in an hour than so many calls usually come from.
     FanOut,
-    /// Fewer callers in an hour than so many calls usually come from.
+    /// More calls from fewer callers than so many usually come from, in a quarter of an hour and in an hour.
     Concentration,
     /// Tokens per call in a slot and in an hour, against the last week.
     Size,
@@ -47,9 +45,11 @@ pub enum Component {
     MostTokens,
     /// Calls of an hour against the most there ever were.
     MostCalls,
-    /// For two days more than the rhythm of three weeks.
+    /// For days more than the weeks before had.
     Raised,
-    /// Fewer calls in two hours than the rhythm has.
+    /// Fewer calls in two hours than the hours before promised.
+    Fall,
+    /// Fewer calls in eight hours than the rhythm has.
     Drop,
     /// Nothing, for longer than ever.
     Silence,
@@ -67,7 +67,6 @@ impl Component {
     pub const fn fires_early(self) -> bool {
         match self {
             Self::CallsSlot
-            | Self::CallsQuarter
             | Self::CallsHour
             | Self::MostTokens
             | Self::MostCalls
@@ -79,11 +78,17 @@ impl Component {
             | Self::Concentration
             | Self::Size
             | Self::Raised
+            | Self::Fall
             | Self::Drop
             | Self::Silence => false,
         }
     }
 }
+
+/// Shares of the false alerts: what thirty per cent more do for days hardly stands out, and gets 2.5 times as many;
+/// what silence or dear calls do stands far out, and needs no more than 0.4 times as many.
+const MORE: f64 = 0.4;
+const LESS: f64 = -0.4;
 
 /// What a component is called, where it belongs and how long it looks.
 #[derive(Debug, Clone, Copy)]
@@ -105,6 +110,31 @@ impl Kind {
         matches!(self.id, Component::Raised | Component::Wake | Component::Season)
     }
 
+    /// Logarithm to base ten of its share of the false alerts, against parts that have 0. Of young and bare deployments
+    /// too little is known to tell parts apart.
+    #[must_use]
+    pub const fn share(&self, regime: Regime) -> f64 {
+        if matches!(regime, Regime::Young | Regime::Bare) {
+            return 0.0;
+        }
+        match self.id {
+            Component::Raised => MORE,
+            Component::FanOut | Component::Size | Component::MostTokens | Component::Silence => {
+                LESS
+            }
+            Component::CallsSlot
+            | Component::CallsHour
+            | Component::CallersHour
+            | Component::Concentration
+            | Component::MostCalls
+            | Component::Fall
+            | Component::Drop
+            | Component::Wake
+            | Component::Fresh
+            | Component::Season => 0.0,
+        }
+    }
+
     /// True where chance plays no part, so that there is no tail.
     #[must_use]
     pub const fn is_certain(&self) -> bool {
@@ -119,16 +149,16 @@ const fn kind(id: Component, name: &'static str, part: Part, seconds: i64) -> Ki
 /// Every component; `models/README.md` has the table of what is lost without it.
 pub static COMPONENTS: [Kind; 15] = [
     kind(Component::CallsSlot, "calls-5m", Part::Calls, 300),
-    kind(Component::CallsQuarter, "calls-15m", Part::Calls, 900),
     kind(Component::CallsHour, "calls-1h", Part::Calls, 3600),
     kind(Component::CallersHour, "callers-1h", Part::Callers, 3600),
     kind(Component::FanOut, "fan-out-1h", Part::FanOut, 3600),
-    kind(Component::Concentration, "concentration-1h", Part::Concentration, 3600),
+    kind(Component::Concentration, "concentration", Part::Concentration, 3600),
     kind(Component::Size, "size-1h", Part::Size, 3600),
     kind(Component::MostTokens, "most-tokens-1h", Part::MostTokens, 3600),
     kind(Component::MostCalls, "most-calls-1h", Part::MostCalls, 3600),
-    kind(Component::Raised, "raised-2d", Part::Raised, 2 * 86_400),
-    kind(Component::Drop, "drop-2h", Part::Drop, 7200),
+    kind(Component::Raised, "raised", Part::Raised, 3 * 86_400),
+    kind(Component::Fall, "fall-2h", Part::Drop, 2 * 3600),
+    kind(Component::Drop, "drop-8h", Part::Drop, 8 * 3600),
     kind(Component::Silence, "silence", Part::Silence, 300),
     kind(Component::Wake, "wake-1h", Part::Wake, 3600),
     kind(Component::Fresh, "fresh-1h", Part::Fresh, 3600),
@@ -142,6 +172,8 @@ pub(super) enum Yardstick {
     Above(Spread),
     /// Own lower spreads below the middle.
     Below(Spread),
+    /// The same, if any, and so many spreads that something else lies above.
+    BelowAnd(Spread, f64),
     /// Own ordinary spread above the middle, whatever the tail.
     Bulk(Spread),
     /// Half as much again as the most there was.
@@ -186,6 +218,10 @@ impl Measured {
         let raw = match self.by {
             Yardstick::Above(spread) => spread.above(self.ratio(), self.least),
             Yardstick::Below(spread) => spread.below(self.ratio(), self.least),
+            Yardstick::BelowAnd(spread, above) => match spread.below(self.ratio(), self.least) {
+                below if below > 0.0 => below + above,
+                _ => 0.0,
+            },
             Yardstick::Bulk(spread) => spread.sigmas(self.ratio(), self.least),
             Yardstick::Most => (1.0 + self.ratio() / Extreme::ratio(2.0)).max(0.0),
             Yardstick::Log(unit) => self.ratio() / unit,
@@ -202,6 +238,9 @@ impl Measured {
         match self.by {
             Yardstick::Above(spread) => at(spread.ratio_above(raw, self.least)),
             Yardstick::Below(spread) => at(spread.ratio_below(raw, self.least)),
+            Yardstick::BelowAnd(spread, above) => {
+                at(spread.ratio_below((raw - above).max(0.0), self.least))
+            }
             Yardstick::Bulk(spread) => at(spread.ratio_sigmas(raw, self.least)),
             Yardstick::Most => at(Extreme::ratio(raw)),
             Yardstick::Log(unit) => at(raw * unit),
@@ -212,7 +251,7 @@ impl Measured {
 
     /// True where little is what is looked for.
     pub(super) const fn is_lower(&self) -> bool {
-        matches!(self.by, Yardstick::Below(_))
+        matches!(self.by, Yardstick::Below(_) | Yardstick::BelowAnd(..))
     }
 }
 
@@ -252,6 +291,7 @@ mod tests {
         for by in [
             Yardstick::Above(spread()),
             Yardstick::Below(spread()),
+            Yardstick::BelowAnd(spread(), 0.2),
             Yardstick::Bulk(spread()),
             Yardstick::Most,
             Yardstick::Log(0.2),

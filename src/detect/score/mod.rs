@@ -48,6 +48,8 @@ use calibration::Calibration;
 use concentration::Concentration;
 use control::Control;
 use extreme::Extreme;
+use learn::Odd;
+use measure::Component;
 use own::Own;
 use raised::Raised;
 use ring::Ring;
@@ -69,8 +71,8 @@ impl Default for ScoreSettings {
     }
 }
 
-/// Less than this is never worth a ratio: tokens, calls and callers of a slot.
-const UNITS: [f64; 3] = [300.0, 0.3, 0.3];
+/// Less than this is never worth a ratio, and seconds of the longest window: tokens, calls and callers of a slot.
+const UNITS: [(f64, i64); 3] = [(300.0, 3600), (0.3, 8 * 3600), (0.3, 3600)];
 /// Share of peers that must have fallen for a fall to be the fleet's, and what is left of its score there.
 const GATE: f64 = 0.15;
 const GATED: f64 = 0.3;
@@ -134,9 +136,11 @@ struct Calibrations {
     calls_quarter: Calibration,
     calls_hour: Calibration,
     callers_hour: Calibration,
+    mix_quarter: Calibration,
     mix: Calibration,
     size_slot: Calibration,
     size: Calibration,
+    fall: Calibration,
     drop: Calibration,
     /// Where calls are all that is known.
     season: Option<Calibration>,
@@ -144,10 +148,12 @@ struct Calibrations {
 
 impl Calibrations {
     fn all(&mut self) -> impl Iterator<Item = &mut Calibration> {
-        let Self { season, drop, mix, callers_hour, .. } = self;
+        let Self { season, callers_hour, .. } = self;
         let calls = [&mut self.calls_slot, &mut self.calls_quarter, &mut self.calls_hour];
         let sizes = [&mut self.size_slot, &mut self.size];
-        calls.into_iter().chain(sizes).chain([callers_hour, mix, drop]).chain(season)
+        let mixes = [&mut self.mix_quarter, &mut self.mix, callers_hour];
+        let falls = [&mut self.fall, &mut self.drop];
+        calls.into_iter().chain(sizes).chain(mixes).chain(falls).chain(season)
     }
 }
 
@@ -155,7 +161,8 @@ impl Memory {
     /// Of a deployment nobody has seen yet.
     #[must_use]
     pub fn new(grid: Grid) -> Self {
-        let [tokens, calls, callers] = UNITS.map(|unit| Signal::new(grid, unit));
+        let [tokens, calls, callers] =
+            UNITS.map(|(unit, longest)| Signal::new(grid, unit, longest));
         Self {
             grid,
             awaited: None,
@@ -184,7 +191,7 @@ impl Memory {
             frozen_run: 0,
             frozen: Ring::new(14),
             frozen_today: 0.0,
-            own: vec![Own::default(); measure::COMPONENTS.len()],
+            own: measure::COMPONENTS.iter().map(|kind| Own::new(!kind.is_absolute())).collect(),
             rhythm: Rhythm::Unknown,
             control: Control::default(),
         }
@@ -274,7 +281,9 @@ impl Memory {
         let odd = fired
             || (fallen == Some(true) && around.falling.is_some_and(|falling| falling > GATE))
             || !around.complete;
-        self.learn(seen, &frame, &sights, odd);
+        let raised =
+            parts.iter().any(|part| part.component == Component::Raised && part.score >= 1.0);
+        self.learn(seen, &frame, &sights, Odd { left_out: odd, raised });
         if around.complete {
             self.control.close(self.grid.slot_seconds, fired);
         }
@@ -304,4 +313,4 @@ impl Memory {
 }
 
 /// First byte of a saved memory; another number where its shape has changed.
-const FORM: u8 = 5;
+const FORM: u8 = 6;

@@ -31,15 +31,15 @@ pub struct Own {
     spread: f32,
 }
 
-impl Default for Own {
-    fn default() -> Self {
+impl Own {
+    /// Of a component whose past is asked for, or of one whose past says nothing.
+    #[must_use]
+    pub fn new(asked: bool) -> Self {
         let (middle, spread) = ORDINARY;
         let [middle, spread] = [middle, spread].map(super::ring::single);
-        Self { days: Ring::new(DAYS), today: 0.0, middle, spread }
+        Self { days: Ring::new(if asked { DAYS } else { 1 }), today: 0.0, middle, spread }
     }
-}
 
-impl Own {
     /// Takes the score of a slot that may be learnt.
     pub fn add(&mut self, raw: f64) {
         self.today = self.today.max(super::ring::single(raw));
@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn a_wild_deployment_needs_more() {
         let after = |largest: [f64; 4]| {
-            let mut own = Own::default();
+            let mut own = Own::new(true);
             for day in 0..20 {
                 own.add(largest[day % 4]);
                 own.end_day();

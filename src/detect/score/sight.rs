@@ -24,6 +24,10 @@ const LEAST_BARE: f64 = 0.4;
 const LOCAL_SHARE: f64 = 0.8;
 /// Seconds of the last hours that a local window is compared with.
 const LOCAL_SECONDS: i64 = 4 * 3600;
+/// The last hours raise what is not to fall below at most by this log ratio, a factor of two.
+const MOST_RECENT: f64 = std::f64::consts::LN_2;
+/// The shorter window of fewer callers.
+const QUARTER_SECONDS: i64 = 900;
 /// Hours before anything but a wake is judged.
 const MIN_HOURS: i64 = 72;
 /// Calls of a week below which tokens per call are not compared.
@@ -101,18 +105,24 @@ impl Memory {
         }
         for kind in &COMPONENTS {
             let sight = match kind.id {
-                Component::CallsSlot => {
-                    self.local(kind, frame, (&self.calibrations.calls_slot, LEAST_RISE_OF_SLOT))
-                }
-                Component::CallsQuarter => {
-                    self.local(kind, frame, (&self.calibrations.calls_quarter, LEAST_RISE))
-                }
-                Component::CallsHour => {
-                    self.local(kind, frame, (&self.calibrations.calls_hour, LEAST_RISE))
-                }
+                Component::CallsSlot => self.local(
+                    (kind, self.grid.slots(kind.seconds)),
+                    frame,
+                    (&self.calibrations.calls_slot, LEAST_RISE_OF_SLOT),
+                ),
+                Component::CallsHour => self.local(
+                    (kind, self.grid.slots(kind.seconds)),
+                    frame,
+                    (&self.calibrations.calls_hour, LEAST_RISE),
+                ),
                 Component::CallersHour => self.seasonal(kind, frame).filter(|_| self.knows_callers),
-                Component::FanOut | Component::Concentration => {
-                    self.mix(kind, frame).filter(|_| self.knows_callers)
+                Component::FanOut => self.fan_out(kind, frame).filter(|_| self.knows_callers),
+                Component::Concentration => {
+                    sights.extend(self.concentrated_quarter(kind, frame));
+                    let calls = (&self.calibrations.calls_hour, LEAST_RISE);
+                    let calls = self.local((kind, self.grid.slots(kind.seconds)), frame, calls);
+                    let mix = &self.calibrations.mix;
+                    calls.and_then(|calls| self.concentrated(&calls, frame, mix))
                 }
                 Component::Size => {
                     sights.extend(self.size(kind, frame, 1, &self.calibrations.size_slot));
@@ -130,7 +140,8 @@ impl Memory {
                     self.most(kind, (&self.calls, &self.most_calls), &frame.calls)
                 }
                 Component::Raised => self.raise(kind, frame),
-                Component::Drop => self.fall(kind, frame, around),
+                Component::Fall => self.fall(kind, frame, around),
+                Component::Drop => self.drop(kind, frame, around),
                 Component::Silence => self.silent(kind, frame, around),
                 Component::Fresh => self.fresh(kind, frame),
                 Component::Season => self.bare(kind, frame).filter(|_| self.is_bare()),
@@ -151,6 +162,10 @@ impl Memory {
             let measured = &sight.measured;
             let kind = COMPONENTS.iter().find(|kind| kind.id == measured.id)?;
             let own = self.own.get(measured.id as usize)?;
+            if measured.by == Yardstick::Unknown {
+                return None;
+            }
+            let level = level + kind.share(regime);
             let raw =
                 if kind.is_absolute() { measured.raw() } else { own.standard(measured.raw()) };
             let (rate, bound) = if kind.is_certain() {
@@ -210,25 +225,29 @@ impl Memory {
     /// Calls against the rhythm, at the level of the last hours.
     fn local(
         &self,
-        kind: &Kind,
+        (kind, slots): (&Kind, i64),
         frame: &Frame,
         (calibration, least): (&Calibration, f64),
     ) -> Option<Sight> {
-        let (signal, slots) = (&self.calls, self.grid.slots(kind.seconds));
-        let before = self.grid.slots(LOCAL_SECONDS);
-        let open = open_sums(&frame.calls, slots);
-        // Open slots that lie before the window belong to the last hours.
-        let window = usize::try_from(open.count).unwrap_or(0);
-        let older = frame.calls.len().checked_sub(window).and_then(|end| frame.calls.get(..end));
-        let older = open_sums(older.unwrap_or_default(), before);
-        let (seen, expected) = signal.before(before - older.count, slots, &open);
-        let (seen, expected) = (seen + older.seen, expected + older.high);
-        let recent = log_ratio(seen, expected, signal.floor(before, USUAL_SHARE));
+        let (signal, open) = (&self.calls, open_sums(&frame.calls, slots));
+        let recent = self.recent(frame, (slots, &open));
         let (high, _) = signal.expected_trailing(slots, &open);
         let expected = high * (LOCAL_SHARE * recent).exp();
         let window = Window::of(signal, slots, (&open, expected));
         let load = load(high, signal.usual(), slots);
         window.above(kind, (calibration, load), (least, self.grid.per_day()))
+    }
+
+    /// Log ratio of the last hours before a window to what was expected of them.
+    fn recent(&self, frame: &Frame, (slots, open): (i64, &Open)) -> f64 {
+        let before = self.grid.slots(LOCAL_SECONDS);
+        // Open slots that lie before the window belong to the last hours.
+        let window = usize::try_from(open.count).unwrap_or(0);
+        let older = frame.calls.len().checked_sub(window).and_then(|end| frame.calls.get(..end));
+        let older = open_sums(older.unwrap_or_default(), before);
+        let (seen, expected) = self.calls.before(before - older.count, slots, open);
+        let (seen, expected) = (seen + older.seen, expected + older.high);
+        log_ratio(seen, expected, self.calls.floor(before, USUAL_SHARE))
     }
 
     /// Calls of a slot against the rhythm, by how far they usually stray from it, however often they stray
@@ -263,23 +282,54 @@ impl Memory {
     }
 
     /// Callers against those that so many calls usually come from.
-    fn mix(&self, kind: &Kind, frame: &Frame) -> Option<Sight> {
-        let slots = self.grid.slots(kind.seconds);
+    fn mix(&self, slots: i64, frame: &Frame) -> (Window, Load) {
         let open = open_sums(&frame.mix, slots);
         let seen = self.callers.trailing(slots, &open_sums(&frame.callers, slots));
         let expected = self.callers_for_calls.newest(slots - open.count) + open.high;
-        let window = Window { slots, seen, expected, floor: 0.5 + 0.125 * as_float(slots) };
         let (calls, _) = self.calls.expected_trailing(slots, &open_sums(&frame.calls, slots));
         let load = load(calls, self.calls.usual(), slots);
-        let spread = self.calibrations.mix.spread(load, self.grid.per_day());
-        let by = match (spread, kind.id) {
-            (None, Component::FanOut) => return Some(window.learning(kind, load)),
-            (None, _) => return None,
-            (Some(spread), Component::FanOut) => Yardstick::Above(spread),
-            (Some(spread), _) => Yardstick::Below(spread),
+        (Window { slots, seen, expected, floor: 0.5 + 0.125 * as_float(slots) }, load)
+    }
+
+    /// More callers than so many calls usually come from.
+    fn fan_out(&self, kind: &Kind, frame: &Frame) -> Option<Sight> {
+        let (window, load) = self.mix(self.grid.slots(kind.seconds), frame);
+        window.above(kind, (&self.calibrations.mix, load), (LEAST_MIX, self.grid.per_day()))
+    }
+
+    /// Fewer callers than so many calls usually come from, and more calls than expected: the spreads of both are
+    /// added, because a thief's calls come on top and an ordinary burst brings its callers along.
+    fn concentrated(&self, calls: &Sight, frame: &Frame, mix: &Calibration) -> Option<Sight> {
+        let kind = COMPONENTS.iter().find(|kind| kind.id == Component::Concentration)?;
+        let (window, load) = self.mix(calls.measured.slots, frame);
+        // The hour is learnt by the part that looks for more callers.
+        let is_hour = window.slots == self.grid.slots(kind.seconds);
+        let learns = Some(load).filter(|_| !is_hour);
+        if !self.knows_callers {
+            return None;
+        }
+        let Some(spread) = mix.spread(load, self.grid.per_day()) else {
+            return learns.map(|load| window.learning(kind, load));
         };
-        let learns = Some(load).filter(|_| kind.id == Component::FanOut);
-        Some(Sight { learns, ..window.by(kind, by, LEAST_MIX) })
+        let above = calls.measured.raw().max(0.0);
+        let sight = window.by(kind, Yardstick::BelowAnd(spread, above), LEAST_MIX);
+        Some(Sight { learns, ..sight })
+    }
+
+    /// The same in a quarter of an hour, whose calls are learnt for this alone.
+    fn concentrated_quarter(&self, kind: &Kind, frame: &Frame) -> Vec<Sight> {
+        let slots = self.grid.slots(QUARTER_SECONDS);
+        let hour = COMPONENTS.iter().find(|kind| kind.id == Component::CallsHour);
+        let Some(hour) = hour.filter(|_| self.knows_callers) else { return Vec::new() };
+        if slots == self.grid.slots(kind.seconds) {
+            return Vec::new();
+        }
+        let calls = (&self.calibrations.calls_quarter, LEAST_RISE);
+        let Some(calls) = self.local((hour, slots), frame, calls) else { return Vec::new() };
+        let found = self.concentrated(&calls, frame, &self.calibrations.mix_quarter);
+        let by = Yardstick::Unknown;
+        let learnt = Sight { measured: Measured { by, ..calls.measured }, ..calls };
+        found.into_iter().chain([learnt]).collect()
     }
 
     /// Tokens against those that so many calls brought in the week before.
@@ -317,28 +367,51 @@ impl Memory {
         Some(window.by(kind, Yardstick::Most, 0.0))
     }
 
-    /// The last two days against what the weeks before had, when three hours end.
+    /// The last days against what the weeks before had, when three hours end.
     fn raise(&self, kind: &Kind, frame: &Frame) -> Option<Sight> {
         let Open { seen, .. } = open_sums(&frame.calls, 1);
         let raise = self.raised.judge(seen, self.age, self.grid)?;
-        let (slots, floor) = (self.grid.slots(kind.seconds), 0.0);
+        let (slots, floor) = (raise.days * self.grid.per_day(), 0.0);
         let window = Window { slots, seen: raise.seen, expected: raise.expected, floor };
         Some(window.by(kind, Yardstick::Log(raise.spread), 0.0))
     }
 
-    /// Calls of two hours below the rhythm; many peers that fall at once excuse it.
+    /// Calls of two hours below what the hours before promised; many peers that fall at once excuse it.
     fn fall(&self, kind: &Kind, frame: &Frame, around: &Around) -> Option<Sight> {
-        let (signal, slots) = (&self.calls, self.grid.slots(kind.seconds));
+        let slots = self.grid.slots(kind.seconds);
         let open = open_sums(&frame.calls, slots);
-        let (high, low) = signal.expected_trailing(slots, &open);
+        let (high, _) = self.calls.expected_trailing(slots, &open);
+        // After a burst or an attack the usual is no fall.
+        let recent = self.recent(frame, (slots, &open)).min(MOST_RECENT);
+        let expected = high * (LOCAL_SHARE * recent).exp();
+        self.below((kind, &self.calibrations.fall), (&open, expected), around)
+    }
+
+    /// Calls of eight hours below the rhythm.
+    fn drop(&self, kind: &Kind, frame: &Frame, around: &Around) -> Option<Sight> {
+        let slots = self.grid.slots(kind.seconds);
+        let open = open_sums(&frame.calls, slots);
+        let (_, low) = self.calls.expected_trailing(slots, &open);
+        self.below((kind, &self.calibrations.drop), (&open, low), around)
+    }
+
+    /// Calls below what is expected of them.
+    fn below(
+        &self,
+        (kind, calibration): (&Kind, &Calibration),
+        (open, expected): (&Open, f64),
+        around: &Around,
+    ) -> Option<Sight> {
+        let (signal, slots) = (&self.calls, self.grid.slots(kind.seconds));
+        let (high, _) = signal.expected_trailing(slots, open);
         // Where nobody can tell a holiday, only what falls from much is a fall.
         let floor = match self.falling() {
             Some(_) => self.fall_floor(slots),
             None => signal.floor(slots, USUAL_SHARE),
         };
-        let window = Window { floor, ..Window::of(signal, slots, (&open, low)) };
+        let window = Window { floor, ..Window::of(signal, slots, (open, expected)) };
         let load = load(high, signal.usual(), slots);
-        let spread = self.calibrations.drop.spread(load, self.grid.per_day());
+        let spread = calibration.spread(load, self.grid.per_day());
         let sight = match spread.filter(|_| around.complete) {
             Some(spread) => window.by(kind, Yardstick::Below(spread), LEAST_FALL),
             None => return Some(window.learning(kind, load)),

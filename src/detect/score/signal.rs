@@ -16,8 +16,6 @@ use crate::detect::baseline::{LEVEL_CLIP, LEVEL_SHARE, as_float, robust_centre};
 const LEARNT_HOURS: i64 = 28 * 24;
 /// Hours whose profile is remembered: as far back as a shift of level is looked for.
 const PROFILE_HOURS: i64 = 5 * 24;
-/// Longest window, and what lies before it, in seconds: twelve hours.
-const LONGEST_SECONDS: i64 = 12 * 3600;
 /// Hours the level is taken over.
 const LEVEL_HOURS: i64 = 48;
 /// Days from which the hour of the week is used rather than the hour of the day.
@@ -57,10 +55,11 @@ pub struct Signal {
 }
 
 impl Signal {
-    /// A signal of which less than `unit` is never worth a ratio.
+    /// A signal of which less than `unit` is never worth a ratio, for windows of at most `longest` seconds together
+    /// with what lies before them.
     #[must_use]
-    pub fn new(grid: Grid, unit: f64) -> Self {
-        let slots = grid.slots(LONGEST_SECONDS) + 1;
+    pub fn new(grid: Grid, unit: f64, longest: i64) -> Self {
+        let slots = grid.slots(longest) + 1;
         let mut profile = Ring::new(PROFILE_HOURS);
         (0..2).for_each(|_| profile.push(0.0));
         Self {
@@ -303,7 +302,7 @@ mod tests {
 
     /// Calls of a slot for as many days as given, by day and hour.
     fn after(days: i64, calls: impl Fn(i64, i64) -> f64) -> Signal {
-        let mut signal = Signal::new(GRID, 0.3);
+        let mut signal = Signal::new(GRID, 0.3, 8 * 3600);
         for hour in 0..days * 24 {
             for place in 0..12 {
                 let expected = signal.expected(place, 12, Moved::default());

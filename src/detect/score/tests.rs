@@ -46,10 +46,10 @@ fn fired(memory: &mut Memory, days: std::ops::Range<i64>, factor: impl Fn(i64) -
         .collect()
 }
 
-/// Calls expected in the hour that ends with a usual slot.
+/// Calls expected in the eight hours that end with a usual slot.
 fn expected(memory: &Memory, slot: i64) -> f64 {
     let verdict = close(&mut memory.clone(), slot, &usual(slot));
-    let part = verdict.parts.iter().find(|part| part.part == Part::Drop);
+    let part = verdict.parts.iter().find(|part| part.component == Component::Drop);
     part.map_or(0.0, |part| part.expected)
 }
 
