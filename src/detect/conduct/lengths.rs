@@ -145,8 +145,7 @@ fn longer(
     let [factor, min_calls, min_tokens] =
         ["factor", "min_calls", "min_tokens"].map(|name| profile.threshold(name));
     let seen = f64::from(lengths.longest()?);
-    let (expected, largest) =
-        before(scene, deployment, (|day| day.longest > 0, |day| day.longest))?;
+    let (expected, largest) = before(scene, deployment, |day| day.longest > 0, |day| day.longest)?;
     let bound = (factor * expected).max(min_tokens);
     let is_told = f64::from(lengths.calls()) >= min_calls;
     if !is_told || seen < bound || seen < LONGER * largest {
@@ -172,7 +171,7 @@ fn filling(
     let window = window_of(scene.model(deployment)?)?;
     let bound = profile.threshold("window_share") * f64::from(window);
     let seen = f64::from(lengths.tenth()?);
-    let (expected, largest) = before(scene, deployment, (|day| day.calls > 0, |day| day.tenth))?;
+    let (expected, largest) = before(scene, deployment, |day| day.calls > 0, |day| day.tenth)?;
     if seen < bound || largest >= bound {
         return None;
     }
@@ -190,7 +189,8 @@ fn filling(
 fn before(
     scene: &Scene<'_>,
     deployment: u32,
-    (counts, of): (fn(&Day) -> bool, fn(&Day) -> u32),
+    counts: fn(&Day) -> bool,
+    of: fn(&Day) -> u32,
 ) -> Option<(f64, f64)> {
     let days = || scene.conduct.past().days(deployment, scene.slot).filter(counts);
     let (expected, _) = usual(days(), DAYS, of)?;
