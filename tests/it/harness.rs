@@ -104,8 +104,9 @@ pub(crate) fn refuses(ran: &Ran, part: &str) {
 /// that was built with the tests.
 pub(crate) fn program() -> &'static str {
     static PROGRAM: LazyLock<String> = LazyLock::new(|| {
-        let release = std::env::var("TOKENWATCH_RELEASE");
-        release.unwrap_or_else(|_| env!("CARGO_BIN_EXE_tokenwatch").to_owned())
+        let release =
+            std::env::var_os("TOKENWATCH_RELEASE").map(|path| path.into_string().unwrap());
+        release.unwrap_or_else(|| env!("CARGO_BIN_EXE_tokenwatch").to_owned())
     });
     &PROGRAM
 }
