@@ -61,6 +61,8 @@ pub(super) struct Frame {
     pub mix: Vec<[f64; 3]>,
     /// Tokens of callers first seen within a day.
     pub fresh: f64,
+    /// How clocks may have moved the day of the first of these slots.
+    moved: Moved,
 }
 
 /// A window, with the load that its calibration learns it under.
@@ -75,7 +77,7 @@ impl Memory {
         let per_hour = self.grid.per_hour();
         let place = self.age.rem_euclid(per_hour);
         let moved = Moved::on((self.born.unwrap_or(0) + self.age).div_euclid(self.grid.per_day()));
-        let mut frame = Frame::default();
+        let mut frame = Frame { moved, ..Frame::default() };
         for (slot, seen) in (place..).zip(open) {
             let callers = seen.callers.unwrap_or(0.0);
             for (column, signal, value) in [
@@ -380,10 +382,12 @@ impl Memory {
     fn fall(&self, kind: &Kind, frame: &Frame, around: &Around) -> Option<Sight> {
         let slots = self.grid.slots(kind.seconds);
         let open = open_sums(&frame.calls, slots);
-        let (high, _) = self.calls.expected_trailing(slots, &open);
+        let (high, low) = self.calls.expected_trailing(slots, &open);
+        // Where clocks may have changed, more is expected of rises than of falls.
+        let usual = if frame.moved == Moved::default() { high } else { low };
         // After a burst or an attack the usual is no fall.
         let recent = self.recent(frame, (slots, &open)).min(MOST_RECENT);
-        let expected = high * (LOCAL_SHARE * recent).exp();
+        let expected = usual * (LOCAL_SHARE * recent).exp();
         self.below((kind, &self.calibrations.fall), (&open, expected), around)
     }
 
