@@ -24,8 +24,6 @@ const LEAST_BARE: f64 = 0.4;
 const LOCAL_SHARE: f64 = 0.8;
 /// Seconds of the last hours that a local window is compared with.
 const LOCAL_SECONDS: i64 = 4 * 3600;
-/// The last hours raise what is not to fall below at most by this log ratio, a factor of two.
-const MOST_RECENT: f64 = std::f64::consts::LN_2;
 /// The shorter window of fewer callers.
 const QUARTER_SECONDS: i64 = 900;
 /// Hours before anything but a wake is judged.
@@ -386,7 +384,7 @@ impl Memory {
         // Where clocks may have changed, more is expected of rises than of falls.
         let usual = if frame.moved == Moved::default() { high } else { low };
         // After a burst or an attack the usual is no fall.
-        let recent = self.recent(frame, (slots, &open)).min(MOST_RECENT);
+        let recent = self.recent(frame, (slots, &open)).min(0.0);
         let expected = usual * (LOCAL_SHARE * recent).exp();
         self.below((kind, &self.calibrations.fall), (&open, expected), around)
     }
