@@ -6,8 +6,8 @@ use tokenwatch::incident::Incident;
 use tokenwatch::time::EventTime;
 
 use crate::arm::{AUDIENCE, Arm, Held, id, of_subscription, refusal};
-use crate::harness::{Folder, digest, same};
-use crate::posture::{day_ms, lines, one, poll, read, versions};
+use crate::harness::Folder;
+use crate::posture::{day_ms, lines, one, poll, read_alike, versions};
 use crate::rest_server::{Reply, trusted};
 
 const ACCOUNTS: &str = "Microsoft.CognitiveServices/accounts";
@@ -121,20 +121,9 @@ async fn filters_locks_and_connections_are_read_and_what_changed_is_told_however
                 assert_eq!(arm.count(&speech), 0, "{list}");
             }
             let folder = Folder::new();
-            let mut known: Option<(Vec<String>, Vec<String>)> = None;
-            for handing in [(9, 9), (1, 2)] {
-                let db = folder.path(&format!("{}.db", handing.0));
-                let incidents = read(&db, &polls, handing).await;
-                let found = (lines(&incidents), digest(&db).await);
-                let Some((lines, rows)) = &known else {
-                    check_incidents(&incidents);
-                    check_versions(&db).await;
-                    known = Some(found);
-                    continue;
-                };
-                same(&format!("{handing:?}: told"), lines, &found.0);
-                same(&format!("{handing:?}: rows"), rows, &found.1);
-            }
+            let (db, incidents) = read_alike(&folder, &polls, ((9, 9), &[(1, 2)])).await;
+            check_incidents(&incidents);
+            check_versions(&db).await;
         },
     )
     .await;

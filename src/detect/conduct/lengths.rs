@@ -168,9 +168,9 @@ fn filling(
     lengths: &Lengths,
     profile: &Profile,
 ) -> Option<Long> {
+    let seen = f64::from(lengths.tenth()?);
     let window = window_of(scene.model(deployment)?)?;
     let bound = profile.threshold("window_share") * f64::from(window);
-    let seen = f64::from(lengths.tenth()?);
     let (expected, largest) = before(scene, deployment, |day| day.calls > 0, |day| day.tenth)?;
     if seen < bound || largest >= bound {
         return None;
