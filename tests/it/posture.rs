@@ -219,11 +219,7 @@ fn hub(mut records: Vec<(i64, Value)>) -> Vec<Arrival> {
 }
 
 /// Reads everything in batches of so many, with a new start after every `cut`-th; then an hour passes.
-async fn read(
-    db: &str,
-    arrivals: &[Arrival],
-    (batch, cut): (usize, usize),
-) -> Vec<Incident> {
+async fn read(db: &str, arrivals: &[Arrival], (batch, cut): (usize, usize)) -> Vec<Incident> {
     let members = Batch { members: vec![partition(0), key()], ..Batch::default() };
     let mut core = open(db).await;
     step(&mut core, &members).await;
