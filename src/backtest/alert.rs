@@ -115,7 +115,7 @@ pub fn openings(alerts: Vec<Alert>) -> Vec<Alert> {
 pub(super) const fn noun(part: Part) -> &'static str {
     match part {
         Part::Calls | Part::MostCalls | Part::Raised | Part::Wake | Part::Drop => "calls",
-        Part::Callers | Part::FanOut | Part::Concentration => "callers, counted by slot",
+        Part::Callers | Part::FanOut => "callers, counted by slot",
         Part::Size | Part::MostTokens => "tokens",
         Part::Fresh => "tokens of new callers",
         Part::Silence => "calls that should have come since the last one",

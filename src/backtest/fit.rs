@@ -340,9 +340,14 @@ fn raws(judged: &Judged<'_>) -> [f64; PARTS] {
 /// Whether a part is judged for this kind of deployment, and chance raises it where nothing is wrong.
 const fn has_tail(kind: &Kind, regime: Regime) -> bool {
     let is_judged = match regime {
-        Regime::Busy | Regime::Idle => true,
-        // Real clients go dark for days in their second week, and nothing tells that from an outage.
-        Regime::Young => !matches!(kind.id, Component::Fall | Component::Drop | Component::Silence),
+        // Where the level is followed slot by slot, the odds of a rise say what an hour of calls does.
+        Regime::Busy | Regime::Idle => !matches!(kind.id, Component::CallsHour),
+        // Real clients go dark for days in their second week, and nothing tells that from an outage; and how their
+        // level wanders is not known so early.
+        Regime::Young => !matches!(
+            kind.id,
+            Component::Drop | Component::OddsFall | Component::OddsRise | Component::Silence
+        ),
         // One number says one thing. With the other windows as well, fewer of the labelled values were found.
         Regime::Bare => {
             matches!(kind.id, Component::Season | Component::MostCalls | Component::Drop)

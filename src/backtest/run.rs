@@ -185,8 +185,8 @@ impl<T> Member<'_, T> {
         keep: &impl Fn(&Judged<'_>) -> Option<T>,
     ) -> Verdict {
         let (seen, complete) = self.series.observed(slot);
-        let falling = before.share(self.memory.rhythm());
-        let verdict = self.memory.close(slot, &seen, &Around { falling, complete }, settings);
+        let fall = before.fall(self.memory.rhythm());
+        let verdict = self.memory.close(slot, &seen, &Around { fall, complete }, settings);
         let judged = Judged { series: self.series, place: self.place, slot, verdict: &verdict };
         self.kept.extend(keep(&judged));
         verdict

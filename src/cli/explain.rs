@@ -166,7 +166,7 @@ impl Explained {
             "slot_s": self.grid.slot_seconds,
             "score": self.verdict.score(),
             "fires": self.verdict.score() >= 1.0,
-            "fallen": self.verdict.fallen,
+            "fall": self.verdict.fall,
             "parts": self.verdict.parts.iter().map(part).collect::<Vec<_>>(),
             "needed": self.verdict.parts.first().map(limit),
         })

@@ -38,14 +38,7 @@ enum Worth {
 /// More than the deployment's own past explains.
 pub static USAGE: Statistic = Statistic {
     id: "TW-C01",
-    parts: &[
-        Part::Calls,
-        Part::MostTokens,
-        Part::MostCalls,
-        Part::Size,
-        Part::Concentration,
-        Part::Fresh,
-    ],
+    parts: &[Part::Calls, Part::MostTokens, Part::MostCalls, Part::Size, Part::Fresh],
     worth: Worth::Excess,
 };
 
@@ -109,11 +102,9 @@ impl Excess {
         let slots = at.slots.clamp(1, KEEP_SLOTS);
         let seen = series.trailing(slot, slots);
         let [tokens, _, _] = values(seen);
-        // What new callers brought is a part of what was seen, everything else is all of it; where a few
-        // callers did the work of many, it is the work of those who were missing.
+        // What new callers brought is a part of what was seen, everything else is all of it.
         let (above, whole) = match at.part {
             Part::Fresh => (at.observed - at.expected, tokens),
-            Part::Concentration => (at.expected - at.observed, at.expected),
             Part::Calls
             | Part::Callers
             | Part::FanOut
@@ -219,13 +210,9 @@ fn describe(series: &Series, slot: Slot, scored: &Scored) -> Finding {
 const fn signal(part: Part) -> Option<Signal> {
     match part {
         Part::Size | Part::MostTokens | Part::Fresh => Some(Signal::Tokens),
-        Part::Calls
-        | Part::MostCalls
-        | Part::Concentration
-        | Part::Raised
-        | Part::Wake
-        | Part::Drop
-        | Part::Silence => Some(Signal::Calls),
+        Part::Calls | Part::MostCalls | Part::Raised | Part::Wake | Part::Drop | Part::Silence => {
+            Some(Signal::Calls)
+        }
         Part::Callers | Part::FanOut => None,
     }
 }
@@ -235,7 +222,7 @@ const fn unit(part: Part) -> &'static str {
     match part {
         Part::Calls | Part::MostCalls | Part::Raised | Part::Wake | Part::Drop => "calls",
         Part::Silence => "calls missed",
-        Part::Callers | Part::FanOut | Part::Concentration => "callers by slot",
+        Part::Callers | Part::FanOut => "callers by slot",
         Part::Size | Part::MostTokens | Part::Fresh => "tokens",
     }
 }
@@ -245,7 +232,6 @@ const fn reason(part: Part) -> &'static str {
         Part::Calls => "more calls than this hour of the week and the last hours explain",
         Part::Callers => "more distinct callers than this hour of the week explains",
         Part::FanOut => "more callers than so many calls usually come from",
-        Part::Concentration => "fewer callers than so many calls usually come from",
         Part::Size => "more tokens than so many calls usually bring",
         Part::MostTokens => "more tokens than were ever seen here in so short a time",
         Part::MostCalls => "more calls than were ever seen here in so short a time",

@@ -38,7 +38,7 @@ impl Group {
     pub fn around(&self, slot: Slot, rhythm: Rhythm) -> Around {
         let complete = self.slots.get(&slot).is_none_or(|closed| closed.complete);
         let before = self.slots.get(&Slot(slot.0 - 1));
-        Around { falling: before.and_then(|before| before.fleet.share(rhythm)), complete }
+        Around { fall: before.and_then(|before| before.fleet.fall(rhythm)), complete }
     }
 
     /// Opens the book of a slot that closes; false where it was closed before, by others of the group:
@@ -85,12 +85,13 @@ mod tests {
         assert!(group.begin(Slot(7), true));
         for place in 0..100 {
             let mut fleet = Fleet::default();
-            fleet.hear(&Verdict { fallen: place < 90, peers: rhythm, ..Verdict::default() });
+            let fall = Some(if place < 90 { -1.0 } else { 0.0 });
+            fleet.hear(&Verdict { fall, peers: rhythm, ..Verdict::default() });
             group.note(Slot(7), &fleet);
         }
         assert!(group.begin(Slot(8), false));
-        let falling = |slot| group.around(Slot(slot), rhythm).falling;
-        assert!(falling(8) > Some(0.5) && falling(7).is_none() && falling(9).is_none());
+        let fall = |slot| group.around(Slot(slot), rhythm).fall;
+        assert!(fall(8).unwrap() < -0.5 && fall(7).is_none() && fall(9).is_none());
         assert!(!group.around(Slot(8), rhythm).complete && group.around(Slot(7), rhythm).complete);
     }
 

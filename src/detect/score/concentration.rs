@@ -1,5 +1,7 @@
 //! How many callers so many calls usually come from: a thief makes many calls with few addresses, and a
 //! resold key few calls with many, while an ordinary burst brings its callers along.
+//!
+//! The resold key is told by a part of its own, the thief by the [odds](super::odds) of a rise.
 
 use serde::{Deserialize, Serialize};
 

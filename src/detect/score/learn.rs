@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::measure::Component;
 use super::rhythm::Rhythm;
-use super::sight::{Frame, Sight};
+use super::sight::{Frame, MIN_HOURS, Sight};
 use super::signal::HALF_SHIFT_HOURS;
 use super::{Memory, Observed};
 use crate::detect::baseline::as_float;
@@ -91,9 +91,15 @@ impl Memory {
         let frozen = is_odd && is_old && in_a_row < FROZEN_DAYS && used < FROZEN_OF_TWO_WEEKS;
         if !frozen {
             self.calibrate(sights);
+            // Before three days are known, what strays is what is expected.
+            if self.age >= MIN_HOURS * self.grid.per_hour() {
+                let kept = self.kept();
+                self.odds.learn(&frame.slot((self.calls.usual(), kept), seen, &self.concentration));
+            }
         }
+        let level = self.level_for_falls(frame);
         let [_, expected_for_falls] = self.push(frame, frozen);
-        self.silence.add(seen.calls, expected_for_falls, frozen);
+        self.silence.add(seen.calls, (expected_for_falls, level), frozen);
         self.active_today += if seen.calls > 0.0 { 1.0 / day } else { 0.0 };
         if let Some(callers) = seen.callers.filter(|callers| *callers > 0.0) {
             self.knows_callers = true;
@@ -137,21 +143,18 @@ impl Memory {
             let Some(load) = sight.learns else { continue };
             let calibration = match sight.measured.id {
                 Component::CallsSlot => &mut self.calibrations.calls_slot,
-                Component::CallsHour if sight.measured.slots < self.grid.per_hour() => {
-                    &mut self.calibrations.calls_quarter
-                }
                 Component::CallsHour => &mut self.calibrations.calls_hour,
                 Component::CallersHour => &mut self.calibrations.callers_hour,
                 Component::FanOut => &mut self.calibrations.mix,
                 Component::Size if sight.measured.slots == 1 => &mut self.calibrations.size_slot,
                 Component::Size => &mut self.calibrations.size,
-                Component::Fall => &mut self.calibrations.fall,
                 Component::Drop => &mut self.calibrations.drop,
-                Component::Concentration => &mut self.calibrations.mix_quarter,
                 Component::Season => self.calibrations.season.get_or_insert_default(),
                 Component::MostTokens
                 | Component::MostCalls
                 | Component::Raised
+                | Component::OddsRise
+                | Component::OddsFall
                 | Component::Silence
                 | Component::Wake
                 | Component::Fresh => continue,
@@ -188,11 +191,11 @@ impl Memory {
         }
         self.calibrations.all().for_each(super::Calibration::refit);
         if RHYTHM_LEARNS_DAYS.contains(&(self.age / self.grid.per_day())) {
-            self.calibrations.fall.forget();
             self.calibrations.drop.forget();
             self.calibrations.callers_hour.forget();
         }
         self.concentration.age();
+        self.odds.end_day();
         for most in [&mut self.most_tokens, &mut self.most_calls, &mut self.most_fresh] {
             most.end_day();
         }

@@ -37,8 +37,6 @@ pub enum Component {
     CallersHour,
     /// More callers in an hour than so many calls usually come from.
     FanOut,
-    /// More calls from fewer callers than so many usually come from, in a quarter of an hour and in an hour.
-    Concentration,
     /// Tokens per call in a slot and in an hour, against the last week.
     Size,
     /// Tokens of an hour against the most there ever were.
@@ -47,8 +45,6 @@ pub enum Component {
     MostCalls,
     /// For days more than the weeks before had.
     Raised,
-    /// Fewer calls in two hours than the hours before promised.
-    Fall,
     /// Fewer calls in eight hours than the rhythm has.
     Drop,
     /// Nothing, for longer than ever.
@@ -59,6 +55,10 @@ pub enum Component {
     Fresh,
     /// Calls of a slot against the rhythm, where calls are all that is known.
     Season,
+    /// More calls, from few callers where they are known, than the level that is followed slot by slot explains.
+    OddsRise,
+    /// Fewer calls for an hour than that level explains.
+    OddsFall,
 }
 
 impl Component {
@@ -75,11 +75,11 @@ impl Component {
             | Self::Season => true,
             Self::CallersHour
             | Self::FanOut
-            | Self::Concentration
             | Self::Size
             | Self::Raised
-            | Self::Fall
             | Self::Drop
+            | Self::OddsRise
+            | Self::OddsFall
             | Self::Silence => false,
         }
     }
@@ -125,12 +125,12 @@ impl Kind {
             Component::CallsSlot
             | Component::CallsHour
             | Component::CallersHour
-            | Component::Concentration
             | Component::MostCalls
-            | Component::Fall
             | Component::Drop
             | Component::Wake
             | Component::Fresh
+            | Component::OddsRise
+            | Component::OddsFall
             | Component::Season => 0.0,
         }
     }
@@ -152,18 +152,21 @@ pub static COMPONENTS: [Kind; 15] = [
     kind(Component::CallsHour, "calls-1h", Part::Calls, 3600),
     kind(Component::CallersHour, "callers-1h", Part::Callers, 3600),
     kind(Component::FanOut, "fan-out-1h", Part::FanOut, 3600),
-    kind(Component::Concentration, "concentration", Part::Concentration, 3600),
     kind(Component::Size, "size-1h", Part::Size, 3600),
     kind(Component::MostTokens, "most-tokens-1h", Part::MostTokens, 3600),
     kind(Component::MostCalls, "most-calls-1h", Part::MostCalls, 3600),
     kind(Component::Raised, "raised", Part::Raised, 3 * 86_400),
-    kind(Component::Fall, "fall-2h", Part::Drop, 2 * 3600),
     kind(Component::Drop, "drop-8h", Part::Drop, 8 * 3600),
     kind(Component::Silence, "silence", Part::Silence, 300),
     kind(Component::Wake, "wake-1h", Part::Wake, 3600),
     kind(Component::Fresh, "fresh-1h", Part::Fresh, 3600),
     kind(Component::Season, "season-5m", Part::Calls, 300),
+    kind(Component::OddsRise, "odds-rise", Part::Calls, 300),
+    kind(Component::OddsFall, "odds-fall", Part::Drop, 300),
 ];
+
+/// Odds of so many natural logarithms count 1: an ordinary deployment reaches that every day.
+const NATS: f64 = 3.0;
 
 /// By what a window is measured.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -172,8 +175,6 @@ pub(super) enum Yardstick {
     Above(Spread),
     /// Own lower spreads below the middle.
     Below(Spread),
-    /// The same, if any, and so many spreads that something else lies above.
-    BelowAnd(Spread, f64),
     /// Own ordinary spread above the middle, whatever the tail.
     Bulk(Spread),
     /// Half as much again as the most there was.
@@ -182,6 +183,8 @@ pub(super) enum Yardstick {
     Log(f64),
     /// Multiples of what is expected.
     Times,
+    /// The logarithm of the odds that each of what lies beyond the expected adds, in [`NATS`].
+    Odds(f64),
     /// By nothing yet: it is only learnt from.
     Unknown,
 }
@@ -203,8 +206,6 @@ pub(super) struct Measured {
     pub least: f64,
     /// By what it is measured.
     pub by: Yardstick,
-    /// By what the score is divided, because others explain part of it; 1 where nothing does.
-    pub excuse: f64,
 }
 
 impl Measured {
@@ -215,43 +216,46 @@ impl Measured {
 
     /// The score, in the unit of the yardstick.
     pub(super) fn raw(&self) -> f64 {
-        let raw = match self.by {
+        match self.by {
             Yardstick::Above(spread) => spread.above(self.ratio(), self.least),
             Yardstick::Below(spread) => spread.below(self.ratio(), self.least),
-            Yardstick::BelowAnd(spread, above) => match spread.below(self.ratio(), self.least) {
-                below if below > 0.0 => below + above,
-                _ => 0.0,
-            },
             Yardstick::Bulk(spread) => spread.sigmas(self.ratio(), self.least),
             Yardstick::Most => (1.0 + self.ratio() / Extreme::ratio(2.0)).max(0.0),
             Yardstick::Log(unit) => self.ratio() / unit,
             Yardstick::Times => self.seen / self.expected,
+            Yardstick::Odds(each) => (self.seen - self.expected) * each / NATS,
             Yardstick::Unknown => 0.0,
-        };
-        raw / self.excuse
+        }
     }
 
     /// What must be seen for [`Measured::raw`] to be `raw`.
     pub(super) fn bound(&self, raw: f64) -> f64 {
         let at = |ratio: f64| seen_at(ratio, self.expected, self.floor);
-        let raw = raw * self.excuse;
         match self.by {
             Yardstick::Above(spread) => at(spread.ratio_above(raw, self.least)),
             Yardstick::Below(spread) => at(spread.ratio_below(raw, self.least)),
-            Yardstick::BelowAnd(spread, above) => {
-                at(spread.ratio_below((raw - above).max(0.0), self.least))
-            }
             Yardstick::Bulk(spread) => at(spread.ratio_sigmas(raw, self.least)),
             Yardstick::Most => at(Extreme::ratio(raw)),
             Yardstick::Log(unit) => at(raw * unit),
             Yardstick::Times => raw * self.expected,
+            Yardstick::Odds(0.0) => f64::INFINITY,
+            Yardstick::Odds(each) => (self.expected + raw * NATS / each).max(0.0),
             Yardstick::Unknown => f64::INFINITY,
         }
     }
 
     /// True where little is what is looked for.
     pub(super) const fn is_lower(&self) -> bool {
-        matches!(self.by, Yardstick::Below(_) | Yardstick::BelowAnd(..))
+        match self.by {
+            Yardstick::Below(_) => true,
+            Yardstick::Odds(each) => each < 0.0,
+            Yardstick::Above(_)
+            | Yardstick::Bulk(_)
+            | Yardstick::Most
+            | Yardstick::Log(_)
+            | Yardstick::Times
+            | Yardstick::Unknown => false,
+        }
     }
 }
 
@@ -291,7 +295,8 @@ mod tests {
         for by in [
             Yardstick::Above(spread()),
             Yardstick::Below(spread()),
-            Yardstick::BelowAnd(spread(), 0.2),
+            Yardstick::Odds(0.02),
+            Yardstick::Odds(-0.06),
             Yardstick::Bulk(spread()),
             Yardstick::Most,
             Yardstick::Log(0.2),
@@ -305,7 +310,6 @@ mod tests {
                 floor: 10.0,
                 least: 0.4,
                 by,
-                excuse: 1.25,
             };
             for raw in [0.3, 1.0, 1.8] {
                 let at = Measured { seen: measured.bound(raw), ..measured };

@@ -1,17 +1,18 @@
 //! The statistical detector: the slots of one deployment in, scores out.
 //!
 //! ```text
-//! observed → signal (profile × level) → measure (windows, by own calibration) → tails (how rare) → control → verdict
+//! observed → signal (profile × level) → measure (windows, by own calibration; odds) → tails (how rare) → control → verdict
 //! ```
 //!
 //! [`Memory`] is everything remembered of one deployment. A slot that closes is first judged, by what was known
 //! before it, and then learnt, unless it was anomalous. Each [component](measure::COMPONENTS) measures one
-//! window by a yardstick of the deployment's own; the pooled [tails] say how rarely such a score is
-//! reached; the rarest part is the score; and [control] turns the rate that the operator set into the level at
+//! window by a yardstick of the deployment's own, or says by what [odds] an attack explains it better; the pooled
+//! [tails] say how rarely such a score is reached; the rarest part is the score; and [control] turns the rate that the operator set into the level at
 //! which this deployment fires. So the setting is a number of false alerts, and not a threshold.
 //!
 //! The formulae were found on labelled series; `models/README.md` has the figures.
 
+mod belief;
 pub mod calibration;
 pub mod clocks;
 pub mod concentration;
@@ -20,6 +21,7 @@ pub mod extreme;
 mod learn;
 pub mod measure;
 pub mod observed;
+pub mod odds;
 pub mod own;
 pub mod raised;
 pub mod rhythm;
@@ -50,6 +52,7 @@ use control::Control;
 use extreme::Extreme;
 use learn::Odd;
 use measure::Component;
+use odds::Odds;
 use own::Own;
 use raised::Raised;
 use ring::Ring;
@@ -73,13 +76,15 @@ impl Default for ScoreSettings {
 
 /// Less than this is never worth a ratio, and seconds of the longest window: tokens, calls and callers of a slot.
 const UNITS: [(f64, i64); 3] = [(300.0, 3600), (0.3, 8 * 3600), (0.3, 3600)];
-/// Share of peers that must have fallen for a fall to be the fleet's, and what is left of its score there.
-const GATE: f64 = 0.15;
-const GATED: f64 = 0.3;
 /// Seconds for which a fall of the fleet excuses one: as long as the window of falls.
 const FALLING_SECONDS: i64 = 7200;
-/// Stands for the share of peers that had fallen where too few could tell.
-const ALONE: f64 = -1.0;
+/// Stands for a fall of the peers where too few could tell.
+const ALONE: f64 = 1.0;
+/// A fall of the peers, as a log ratio, from which on a slot that falls with them is not learnt.
+const TOGETHER: f64 = -0.3;
+
+/// A clear fall against the rhythm: to less than 60 %.
+const FALLEN_RATIO: f64 = -0.5;
 
 /// Days without a slot after which a deployment begins anew: as many as hours are learnt from.
 const FORGOTTEN_DAYS: i64 = 28;
@@ -107,11 +112,14 @@ pub struct Memory {
     most_calls: Extreme,
     most_fresh: Extreme,
     raised: Raised,
-    /// Share of peers that had fallen, of the last two hours; [`ALONE`] where too few could tell.
-    falling: Ring,
+    /// How far its peers fell in the last two hours; [`ALONE`] where too few could tell.
+    falls: Ring,
+    /// Age at which some of them last could.
+    accompanied: Option<i64>,
     fresh: Ring,
     knows_fresh: bool,
     silence: Silence,
+    odds: Odds,
     /// Calls after weeks of silence have been told of until the day ends.
     quiet_days: i64,
     /// Share of slots with calls, by day.
@@ -133,14 +141,11 @@ pub struct Memory {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 struct Calibrations {
     calls_slot: Calibration,
-    calls_quarter: Calibration,
     calls_hour: Calibration,
     callers_hour: Calibration,
-    mix_quarter: Calibration,
     mix: Calibration,
     size_slot: Calibration,
     size: Calibration,
-    fall: Calibration,
     drop: Calibration,
     /// Where calls are all that is known.
     season: Option<Calibration>,
@@ -149,10 +154,10 @@ struct Calibrations {
 impl Calibrations {
     fn all(&mut self) -> impl Iterator<Item = &mut Calibration> {
         let Self { season, callers_hour, .. } = self;
-        let calls = [&mut self.calls_slot, &mut self.calls_quarter, &mut self.calls_hour];
+        let calls = [&mut self.calls_slot, &mut self.calls_hour];
         let sizes = [&mut self.size_slot, &mut self.size];
-        let mixes = [&mut self.mix_quarter, &mut self.mix, callers_hour];
-        let falls = [&mut self.fall, &mut self.drop];
+        let mixes = [&mut self.mix, callers_hour];
+        let falls = [&mut self.drop];
         calls.into_iter().chain(sizes).chain(mixes).chain(falls).chain(season)
     }
 }
@@ -180,10 +185,12 @@ impl Memory {
             most_calls: Extreme::default(),
             most_fresh: Extreme::default(),
             raised: Raised::default(),
-            falling: Ring::new(grid.slots(FALLING_SECONDS)),
+            falls: Ring::new(grid.slots(FALLING_SECONDS)),
+            accompanied: None,
             fresh: Ring::new(grid.slots(3600) + 1),
             knows_fresh: false,
             silence: Silence::default(),
+            odds: Odds::new(grid),
             quiet_days: 0,
             active: Ring::new(14),
             active_today: 0.0,
@@ -245,7 +252,7 @@ impl Memory {
             return Verdict::default();
         }
         let frame = self.frame(open);
-        let sights = self.sights(&frame, &Around { falling: None, complete: false });
+        let sights = self.sights(&frame, &Around { fall: None, complete: false });
         let early = sights.into_iter().filter(|sight| sight.measured.id.fires_early());
         let parts = self.scored(&early.collect::<Vec<_>>(), settings);
         Verdict { parts, regime: self.regime(), ..Verdict::default() }
@@ -271,15 +278,18 @@ impl Memory {
     }
 
     fn step(&mut self, seen: &Observed, around: &Around, settings: &ScoreSettings) -> Verdict {
-        self.falling.push(around.falling.unwrap_or(ALONE));
+        let together = around.fall.unwrap_or(ALONE);
+        self.falls.push(together);
+        self.accompanied = around.fall.map(|_| self.age).or(self.accompanied);
         let regime = self.regime();
-        let frame = self.frame(&[*seen]);
+        let mut frame = self.frame(&[*seen]);
+        frame.odds = Some(self.hear(&frame, seen));
         let sights = self.sights(&frame, around);
         let parts = self.scored(&sights, settings);
-        let fallen = self.has_fallen(&frame).filter(|_| around.complete);
+        let fall = self.fallen(&frame).filter(|_| around.complete);
         let fired = parts.first().is_some_and(|part| part.score >= 1.0);
         let odd = fired
-            || (fallen == Some(true) && around.falling.is_some_and(|falling| falling > GATE))
+            || (together < TOGETHER && fall.is_some_and(|fall| fall < FALLEN_RATIO))
             || !around.complete;
         let raised =
             parts.iter().any(|part| part.component == Component::Raised && part.score >= 1.0);
@@ -288,8 +298,7 @@ impl Memory {
             self.control.close(self.grid.slot_seconds, fired);
         }
         self.end_slot();
-        let peers = if fallen.is_some() { self.rhythm } else { Rhythm::Unknown };
-        Verdict { parts, regime, fallen: fallen == Some(true), peers }
+        Verdict { parts, regime, fall, peers: self.rhythm }
     }
 }
 
@@ -313,4 +322,4 @@ impl Memory {
 }
 
 /// First byte of a saved memory; another number where its shape has changed.
-const FORM: u8 = 6;
+const FORM: u8 = 7;

@@ -84,9 +84,9 @@ pub struct Fresh {
 /// What else bears on a judgement.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Around {
-    /// Share of its peers (see [`Rhythm`](super::Rhythm)) whose traffic had fallen clearly when the slot before
-    /// closed, 0 to 1: a holiday or an outage of many is one event of the fleet. `None` where too few could tell.
-    pub falling: Option<f64>,
+    /// How far its peers (see [`Rhythm`](super::Rhythm)) had fallen together when the slot before closed, as a log
+    /// ratio of at most 0: a holiday or an outage of many is one event of the fleet. `None` where too few could tell.
+    pub fall: Option<f64>,
     /// Whether everything that belongs to the slot was read: where it was not, silence says nothing and
     /// nothing is learnt.
     pub complete: bool,
@@ -94,6 +94,6 @@ pub struct Around {
 
 impl Default for Around {
     fn default() -> Self {
-        Self { falling: None, complete: true }
+        Self { fall: None, complete: true }
     }
 }

@@ -23,6 +23,15 @@ const CENTRED: f64 = 0.15;
 const NEAR: usize = 2;
 /// Fewer peers say nothing.
 const ENOUGH_PEERS: u32 = 4;
+/// Log ratios told apart: from the first on, in steps.
+const BINS: usize = 18;
+const LOWEST: f64 = -2.4;
+const WIDTH: f64 = 0.15;
+/// How far below 0 the lower quartile of the log ratios of peers lies on an ordinary day.
+const ORDINARY: f64 = 0.25;
+/// By how much more than the lower quartile of its peers a deployment may fall with them: a holiday empties some
+/// offices more than others.
+const STRENGTH: f64 = 1.5;
 
 /// Which deployments a deployment is compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
@@ -71,65 +80,91 @@ impl Rhythm {
     }
 }
 
-/// Deployments and how many of them have fallen, in one slot.
+/// How far the deployments of a fleet have fallen in one slot.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fleet {
-    weekdays: [Count; HOURS],
-    other: Count,
+    weekdays: [Ratios; HOURS],
+    other: Ratios,
 }
 
-/// Deployments of one rhythm.
+/// How many deployments of one rhythm have which log ratio of what is seen to what is expected.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Count {
-    fallen: u32,
-    all: u32,
-}
+struct Ratios([u32; BINS]);
 
 impl Fleet {
     /// Counts one deployment by its verdict on the slot.
     pub fn hear(&mut self, verdict: &Verdict) {
-        self.note(verdict.peers, verdict.fallen);
-    }
-
-    fn note(&mut self, rhythm: Rhythm, fallen: bool) {
-        let count = match rhythm {
-            Rhythm::Unknown => return,
-            Rhythm::Weekdays(hour) => self.weekdays.get_mut(usize::from(hour)),
-            Rhythm::Other => Some(&mut self.other),
-        };
-        if let Some(count) = count {
-            count.all += 1;
-            count.fallen += u32::from(fallen);
+        let Some(fall) = verdict.fall else { return };
+        match verdict.peers {
+            Rhythm::Unknown => {}
+            Rhythm::Weekdays(hour) => {
+                if let Some(ratios) = self.weekdays.get_mut(usize::from(hour)) {
+                    ratios.note(fall);
+                }
+            }
+            Rhythm::Other => self.other.note(fall),
         }
     }
 
     /// Adds the counts of another part of the fleet.
     pub fn merge(&mut self, other: &Self) {
-        let pairs = self.weekdays.iter_mut().zip(&other.weekdays);
-        for (count, more) in pairs.chain([(&mut self.other, &other.other)]) {
-            count.all += more.all;
-            count.fallen += more.fallen;
+        self.weekdays.iter_mut().zip(&other.weekdays).for_each(|(one, more)| one.merge(more));
+        self.other.merge(&other.other);
+    }
+
+    /// How far the peers of a rhythm have fallen together, by a log ratio of 0 and less; `None` where there are
+    /// fewer than four.
+    #[must_use]
+    pub fn fall(&self, rhythm: Rhythm) -> Option<f64> {
+        match rhythm {
+            Rhythm::Unknown => None,
+            Rhythm::Other => self.other.common(),
+            Rhythm::Weekdays(hour) => {
+                let first = usize::from(hour) + HOURS - NEAR;
+                let mut sum = Ratios::default();
+                let near = self.weekdays.iter().cycle().skip(first).take(2 * NEAR + 1);
+                near.for_each(|ratios| sum.merge(ratios));
+                sum.common()
+            }
+        }
+    }
+}
+
+impl Ratios {
+    fn merge(&mut self, more: &Self) {
+        self.0.iter_mut().zip(more.0).for_each(|(count, more)| *count += more);
+    }
+
+    fn note(&mut self, ratio: f64) {
+        let edges = (1..BINS).map(|bin| LOWEST + WIDTH * float(bin));
+        let bin = edges.take_while(|edge| ratio >= *edge).count();
+        if let Some(count) = self.0.get_mut(bin) {
+            *count += 1;
         }
     }
 
-    /// Share of the peers of a rhythm that have fallen, 0 to 1; `None` where there are fewer than four.
-    #[must_use]
-    pub fn share(&self, rhythm: Rhythm) -> Option<f64> {
-        let count = match rhythm {
-            Rhythm::Unknown => Count::default(),
-            Rhythm::Other => self.other,
-            Rhythm::Weekdays(hour) => {
-                let first = usize::from(hour) + HOURS - NEAR;
-                let near = self.weekdays.iter().cycle().skip(first).take(2 * NEAR + 1);
-                near.fold(Count::default(), |sum, count| Count {
-                    fallen: sum.fallen + count.fallen,
-                    all: sum.all + count.all,
-                })
+    /// The lower quartile, less what it is on an ordinary day; one deployment alone, that which asks, moves it little.
+    fn common(&self) -> Option<f64> {
+        let all: u32 = self.0.iter().sum();
+        if all < ENOUGH_PEERS {
+            return None;
+        }
+        let rank = 1.0 + f64::from(all - 1) / 4.0;
+        let (mut below, mut quartile) = (0.0, LOWEST);
+        for (bin, count) in self.0.iter().enumerate() {
+            let count = f64::from(*count);
+            if below + count >= rank {
+                quartile = LOWEST + WIDTH * (float(bin) + (rank - below) / count);
+                break;
             }
-        };
-        let enough = count.all >= ENOUGH_PEERS;
-        enough.then(|| f64::from(count.fallen) / f64::from(count.all))
+            below += count;
+        }
+        Some(STRENGTH * (quartile + ORDINARY).min(0.0))
     }
+}
+
+fn float(bin: usize) -> f64 {
+    as_float(i64::try_from(bin).unwrap_or(0))
 }
 
 #[cfg(test)]
@@ -159,15 +194,32 @@ mod tests {
     #[test]
     fn a_holiday_is_seen_by_those_who_have_it() {
         let mut fleet = Fleet::default();
-        for (hour, fallen) in [(11, true), (12, true), (12, true), (13, false), (20, false)] {
-            fleet.note(Rhythm::Weekdays(hour), fallen);
-        }
-        (0..9).for_each(|_| fleet.note(Rhythm::Other, false));
-        assert_eq!(fleet.share(Rhythm::Weekdays(12)), Some(0.75));
-        assert_eq!(fleet.share(Rhythm::Weekdays(20)), None, "too few to say");
-        assert_eq!(fleet.share(Rhythm::Other), Some(0.0));
+        let mut hear = |peers, fall| {
+            fleet.hear(&Verdict { fall: Some(fall), peers, ..Verdict::default() });
+        };
+        let falls = [-1.4, -1.2, -1.0, -0.9, 0.1];
+        falls.into_iter().for_each(|fall| hear(Rhythm::Weekdays(12), fall));
+        hear(Rhythm::Weekdays(20), -1.4);
+        (0..9).for_each(|_| hear(Rhythm::Other, 0.0));
+        let common = fleet.fall(Rhythm::Weekdays(13)).unwrap();
+        assert!(
+            (-1.8..-1.2).contains(&common),
+            "half as far again as the lower quartile: {common}"
+        );
+        assert_eq!(fleet.fall(Rhythm::Weekdays(20)), None, "too few to say");
+        assert_eq!(fleet.fall(Rhythm::Other), Some(0.0));
         let mut twice = fleet.clone();
         twice.merge(&fleet);
-        assert_eq!(twice.share(Rhythm::Weekdays(12)), fleet.share(Rhythm::Weekdays(12)));
+        let merged = twice.fall(Rhythm::Weekdays(12)).unwrap();
+        assert!((merged - common).abs() < 0.2, "{merged} {common}");
+    }
+
+    #[test]
+    fn one_that_falls_alone_moves_its_peers_little() {
+        let mut fleet = Fleet::default();
+        for fall in [-3.0, 0.1, 0.0, -0.1, 0.2, 0.0] {
+            fleet.hear(&Verdict { fall: Some(fall), peers: Rhythm::Other, ..Verdict::default() });
+        }
+        assert_eq!(fleet.fall(Rhythm::Other), Some(0.0));
     }
 }

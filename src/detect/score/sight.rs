@@ -2,11 +2,14 @@
 
 use super::calibration::{Calibration, Load};
 use super::clocks::Moved;
+use super::concentration::Concentration;
 use super::extreme::Extreme;
 use super::measure::{COMPONENTS, Component, Kind, Measured, Regime, Yardstick, load, open_sums};
+use super::odds::{Evidence, Slot};
+use super::rhythm::Rhythm;
 use super::signal::{Open, Signal};
 use super::statistics::log_ratio;
-use super::{ALONE, Around, GATE, GATED, Memory, Observed, ScoreSettings, Scored};
+use super::{ALONE, Around, Memory, Observed, ScoreSettings, Scored, TOGETHER};
 use crate::detect::baseline::as_float;
 
 /// Share of the usual amount that is added to both sides of a ratio, so that quiet hours do not shout.
@@ -24,10 +27,8 @@ const LEAST_BARE: f64 = 0.4;
 const LOCAL_SHARE: f64 = 0.8;
 /// Seconds of the last hours that a local window is compared with.
 const LOCAL_SECONDS: i64 = 4 * 3600;
-/// The shorter window of fewer callers.
-const QUARTER_SECONDS: i64 = 900;
 /// Hours before anything but a wake is judged.
-const MIN_HOURS: i64 = 72;
+pub(super) const MIN_HOURS: i64 = 72;
 /// Calls of a week below which tokens per call are not compared.
 const MIN_WEEK_CALLS: f64 = 20.0;
 /// Days without calls after which calls are a wake, and how many calls.
@@ -35,9 +36,8 @@ const DORMANT_DAYS: i64 = 14;
 const WAKE_CALLS: f64 = 3.0;
 /// A wake is as rare as a certain theft.
 const WAKE_RATE: f64 = -4.0;
-/// A fall that counts for the fleet: the window, the log ratio, and the calls that must be expected.
-const FALLEN_SECONDS: i64 = 2 * 3600;
-const FALLEN_RATIO: f64 = -0.5;
+/// A fall that counts for the fleet: the window, and the calls that must be expected.
+const FALLEN_SECONDS: i64 = 3600;
 const FALLEN_CALLS: f64 = 10.0;
 /// Share of the usual tokens that new callers may bring without being compared.
 const FRESH_SHARE: f64 = 0.1;
@@ -59,8 +59,8 @@ pub(super) struct Frame {
     pub mix: Vec<[f64; 3]>,
     /// Tokens of callers first seen within a day.
     pub fresh: f64,
-    /// How clocks may have moved the day of the first of these slots.
-    moved: Moved,
+    /// What speaks for a rise and for a fall.
+    pub odds: Option<[Evidence; 2]>,
 }
 
 /// A window, with the load that its calibration learns it under.
@@ -69,13 +69,27 @@ pub(super) struct Sight {
     pub learns: Option<Load>,
 }
 
+impl Frame {
+    /// The slot that closes, by the usual calls of a slot and the share that peers kept.
+    pub(super) fn slot<'a>(
+        &self,
+        (usual, kept): (f64, f64),
+        seen: &Observed,
+        curve: &'a Concentration,
+    ) -> Slot<'a> {
+        let [calls, high, low] = self.calls.first().copied().unwrap_or_default();
+        let callers = seen.callers.map(|callers| (callers, curve));
+        Slot { seen: calls, high, low: low * kept, usual, callers }
+    }
+}
+
 impl Memory {
     /// What was seen and expected in the slots after the last that was learnt.
     pub(super) fn frame(&self, open: &[Observed]) -> Frame {
         let per_hour = self.grid.per_hour();
         let place = self.age.rem_euclid(per_hour);
         let moved = Moved::on((self.born.unwrap_or(0) + self.age).div_euclid(self.grid.per_day()));
-        let mut frame = Frame { moved, ..Frame::default() };
+        let mut frame = Frame::default();
         for (slot, seen) in (place..).zip(open) {
             let callers = seen.callers.unwrap_or(0.0);
             for (column, signal, value) in [
@@ -117,13 +131,6 @@ impl Memory {
                 ),
                 Component::CallersHour => self.seasonal(kind, frame).filter(|_| self.knows_callers),
                 Component::FanOut => self.fan_out(kind, frame).filter(|_| self.knows_callers),
-                Component::Concentration => {
-                    sights.extend(self.concentrated_quarter(kind, frame));
-                    let calls = (&self.calibrations.calls_hour, LEAST_RISE);
-                    let calls = self.local((kind, self.grid.slots(kind.seconds)), frame, calls);
-                    let mix = &self.calibrations.mix;
-                    calls.and_then(|calls| self.concentrated(&calls, frame, mix))
-                }
                 Component::Size => {
                     sights.extend(self.size(kind, frame, 1, &self.calibrations.size_slot));
                     let hour = self.grid.slots(kind.seconds);
@@ -140,16 +147,48 @@ impl Memory {
                     self.most(kind, (&self.calls, &self.most_calls), &frame.calls)
                 }
                 Component::Raised => self.raise(kind, frame),
-                Component::Fall => self.fall(kind, frame, around),
                 Component::Drop => self.drop(kind, frame, around),
                 Component::Silence => self.silent(kind, frame, around),
                 Component::Fresh => self.fresh(kind, frame),
                 Component::Season => self.bare(kind, frame).filter(|_| self.is_bare()),
+                Component::OddsRise => Self::risen(kind, frame),
+                Component::OddsFall => self.fallen_by_odds(kind, frame, around),
                 Component::Wake => None,
             };
             sights.extend(sight);
         }
         sights
+    }
+
+    /// Lets the watchers hear of the slot that closes: what speaks for a rise and for a fall.
+    pub(super) fn hear(&mut self, frame: &Frame, seen: &Observed) -> [Evidence; 2] {
+        let kept = self.kept();
+        self.odds.hear(&frame.slot((self.calls.usual(), kept), seen, &self.concentration))
+    }
+
+    /// Share of their calls that peers kept.
+    pub(super) fn kept(&self) -> f64 {
+        self.together().map_or(1.0, f64::exp)
+    }
+
+    /// More calls than the level that is followed explains.
+    fn risen(kind: &Kind, frame: &Frame) -> Option<Sight> {
+        let [rise, _] = frame.odds?;
+        Some(Window::odds(kind, rise))
+    }
+
+    /// Fewer calls than the level that is followed explains, unless peers fell too.
+    fn fallen_by_odds(&self, kind: &Kind, frame: &Frame, around: &Around) -> Option<Sight> {
+        let [_, fall] = frame.odds.filter(|_| around.complete)?;
+        // Who works on weekdays and has no peers to tell a holiday by falls on every one.
+        let last_day = self.age - self.grid.per_day();
+        let is_own = match self.together() {
+            Some(together) => together > TOGETHER,
+            None => {
+                self.rhythm == Rhythm::Other || self.accompanied.is_some_and(|at| at > last_day)
+            }
+        };
+        is_own.then(|| Window::odds(kind, fall))
     }
 
     /// Scores of the windows, the highest first.
@@ -297,41 +336,6 @@ impl Memory {
         window.above(kind, (&self.calibrations.mix, load), (LEAST_MIX, self.grid.per_day()))
     }
 
-    /// Fewer callers than so many calls usually come from, and more calls than expected: the spreads of both are
-    /// added, because a thief's calls come on top and an ordinary burst brings its callers along.
-    fn concentrated(&self, calls: &Sight, frame: &Frame, mix: &Calibration) -> Option<Sight> {
-        let kind = COMPONENTS.iter().find(|kind| kind.id == Component::Concentration)?;
-        let (window, load) = self.mix(calls.measured.slots, frame);
-        // The hour is learnt by the part that looks for more callers.
-        let is_hour = window.slots == self.grid.slots(kind.seconds);
-        let learns = Some(load).filter(|_| !is_hour);
-        if !self.knows_callers {
-            return None;
-        }
-        let Some(spread) = mix.spread(load, self.grid.per_day()) else {
-            return learns.map(|load| window.learning(kind, load));
-        };
-        let above = calls.measured.raw().max(0.0);
-        let sight = window.by(kind, Yardstick::BelowAnd(spread, above), LEAST_MIX);
-        Some(Sight { learns, ..sight })
-    }
-
-    /// The same in a quarter of an hour, whose calls are learnt for this alone.
-    fn concentrated_quarter(&self, kind: &Kind, frame: &Frame) -> Vec<Sight> {
-        let slots = self.grid.slots(QUARTER_SECONDS);
-        let hour = COMPONENTS.iter().find(|kind| kind.id == Component::CallsHour);
-        let Some(hour) = hour.filter(|_| self.knows_callers) else { return Vec::new() };
-        if slots == self.grid.slots(kind.seconds) {
-            return Vec::new();
-        }
-        let calls = (&self.calibrations.calls_quarter, LEAST_RISE);
-        let Some(calls) = self.local((hour, slots), frame, calls) else { return Vec::new() };
-        let found = self.concentrated(&calls, frame, &self.calibrations.mix_quarter);
-        let by = Yardstick::Unknown;
-        let learnt = Sight { measured: Measured { by, ..calls.measured }, ..calls };
-        found.into_iter().chain([learnt]).collect()
-    }
-
     /// Tokens against those that so many calls brought in the week before.
     fn size(
         &self,
@@ -376,72 +380,55 @@ impl Memory {
         Some(window.by(kind, Yardstick::Log(raise.spread), 0.0))
     }
 
-    /// Calls of two hours below what the hours before promised; many peers that fall at once excuse it.
-    fn fall(&self, kind: &Kind, frame: &Frame, around: &Around) -> Option<Sight> {
-        let slots = self.grid.slots(kind.seconds);
-        let open = open_sums(&frame.calls, slots);
-        let (high, low) = self.calls.expected_trailing(slots, &open);
-        // Where clocks may have changed, more is expected of rises than of falls.
-        let usual = if frame.moved == Moved::default() { high } else { low };
-        // After a burst or an attack the usual is no fall.
-        let recent = self.recent(frame, (slots, &open)).min(0.0);
-        let expected = usual * (LOCAL_SHARE * recent).exp();
-        self.below((kind, &self.calibrations.fall), (&open, expected), around)
+    /// Share of the usual that the hours before a window promise of it: at most 1, for after a burst or an attack the
+    /// usual is no fall.
+    fn promise(&self, frame: &Frame, window: (i64, &Open)) -> f64 {
+        (LOCAL_SHARE * self.recent(frame, window).min(0.0)).exp()
     }
 
-    /// Calls of eight hours below the rhythm.
+    /// Share of the usual that the last hours promise of the next slot.
+    pub(super) fn level_for_falls(&self, frame: &Frame) -> f64 {
+        self.promise(frame, (0, &open_sums(&frame.calls, 0)))
+    }
+
+    /// Calls of eight hours below the rhythm, or what peers kept of it.
     fn drop(&self, kind: &Kind, frame: &Frame, around: &Around) -> Option<Sight> {
         let slots = self.grid.slots(kind.seconds);
+        let (signal, calibration) = (&self.calls, &self.calibrations.drop);
         let open = open_sums(&frame.calls, slots);
-        let (_, low) = self.calls.expected_trailing(slots, &open);
-        self.below((kind, &self.calibrations.drop), (&open, low), around)
-    }
-
-    /// Calls below what is expected of them.
-    fn below(
-        &self,
-        (kind, calibration): (&Kind, &Calibration),
-        (open, expected): (&Open, f64),
-        around: &Around,
-    ) -> Option<Sight> {
-        let (signal, slots) = (&self.calls, self.grid.slots(kind.seconds));
-        let (high, _) = signal.expected_trailing(slots, open);
+        let (high, low) = signal.expected_trailing(slots, &open);
+        let together = self.together();
         // Where nobody can tell a holiday, only what falls from much is a fall.
-        let floor = match self.falling() {
+        let floor = match together {
             Some(_) => self.fall_floor(slots),
             None => signal.floor(slots, USUAL_SHARE),
         };
-        let window = Window { floor, ..Window::of(signal, slots, (open, expected)) };
+        let together = together.unwrap_or(0.0);
+        let expected = low * together.exp();
+        let window = Window { floor, ..Window::of(signal, slots, (&open, expected)) };
         let load = load(high, signal.usual(), slots);
         let spread = calibration.spread(load, self.grid.per_day());
         let sight = match spread.filter(|_| around.complete) {
             Some(spread) => window.by(kind, Yardstick::Below(spread), LEAST_FALL),
             None => return Some(window.learning(kind, load)),
         };
-        let excuse = self.excuse();
-        let measured = Measured { excuse, ..sight.measured };
-        Some(Sight { measured, learns: Some(load).filter(|_| excuse <= 1.0) })
+        Some(Sight { learns: Some(load).filter(|_| together > TOGETHER), ..sight })
     }
 
     fn silent(&self, kind: &Kind, frame: &Frame, around: &Around) -> Option<Sight> {
         let Open { seen, low, .. } = open_sums(&frame.calls, 1);
+        let kept = self.kept();
         let (missed, least) = self.silence.judge(seen, low).filter(|_| around.complete)?;
+        let missed = missed * kept;
         let window = Window { slots: 1, seen: missed, expected: least, floor: 0.0 };
-        let sight = window.by(kind, Yardstick::Times, 0.0);
-        Some(Sight { measured: Measured { excuse: self.excuse(), ..sight.measured }, ..sight })
+        Some(window.by(kind, Yardstick::Times, 0.0))
     }
 
-    /// The largest share of peers that had fallen within two hours; `None` where too few could tell all the time.
-    fn falling(&self) -> Option<f64> {
-        let slots = self.falling.oldest()..self.falling.next();
-        let most = slots.map(|at| self.falling.at(at)).fold(ALONE, f64::max);
-        (most >= 0.0).then_some(most)
-    }
-
-    /// By how much falls of the fleet in the last two hours excuse one: the more peers have fallen, the more.
-    fn excuse(&self) -> f64 {
-        let falling = self.falling().unwrap_or(0.0);
-        if falling > GATE { falling / (GATE * GATED) } else { 1.0 }
+    /// How far its peers fell together within two hours, as a log ratio of at most 0; `None` where too few could tell
+    /// all the time.
+    fn together(&self) -> Option<f64> {
+        let mut falls = (self.falls.oldest()..self.falls.next()).map(|at| self.falls.at(at));
+        falls.try_fold(0.0, |deepest: f64, fall| (fall < ALONE).then(|| deepest.min(fall)))
     }
 
     /// What keeps ratios of falls from being loud about little.
@@ -449,14 +436,13 @@ impl Memory {
         FALL_SHARE * self.calls.usual() * as_float(slots) + FALL_CALLS
     }
 
-    /// Whether calls have fallen clearly over two hours, to less than 60 % of what is expected; `None` where too
-    /// few are expected to say.
-    pub(super) fn has_fallen(&self, frame: &Frame) -> Option<bool> {
+    /// Log ratio of the calls of an hour to what is expected of falls; `None` where too few are expected to say.
+    pub(super) fn fallen(&self, frame: &Frame) -> Option<f64> {
         let slots = self.grid.slots(FALLEN_SECONDS);
         let open = open_sums(&frame.calls, slots);
         let (_, low) = self.calls.expected_trailing(slots, &open);
-        let ratio = log_ratio(self.calls.trailing(slots, &open), low, self.fall_floor(slots));
-        (low >= FALLEN_CALLS).then_some(ratio < FALLEN_RATIO)
+        let seen = self.calls.trailing(slots, &open);
+        (low >= FALLEN_CALLS).then(|| log_ratio(seen, low, self.fall_floor(slots)))
     }
 
     /// Tokens of new callers against the most that new callers ever brought.
@@ -497,10 +483,19 @@ impl Window {
         Self { slots, seen, expected, floor: signal.floor(slots, USUAL_SHARE) }
     }
 
+    /// Calls since an attack may have begun; a straight line leads from what is expected to the odds.
+    fn odds(kind: &Kind, evidence: Evidence) -> Sight {
+        let Evidence { odds, slots, seen, expected } = evidence;
+        let window = Self { slots, seen, expected, floor: 0.0 };
+        let beyond = seen - expected;
+        let speaks = if kind.id == Component::OddsRise { beyond > 0.0 } else { beyond < 0.0 };
+        let each = if speaks { odds / beyond } else { 0.0 };
+        window.by(kind, Yardstick::Odds(each), 0.0)
+    }
+
     const fn by(&self, kind: &Kind, by: Yardstick, least: f64) -> Sight {
         let &Self { slots, seen, expected, floor } = self;
-        let excuse = 1.0;
-        let measured = Measured { id: kind.id, slots, seen, expected, floor, least, by, excuse };
+        let measured = Measured { id: kind.id, slots, seen, expected, floor, least, by };
         Sight { measured, learns: None }
     }
 

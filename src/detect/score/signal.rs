@@ -27,6 +27,10 @@ const SHIFT_SHARE: f64 = 0.25;
 /// Hours of each half of a shift of level: together less than the two days after which it must be accepted.
 pub(super) const HALF_SHIFT_HOURS: i64 = 22;
 
+/// Hours for which a level that was accepted may end without a word: an attack that was taken for the new level
+/// ends, or work comes back.
+const RETURN_HOURS: i64 = 7 * 24;
+
 /// What is remembered of one signal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Signal {
@@ -47,6 +51,9 @@ pub struct Signal {
     seasons: Seasons,
     /// Logarithm of how far the last two days lie from their profile.
     level: f64,
+    /// Logarithm of how far levels that were accepted of late moved what is expected, and the hour of the last.
+    accepted: f64,
+    accepted_at: i64,
     /// Usual amount per slot.
     usual: f64,
     /// Of the hour that has begun.
@@ -72,6 +79,8 @@ impl Signal {
             profile,
             seasons: Seasons::default(),
             level: 0.0,
+            accepted: 0.0,
+            accepted_at: -RETURN_HOURS,
             usual: 0.0,
             hour_learnt: 0.0,
             hour_seen: 0.0,
@@ -95,8 +104,9 @@ impl Signal {
             beside.fold((own, own), |(most, least), other| (most.max(other), least.min(other)));
         // The profile holds half of the lift of the last day, being the mean of two.
         let (level, lift) = (LEVEL_SHARE * self.level, 0.5 * self.seasons.lift());
-        let high = most * (level.max(0.0) - lift.min(0.0)).exp();
-        (high, least * (level.min(0.0) - lift.max(0.0)).exp())
+        let moved = if hour - self.accepted_at < RETURN_HOURS { self.accepted } else { 0.0 };
+        let high = most * (level.max(0.0) - lift.min(0.0) - moved.min(0.0)).exp();
+        (high, least * (level.min(0.0) - lift.max(0.0) - moved.max(0.0)).exp())
     }
 
     /// The profile `offset` of an hour beside the centre of `hour`: straight lines between centres, as far as
@@ -208,6 +218,9 @@ impl Signal {
     pub fn accept(&mut self, factor: f64, grid: Grid) {
         let hour = self.learnt.next();
         let since = hour - 2 * HALF_SHIFT_HOURS;
+        let before = if hour - self.accepted_at < RETURN_HOURS { self.accepted } else { 0.0 };
+        self.accepted = before + factor.ln();
+        self.accepted_at = hour;
         self.scale(since, factor);
         for each in since.max(0)..hour {
             self.learnt.set(each, self.seen.at(each));

@@ -19,6 +19,8 @@ pub struct Silence {
     run: f64,
     /// The same of the longest silence, slowly forgotten.
     longest: f64,
+    /// Share of the calls expected that came in the hours before the silence.
+    level: f64,
     /// Whether there were calls, by day; 1 or 0.
     days: Ring,
     today: bool,
@@ -26,7 +28,7 @@ pub struct Silence {
 
 impl Default for Silence {
     fn default() -> Self {
-        Self { run: 0.0, longest: 0.0, days: Ring::new(DAYS), today: false }
+        Self { run: 0.0, longest: 0.0, level: 1.0, days: Ring::new(DAYS), today: false }
     }
 }
 
@@ -38,18 +40,20 @@ impl Silence {
         let days = self.days.next() - self.days.oldest();
         let busy = 4.0 * self.days.newest(days);
         let in_use = days >= ENOUGH_DAYS && busy >= 3.0 * crate::detect::baseline::as_float(days);
-        (in_use && calls <= 0.0).then(|| (self.run + expected, self.longest.max(LEAST)))
+        (in_use && calls <= 0.0)
+            .then(|| (self.run + expected * self.level, self.longest.max(LEAST)))
     }
 
     /// Takes a closed slot; a silence that is alerted (`frozen`) excuses no later one.
-    pub fn add(&mut self, calls: f64, expected: f64, frozen: bool) {
+    pub fn add(&mut self, calls: f64, (expected, level): (f64, f64), frozen: bool) {
         if calls > 0.0 {
+            self.level = level;
             let run = if frozen { 0.0 } else { self.run };
             self.longest = (self.longest * KEPT_PER_SLOT).max(run);
             self.run = 0.0;
             self.today = true;
         } else {
-            self.run += expected;
+            self.run += expected * self.level;
         }
     }
 
@@ -82,7 +86,7 @@ mod tests {
         let mut silence = Silence::default();
         for slot in 0..4 * 288 {
             let is_quiet = slot % 2 == 1 || (500..503).contains(&slot);
-            silence.add(if is_quiet { 0.0 } else { 3.0 }, 2.0, false);
+            silence.add(if is_quiet { 0.0 } else { 3.0 }, (2.0, 1.0), false);
             if slot % 288 == 287 {
                 silence.end_day();
             }
@@ -97,10 +101,10 @@ mod tests {
         let (missed, least) = silence.judge(0.0, 2.0).unwrap();
         assert!((missed - 4.0).abs() < 1e-9, "the slot before was empty too: {missed}");
         assert!((9.0..=10.0).contains(&least), "three slots and the odd ones around them: {least}");
-        (0..10).for_each(|_| silence.add(0.0, 2.0, true));
+        (0..10).for_each(|_| silence.add(0.0, (2.0, 1.0), true));
         assert!(silence.judge(0.0, 2.0).unwrap().0 > 20.0);
-        silence.add(1.0, 2.0, true);
-        silence.add(0.0, 2.0, false);
+        silence.add(1.0, (2.0, 1.0), true);
+        silence.add(0.0, (2.0, 1.0), false);
         assert!(
             silence.judge(0.0, 2.0).unwrap().1 < 10.0,
             "an alerted silence excuses no later one"
@@ -112,7 +116,7 @@ mod tests {
         let mut silence = Silence::default();
         assert_eq!(silence.judge(0.0, 9.0), None, "too young");
         for day in 0..14 {
-            silence.add(if day % 2 == 0 { 1.0 } else { 0.0 }, 9.0, false);
+            silence.add(if day % 2 == 0 { 1.0 } else { 0.0 }, (9.0, 1.0), false);
             silence.end_day();
         }
         assert_eq!(silence.judge(0.0, 9.0), None);

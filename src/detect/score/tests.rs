@@ -201,11 +201,21 @@ fn a_year_without_slots_is_a_gap_and_not_a_year_of_work() {
 }
 
 #[test]
-fn the_first_weekend_is_no_yardstick_of_falls() {
-    let mut memory = after(22);
+fn a_fall_is_told_where_peers_show_that_it_is_no_holiday() {
     let fall = 22 * DAY + 10 * 12..22 * DAY + 15 * 12;
-    let told = fired(&mut memory, 22..23, |slot| if fall.contains(&slot) { 0.3 } else { 1.0 });
-    assert!(told.first().is_some_and(|first| fall.contains(first)), "{told:?}");
+    let told = |peers: Option<f64>| -> Vec<i64> {
+        let around = Around { fall: peers, ..Around::default() };
+        let mut memory = after(22);
+        let mut fires = |slot: i64| {
+            let factor = if fall.contains(&slot) { 0.3 } else { 1.0 };
+            let seen = times(&usual(slot), factor);
+            memory.close(slot, &seen, &around, &ScoreSettings::default()).score() >= 1.0
+        };
+        (22 * DAY..23 * DAY).filter(|slot| fires(*slot)).collect()
+    };
+    assert!(told(Some(0.0)).first().is_some_and(|first| fall.contains(first)));
+    // With peers that fell as far, or without any, it may be a holiday.
+    assert_eq!((told(Some(-1.2)), told(None)), (Vec::new(), Vec::new()));
 }
 
 #[test]

@@ -12,8 +12,6 @@ pub enum Part {
     Callers,
     /// More callers than so many calls usually come from.
     FanOut,
-    /// Fewer callers than so many calls usually come from.
-    Concentration,
     /// More tokens per call.
     Size,
     /// More tokens than were ever seen in such a window.
@@ -40,7 +38,6 @@ impl Part {
             Self::Calls => "calls",
             Self::Callers => "callers",
             Self::FanOut => "fan-out",
-            Self::Concentration => "concentration",
             Self::Size => "size",
             Self::MostTokens => "most-tokens",
             Self::MostCalls => "most-calls",
@@ -55,7 +52,7 @@ impl Part {
     /// True where less than [`Scored::low`] is what was found, and not more than [`Scored::high`].
     #[must_use]
     pub const fn is_lower(self) -> bool {
-        matches!(self, Self::Concentration | Self::Drop)
+        matches!(self, Self::Drop)
     }
 }
 
@@ -91,9 +88,10 @@ pub struct Verdict {
     pub parts: Vec<Scored>,
     /// What kind of deployment it was before the slot.
     pub regime: Regime,
-    /// Whether traffic has fallen clearly: what the fleet counts.
-    pub fallen: bool,
-    /// Among which peers it counts; unknown where too little was expected to say.
+    /// How far calls of an hour have fallen, as a log ratio, which the fleet counts; `None` where too few were expected
+    /// to say.
+    pub fall: Option<f64>,
+    /// Among which peers it counts.
     pub peers: Rhythm,
 }
 
