@@ -15,6 +15,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from learn import DAY, HOUR, Running, Series, calls_of_an_hour, raised_of, learn, log_ratio, mean, median
+from learn import odds as watched
 from plot import BLUE, GREEN, GREY, INK, ORANGE, RED, Chart, Picture
 
 HERE = Path(__file__).resolve().parent
@@ -44,7 +45,7 @@ class Fleet:
             span = int(row["start"]) // 300, int(row["end"]) // 300
             self.attacks[row["series"]].append((*span, row["type"]))
         self.series = {name: Series(name, slots, self.alerts(name)) for name, slots in rows.items()}
-        self.shares = learn(list(self.series.values()), 35 * DAY)
+        self.together = learn(list(self.series.values()), 35 * DAY)
 
     def alerts(self, name):
         return {slot for slot, row in self.judged[name].items() if float(row["score"]) >= 1}
@@ -324,28 +325,51 @@ def silence(fleet):
     return picture
 
 
+def odds(fleet):
+    """A thief of three callers and a burst that brings its callers, on the same quiet slots of one deployment."""
+    series, first = fleet.series["dep-013"], 20 * DAY + 8 * HOUR
+    slots, usual = range(first, first + 10 * HOUR), series.usual_of[first]
+    attack = range(first + 4 * HOUR, first + 5 * HOUR)
+
+    def line(by_callers):
+        told = []
+        for slot in range(first - 2 * DAY, slots.stop):
+            more = 2 * usual if slot in attack else 0
+            told.append((series.calls[slot] + more, series.high[slot], usual, by_callers if more else lambda _: 0.0))
+        return list(zip(slots, watched(told)[2 * DAY :]))
+
+    lines = ((line(lambda _: 2.0), RED, "from few callers"),
+             (line(lambda _: 0.0), ORANGE, "callers not known"),
+             (line(lambda _: -2.0), BLUE, "a burst that brings its callers"))
+    top = max(value for points, _, _ in lines for _, value in points) * 1.1
+    picture = Picture("Odds of a rise: calls of an hour to three times the usual")
+    chart = Chart(picture, (slots.start, slots.stop), (0, top))
+    chart.axes(hours(slots.start, slots.stop, 1), numbers(top), yname="ln R")
+    chart.span(attack.start, attack.stop)
+    for points, colour, text in lines:
+        chart.line(points, colour, 2)
+        chart.legend((text, colour, "line"))
+    return picture
+
+
 def gate(fleet):
     name = "dep-013"
     series, slots = fleet.span(name, 22 * DAY + 12 * HOUR, 24 * DAY + 18 * HOUR)
-    windows = [w for w in calls_of_an_hour(series, falls=True)[0] if w[0] in slots]
-    shares = fleet.shares[name]
-    plain, gated = [], []
-    for slot, seen, expected, floor, spread, _ in windows:
-        raw = (spread[2] - log_ratio(seen, expected, floor)) / max(spread[2] - spread[1], 0.3)
-        share = shares[slot - 1]
-        plain.append((slot, raw))
-        gated.append((slot, raw / (share / (0.15 * 0.3)) if share > 0.15 else raw))
-    picture = Picture("A holiday: share of peers that have fallen, and the fall of one of them", height=460)
-    upper = Chart(picture, (slots.start, slots.stop), (0, 1), at=(70, 60, 760, 110))
-    upper.axes([], [(0, "0"), (0.5, "50 %"), (1, "100 %")])
-    upper.area([(s, shares[s - 1]) for s in slots], [(slots.start, 0), (slots.stop, 0)], GREEN, 0.4)
-    upper.line([(slots.start, 0.15), (slots.stop, 0.15)], INK, 1, "3 3")
-    upper.legend(("peers that have fallen", GREEN, "bar"), ("15 %", INK, "dash"), up=12)
+    together = fleet.together[name]
+    raw = lambda seen, expected, floor, spread: (spread[2] - log_ratio(seen, expected, floor)) / max(spread[2] - spread[1], 0.3)
+    plain, gated = ([(slot, raw(*rest)) for slot, *rest, _ in calls_of_an_hour(series, peers)[0] if slot in slots]
+                    for peers in ([0.0] * len(together), together))
+    picture = Picture("A holiday: how far peers have fallen, and the fall of one of them", height=460)
+    upper = Chart(picture, (slots.start, slots.stop), (-3, 0), at=(70, 60, 760, 110))
+    upper.axes([], [(math.log(x), f"×{x:g}") for x in (0.05, 0.2, 0.5, 1)])
+    upper.area([(s, together[s - 1]) for s in slots], [(slots.start, 0), (slots.stop, 0)], GREEN, 0.4)
+    upper.line([(slots.start, -0.3), (slots.stop, -0.3)], INK, 1, "3 3")
+    upper.legend(("what peers keep", GREEN, "bar"), ("the odds of a fall count above", INK, "dash"), up=12)
     lower = Chart(picture, (slots.start, slots.stop), (-1, max(y for _, y in plain) * 1.1), at=(70, 230, 760, 170))
     lower.axes(hours(slots.start, slots.stop, 6), numbers(max(y for _, y in plain)), yname="")
     lower.line(plain[::2], GREY, 1.6, "4 3")
     lower.line(gated[::2], RED, 2)
-    lower.legend(("drop in spreads", GREY, "dash"), ("after the gate", RED, "line"), up=14)
+    lower.legend(("an hour's fall in spreads", GREY, "dash"), ("against what peers kept", RED, "line"), up=14)
     return picture
 
 
@@ -360,13 +384,13 @@ def read_tails():
 
 def tails(_):
     table = read_tails()
-    picture = Picture("Pooled tails: how rarely a score is reached (calls of an hour)")
+    picture = Picture("Pooled tails: how rarely a score is reached (calls of a slot)")
     chart = Chart(picture, (1, 1_000), (0.1, 60), at=(70, 66, 760, 200), log="xy")
     chart.axes([(v, f"{v:,}") for v in (1, 3, 10, 30, 100, 300, 1_000)], [(v, f"{v:g}") for v in (0.1, 0.3, 1, 3, 10, 30)],
                "weeks between, per deployment", "upper spreads")
     weeks = [10 ** (n / 2) for n in range(5)]
     for regime, colour in (("busy", BLUE), ("idle", ORANGE), ("young", RED)):
-        points = table["calls-1h", regime]
+        points = table["calls-5m", regime]
         slope = max((points[4] - points[2]) / 2, 0.02)
         chart.line(list(zip(weeks, points)), colour, 2)
         chart.dots(list(zip(weeks, points)), colour, 3, 1)
@@ -400,7 +424,7 @@ def control(fleet):
     return picture
 
 
-PICTURES = (rhythm, levels, calibration, own, spike, concentration, wallet, most, raised, silence, gate, tails, control)
+PICTURES = (rhythm, levels, calibration, own, spike, concentration, odds, wallet, most, raised, silence, gate, tails, control)
 
 
 def main():

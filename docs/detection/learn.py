@@ -103,9 +103,10 @@ class Series:
         self.seasons, self.lift = (0, []), 0.0
         self.high, self.low, self.plain, self.usual_of, self.fallen = [], [], [], [], []
         self.level = self.usual = self.hour_learnt = self.hour_seen = 0.0
+        self.accepted, self.accepted_at = 0.0, -168
 
-    def step(self, falling):
-        """Learns the next slot, when `falling` of its peers had fallen at the slot before."""
+    def step(self, together):
+        """Learns the next slot, when its peers had fallen so far together at the slot before."""
         slot = len(self.high)
         if slot >= len(self.calls):
             self.fallen.append(None)
@@ -115,8 +116,9 @@ class Series:
         self.high.append(high)
         self.low.append(low)
         self.usual_of.append(self.usual)
-        self.fallen.append(self.has_fallen(slot + 1))
-        odd = slot + self.start in self.fired or (self.fallen[-1] and falling > 0.15)
+        self.fallen.append(self.fall(slot + 1))
+        falls = self.fallen[-1] is not None and self.fallen[-1] < -0.5
+        odd = slot + self.start in self.fired or (falls and together < -0.3)
         self.run = self.run + 1 if odd else 0
         recent = sum(slot - 14 * DAY <= other for other in self.frozen) / DAY if odd else 0
         if odd and slot >= 14 * DAY and self.run < 2 * DAY and recent < 3.5:
@@ -126,11 +128,10 @@ class Series:
         if slot % HOUR == HOUR - 1:
             self.end_hour(slot + 1)
 
-    def has_fallen(self, end):
-        """Four hours below 60 % of what was expected; None where too little was."""
-        low = sum(self.low[-2 * HOUR :])
-        seen = sum(self.calls[max(end - 2 * HOUR, 0) : end])
-        return None if low < 10 else log_ratio(seen, low, 0.03 * self.usual * 2 * HOUR + 2) < -0.5
+    def fall(self, end):
+        """Log ratio of an hour to what was expected of falls; None where too little was."""
+        low, seen = sum(self.low[-HOUR:]), sum(self.calls[max(end - HOUR, 0) : end])
+        return None if low < 10 else log_ratio(seen, low, 0.03 * self.usual * HOUR + 2)
 
     def end_hour(self, end):
         self.learnt.append(self.hour_learnt)
@@ -149,7 +150,10 @@ class Series:
         slot = (self.profile[hour] * (1 - abs(offset)) + there * abs(offset)) / HOUR
         self.plain.append(slot)
         ends = ((max, min), (min, max))
-        return tuple(slot * math.exp(0.8 * at(self.level, 0.0) - 0.5 * of(self.lift, 0.0)) for at, of in ends)
+        moved = self.accepted if hour - self.accepted_at < 168 else 0.0
+        return tuple(
+            slot * math.exp(0.8 * at(self.level, 0.0) - 0.5 * of(self.lift, 0.0) - of(moved, 0.0)) for at, of in ends
+        )
 
     def begin_day(self):
         days = min(len(self.learnt) // 24, 14)
@@ -210,6 +214,8 @@ class Series:
         if not moved or not -0.4 <= newer - older < 0.3:
             return
         factor = math.exp((older + newer) / 2)
+        before = self.accepted if hour - self.accepted_at < 168 else 0.0
+        self.accepted, self.accepted_at = before + math.log(factor), hour
         self.learnt = [v * factor for v in self.learnt[:-44]] + self.hours[-44:]
         self.profile = [v * factor for v in self.profile]
         self.usual *= factor
@@ -237,19 +243,67 @@ def peers(one, fleet):
     return [other for other in fleet if other.rhythm is not None and near(one.rhythm, other.rhythm)]
 
 
+def common(falls):
+    """How far peers have fallen together (rhythm.rs)."""
+    rank = (len(falls) - 1) / 4
+    low, high = sorted(falls)[int(rank)], sorted(falls)[math.ceil(rank)]
+    return 1.5 * min(low + (rank % 1) * (high - low) + 0.25, 0)
+
+
 def learn(fleet, slots):
-    """All deployments together; the share of each one's peers that have fallen, by slot."""
-    shares = {series.name: [] for series in fleet}
+    """All deployments together; how far each one's peers have fallen together, by slot."""
+    together = {series.name: [] for series in fleet}
     for slot in range(slots):
         for series in (s for s in fleet if slot >= s.start):
-            before = shares[series.name]
+            before = together[series.name]
             series.step(before[-1] if before else 0.0)
         for series in fleet:
-            judged = []
+            falls = []
             if series.rhythm is not None:
-                judged = [p.fallen[-1] for p in peers(series, fleet) if p.fallen and p.fallen[-1] is not None]
-            shares[series.name].append(sum(judged) / len(judged) if len(judged) >= 4 else 0.0)
-    return shares
+                falls = [p.fallen[-1] for p in peers(series, fleet) if p.fallen and p.fallen[-1] is not None]
+            together[series.name].append(common(falls) if len(falls) >= 4 else 0.0)
+    return together
+
+
+def odds(slots, keep=0.95, variance=0.09, scatter=0.05):
+    """ln R of a rise for slots of calls, calls expected, and log likelihood ratios of callers by watcher (odds.rs)."""
+    ahead = lambda belief: (belief[0] * keep, belief[1] * keep**2 + variance * (1 - keep**2))
+    ordinary, watches, told = (0.0, variance), [((0.0, variance), 0.0) for _ in RISES], []
+    for seen, expected, usual, by_callers in slots:
+        before = ahead(ordinary)
+        likely, ordinary = hear(before, seen, expected, 0.0, scatter)
+        for place, (belief, value) in enumerate(watches):
+            going = value + math.log1p(-1 / 24)
+            all_ = math.log1p(math.exp(-abs(going))) + max(going, 0)
+            share = math.exp(going - all_)
+            mean_, spread_ = ahead(belief)
+            middle = before[0] + share * (mean_ - before[0])
+            around = before[1] + (before[0] - middle) ** 2, spread_ + (mean_ - middle) ** 2
+            mixed = middle, around[0] * (1 - share) + around[1] * share
+            attacked, (level, left) = hear(mixed, seen, expected, RISES[place] * usual, scatter)
+            gained = min(max(attacked - likely + by_callers(RISES[place]), -6), 6)
+            gained = gained if seen > expected * math.exp(before[0]) else min(gained, 0)
+            sigma = math.sqrt(variance)
+            watches[place] = (min(max(level, -sigma), sigma), left), min(max(all_ + gained, -20), 30)
+        told.append(max(math.log(mean([math.exp(value) for _, value in watches])), 0))
+    return told
+
+
+RISES = (1.2, 3, 9, 40)
+
+
+def hear(belief, seen, own, others, scatter):
+    """Log likelihood of a slot, and the belief after it (belief.rs)."""
+    level, variance = belief
+    own *= math.exp(level)
+    expected = max(own + others, 1e-3)
+    strays, wanders = scatter * own**2 + 0.1 * others**2, variance * own**2
+    shape = min(max(expected**2 / (strays + wanders), 0.05), 1e4)
+    likely = math.lgamma(seen + shape) - math.lgamma(shape) - shape * math.log1p(expected / shape)
+    likely += seen * math.log(expected / (shape + expected))
+    gain = variance * own / (wanders + strays + expected)
+    step = min(max(gain * (seen - expected), -1), 1)
+    return likely, (level + step, max(variance * (1 - gain * own), 1e-5))
 
 
 class Histogram:
@@ -304,16 +358,17 @@ class Running:
         return self.sums[max(last, 0)] - self.sums[max(first, 0)]
 
 
-def calls_of_an_hour(series, falls=False):
+def calls_of_an_hour(series, together=None):
     """Slot, seen, expected, floor, spread and load of each hour's window: rises against the rhythm and the last four
-    hours, or falls against the rhythm."""
+    hours, or falls against the rhythm and what peers kept of it."""
     seen, high, low = (Running(v) for v in (series.calls, series.high, series.low))
     histogram, windows = Histogram(), []
     for slot in range(len(series.calls)):
         end, start = slot + 1, slot + 1 - HOUR
         usual = series.usual_of[slot]
+        falls = together is not None
         floor = 0.03 * usual * HOUR + 2 if falls else 0.25 * usual * HOUR + 0.6
-        expected = low(start, end) if falls else high(start, end)
+        expected = low(start, end) * math.exp(min(together[max(slot - 24, 0) : slot], default=0)) if falls else high(start, end)
         if not falls:
             before = seen(start - 48, start), high(start - 48, start)
             expected *= math.exp(0.8 * log_ratio(*before, 0.25 * usual * 48 + 0.6))
