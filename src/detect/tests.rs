@@ -80,9 +80,6 @@ fn check(change: impl Fn(&mut [i64]), expected: &[&str]) {
 #[test]
 fn a_usual_week_raises_nothing() {
     let (found, verdicts) = run(&weeks(3), &DetectSettings::default());
-    for (at, ..) in &found {
-        println!("PART {at} {:?}", verdicts[*at as usize].parts.first());
-    }
     assert_eq!(found, []);
     assert!(verdicts.iter().filter(|verdict| !verdict.parts.is_empty()).count() > 1_000);
 }
