@@ -281,10 +281,10 @@ def odds(slots, keep=0.95, variance=0.09, scatter=0.05):
             around = before[1] + (before[0] - middle) ** 2, spread_ + (mean_ - middle) ** 2
             mixed = middle, around[0] * (1 - share) + around[1] * share
             attacked, (level, left) = hear(mixed, seen, expected, RISES[place] * usual, scatter)
-            gained = min(max(attacked - likely + by_callers(RISES[place]), -6), 6)
+            gained = min(max(attacked - likely + by_callers(RISES[place]), -12), 6)
             gained = gained if seen > expected * math.exp(before[0]) else min(gained, 0)
             sigma = math.sqrt(variance)
-            watches[place] = (min(max(level, -sigma), sigma), left), min(max(all_ + gained, -20), 30)
+            watches[place] = (min(max(level, -sigma), sigma), left), min(max(all_ + gained, -20), 20)
         told.append(max(math.log(mean([math.exp(value) for _, value in watches])), 0))
     return told
 
