@@ -144,7 +144,7 @@ fn a_fleet_fills_the_rows_of_busy_and_idle_on_any_number_of_threads() {
         tables.push(std::fs::read(&out).unwrap());
         let after = rows(&out);
         let fitted = |name: &str| before.get(name) != after.get(name);
-        for name in ["calls-1h,busy", "calls-1h,idle", "fused,busy", "fused,idle"] {
+        for name in ["calls-5m,busy", "calls-5m,idle", "fused,busy", "fused,idle"] {
             assert!(after.contains_key(name) && fitted(name), "{name}");
         }
         let others =
@@ -162,7 +162,7 @@ fn scores_of_labelled_attacks_are_not_counted() {
         let out = folder.path("out.csv");
         let ran = fit(&[&folder], &out, &["--rounds", "1"]);
         assert_eq!(ran.code, Some(0), "{}", ran.err);
-        rows(&out).get("calls-1h,busy").and_then(|points| points.last()).copied().unwrap()
+        rows(&out).get("calls-5m,busy").and_then(|points| points.last()).copied().unwrap()
     };
     let (without, with) = (last(&label()), last(""));
     assert!(without < 6.0 && with > without + 2.0, "{without} without the attack, {with} with it");
@@ -192,7 +192,7 @@ fn young_deployments_fill_their_own_rows_and_none_about_silence() {
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     assert!(ran.err.contains("no row any more for drop-8h young: "), "{}", ran.err);
     let rows = rows(&out);
-    assert_eq!(rows.get("calls-1h,busy").unwrap(), &[1.0, 2.0, 3.0, 4.0, 5.0]);
+    assert_eq!(rows.get("calls-5m,busy").unwrap(), &[1.0, 2.0, 3.0, 4.0, 5.0]);
     let young: Vec<&str> = rows.keys().filter_map(|name| name.strip_suffix(",young")).collect();
     for part in ["calls-1h", "fused"] {
         assert!(young.contains(&part), "{part} is not in {young:?}");

@@ -185,7 +185,8 @@ impl Memory {
         let is_own = match self.together() {
             Some(together) => together > TOGETHER,
             None => {
-                self.rhythm == Rhythm::Other || self.accompanied.is_some_and(|at| at > last_day)
+                let rests = matches!(self.rhythm, Rhythm::Weekdays(_));
+                !rests || self.accompanied.is_some_and(|at| at > last_day)
             }
         };
         is_own.then(|| Window::odds(kind, fall))
