@@ -192,7 +192,7 @@ fn young_deployments_fill_their_own_rows_and_none_about_silence() {
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     assert!(ran.err.contains("no row any more for drop-8h young: "), "{}", ran.err);
     let rows = rows(&out);
-    assert_eq!(rows.get("calls-5m,busy").unwrap(), &[1.0, 2.0, 3.0, 4.0, 5.0]);
+    assert_eq!(rows.get("calls-1h,busy").unwrap(), &[1.0, 2.0, 3.0, 4.0, 5.0]);
     let young: Vec<&str> = rows.keys().filter_map(|name| name.strip_suffix(",young")).collect();
     for part in ["calls-1h", "fused"] {
         assert!(young.contains(&part), "{part} is not in {young:?}");
