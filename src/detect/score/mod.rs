@@ -283,7 +283,7 @@ impl Memory {
         self.accompanied = around.fall.map(|_| self.age).or(self.accompanied);
         let regime = self.regime();
         let mut frame = self.frame(&[*seen]);
-        frame.odds = Some(self.hear(&frame, seen));
+        frame.odds = Some(self.hear(&frame, seen, around.complete));
         let sights = self.sights(&frame, around);
         let parts = self.scored(&sights, settings);
         let fall = self.fallen(&frame).filter(|_| around.complete);

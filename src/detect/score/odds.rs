@@ -137,7 +137,7 @@ impl Odds {
     }
 
     /// Takes a slot that has closed; what speaks for a rise and for a fall.
-    pub(super) fn hear(&mut self, slot: &Slot<'_>) -> [Evidence; 2] {
+    pub(super) fn hear(&mut self, slot: &Slot<'_>, complete: bool) -> [Evidence; 2] {
         let laws = self.moments.laws();
         let (rise, after) = Heard::of(slot.seen, slot.high, self.high, laws);
         self.high = after.within(laws, (true, false));
@@ -145,6 +145,10 @@ impl Odds {
         for (watch, times) in self.rises.iter_mut().zip(RISES) {
             let calls = (slot.high, times * slot.usual);
             watch.hear(&rise, calls, f64::from(self.rise_slots), |own| slot.by_callers(own, mix));
+        }
+        // What was not read to its end is no fall, then or in the hour after.
+        if !complete {
+            return [Watch::all(&self.rises), Evidence::default()];
         }
         let (fall, after) = Heard::of(slot.seen, slot.low, self.low, laws);
         self.low = after.within(laws, (false, true));
@@ -296,7 +300,7 @@ mod tests {
             let callers = callers.unwrap_or(seen / 4.0);
             let callers = Some((callers, &curve));
             let slot = Slot { seen, high: 40.0, low: 40.0, usual: 40.0, callers };
-            last = odds.hear(&slot);
+            last = odds.hear(&slot, true);
             odds.learn(&slot);
         }
         last
@@ -318,6 +322,22 @@ mod tests {
         assert!(rise.odds < 1.0 && short.odds < 1.0, "{rise:?} {short:?}");
         let [_, long] = fallen(20);
         assert!(long.odds > 10.0 && long.seen < 0.5 * long.expected, "{long:?}");
+    }
+
+    #[test]
+    fn what_was_not_read_to_its_end_is_no_fall() {
+        let fallen = |complete: bool| {
+            let mut odds = Odds::new(GRID);
+            let slot = |seen| Slot { seen, high: 40.0, low: 40.0, usual: 40.0, callers: None };
+            for slots in [vec![(40.0, true); 288], vec![(0.0, complete); 24]] {
+                for (seen, complete) in slots {
+                    odds.hear(&slot(seen), complete);
+                }
+            }
+            let [_, fall] = odds.hear(&slot(0.0), true);
+            fall.odds
+        };
+        assert!(fallen(true) > 10.0 && fallen(false) < 1.0, "{} {}", fallen(true), fallen(false));
     }
 
     #[test]

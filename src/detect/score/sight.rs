@@ -161,9 +161,10 @@ impl Memory {
     }
 
     /// Lets the watchers hear of the slot that closes: what speaks for a rise and for a fall.
-    pub(super) fn hear(&mut self, frame: &Frame, seen: &Observed) -> [Evidence; 2] {
+    pub(super) fn hear(&mut self, frame: &Frame, seen: &Observed, complete: bool) -> [Evidence; 2] {
         let kept = self.kept();
-        self.odds.hear(&frame.slot((self.calls.usual(), kept), seen, &self.concentration))
+        let slot = frame.slot((self.calls.usual(), kept), seen, &self.concentration);
+        self.odds.hear(&slot, complete)
     }
 
     /// Share of their calls that peers kept.
