@@ -6,7 +6,7 @@
 use augurs::mstl::MSTLModel;
 use augurs::{Fit as _, Predict as _};
 
-use super::baseline::as_float;
+use super::baseline::count_as_float;
 
 /// Days in the season.
 const WEEK: usize = 7;
@@ -72,12 +72,12 @@ fn forecast(days: &[f64], ahead: usize) -> Option<f64> {
 /// A quantile of sorted values, straight lines between them (Hyndman & Fan 1996, type 7).
 fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
     let last = sorted.len().checked_sub(1)?;
-    let place = share * as_float(i64::try_from(last).ok()?);
+    let place = share * count_as_float(last);
     // Reading the place off by counting keeps casts out.
-    let below = (0..=last).rfind(|at| as_float(i64::try_from(*at).unwrap_or(0)) <= place)?;
+    let below = (0..=last).rfind(|at| count_as_float(*at) <= place)?;
     let low = *sorted.get(below)?;
     let high = sorted.get(below + 1).copied().unwrap_or(low);
-    Some(low + (high - low) * (place - as_float(i64::try_from(below).ok()?)))
+    Some(low + (high - low) * (place - count_as_float(below)))
 }
 
 #[cfg(test)]

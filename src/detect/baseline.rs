@@ -180,7 +180,7 @@ pub(super) fn robust_centre(values: &mut [f64]) -> f64 {
     if values.is_empty() {
         return 0.0;
     }
-    let mean = values.iter().sum::<f64>() / as_float(i64::try_from(values.len()).unwrap_or(1));
+    let mean = values.iter().sum::<f64>() / count_as_float(values.len());
     match median(values) {
         Some(median) if median > 0.0 => 0.7 * median + 0.3 * mean.min(2.0 * median),
         _ => mean,
@@ -197,6 +197,12 @@ pub(super) fn median(values: &mut [f64]) -> Option<f64> {
 /// Small counts as floats.
 #[expect(clippy::cast_precision_loss, reason = "counts of hours and slots are far below 2⁵³")]
 pub const fn as_float(count: i64) -> f64 {
+    count as f64
+}
+
+/// The same of what is held in memory.
+#[expect(clippy::cast_precision_loss, reason = "nothing in memory is as many as 2⁵³")]
+pub const fn count_as_float(count: usize) -> f64 {
     count as f64
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::baseline::as_float;
+use super::baseline::{as_float, count_as_float};
 use super::score::{Around, Fresh, Grid, Heed, Memory, Observed, Rhythm, ScoreSettings, Verdict};
 use super::series::{KEEP_SLOTS, SLOT_MIN, SLOTS_PER_DAY, SLOTS_PER_HOUR, Series, Slot, values};
 use crate::action::Feedback;
@@ -210,7 +210,7 @@ impl Series {
             input: as_float(amount.input),
             output: as_float(amount.output),
             usd,
-            callers: named.then(|| as_float(i64::try_from(people.len()).unwrap_or(i64::MAX))),
+            callers: named.then(|| count_as_float(people.len())),
             fresh: (named && old_enough).then_some(fresh),
         }
     }

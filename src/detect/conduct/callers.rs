@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::scene::{Visit, money, numbers, ranked};
 use super::{Answer, Scene, Sign};
 use crate::aggregate::names::{NONE, OTHER};
-use crate::detect::baseline::as_float;
+use crate::detect::baseline::{as_float, count_as_float};
 use crate::detect::table::Profile;
 use crate::known::{About, Class, Extent};
 use crate::severity::Severity;
@@ -237,7 +237,7 @@ pub(super) fn distant(scene: &Scene<'_>, profile: &Profile) -> Vec<Sign> {
 /// How many countries are known of these.
 fn countries(guests: &[(u32, &Guest)]) -> f64 {
     let of: BTreeSet<_> = guests.iter().filter_map(|(_, g)| g.about.country.as_ref()).collect();
-    as_float(i64::try_from(of.len()).unwrap_or(i64::MAX))
+    count_as_float(of.len())
 }
 
 /// TW-K06: a deployment that was called by identities is called without. A stolen key has none.

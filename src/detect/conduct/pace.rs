@@ -2,7 +2,7 @@
 //!
 //! Sums, so that calls can be taken back and come in any order; that of calls within a minute is not kept.
 
-use crate::detect::baseline::as_float;
+use crate::detect::baseline::{as_float, count_as_float};
 use crate::detect::series::SLOT_MIN;
 use crate::time::Minute;
 
@@ -99,7 +99,7 @@ impl Course {
         let pairs = means.iter().zip(means.iter().skip(1));
         let up = pairs.clone().filter(|(before, after)| after > before).count();
         let share = |part: usize, of: usize| {
-            let [part, of] = [part, of].map(|count| as_float(i64::try_from(count).unwrap_or(0)));
+            let [part, of] = [part, of].map(count_as_float);
             if of > 0.0 { part / of } else { 0.0 }
         };
         Some(Self {

@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::ring::single;
-use crate::detect::baseline::as_float;
+use crate::detect::baseline::{as_float, count_as_float};
 
 /// Bins of a histogram.
 const BINS: usize = 96;
@@ -158,7 +158,7 @@ fn quantile(bins: &[f32], weight: f32) -> f32 {
     let mut below = 0.0;
     for (place, bin) in bins.iter().enumerate() {
         if *bin > 0.0 && below + bin >= weight {
-            let edge = LOWEST + WIDTH * as_float(i64::try_from(place).unwrap_or(0));
+            let edge = LOWEST + WIDTH * count_as_float(place);
             return single(edge + WIDTH * f64::from(((weight - below) / bin).clamp(0.0, 1.0)));
         }
         below += bin;

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::ring::single;
-use crate::detect::baseline::as_float;
+use crate::detect::baseline::count_as_float;
 
 /// Half octaves of calls per slot, up to 2²³.
 const STEPS: usize = 48;
@@ -61,7 +61,7 @@ impl Concentration {
         let last = (0..STEPS).rfind(known)?;
         let first = (0..STEPS).find(known)?;
         if step >= last {
-            let beyond = (place - float(last) - 0.5).max(0.0);
+            let beyond = (place - count_as_float(last) - 0.5).max(0.0);
             return Some((self.log_mean(last)? + self.slope(first, last) * beyond).exp());
         }
         if step < first {
@@ -69,7 +69,8 @@ impl Concentration {
         }
         let below = (first..=step).rfind(known)?;
         let above = (below + 1..=last).find(known)?;
-        let share = ((place - 0.5 - float(below)) / float(above - below)).clamp(0.0, 1.0);
+        let share =
+            ((place - 0.5 - count_as_float(below)) / count_as_float(above - below)).clamp(0.0, 1.0);
         Some((self.log_mean(below)? * (1.0 - share) + self.log_mean(above)? * share).exp())
     }
 
@@ -77,7 +78,7 @@ impl Concentration {
         let lower = (first..=last.saturating_sub(REACH))
             .rfind(|step| *step + REACH <= last && self.log_mean(*step).is_some());
         let ends = lower.and_then(|lower| {
-            Some((self.log_mean(last)? - self.log_mean(lower)?) / float(last - lower))
+            Some((self.log_mean(last)? - self.log_mean(lower)?) / count_as_float(last - lower))
         });
         ends.unwrap_or(0.0).clamp(0.0, STEEPEST)
     }
@@ -90,17 +91,13 @@ impl Concentration {
 
 /// Half octaves of a count, from 1 on.
 fn place_of(calls: f64) -> f64 {
-    (2.0 * calls.max(1.0).log2()).min(float(STEPS - 1))
+    (2.0 * calls.max(1.0).log2()).min(count_as_float(STEPS - 1))
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "at most the number of steps")]
 #[expect(clippy::cast_sign_loss, reason = "never negative")]
 const fn step_of(place: f64) -> usize {
     place as usize
-}
-
-fn float(step: usize) -> f64 {
-    as_float(i64::try_from(step).unwrap_or(0))
 }
 
 #[cfg(test)]

@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 const REPEAT_SECONDS: i64 = 6 * 3600;
 /// A charge counts half after two weeks.
 const HALF_LIFE_SECONDS: f64 = 14.0 * 86_400.0;
+/// What a score gains where a part is ten times rarer.
+pub const PER_DECADE: f64 = 0.5;
 /// Charges that count at most: the level never falls below an eighth.
 const MOST: f64 = 3.0;
 

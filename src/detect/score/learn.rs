@@ -93,8 +93,7 @@ impl Memory {
             self.calibrate(sights);
             // Before three days are known, what strays is what is expected.
             if self.age >= MIN_HOURS * self.grid.per_hour() {
-                let kept = self.kept();
-                self.odds.learn(&frame.slot((self.calls.usual(), kept), seen, &self.concentration));
+                self.odds.learn(&frame.slot(self.calls.usual(), seen, &self.concentration));
             }
         }
         let level = self.level_for_falls(frame);

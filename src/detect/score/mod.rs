@@ -7,8 +7,8 @@
 //! [`Memory`] is everything remembered of one deployment. A slot that closes is first judged, by what was known
 //! before it, and then learnt, unless it was anomalous. Each [component](measure::COMPONENTS) measures one
 //! window by a yardstick of the deployment's own, or says by what [odds] an attack explains it better; the pooled
-//! [tails] say how rarely such a score is reached; the rarest part is the score; and [control] turns the rate that the operator set into the level at
-//! which this deployment fires. So the setting is a number of false alerts, and not a threshold.
+//! [tails] say how rarely such a score is reached; the rarest part is the score; and [control] turns the rate that
+//! the operator set into the level at which this deployment fires. So the setting is a number of false alerts, and not a threshold.
 //!
 //! The formulae were found on labelled series; `models/README.md` has the figures.
 
@@ -153,12 +153,9 @@ struct Calibrations {
 
 impl Calibrations {
     fn all(&mut self) -> impl Iterator<Item = &mut Calibration> {
-        let Self { season, callers_hour, .. } = self;
-        let calls = [&mut self.calls_slot, &mut self.calls_hour];
-        let sizes = [&mut self.size_slot, &mut self.size];
-        let mixes = [&mut self.mix, callers_hour];
-        let falls = [&mut self.drop];
-        calls.into_iter().chain(sizes).chain(mixes).chain(falls).chain(season)
+        let Self { calls_slot, calls_hour, callers_hour, mix, size_slot, size, drop, season } =
+            self;
+        [calls_slot, calls_hour, callers_hour, mix, size_slot, size, drop].into_iter().chain(season)
     }
 }
 
@@ -283,6 +280,7 @@ impl Memory {
         self.accompanied = around.fall.map(|_| self.age).or(self.accompanied);
         let regime = self.regime();
         let mut frame = self.frame(&[*seen]);
+        frame.together = self.together();
         frame.odds = Some(self.hear(&frame, seen, around.complete));
         let sights = self.sights(&frame, around);
         let parts = self.scored(&sights, settings);

@@ -17,7 +17,7 @@ use super::belief::{Belief, Laws, Moments};
 use super::concentration::Concentration;
 use super::observed::Grid;
 use super::ring::{Ring, single};
-use crate::detect::baseline::as_float;
+use crate::detect::baseline::{as_float, count_as_float};
 
 /// Calls of an attack, as multiples of the usual amount.
 const RISES: [f64; 4] = [1.2, 3.0, 9.0, 40.0];
@@ -28,9 +28,11 @@ const RISE_SECONDS: f64 = 2.0 * 3600.0;
 const FALL_SECONDS: f64 = 8.0 * 3600.0;
 /// Seconds that a fall must hold: as long as peers need to show that it is theirs too.
 const HOLD_SECONDS: i64 = 3600;
-/// Bounds of the log likelihood ratio of a slot, of the part of it that callers have, and of ln R. What speaks against an
-/// attack counts more: where work ends on the hour, half an hour of it looks like a fall.
-const SLOT: (f64, f64) = (-12.0, 6.0);
+/// Bounds of the log likelihood ratio of a slot where a rise and where a fall is looked for, of the part of it that
+/// callers have, and of ln R. What speaks against an attack counts more: where work ends on the hour, half an hour of it
+/// looks like a fall. A rise may be told by its first slot.
+const RISE_SLOT: (f64, f64) = (-12.0, 9.0);
+const FALL_SLOT: (f64, f64) = (-12.0, 6.0);
 const MOST_BY_CALLERS: f64 = 3.0;
 const ODDS: (f64, f64) = (-20.0, 20.0);
 /// Callers of a thief: one to five.
@@ -237,7 +239,8 @@ impl Watch {
         let (attacked, after) = before.hear(seen, (own, others), laws);
         self.belief = after.within(laws, (true, true));
         let share = own * self.belief.factor() / (own * self.belief.factor() + others).max(1e-6);
-        let gained = (attacked - likelihood + by_callers(share)).clamp(SLOT.0, SLOT.1);
+        let (least, most) = if others > 0.0 { RISE_SLOT } else { FALL_SLOT };
+        let gained = (attacked - likelihood + by_callers(share)).clamp(least, most);
         // What lies on the other side of the usual speaks for nothing, however widely an attack may stray.
         let is_beyond = (seen > expected * belief.factor()) == (others > 0.0);
         let gained = if is_beyond { gained } else { gained.min(0.0) };
@@ -251,7 +254,7 @@ impl Watch {
 
     /// All watchers together, with what speaks for the likeliest.
     fn all(watches: &[Self]) -> Evidence {
-        let count = as_float(i64::try_from(watches.len()).unwrap_or(1));
+        let count = count_as_float(watches.len());
         let sum =
             watches.iter().fold(f64::NEG_INFINITY, |sum, watch| ln_sum(sum, f64::from(watch.odds)));
         let first = watches.iter().max_by(|a, b| a.odds.total_cmp(&b.odds));

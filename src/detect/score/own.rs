@@ -56,7 +56,7 @@ impl Own {
         }
         let own = median(&mut days);
         let upper: Vec<f64> = days.iter().rev().take(days.len() / 2).map(|day| day - own).collect();
-        let count = crate::detect::baseline::as_float(i64::try_from(days.len()).unwrap_or(1));
+        let count = crate::detect::baseline::count_as_float(days.len());
         let shrunk = (mean(&upper) * count + spread * PRIOR_DAYS) / (count + PRIOR_DAYS);
         self.middle = super::ring::single(own.max(middle));
         self.spread = super::ring::single(shrunk.max(LEAST));

@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use super::observed::Grid;
 use super::ring::{Ring, single};
 use super::statistics::{log_ratio, median};
-use crate::detect::baseline::as_float;
+use crate::detect::baseline::{as_float, count_as_float};
 
 /// Length of a block, in seconds.
 const BLOCK_SECONDS: i64 = 3 * 3600;
@@ -174,7 +174,7 @@ impl Raised {
         if past.len() < ENOUGH {
             return None;
         }
-        let independent = as_float(i64::try_from(past.len()).unwrap_or(0)) / as_float(2 * days);
+        let independent = count_as_float(past.len()) / as_float(2 * days);
         let middle = median(&mut past);
         past.iter_mut().for_each(|value| *value = (*value - middle).abs());
         let own = MAD_TO_SIGMA * median(&mut past);

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::observed::Grid;
 use super::ring::Ring;
 use super::verdict::Verdict;
-use crate::detect::baseline::as_float;
+use crate::detect::baseline::{as_float, count_as_float};
 
 /// Hours of the centre told apart.
 const HOURS: usize = 24;
@@ -136,7 +136,7 @@ impl Ratios {
     }
 
     fn note(&mut self, ratio: f64) {
-        let edges = (1..BINS).map(|bin| LOWEST + WIDTH * float(bin));
+        let edges = (1..BINS).map(|bin| LOWEST + WIDTH * count_as_float(bin));
         let bin = edges.take_while(|edge| ratio >= *edge).count();
         if let Some(count) = self.0.get_mut(bin) {
             *count += 1;
@@ -154,17 +154,13 @@ impl Ratios {
         for (bin, count) in self.0.iter().enumerate() {
             let count = f64::from(*count);
             if below + count >= rank {
-                quartile = LOWEST + WIDTH * (float(bin) + (rank - below) / count);
+                quartile = LOWEST + WIDTH * (count_as_float(bin) + (rank - below) / count);
                 break;
             }
             below += count;
         }
         Some(STRENGTH * (quartile + ORDINARY).min(0.0))
     }
-}
-
-fn float(bin: usize) -> f64 {
-    as_float(i64::try_from(bin).unwrap_or(0))
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::observed::Grid;
 use super::ring::{Ring, single};
 use super::statistics::{mean, median};
-use crate::detect::baseline::as_float;
+use crate::detect::baseline::count_as_float;
 
 /// Weeks of history without which nothing is said.
 const MIN_WEEKS: usize = 2;
@@ -93,7 +93,7 @@ fn centred(values: &[f64], width: usize) -> Vec<f64> {
         sums.push(sum);
     }
     let means: Vec<f64> = zip(&sums, sums.iter().skip(width))
-        .map(|(from, to)| (to - from) / as_float(i64::try_from(width).unwrap_or(1)))
+        .map(|(from, to)| (to - from) / count_as_float(width))
         .collect();
     let last = means.len().saturating_sub(1);
     let around = |at: usize| means.get(at.saturating_sub(width / 2).min(last)).copied();

@@ -3,6 +3,7 @@
 use super::calibration::{Calibration, Load};
 use super::clocks::Moved;
 use super::concentration::Concentration;
+use super::control::PER_DECADE;
 use super::extreme::Extreme;
 use super::measure::{COMPONENTS, Component, Kind, Measured, Regime, Yardstick, load, open_sums};
 use super::odds::{Evidence, Slot};
@@ -59,6 +60,9 @@ pub(super) struct Frame {
     pub mix: Vec<[f64; 3]>,
     /// Tokens of callers first seen within a day.
     pub fresh: f64,
+    /// How far peers fell together within two hours, as a log ratio of at most 0; `None` where too few could tell all
+    /// the time.
+    pub together: Option<f64>,
     /// What speaks for a rise and for a fall.
     pub odds: Option<[Evidence; 2]>,
 }
@@ -70,16 +74,21 @@ pub(super) struct Sight {
 }
 
 impl Frame {
-    /// The slot that closes, by the usual calls of a slot and the share that peers kept.
+    /// Share of their calls that peers kept.
+    fn kept(&self) -> f64 {
+        self.together.map_or(1.0, f64::exp)
+    }
+
+    /// The slot that closes, by the usual calls of a slot.
     pub(super) fn slot<'a>(
         &self,
-        (usual, kept): (f64, f64),
+        usual: f64,
         seen: &Observed,
         curve: &'a Concentration,
     ) -> Slot<'a> {
         let [calls, high, low] = self.calls.first().copied().unwrap_or_default();
         let callers = seen.callers.map(|callers| (callers, curve));
-        Slot { seen: calls, high, low: low * kept, usual, callers }
+        Slot { seen: calls, high, low: low * self.kept(), usual, callers }
     }
 }
 
@@ -162,14 +171,8 @@ impl Memory {
 
     /// Lets the watchers hear of the slot that closes: what speaks for a rise and for a fall.
     pub(super) fn hear(&mut self, frame: &Frame, seen: &Observed, complete: bool) -> [Evidence; 2] {
-        let kept = self.kept();
-        let slot = frame.slot((self.calls.usual(), kept), seen, &self.concentration);
+        let slot = frame.slot(self.calls.usual(), seen, &self.concentration);
         self.odds.hear(&slot, complete)
-    }
-
-    /// Share of their calls that peers kept.
-    pub(super) fn kept(&self) -> f64 {
-        self.together().map_or(1.0, f64::exp)
     }
 
     /// More calls than the level that is followed explains.
@@ -183,7 +186,7 @@ impl Memory {
         let [_, fall] = frame.odds.filter(|_| around.complete)?;
         // Who works on weekdays and has no peers to tell a holiday by falls on every one.
         let last_day = self.age - self.grid.per_day();
-        let is_own = match self.together() {
+        let is_own = match frame.together {
             Some(together) => together > TOGETHER,
             None => {
                 let rests = matches!(self.rhythm, Rhythm::Weekdays(_));
@@ -216,7 +219,7 @@ impl Memory {
                 let limit = if kind.is_absolute() { limit } else { own.raw(limit) };
                 (tails.rate(measured.id, regime, raw), measured.bound(limit))
             };
-            let score = (1.0 + 0.5 * (level - rate)).max(0.0);
+            let score = (1.0 + PER_DECADE * (level - rate)).max(0.0);
             let is_lower = measured.is_lower();
             Some(Scored {
                 component: kind.id,
@@ -399,7 +402,7 @@ impl Memory {
         let (signal, calibration) = (&self.calls, &self.calibrations.drop);
         let open = open_sums(&frame.calls, slots);
         let (high, low) = signal.expected_trailing(slots, &open);
-        let together = self.together();
+        let together = frame.together;
         // Where nobody can tell a holiday, only what falls from much is a fall.
         let floor = match together {
             Some(_) => self.fall_floor(slots),
@@ -419,16 +422,14 @@ impl Memory {
 
     fn silent(&self, kind: &Kind, frame: &Frame, around: &Around) -> Option<Sight> {
         let Open { seen, low, .. } = open_sums(&frame.calls, 1);
-        let kept = self.kept();
         let (missed, least) = self.silence.judge(seen, low).filter(|_| around.complete)?;
-        let missed = missed * kept;
+        let missed = missed * frame.kept();
         let window = Window { slots: 1, seen: missed, expected: least, floor: 0.0 };
         Some(window.by(kind, Yardstick::Times, 0.0))
     }
 
-    /// How far its peers fell together within two hours, as a log ratio of at most 0; `None` where too few could tell
-    /// all the time.
-    fn together(&self) -> Option<f64> {
+    /// How far its peers fell together within two hours; see [`Frame::together`].
+    pub(super) fn together(&self) -> Option<f64> {
         let mut falls = (self.falls.oldest()..self.falls.next()).map(|at| self.falls.at(at));
         falls.try_fold(0.0, |deepest: f64, fall| (fall < ALONE).then(|| deepest.min(fall)))
     }

@@ -104,9 +104,14 @@ impl Signal {
             beside.fold((own, own), |(most, least), other| (most.max(other), least.min(other)));
         // The profile holds half of the lift of the last day, being the mean of two.
         let (level, lift) = (LEVEL_SHARE * self.level, 0.5 * self.seasons.lift());
-        let moved = if hour - self.accepted_at < RETURN_HOURS { self.accepted } else { 0.0 };
+        let moved = self.accepted_by(hour);
         let high = most * (level.max(0.0) - lift.min(0.0) - moved.min(0.0)).exp();
         (high, least * (level.min(0.0) - lift.max(0.0) - moved.max(0.0)).exp())
+    }
+
+    /// Logarithm of how far levels that may still end moved what is expected.
+    fn accepted_by(&self, hour: i64) -> f64 {
+        if hour - self.accepted_at < RETURN_HOURS { self.accepted } else { 0.0 }
     }
 
     /// The profile `offset` of an hour beside the centre of `hour`: straight lines between centres, as far as
@@ -218,20 +223,30 @@ impl Signal {
     pub fn accept(&mut self, factor: f64, grid: Grid) {
         let hour = self.learnt.next();
         let since = hour - 2 * HALF_SHIFT_HOURS;
-        let before = if hour - self.accepted_at < RETURN_HOURS { self.accepted } else { 0.0 };
-        self.accepted = before + factor.ln();
+        self.accepted = self.accepted_by(hour) + factor.ln();
         self.accepted_at = hour;
         self.scale(since, factor);
         for each in since.max(0)..hour {
             self.learnt.set(each, self.seen.at(each));
         }
-        self.seasons = Seasons::of(&self.learnt, grid);
+        self.expect_anew(grid);
     }
 
     /// Brings what was learnt before `hour`, and everything expected, to a level `factor` times as high.
     pub fn rescale(&mut self, hour: i64, factor: f64, grid: Grid) {
         self.scale(hour, factor);
+        self.expect_anew(grid);
+    }
+
+    /// What history that has changed says of the hour that has begun and of the next: their profile was computed from
+    /// the old one, in which a shift was half learnt.
+    fn expect_anew(&mut self, grid: Grid) {
         self.seasons = Seasons::of(&self.learnt, grid);
+        let hour = self.learnt.next();
+        for each in [hour, hour + 1] {
+            let profile = self.profile_of(each, grid);
+            self.profile.set(each, profile);
+        }
     }
 
     fn scale(&mut self, hour: i64, factor: f64) {
@@ -245,7 +260,7 @@ impl Signal {
         for hour in from.max(self.profile.oldest())..to.min(self.learnt.next()) {
             self.learnt.set(hour, self.profile.at(hour));
         }
-        self.seasons = Seasons::of(&self.learnt, grid);
+        self.expect_anew(grid);
     }
 
     /// Sum of the newest `count` slots, with `open` after them in place of the oldest.
@@ -364,6 +379,30 @@ mod tests {
         assert!(high > 1.2 * usual && (low / usual - 1.0).abs() < 0.05, "{high} {low}");
         let (high, low) = at_noon(21, moved(0.2));
         assert!((high / usual - 1.0).abs() < 0.05 && low < 0.9 * usual, "{high} {low}");
+    }
+
+    #[test]
+    fn a_level_that_was_accepted_may_end_for_a_week() {
+        for factor in [2.0, 0.5] {
+            let mut signal = after(23, |day, _| if day < 21 { 10.0 } else { 10.0 * factor });
+            let begin = |signal: &mut Signal| {
+                signal.end_hour();
+                signal.begin_hour(GRID);
+            };
+            signal.accept(factor, GRID);
+            begin(&mut signal);
+            let at = |signal: &Signal| signal.expected(6, 12, Moved::default());
+            let (high, low) = at(&signal);
+            let (least, most) = (10.0_f64.min(10.0 * factor), 10.0_f64.max(10.0 * factor));
+            assert!((high / most - 1.0).abs() < 0.2, "{factor}: {high} up to {most}");
+            assert!((low / least - 1.0).abs() < 0.2, "{factor}: {low} down to {least}");
+            for _ in 0..RETURN_HOURS {
+                (0..12).for_each(|_| signal.push(10.0 * factor, (0.0, 0.0), false));
+                begin(&mut signal);
+            }
+            let (high, low) = at(&signal);
+            assert!((high / low - 1.0).abs() < 0.1, "{factor}: {low} to {high} after a week");
+        }
     }
 
     #[test]

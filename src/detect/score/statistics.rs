@@ -1,6 +1,6 @@
 //! Order statistics of small samples.
 
-use crate::detect::baseline::as_float;
+use crate::detect::baseline::count_as_float;
 
 /// The middle value, or the mean of the two in the middle; 0 of nothing.
 pub(super) fn median(values: &mut [f64]) -> f64 {
@@ -9,7 +9,7 @@ pub(super) fn median(values: &mut [f64]) -> f64 {
 
 /// The mean; 0 of nothing.
 pub(super) fn mean(values: &[f64]) -> f64 {
-    let count = as_float(i64::try_from(values.len()).unwrap_or(1).max(1));
+    let count = count_as_float(values.len().max(1));
     values.iter().sum::<f64>() / count
 }
 

@@ -180,8 +180,7 @@ impl Engine {
         let Some(budget) = self.env.settings.budgets.get(look.at) else { return };
         let about = About { budget, standing, due, news: &news, spenders: &spenders };
         let incident: Incident = words::describe(&about, look.verdict, (look.now, look.moment));
-        let score =
-            crate::detect::baseline::as_float(i64::try_from(told + news.len()).unwrap_or(1));
+        let score = crate::detect::baseline::count_as_float(told + news.len());
         // Each thing is told once: between them only that it became more severe.
         let worse = announced.is_none_or(|announced| incident.severity > announced);
         let hearing =
