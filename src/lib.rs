@@ -43,7 +43,7 @@
 //! | [`azure`] | who we are to Entra ID, and a modest and patient client of Azure's REST APIs |
 //! | [`failpoint`] | named places where crash tests stop the process; empty in a release |
 //! | [`simulate`] | Azure's records with exact truth, and labelled [series](simulate::series): test oracle and load |
-//! | [`backtest`] | recorded series through the detector, and how good its alerts were |
+//! | [`backtest`] | recorded series through the detector: how good its alerts were, how rare scores are, what each part is worth |
 //! | [`files`] | reads what [`known`] is made of, again when it changes, and keeps the last good copy |
 //! | [`report`] | the weekly spend report: rows gathered, blocks computed, rendered for people and programs |
 //! | [`emulator`] | an event hub on loopback that Microsoft's clients accept, and that misbehaves on request |

@@ -4,18 +4,14 @@
 //! and what follows them, and the level of all parts together is the one whose false alerts come at the set
 //! rate. Scores hang a little on the tails, because a slot that fires is not learnt: so this goes in rounds.
 
-use std::path::Path;
-use std::sync::Arc;
-
-use super::run::{Judged, Run};
+use super::draw::{Draw, Draws};
+use super::run::Judged;
 use super::score::attacks::{EPISODE_S, WEEK_S};
-use super::score::{Exam, Moment, Moments, msft};
-use super::table::at_start;
-use super::track::{Layout, Rows, Track};
+use super::score::{Exam, Moment, Moments};
 use crate::detect::baseline::as_float;
+use crate::detect::score::control::PER_DECADE;
 use crate::detect::score::measure::{COMPONENTS, Component, Kind, Regime};
 use crate::detect::score::{Points, ScoreSettings, Tails};
-use crate::problem::Problems;
 
 /// Fewest weeks of a kind of deployment: the score of once in 32 weeks is counted then, and that of once in
 /// 100 is the largest.
@@ -38,60 +34,13 @@ const POINTS: usize = Tails::RATES.len();
 const REGIMES: usize = Regime::ALL.len();
 const PARTS: usize = COMPONENTS.len();
 
-/// One track of traffic with its labels.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Draw {
-    /// The series.
-    pub track: Track,
-    /// First and last second that are scored.
-    span: (i64, i64),
-    /// What was injected; without scores.
-    exam: Exam,
-}
-
-impl Draw {
-    /// Reads the track `name` of a folder and its labels.
-    ///
-    /// # Errors
-    ///
-    /// All that is wrong with its files, and a track without a scored span.
-    pub fn open(folder: &Path, name: &str) -> Result<Self, Problems> {
-        let track = Track::open(folder, name)?;
-        if let Layout::Attacks(info) = track.layout {
-            let exam = Exam::of(folder, name, info, Moments::new())?;
-            return Ok(Self { track, span: (info.score_from, info.score_to), exam });
-        }
-        let Some(exam) = msft::exam(&track, &[]) else {
-            let path = folder.join(format!("{name}.csv.gz"));
-            let mend = "add a column label (0 or 1) to the values, or name a track of traffic";
-            return Err(at_start(&path, "no scored span".to_owned(), mend));
-        };
-        Ok(Self { track, span: (0, i64::MAX), exam })
-    }
-
-    /// When a slot is told of, in seconds of the labels; `None` where it is not scored.
-    fn moment(&self, judged: &Judged<'_>) -> Option<i64> {
-        match &judged.series.rows {
-            Rows::Traffic(_) => {
-                let length = judged.series.grid.slot_seconds;
-                let (start, end) = (judged.slot * length, (judged.slot + 1) * length);
-                let (from, to) = self.span;
-                (from <= start && end <= to).then_some(end)
-            }
-            Rows::Values(values) => msft::moment(values, judged.slot),
-        }
-    }
-}
-
 /// Fits tails to draws of one track.
 #[derive(Debug, Clone, Copy)]
 pub struct Fit<'a> {
-    /// At least one.
-    pub draws: &'a [Draw],
+    /// What is judged.
+    pub draws: Draws<'a>,
     /// How often the tails of the parts are counted, at least once; then the level is.
     pub rounds: u32,
-    /// Threads, at least one; the results do not depend on them.
-    pub threads: usize,
 }
 
 /// What was counted.
@@ -179,11 +128,11 @@ impl Fit<'_> {
 
     /// Slots that so many rounds judge.
     fn before(&self, rounds: u32) -> i64 {
-        i64::from(rounds) * self.draws.iter().map(|draw| draw.track.slots()).sum::<i64>()
+        i64::from(rounds) * self.draws.slots()
     }
 
     fn knows_fresh(&self) -> bool {
-        self.draws.iter().any(|draw| draw.track.knows_fresh())
+        self.draws.all.iter().any(|draw| draw.track.knows_fresh())
     }
 
     /// Replaces the tails of the parts for one kind of deployment.
@@ -195,25 +144,6 @@ impl Fit<'_> {
             let largest = largest.get(regime as usize).filter(|_| has_tail(kind, regime));
             tails.set(kind.id, regime, largest.and_then(|largest| points(largest, weeks)));
         }
-    }
-
-    /// Judges the draws by `tails`, one after the other; `keep` is told the end of each scored slot in seconds.
-    fn judge<T: Send>(
-        &self,
-        (tails, accepted): (&Tails, f64),
-        keep: impl Fn(&Draw, &Judged<'_>, i64) -> Option<T> + Sync,
-        progress: &mut dyn FnMut(i64),
-    ) -> impl Iterator<Item = (&Draw, Vec<T>)> {
-        let settings = ScoreSettings { tails: Arc::new(tails.clone()), alerts_per_week: accepted };
-        let mut before = 0;
-        self.draws.iter().map(move |draw| {
-            let (track, settings) = (&draw.track, settings.clone());
-            let run = Run { track, settings, threads: self.threads, until: None };
-            let scored = |judged: &Judged<'_>| keep(draw, judged, draw.moment(judged)?);
-            let kept = run.keep(scored, &mut |slots| progress(before + slots));
-            before += track.slots();
-            (draw, kept)
-        })
     }
 
     /// Weeks, and the largest score of every six hours.
@@ -229,7 +159,8 @@ impl Fit<'_> {
             })
         };
         let mut counted = Counted::default();
-        self.judge((tails, ScoreSettings::default().alerts_per_week), keep, progress)
+        self.draws
+            .judge((tails, ScoreSettings::default().alerts_per_week), keep, progress)
             .for_each(|(_, slots)| counted.add(&slots));
         counted
     }
@@ -239,13 +170,13 @@ impl Fit<'_> {
     fn level(&self, tails: &Tails, accepted: f64, progress: &mut dyn FnMut(i64)) -> Points {
         let keep = |_: &Draw, judged: &Judged<'_>, end: i64| {
             let (verdict, series) = (judged.verdict, &judged.series.name);
-            // Half a score is a decade, and 1 is the level less what this deployment has spent: so what is
-            // fitted is the level at which the set rate is kept with that thrift.
-            let rate =
-                tails.level(verdict.regime, accepted.log10()) - 2.0 * (verdict.score() - 1.0);
+            // 1 is the level less what this deployment has spent: so what is fitted is the level at which the
+            // set rate is kept with that thrift.
+            let level = tails.level(verdict.regime, accepted.log10());
+            let rate = level - (verdict.score() - 1.0) / PER_DECADE;
             (verdict.score() > 0.0).then(|| (series.clone(), as_float(end), -rate))
         };
-        let exams = self.judge((tails, accepted), keep, progress).map(|(draw, kept)| {
+        let exams = self.draws.judge((tails, accepted), keep, progress).map(|(draw, kept)| {
             let mut scores = Moments::new();
             for (series, at, score) in kept {
                 scores.entry(series).or_default().push(Moment { at, score });

@@ -2,14 +2,17 @@
 //!
 //! A [`Track`] is a folder's series of one kind. [`Run`] closes every slot of every series in order,
 //! exactly as the service does, and hands each judgement to the caller; [`Alert`] is what is written
-//! of one, and [`score`] holds alerts against labels. [`Fit`] counts the detector's tails over series with labels.
+//! of one, and [`score`] holds alerts against labels. [`Fit`] counts the detector's tails over series with labels,
+//! and [`Ablation`] what each part of the score is worth there.
 //!
 //! ```text
-//! table → attacks, values → Track → Run → Alert → score → Fit
+//! table → attacks, values → Track → Run → Alert → score → Draw → Fit, Ablation
 //! ```
 
+mod ablate;
 mod alert;
 mod attacks;
+mod draw;
 mod fit;
 mod run;
 pub mod score;
@@ -17,9 +20,11 @@ mod table;
 mod track;
 mod values;
 
+pub use ablate::{Ablation, Without};
 pub use alert::{Alert, COLUMNS, number, openings, window};
 pub use attacks::{Info, Traffic};
-pub use fit::{Draw, Fit, FitError, Fitted};
+pub use draw::{Draw, Draws};
+pub use fit::{Fit, FitError, Fitted};
 pub use run::{Judged, Run};
 pub use track::{Layout, Rows, Series, Track};
 pub use values::Values;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokenwatch::backtest::score::{Exam, moments};
-use tokenwatch::backtest::{Alert, Draw, Fit, Layout, Run, Track};
+use tokenwatch::backtest::{Alert, Draw, Draws, Fit, Layout, Run, Track};
 use tokenwatch::detect::score::{ScoreSettings, Tails};
 
 use crate::harness::{Folder, Ran, run};
@@ -12,12 +12,12 @@ use crate::quality::data;
 
 /// A draw; every second deployment is idle by night.
 #[derive(Clone, Copy)]
-struct Size {
-    deployments: i64,
+pub(crate) struct Size {
+    pub deployments: i64,
     /// First day that is scored, and days in all.
-    days: (i64, i64),
+    pub days: (i64, i64),
     /// Whether it is known what new callers did.
-    fresh: bool,
+    pub fresh: bool,
 }
 
 /// Fifteen days to grow up in, and five scored weeks.
@@ -53,7 +53,7 @@ fn traffic(seed: i64, deployment: i64, hour: i64) -> (f64, f64) {
 }
 
 /// Writes a draw of the track `hours`.
-fn write(folder: &Folder, seed: i64, labels: &str, size: Size) {
+pub(crate) fn write(folder: &Folder, seed: i64, labels: &str, size: Size) {
     let heading = "series,slot,requests,tokens_in,tokens_out,callers\n";
     let (mut rows, mut meta) = (heading.to_owned(), "series,usd_in,usd_out\n".to_owned());
     let mut of_new = "series,slot,calls,tokens_in,tokens_out,callers\n".to_owned();
@@ -91,7 +91,7 @@ fn info(size: Size, from: i64) -> String {
     )
 }
 
-fn label() -> String {
+pub(crate) fn label() -> String {
     format!("dep-0,{},{},spike,attack\n", ATTACK.start * 3_600, ATTACK.end * 3_600)
 }
 
@@ -228,7 +228,7 @@ fn fitted_tails_keep_the_set_rate_where_they_were_counted() {
     });
     let paths = folders.each_ref().map(|folder| folder.path(""));
     let draws = paths.each_ref().map(|path| Draw::open(path.as_ref(), "hours").unwrap());
-    let fit = Fit { draws: &draws, rounds: 1, threads: 2 };
+    let fit = Fit { draws: Draws { all: &draws, threads: 2 }, rounds: 1 };
     let mut heard = 0;
     let fitted = fit.run(Tails::default(), &mut |judged| heard = judged).unwrap();
     assert_eq!(heard, fit.slots());

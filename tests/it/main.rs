@@ -1,6 +1,7 @@
 //! Features, seen from outside: one binary.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+mod ablate;
 #[cfg(feature = "sabotage")]
 mod crash;
 mod budgets;

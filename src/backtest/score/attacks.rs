@@ -36,7 +36,7 @@ pub struct Event {
 }
 
 /// Alerts and what they are held against.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Exam {
     /// What was injected, by series.
     pub events: BTreeMap<String, Vec<Event>>,
@@ -132,6 +132,17 @@ impl Exam {
         let lawful =
             if path.exists() { labels(&path, &[("lawful", false)])? } else { BTreeMap::new() };
         Ok(Self { events, lawful, scores, span, weeks })
+    }
+
+    /// Takes what was injected into the series of another draw, which are called `name` here.
+    pub fn add(&mut self, draw: &Self, name: impl Fn(&str) -> String) {
+        let ((from, to), (other_from, other_to)) = (self.span, draw.span);
+        let is_first = self.weeks == 0.0;
+        self.span = if is_first { draw.span } else { (from.min(other_from), to.max(other_to)) };
+        self.weeks += draw.weeks;
+        for (all, more) in [(&mut self.events, &draw.events), (&mut self.lawful, &draw.lawful)] {
+            all.extend(more.iter().map(|(series, events)| (name(series), events.clone())));
+        }
     }
 
     /// How good they are where a score of `threshold` fires.

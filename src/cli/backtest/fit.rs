@@ -5,12 +5,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use super::{Threads, progress, refusal};
-use crate::backtest::{Draw, Fit, Fitted};
+use super::{Drawn, progress, read_tails};
+use crate::backtest::{Fit, Fitted};
 use crate::cli::Exit;
 use crate::detect::score::Tails;
 use crate::detect::score::measure::Regime;
-use crate::problem::Problems;
 
 /// Counts how often each score is reached where nothing is wrong, and writes the detector's table of it.
 ///
@@ -24,26 +23,23 @@ use crate::problem::Problems;
     tokenwatch backtest fit --data draws/1,draws/2 --track fleet --out models/detection.csv\n  \
     tokenwatch backtest fit --data draws/1,draws/2 --track callers --out models/detection.csv")]
 pub(super) struct Args {
-    /// Folders with a draw of the track each, with labels.
-    #[arg(long, value_name = "DIR", required = true, value_delimiter = ',')]
-    data: Vec<PathBuf>,
-    /// What the files of the track are called.
-    #[arg(long)]
-    track: String,
+    #[command(flatten)]
+    draws: Drawn,
     /// The table: where there is one, its other rows are kept; else those that are compiled in.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// How often the draws are judged and counted, since what fires by the table is not learnt from.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=9))]
     rounds: u32,
-    #[command(flatten)]
-    threads: Threads,
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
-    let before = tails(&args.out)?;
-    let draws = open(&args.data, &args.track).map_err(|problems| refusal(&problems))?;
-    let fit = Fit { draws: &draws, rounds: args.rounds, threads: args.threads.count() };
+    let before = match args.out.exists() {
+        true => read_tails(&args.out)?,
+        false => Tails::clone(&Tails::of_program()),
+    };
+    let all = args.draws.open()?;
+    let fit = Fit { draws: args.draws.of(&all), rounds: args.rounds };
     let bar = progress(fit.slots());
     let mut told = |judged| bar.set_position(u64::try_from(judged).unwrap_or(0));
     let fitted = fit.run(before.clone(), &mut told).with_context(|| what(args))?;
@@ -68,32 +64,10 @@ fn write_whole(path: &Path, table: &str) -> std::io::Result<()> {
     written
 }
 
-/// The table there is, or the program's.
-fn tails(path: &Path) -> anyhow::Result<Tails> {
-    if !path.exists() {
-        return Ok(Tails::clone(&Tails::of_program()));
-    }
-    let file = path.display().to_string();
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {file}"))?;
-    Tails::parse(&file, &text).map_err(|problems| refusal(&problems))
-}
-
-/// All draws, or everything that is wrong with them.
-fn open(folders: &[PathBuf], track: &str) -> Result<Vec<Draw>, Problems> {
-    let (mut draws, mut problems) = (Vec::new(), Vec::new());
-    for folder in folders {
-        match Draw::open(folder, track) {
-            Ok(draw) => draws.push(draw),
-            Err(found) => problems.extend(found.0),
-        }
-    }
-    if problems.is_empty() { Ok(draws) } else { Err(Problems(problems)) }
-}
-
 fn what(args: &Args) -> String {
-    let folders: Vec<String> =
-        args.data.iter().map(|folder| folder.display().to_string()).collect();
-    format!("cannot fit the tails to {} of {}", args.track, folders.join(", "))
+    let Drawn { data, track, .. } = &args.draws;
+    let folders: Vec<String> = data.iter().map(|folder| folder.display().to_string()).collect();
+    format!("cannot fit the tails to {track} of {}", folders.join(", "))
 }
 
 fn summary(args: &Args, before: &Tails, fitted: &Fitted) -> String {
@@ -102,7 +76,7 @@ fn summary(args: &Args, before: &Tails, fitted: &Fitted) -> String {
         format!("{weeks:.1} weeks of {} deployments", name.map_or("", |(_, name)| name))
     });
     let weeks = weeks.collect::<Vec<_>>().join(" and ");
-    let (out, draws) = (args.out.display(), args.data.len());
+    let (out, draws) = (args.out.display(), args.draws.data.len());
     let mut text = format!("{out}: counted {weeks} in {draws} draws");
     let lost = lost(before, &fitted.tails);
     if !lost.is_empty() {

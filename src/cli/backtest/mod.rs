@@ -1,5 +1,6 @@
 //! `tokenwatch backtest`: recorded series through the detector of the service.
 
+mod ablate;
 mod fit;
 mod marks;
 
@@ -15,9 +16,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::{Exit, print};
 use crate::backtest::score::attacks::WEEK_S;
 use crate::backtest::score::episodes;
-use crate::backtest::{Alert, COLUMNS, Layout, Run, Track, openings};
+use crate::backtest::{Alert, COLUMNS, Draw, Draws, Layout, Run, Track, openings};
 use crate::detect::baseline::as_float;
-use crate::detect::score::ScoreSettings;
+use crate::detect::score::{ScoreSettings, Tails};
 use crate::money::Grouped;
 use crate::problem::Problems;
 
@@ -58,6 +59,7 @@ pub(super) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    Ablate(ablate::Args),
     Fit(fit::Args),
 }
 
@@ -93,6 +95,19 @@ struct Threads {
     threads: Option<NonZeroUsize>,
 }
 
+/// Draws with labels.
+#[derive(Debug, clap::Args)]
+struct Drawn {
+    /// Folders with a draw of the track each, with labels.
+    #[arg(long, value_name = "DIR", required = true, value_delimiter = ',')]
+    data: Vec<PathBuf>,
+    /// What the files of the track are called.
+    #[arg(long)]
+    track: String,
+    #[command(flatten)]
+    threads: Threads,
+}
+
 /// Form of alerts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Form {
@@ -105,6 +120,7 @@ enum Form {
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     match &args.command {
         None => judge(args),
+        Some(Command::Ablate(args)) => ablate::run(args),
         Some(Command::Fit(args)) => fit::run(args),
     }
 }
@@ -172,6 +188,32 @@ impl Tuning {
             ScoreSettings { alerts_per_week: self.alerts_per_week, ..ScoreSettings::default() };
         Run { track, settings, threads: self.threads.count(), until: None }
     }
+}
+
+impl Drawn {
+    /// All draws, or everything that is wrong with them.
+    fn open(&self) -> anyhow::Result<Vec<Draw>> {
+        let (mut draws, mut problems) = (Vec::new(), Vec::new());
+        for folder in &self.data {
+            match Draw::open(folder, &self.track) {
+                Ok(draw) => draws.push(draw),
+                Err(found) => problems.extend(found.0),
+            }
+        }
+        if problems.is_empty() { Ok(draws) } else { Err(refusal(&Problems(problems))) }
+    }
+
+    /// These, on as many threads as asked for.
+    fn of<'a>(&self, all: &'a [Draw]) -> Draws<'a> {
+        Draws { all, threads: self.threads.count() }
+    }
+}
+
+/// A table of tails.
+fn read_tails(path: &Path) -> anyhow::Result<Tails> {
+    let file = path.display().to_string();
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {file}"))?;
+    Tails::parse(&file, &text).map_err(|problems| refusal(&problems))
 }
 
 impl Threads {
