@@ -1,6 +1,6 @@
 //! What each part of the score is worth: what is lost without it, at as many false alerts.
 //!
-//! The draws are judged once. Of every slot the scores of its parts are kept as they would be, had the deployment spent
+//! The draws are judged once for each rate. Of every slot the scores of its parts are kept as if the deployment had spent
 //! nothing yet. Then one part after the other is left out: what is spent is counted anew by the parts that are left, and
 //! the threshold is moved until all draws together have as many false alerts a week as are accepted. Slots are not
 //! learnt anew, though one that a part alone fires at would have been learnt without it.

@@ -23,8 +23,8 @@ const NAMED: usize = 2;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     tokenwatch simulate --series draws/901 --seed 901 --preset restless\n  \
-    tokenwatch backtest ablate --data draws/901,draws/902 --track fleet\n  \
-    tokenwatch backtest ablate --data draws/901 --track fleet --alerts-per-week 0.5 --format json | jq '.[0].at'")]
+    tokenwatch backtest ablate --data draws/901 --track fleet\n  \
+    tokenwatch backtest ablate --data draws/901,draws/902 --track fleet --alerts-per-week 0.5 --format json | jq '.[0].at'")]
 pub(super) struct Args {
     #[command(flatten)]
     draws: Drawn,
