@@ -319,6 +319,12 @@ mod tests {
     }
 
     #[test]
+    fn a_rise_may_be_told_by_its_first_slot() {
+        let [rise, _] = after(&[(400.0, 12.0)]);
+        assert!(rise.odds > 7.0 && rise.slots == 1, "{rise:?}");
+    }
+
+    #[test]
     fn a_fall_must_hold_for_an_hour() {
         let fallen = |slots: usize| after(&vec![(12.0, 3.0); slots]);
         let [rise, short] = fallen(6);
