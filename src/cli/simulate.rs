@@ -95,7 +95,7 @@ struct SeriesArgs {
     /// Which series.
     #[arg(long, value_enum, default_value = "all", conflicts_with = "out")]
     track: TrackChoice,
-    /// How many deployments a track has; 200 in `fleet`, 60 in `callers` unless given.
+    /// How many deployments a track has; 200 in `fleet` and `young`, 60 in `callers` unless given.
     #[arg(long, value_name = "N", conflicts_with = "out", value_parser = deployments)]
     deployments: Option<usize>,
     /// How restless the traffic is.
@@ -113,9 +113,11 @@ struct SeriesArgs {
 enum TrackChoice {
     /// Deployments with twelve kinds of attack.
     Fleet,
+    /// The same in their first two weeks.
+    Young,
     /// Deployments whose callers are known, and attacks that only these show.
     Callers,
-    /// Both.
+    /// All of them.
     All,
 }
 
@@ -124,7 +126,8 @@ impl TrackChoice {
         match self {
             Self::Fleet => &[Kind::Fleet],
             Self::Callers => &[Kind::Callers],
-            Self::All => &[Kind::Fleet, Kind::Callers],
+            Self::Young => &[Kind::Young],
+            Self::All => &[Kind::Fleet, Kind::Young, Kind::Callers],
         }
     }
 }
@@ -162,6 +165,7 @@ fn write_series(folder: &Path, seed: u64, args: &SeriesArgs) -> anyhow::Result<E
     for kind in kinds {
         let usual = match kind {
             Kind::Fleet => Settings::new(args.preset, seed),
+            Kind::Young => Settings::young(args.preset, seed),
             Kind::Callers => Settings::callers(args.preset, seed),
         };
         let deployments = args.deployments.unwrap_or(usual.deployments);

@@ -10,7 +10,7 @@ use crate::harness::{Folder, run};
 
 /// The bytes of every file of both tracks.
 fn bytes(folder: &str) -> Vec<Vec<u8>> {
-    let names = [Kind::Fleet, Kind::Callers].into_iter().flat_map(files);
+    let names = [Kind::Fleet, Kind::Young, Kind::Callers].into_iter().flat_map(files);
     names.map(|name| std::fs::read(format!("{folder}/{name}")).unwrap()).collect()
 }
 

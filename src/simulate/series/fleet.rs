@@ -26,14 +26,17 @@ pub(super) fn name(number: usize) -> String {
 }
 
 impl<'a> Fleet<'a> {
+    /// Of the fleet, or of the young one.
     pub(super) fn plan(settings: &'a Settings) -> Self {
-        Self(Draft::new(settings, "fleet plan", &COUNTS))
+        let name = if settings.all_new { "young plan" } else { "fleet plan" };
+        Self(Draft::new(settings, name, &COUNTS))
     }
 
     /// What a deployment would do of itself, and the numbers to go on drawing with.
     pub(super) fn ordinary(&self, number: usize) -> (Ordinary, Draws) {
         let Draft { settings, holidays, .. } = &self.0;
-        let mut draws = Draws::new(settings.seed, "fleet series", number);
+        let name = if settings.all_new { "young series" } else { "fleet series" };
+        let mut draws = Draws::new(settings.seed, name, number);
         let (profile, plan) = self.0.deployment(number);
         let late = profile != Profile::Dormant && plan.is_empty();
         let load = Load::draw(settings, (profile, late), holidays, &mut draws);

@@ -38,7 +38,7 @@ pub(super) struct Load {
     pub(super) modulation: Modulation,
     /// Shape of the counts.
     pub(super) shape: f64,
-    /// Mean calls expected in a slot of the warm-up; at least 0.02, so that an attack on a silent
+    /// Mean calls expected in a slot of the warm-up, as if it had begun before; at least 0.02, so that an attack on a silent
     /// deployment has a size.
     pub(super) mean: f64,
 }
@@ -76,12 +76,16 @@ impl Load {
                 holiday.iter_mut().for_each(|value| *value *= left);
             }
         }
-        if late && draws.chance(settings.new_share) {
-            let first = warmup.saturating_sub(10 * DAY)..warmup.saturating_sub(3 * DAY);
-            let first = draws.within(first);
-            expected.iter_mut().take(first).for_each(|value| *value = 0.0);
-        }
         let mean = expected.iter().take(warmup).sum::<f64>() / real(warmup.max(1));
+        let begins = if settings.all_new {
+            Some(draws.within(warmup.saturating_sub(7 * DAY)..warmup))
+        } else if late && draws.chance(settings.new_share) {
+            let first = warmup.saturating_sub(10 * DAY)..warmup.saturating_sub(3 * DAY);
+            Some(draws.within(first))
+        } else {
+            None
+        };
+        expected.iter_mut().take(begins.unwrap_or(0)).for_each(|value| *value = 0.0);
         let modulation = modulation(settings, draws);
         let shape = draws.log_between(settings.shape);
         Self { expected, modulation, shape, mean: mean.max(0.02) }

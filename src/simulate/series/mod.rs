@@ -1,10 +1,11 @@
 //! Labelled series to measure a detector on: a fleet's traffic slot by slot, attacks in it, and the
 //! truth about both.
 //!
-//! Two tracks are drawn, each from its settings alone:
+//! Three tracks are drawn, each from its settings alone:
 //!
 //! - [`fleet`]: what every deployment did in every slot, with twelve kinds of attack and lawful growth;
-//! - [`callers`]: the same with every caller by name, so that it is known which part of a slot came
+//! - [`young`]: the same of deployments in their first two weeks;
+//! - [`callers`]: the fleet with every caller by name, so that it is known which part of a slot came
 //!   from callers that were new, and attacks that only this part shows.
 //!
 //! The kinds, strengths and places of attacks are those of the benchmark's description; the code that
@@ -46,6 +47,8 @@ pub const DAY: usize = 24 * HOUR;
 pub enum Kind {
     /// Deployments with distinct callers counted.
     Fleet,
+    /// The same in their first two weeks.
+    Young,
     /// Deployments whose callers are known by name.
     Callers,
 }
@@ -56,6 +59,7 @@ impl Kind {
     pub const fn word(self) -> &'static str {
         match self {
             Self::Fleet => "fleet",
+            Self::Young => "young",
             Self::Callers => "callers",
         }
     }
@@ -194,6 +198,12 @@ pub fn fleet(settings: &Settings) -> Track {
     draw(Kind::Fleet, settings, &|| ())
 }
 
+/// Draws the fleet in its first two weeks, from [`Settings::young`].
+#[must_use]
+pub fn young(settings: &Settings) -> Track {
+    draw(Kind::Young, settings, &|| ())
+}
+
 /// Draws the callers' track.
 #[must_use]
 pub fn callers(settings: &Settings) -> Track {
@@ -207,7 +217,7 @@ pub fn draw(kind: Kind, settings: &Settings, done: &(dyn Fn() + Sync)) -> Track 
     let deployments = settings.deployments.min(MAX_DEPLOYMENTS);
     let settings = Settings { deployments, ..settings.clone() };
     let series = match kind {
-        Kind::Fleet => {
+        Kind::Fleet | Kind::Young => {
             let fleet = fleet::Fleet::plan(&settings);
             in_parallel(deployments, &|number| fleet.series(number), done)
         }

@@ -36,6 +36,8 @@ pub struct Settings {
     pub trend_sigma: f64,
     /// Share of the deployments whose traffic begins late in the warm-up.
     pub new_share: f64,
+    /// Whether that of every deployment begins within the last week of the warm-up.
+    pub all_new: bool,
     /// Lawful holidays of a day in every region, in the scored part.
     pub holidays_per_region: usize,
     /// Standard deviation of the slow factor (AR(1)) within a deployment.
@@ -63,6 +65,7 @@ impl Settings {
             log10_level: (0.3, 2.8),
             trend_sigma: 0.15,
             new_share: 0.06,
+            all_new: false,
             holidays_per_region: 1,
             ar_sigma: (0.08, 0.35),
             day_sigma: (0.03, 0.12),
@@ -101,6 +104,16 @@ impl Settings {
         let [business, consumer, flat, ..] = fleet.mix;
         let mix = [business, consumer, flat, 0.0, 0.0, 0.0];
         Self { deployments: 60, mix, log10_level: (0.3, 1.8), ..fleet }
+    }
+
+    /// 200 deployments that are between a few hours and fifteen days old while they are scored: each begins at a
+    /// moment of its own in the week before. None is dormant, for nobody knows yet that one is.
+    #[must_use]
+    pub const fn young(preset: Preset, seed: u64) -> Self {
+        let fleet = Self::new(preset, seed);
+        let [business, consumer, flat, batch, sparse, _] = fleet.mix;
+        let mix = [business, consumer, flat, batch, sparse, 0.0];
+        Self { days: 15, warmup_days: 7, mix, new_share: 0.0, all_new: true, ..fleet }
     }
 
     /// Slots in all.

@@ -89,6 +89,25 @@ fn the_same_seed_is_the_same_series_and_another_is_another() {
 }
 
 #[test]
+fn young_deployments_begin_within_the_week_before_they_are_scored() {
+    let settings = Settings { deployments: 40, ..Settings::young(Preset::Dev, 3) };
+    let track = young(&settings);
+    assert_eq!(track, young(&settings));
+    let mut first_days = std::collections::BTreeSet::new();
+    for series in &track.series {
+        assert_ne!(series.profile, Profile::Dormant);
+        let first = series.slots.iter().position(|slot| slot.calls > 0).unwrap();
+        // Some rarely call.
+        assert!(first < 7 * DAY || series.profile == Profile::Sparse, "{} {first}", series.name);
+        first_days.insert(first / DAY);
+        let mut attacks = series.events.iter().filter(|event| event.truth == Truth::Attack);
+        assert!(attacks.all(|event| event.from >= 8 * DAY), "{}", series.name);
+    }
+    assert!(first_days.len() > 5, "{first_days:?}");
+    assert!(track.series.iter().filter(|series| !series.events.is_empty()).count() > 20);
+}
+
+#[test]
 fn every_type_is_there_as_often_as_it_should() {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for event in FLEET.series.iter().flat_map(|series| &series.events) {

@@ -14,7 +14,7 @@ use super::{Kind, SLOT_SECONDS, Series, Slot, Track, Truth};
 pub fn files(kind: Kind) -> Vec<String> {
     let common = [".csv.gz", "_meta.csv", "_info.json", "_labels.csv"];
     let own: &[&str] = match kind {
-        Kind::Fleet => &[],
+        Kind::Fleet | Kind::Young => &[],
         Kind::Callers => &["_fresh.csv.gz", "_top.csv.gz", "_lawful.csv"],
     };
     common.iter().chain(own).map(|end| format!("{}{end}", kind.word())).collect()
@@ -48,7 +48,7 @@ pub fn write(track: &Track, folder: &Path, done: &dyn Fn()) -> io::Result<()> {
     std::fs::write(path("_info.json"), info(track)?)?;
     std::fs::write(path("_labels.csv"), labels(track, &[Truth::Attack, Truth::Neutral]))?;
     match track.kind {
-        Kind::Fleet => Ok(()),
+        Kind::Fleet | Kind::Young => Ok(()),
         Kind::Callers => {
             let head = "series,slot,calls,tokens_in,tokens_out,callers";
             write_slots(&path("_fresh.csv.gz"), head, track, &|series| &series.fresh, &|| ())?;
