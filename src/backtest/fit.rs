@@ -89,7 +89,8 @@ impl Fit<'_> {
     /// Replaces the rows of `tails` that these draws fill:
     ///
     /// - where it is known what new callers did, the part `fresh` alone;
-    /// - where most deployments are young, or bare, the rows of young, or of bare ones;
+    /// - where most deployments are bare, the rows of bare ones;
+    /// - where most are younger than two weeks, the rows of new and of young ones, or of wild ones if these are more;
     /// - else the rows of busy and of idle ones.
     ///
     /// `progress` hears how many slots have been judged, of [`Fit::slots`].
@@ -234,17 +235,19 @@ impl Counted {
 
     /// Kinds of deployments whose rows these series fill, with their weeks.
     fn regimes(&self) -> Result<Vec<(Regime, f64)>, FitError> {
-        let [busy, idle, young, bare] = Regime::ALL.map(|(regime, name)| {
+        let [busy, idle, new, young, wild, bare] = Regime::ALL.map(|(regime, name)| {
             let seconds = self.seconds.get(regime as usize).copied().unwrap_or(0);
             (regime, name, as_float(seconds) / WEEK_S)
         });
-        let grown = busy.2 + idle.2;
-        let filled = if bare.2 > grown.max(young.2) {
+        let (grown, crowds) = (busy.2 + idle.2, new.2 + young.2);
+        let filled = if bare.2 > grown.max(crowds + wild.2) {
             vec![bare]
-        } else if young.2 > grown {
-            vec![young]
-        } else {
+        } else if grown >= crowds + wild.2 {
             vec![busy, idle]
+        } else if wild.2 > crowds {
+            vec![wild]
+        } else {
+            vec![new, young]
         };
         let enough = |(regime, name, weeks): (Regime, &'static str, f64)| {
             if weeks < LEAST_WEEKS {
@@ -273,9 +276,14 @@ const fn has_tail(kind: &Kind, regime: Regime) -> bool {
     let is_judged = match regime {
         // Where the level is followed slot by slot, the odds of a rise say what an hour of calls does.
         Regime::Busy | Regime::Idle => !matches!(kind.id, Component::CallsHour),
-        // Real clients go dark for days in their second week, and nothing tells that from an outage; and how their
-        // level wanders is not known so early.
-        Regime::Young => !matches!(
+        // Nothing that looks for falls: nights without a call are not known yet as nights, and real clients go dark for
+        // days in their second week. And with callers of an hour fewer attacks were found.
+        Regime::New | Regime::Young => !matches!(
+            kind.id,
+            Component::CallersHour | Component::Drop | Component::OddsFall | Component::Silence
+        ),
+        // Nor, where one client may be all there is, by odds: how its level wanders is not known so early.
+        Regime::Wild => !matches!(
             kind.id,
             Component::Drop | Component::OddsFall | Component::OddsRise | Component::Silence
         ),

@@ -8,7 +8,7 @@ use crate::harness::{Folder, Ran, run};
 /// Few deployments with one spike, and a night whose calls are five times as dear.
 fn draw(seed: i64) -> Folder {
     let folder = Folder::new();
-    let size = Size { deployments: 3, days: (15, 40), fresh: false };
+    let size = Size { deployments: 3, days: (15, 40), fresh: false, callers: true };
     let dear = 30 * 24..30 * 24 + 4;
     let labels =
         format!("{}dep-2,{},{},dear,attack\n", label(), dear.start * 3_600, dear.end * 3_600);

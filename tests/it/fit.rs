@@ -18,10 +18,12 @@ pub(crate) struct Size {
     pub days: (i64, i64),
     /// Whether it is known what new callers did.
     pub fresh: bool,
+    /// Whether callers are known.
+    pub callers: bool,
 }
 
 /// Fifteen days to grow up in, and five scored weeks.
-const GROWN: Size = Size { deployments: 16, days: (15, 50), fresh: false };
+const GROWN: Size = Size { deployments: 16, days: (15, 50), fresh: false, callers: true };
 /// Hours of the attack on the first deployment.
 const ATTACK: std::ops::Range<i64> = 900..904;
 
@@ -62,6 +64,7 @@ pub(crate) fn write(folder: &Folder, seed: i64, labels: &str, size: Size) {
         meta.push_str(&format!("dep-{deployment},2,8\n"));
         for hour in 0..days * 24 {
             let (calls, callers) = traffic(seed, deployment, hour);
+            let callers = if size.callers { callers } else { 0.0 };
             if calls > 0.0 {
                 let per_call = (700.0 * (0.8 + 0.4 * draw(seed, deployment, hour, 6))).round();
                 let input = calls * per_call;
@@ -147,8 +150,11 @@ fn a_fleet_fills_the_rows_of_busy_and_idle_on_any_number_of_threads() {
         for name in ["calls-5m,busy", "calls-5m,idle", "fused,busy", "fused,idle"] {
             assert!(after.contains_key(name) && fitted(name), "{name}");
         }
-        let others =
-            before.keys().filter(|name| name.ends_with("young") || name.starts_with("fresh"));
+        let is_other = |name: &str| {
+            let mut others = ["new", "young", "wild", "bare"].into_iter();
+            name.starts_with("fresh") || others.any(|regime| name.ends_with(regime))
+        };
+        let others = before.keys().filter(|name| is_other(name));
         others.for_each(|name| assert!(!fitted(name), "{name}"));
     }
     assert!(tables.first() == tables.last());
@@ -182,23 +188,41 @@ fn known_new_callers_fill_their_own_rows_alone() {
     assert_eq!(names, ["drop-8h,busy", "fresh-1h,busy", "fresh-1h,idle"]);
 }
 
-#[test]
-fn young_deployments_fill_their_own_rows_and_none_about_silence() {
+/// Parts with a row, by kind of deployment, after a fit to deployments that are three to fourteen days old.
+fn fitted_to_young(callers: bool) -> (Ran, BTreeMap<String, Vec<f64>>) {
     let folder = Folder::new();
-    write(&folder, 1, "", Size { deployments: 30, days: (5, 14), fresh: false });
-    let table = "drop-8h,young,1,2,3,4,5\ncalls-1h,busy,1,2,3,4,5\n";
+    write(&folder, 1, "", Size { deployments: 60, days: (3, 14), fresh: false, callers });
+    let table = "drop-8h,wild,1,2,3,4,5\ncalls-1h,busy,1,2,3,4,5\ncallers-1h,young,1,2,3,4,5\n";
     let out = folder.write("out.csv", table.as_bytes());
     let ran = fit(&[&folder], &out, &["--rounds", "1"]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
-    assert!(ran.err.contains("no row any more for drop-8h young: "), "{}", ran.err);
     let rows = rows(&out);
     assert_eq!(rows.get("calls-1h,busy").unwrap(), &[1.0, 2.0, 3.0, 4.0, 5.0]);
-    let young: Vec<&str> = rows.keys().filter_map(|name| name.strip_suffix(",young")).collect();
-    for part in ["calls-1h", "fused"] {
-        assert!(young.contains(&part), "{part} is not in {young:?}");
+    (ran, rows)
+}
+
+#[test]
+fn deployments_of_two_weeks_with_many_callers_fill_the_rows_of_new_and_young() {
+    let (ran, rows) = fitted_to_young(true);
+    assert!(ran.err.contains("no row any more for callers-1h young: "), "{}", ran.err);
+    for row in ["calls-1h,new", "calls-1h,young", "odds-rise,new", "fused,new", "fused,young"] {
+        assert!(rows.contains_key(row), "{row} is not in {rows:?}");
     }
-    for part in ["drop-8h", "silence"] {
-        assert!(!young.contains(&part), "{part} is in {young:?}");
+    assert_eq!(rows.get("drop-8h,wild").unwrap(), &[1.0, 2.0, 3.0, 4.0, 5.0]);
+    for row in ["calls-1h,wild", "drop-8h,young", "silence,new", "odds-fall,young"] {
+        assert!(!rows.contains_key(row), "{row} is in {rows:?}");
+    }
+}
+
+#[test]
+fn without_callers_they_fill_those_of_wild_ones_and_none_about_odds() {
+    let (ran, rows) = fitted_to_young(false);
+    assert!(ran.err.contains("no row any more for drop-8h wild: "), "{}", ran.err);
+    for row in ["calls-1h,wild", "fused,wild", "callers-1h,young"] {
+        assert!(rows.contains_key(row), "{row} is not in {rows:?}");
+    }
+    for row in ["silence,wild", "odds-rise,wild", "calls-1h,young"] {
+        assert!(!rows.contains_key(row), "{row} is in {rows:?}");
     }
 }
 

@@ -27,11 +27,11 @@ pub(crate) fn data() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/detection")
 }
 
-/// A fresh fleet of the program's own generator.
-fn fleet(folder: &Folder, seed: u32, deployments: u32) -> PathBuf {
-    let (path, seed) = (folder.path(&seed.to_string()), seed.to_string());
+/// A fresh draw of the program's own generator.
+fn simulated(folder: &Folder, track: &str, seed: u32, deployments: u32) -> PathBuf {
+    let (path, seed) = (folder.path(&format!("{track}-{seed}")), seed.to_string());
     let deployments = deployments.to_string();
-    let options = ["--track", "fleet", "--seed", &seed, "--deployments", &deployments];
+    let options = ["--track", track, "--seed", &seed, "--deployments", &deployments];
     let ran = run(&[["simulate", "--series", &path].as_slice(), &options].concat());
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     path.into()
@@ -100,9 +100,14 @@ fn recall_at_the_set_rate_is_what_the_record_says() {
     check(("servegen, dev", "servegen"), &[data()]);
     // Whole fleets take minutes without optimisation.
     if std::env::var_os("TOKENWATCH_RELEASE").is_some() {
-        let draws = [1, 2, 3].map(|seed| fleet(&folder, seed, 200));
-        check(("fleet, seeds 1 to 3", "fleet"), &draws);
+        for track in ["fleet", "young"] {
+            let draws = [1, 2, 3].map(|seed| simulated(&folder, track, seed, 200));
+            check((&format!("{track}, seeds 1 to 3"), track), &draws);
+        }
     } else {
-        check(("fleet of 20, seed 4", "fleet"), &[fleet(&folder, 4, 20)]);
+        for track in ["fleet", "young"] {
+            let draw = simulated(&folder, track, 4, 20);
+            check((&format!("{track} of 20, seed 4"), track), &[draw]);
+        }
     }
 }

@@ -14,8 +14,9 @@ use crate::detect::score::measure::Regime;
 /// Counts how often each score is reached where nothing is wrong, and writes the detector's table of it.
 ///
 /// Every draw of a track is judged as by `backtest`, attacks and the day after them are left out. Draws of a fleet
-/// fill the rows of busy and idle deployments; of deployments younger than two weeks those of young ones; labelled
-/// single values those of bare ones; and where `TRACK_fresh.csv` says what new callers did, the rows of that part alone.
+/// fill the rows of busy and idle deployments; of deployments younger than two weeks those of new and young ones, or of
+/// wild ones where most have one caller at a time or none; labelled single values those of bare ones; and where
+/// `TRACK_fresh.csv` says what new callers did, the rows of that part alone.
 /// Other rows of the table stay as they are.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \

@@ -129,6 +129,12 @@ impl Calibration {
         own.into_iter().chain([self.whole]).find(|spread| spread.count >= enough)
     }
 
+    /// How far the largest ratios of all loads lie above the middle.
+    #[must_use]
+    pub fn width(&self) -> f64 {
+        f64::from(self.whole.high - self.whole.middle)
+    }
+
     /// Lets what was learnt so far count next to nothing, because what was expected was another thing then.
     pub fn forget(&mut self) {
         self.bins.iter_mut().for_each(|bin| *bin *= FORGOTTEN);

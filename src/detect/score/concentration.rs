@@ -74,6 +74,12 @@ impl Concentration {
         Some((self.log_mean(below)? * (1.0 - share) + self.log_mean(above)? * share).exp())
     }
 
+    /// Callers of a slot that is as busy as any that was seen often enough; 0 before anything was learnt.
+    #[must_use]
+    pub fn most(&self) -> f64 {
+        (0..STEPS).filter_map(|step| self.log_mean(step)).fold(0.0, |most, log| most.max(log.exp()))
+    }
+
     fn slope(&self, first: usize, last: usize) -> f64 {
         let lower = (first..=last.saturating_sub(REACH))
             .rfind(|step| *step + REACH <= last && self.log_mean(*step).is_some());

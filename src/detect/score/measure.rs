@@ -13,17 +13,28 @@ pub enum Regime {
     Busy,
     /// Calls in fewer than six of ten slots.
     Idle,
-    /// Known for less than two weeks: its own spreads are not to be trusted yet.
+    /// Known for less than a week: neither its weekend nor its own spreads are known.
     #[default]
+    New,
+    /// Known for less than two weeks: its own spreads are not to be trusted yet.
     Young,
+    /// As old as these two, and perhaps one client alone, which erupts where the calls of many add up to something
+    /// calm: of its callers one at a time is seen, or none; or its hours stray far already.
+    Wild,
     /// Of which calls are known, and neither tokens nor callers ever were.
     Bare,
 }
 
 impl Regime {
     /// Every regime, by its name in `models/detection.csv`.
-    pub const ALL: [(Self, &str); 4] =
-        [(Self::Busy, "busy"), (Self::Idle, "idle"), (Self::Young, "young"), (Self::Bare, "bare")];
+    pub const ALL: [(Self, &str); 6] = [
+        (Self::Busy, "busy"),
+        (Self::Idle, "idle"),
+        (Self::New, "new"),
+        (Self::Young, "young"),
+        (Self::Wild, "wild"),
+        (Self::Bare, "bare"),
+    ];
 }
 
 /// One way of looking, in the order of [`COMPONENTS`].
@@ -114,7 +125,7 @@ impl Kind {
     /// too little is known to tell parts apart.
     #[must_use]
     pub const fn share(&self, regime: Regime) -> f64 {
-        if matches!(regime, Regime::Young | Regime::Bare) {
+        if !matches!(regime, Regime::Busy | Regime::Idle) {
             return 0.0;
         }
         match self.id {

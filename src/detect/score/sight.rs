@@ -44,8 +44,13 @@ const FALLEN_CALLS: f64 = 10.0;
 const FRESH_SHARE: f64 = 0.1;
 /// How far the most that new callers ever brought follows the rhythm: 0 not at all, 1 in proportion.
 const FRESH_RHYTHM: f64 = 0.7;
-/// Days after which a deployment is no longer young.
+/// Days after which a deployment is no longer new, and no longer young.
+const WEEK_DAYS: i64 = 7;
 const GROWN_DAYS: i64 = 14;
+/// A young deployment with fewer callers at once, when it is busy, may be one client alone …
+const CROWD: f64 = 2.0;
+/// … and one whose hours lie further above the middle, as a log ratio (a factor of 3), is not calm.
+const CALM: f64 = 1.1;
 /// Deployments with calls in a smaller share of slots are mostly idle.
 const IDLE_BELOW: f64 = 0.6;
 
@@ -245,12 +250,21 @@ impl Memory {
         if self.is_bare() {
             Regime::Bare
         } else if self.active.next() < GROWN_DAYS {
-            Regime::Young
+            match self.is_wild() {
+                true => Regime::Wild,
+                false if self.active.next() < WEEK_DAYS => Regime::New,
+                false => Regime::Young,
+            }
         } else if self.active.newest(days) < IDLE_BELOW * as_float(days) {
             Regime::Idle
         } else {
             Regime::Busy
         }
+    }
+
+    /// Whether it may be one client alone, or erupts like one.
+    fn is_wild(&self) -> bool {
+        self.concentration.most() < CROWD || self.calibrations.calls_hour.width() > CALM
     }
 
     /// Whether calls are all that was ever known.

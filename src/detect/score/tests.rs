@@ -237,6 +237,39 @@ fn who_logs_callers_and_no_tokens_is_judged_like_others() {
 }
 
 #[test]
+fn a_young_deployment_of_one_caller_or_that_erupts_may_be_one_client_alone() {
+    use measure::Regime;
+    let regimes = |seen: fn(i64) -> Observed| {
+        let mut memory = Memory::new(Grid::FIVE_MINUTES);
+        [6, 12, 15].map(|day| {
+            let next = memory.next().unwrap_or(0);
+            (next..day * DAY).for_each(|slot| drop(close(&mut memory, slot, &seen(slot))));
+            memory.regime()
+        })
+    };
+    assert_eq!(regimes(usual), [Regime::New, Regime::Young, Regime::Busy]);
+    let wild = [Regime::Wild, Regime::Wild, Regime::Busy];
+    assert_eq!(regimes(|slot| Observed { callers: Some(1.0), ..usual(slot) }), wild);
+    assert_eq!(regimes(|slot| Observed { callers: None, ..usual(slot) }), wild);
+    // Ten times as much for two hours in every 31.
+    let erupts = |slot: i64| times(&usual(slot), if slot % 372 < 24 { 10.0 } else { 1.0 });
+    assert_eq!(regimes(erupts), wild);
+}
+
+#[test]
+fn dead_nights_are_no_falls_in_the_first_weeks() {
+    let mut memory = Memory::new(Grid::FIVE_MINUTES);
+    let seen = |slot: i64| {
+        let is_night = slot.rem_euclid(DAY) < 6 * 12;
+        if is_night { Observed::default() } else { usual(slot) }
+    };
+    let slots = 6 * 12..16 * DAY;
+    let told: Vec<i64> =
+        slots.filter(|slot| close(&mut memory, *slot, &seen(*slot)).score() >= 1.0).collect();
+    assert!(told.is_empty(), "{told:?}");
+}
+
+#[test]
 fn waking_after_weeks_is_told_at_once() {
     let mut memory = Memory::new(Grid::FIVE_MINUTES);
     close(&mut memory, 0, &Observed::default());
