@@ -77,7 +77,7 @@ impl Concentration {
     /// Callers of a slot that is as busy as any that was seen often enough; 0 before anything was learnt.
     #[must_use]
     pub fn most(&self) -> f64 {
-        (0..STEPS).filter_map(|step| self.log_mean(step)).fold(0.0, |most, log| most.max(log.exp()))
+        (0..STEPS).filter_map(|step| self.mean(step)).fold(0.0, f64::max)
     }
 
     fn slope(&self, first: usize, last: usize) -> f64 {
@@ -90,8 +90,12 @@ impl Concentration {
     }
 
     fn log_mean(&self, step: usize) -> Option<f64> {
+        self.mean(step).map(|callers| callers.max(0.1).ln())
+    }
+
+    fn mean(&self, step: usize) -> Option<f64> {
         let (slots, callers) = *self.steps.get(step)?;
-        (slots >= ENOUGH).then(|| f64::from(callers / slots).max(0.1).ln())
+        (slots >= ENOUGH).then(|| f64::from(callers / slots))
     }
 }
 

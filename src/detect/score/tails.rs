@@ -67,7 +67,8 @@ impl Tails {
     ///
     /// Every line that is none.
     pub fn parse(file: &str, text: &str) -> Result<Self, Problems> {
-        const MEND: &str = "write a part, busy, idle, new, young, wild or bare, and five numbers that rise (of fused: fall)";
+        const MEND: &str = "write a part, busy, idle, new, young, wild or bare, and five numbers \
+                            that rise (of fused: fall)";
         let mut findings = Findings::new(file, text);
         let mut tails = Self::default();
         let mut start = 0;

@@ -38,8 +38,8 @@ pub(super) struct Load {
     pub(super) modulation: Modulation,
     /// Shape of the counts.
     pub(super) shape: f64,
-    /// Mean calls expected in a slot of the warm-up, as if it had begun before; at least 0.02, so that an attack on a silent
-    /// deployment has a size.
+    /// Mean calls expected in a slot of the warm-up, as if traffic had begun before it; at least 0.02, so that
+    /// an attack on a silent deployment has a size.
     pub(super) mean: f64,
 }
 
