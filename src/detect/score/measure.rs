@@ -121,8 +121,8 @@ impl Kind {
         matches!(self.id, Component::Raised | Component::Wake | Component::Season)
     }
 
-    /// Logarithm to base ten of its share of the false alerts, against parts that have 0. Of young and bare deployments
-    /// too little is known to tell parts apart.
+    /// Logarithm to base ten of its share of the false alerts, against parts that have 0. Of deployments younger than
+    /// two weeks, and bare ones, too little is known to tell parts apart.
     #[must_use]
     pub const fn share(&self, regime: Regime) -> f64 {
         if !matches!(regime, Regime::Busy | Regime::Idle) {

@@ -5,7 +5,7 @@ use super::load::{Load, Sizes, distinct};
 use super::number::real;
 use super::plan::{Draft, Planned};
 use super::random::Draws;
-use super::{Profile, Raw, Series, Settings, model, rounded};
+use super::{Kind, Profile, Raw, Series, Settings, model, rounded};
 
 /// The track's series.
 #[derive(Debug)]
@@ -25,18 +25,22 @@ pub(super) fn name(number: usize) -> String {
     format!("dep-{number:03}")
 }
 
+/// Name of the numbers that something is drawn from, so that the young fleet of a seed is another than its fleet.
+fn stream(settings: &Settings, of: &str) -> String {
+    let kind = if settings.all_new { Kind::Young } else { Kind::Fleet };
+    format!("{} {of}", kind.word())
+}
+
 impl<'a> Fleet<'a> {
     /// Of the fleet, or of the young one.
     pub(super) fn plan(settings: &'a Settings) -> Self {
-        let name = if settings.all_new { "young plan" } else { "fleet plan" };
-        Self(Draft::new(settings, name, &COUNTS))
+        Self(Draft::new(settings, &stream(settings, "plan"), &COUNTS))
     }
 
     /// What a deployment would do of itself, and the numbers to go on drawing with.
     pub(super) fn ordinary(&self, number: usize) -> (Ordinary, Draws) {
         let Draft { settings, holidays, .. } = &self.0;
-        let name = if settings.all_new { "young series" } else { "fleet series" };
-        let mut draws = Draws::new(settings.seed, name, number);
+        let mut draws = Draws::new(settings.seed, &stream(settings, "series"), number);
         let (profile, plan) = self.0.deployment(number);
         let late = profile != Profile::Dormant && plan.is_empty();
         let load = Load::draw(settings, (profile, late), holidays, &mut draws);
