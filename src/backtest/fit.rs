@@ -276,13 +276,15 @@ const fn has_tail(kind: &Kind, regime: Regime) -> bool {
     let is_judged = match regime {
         // Where the level is followed slot by slot, the odds of a rise say what an hour of calls does.
         Regime::Busy | Regime::Idle => !matches!(kind.id, Component::CallsHour),
-        // Nothing that looks for falls: nights without a call are not known yet as nights, and real clients go dark for
-        // days in their second week. And with callers of an hour fewer attacks were found.
-        Regime::New | Regime::Young => !matches!(
+        // Nothing that looks for falls before the first weekend is known as one. With callers of an hour, and falls of
+        // eight, fewer attacks were found.
+        Regime::New => !matches!(
             kind.id,
             Component::CallersHour | Component::Drop | Component::OddsFall | Component::Silence
         ),
-        // Nor, where one client may be all there is, by odds: how its level wanders is not known so early.
+        Regime::Young => !matches!(kind.id, Component::CallersHour | Component::Drop),
+        // Where one client may be all there is, no falls, for real ones go dark for days in their second week; and no
+        // odds, for how its level wanders is not known so early.
         Regime::Wild => !matches!(
             kind.id,
             Component::Drop | Component::OddsFall | Component::OddsRise | Component::Silence

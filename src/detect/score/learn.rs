@@ -25,6 +25,10 @@ const SHIFT_APART: (f64, f64) = (-0.4, 0.3);
 /// Days before a shift is looked for.
 const SHIFT_FROM_DAYS: i64 = 9;
 
+/// Share of the tokens and calls by which tokens per call are judged that is left an hour later: 1 − 1/168, so that
+/// they are those of about a week.
+const KEPT_PER_HOUR: f64 = 0.994;
+
 /// What people said about slots, as the memory heeds it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum Heed {
@@ -72,6 +76,8 @@ impl Memory {
                 for (signal, factor) in signals.into_iter().zip(factors) {
                     signal.rescale(since, factor, self.grid);
                 }
+                let lately = self.lately.iter_mut().zip([tokens, calls]);
+                lately.for_each(|(sum, factor)| *sum *= factor);
                 self.most_tokens.rescale(tokens);
                 self.most_calls.rescale(calls);
                 self.raised.accept(calls, self.calls.learnt().next() - since, self.grid);
@@ -112,6 +118,9 @@ impl Memory {
         self.raised.add(seen.calls, self.age, self.grid, odd.raised);
         let hour = self.grid.per_hour();
         if !frozen {
+            let [[tokens, calls], _] = &mut self.hours;
+            *tokens += seen.tokens();
+            *calls += seen.calls;
             self.most_tokens.add(self.tokens.slots().newest(hour));
             self.most_calls.add(self.calls.slots().newest(hour));
             self.most_fresh.add(self.fresh.newest(hour));
@@ -179,9 +188,10 @@ impl Memory {
             signal.begin_hour(self.grid);
         }
         // The window may reach back over the hour before.
-        let end = self.calls.learnt().next() - 1;
-        let week = 7 * self.grid.hours_per_day();
-        self.week = [&self.tokens, &self.calls].map(|signal| signal.learnt().sum(end - week, end));
+        let [this, before] = self.hours;
+        let sums = self.lately.iter_mut().zip(before);
+        sums.for_each(|(sum, hour)| *sum = *sum * KEPT_PER_HOUR + hour);
+        self.hours = [[0.0; 2], this];
     }
 
     fn end_day(&mut self) {

@@ -125,8 +125,10 @@ pub struct Memory {
     /// Share of slots with calls, by day.
     active: Ring,
     active_today: f64,
-    /// Tokens and calls of the week before the last two hours.
-    week: [f64; 2],
+    /// Tokens and calls of what was learnt lately, before the last two hours.
+    lately: [f64; 2],
+    /// The same of the hour that has begun, and of the one before.
+    hours: [[f64; 2]; 2],
     /// Slots left out of learning in a row, and in days by day.
     frozen_run: i64,
     frozen: Ring,
@@ -191,7 +193,8 @@ impl Memory {
             quiet_days: 0,
             active: Ring::new(14),
             active_today: 0.0,
-            week: [0.0; 2],
+            lately: [0.0; 2],
+            hours: [[0.0; 2]; 2],
             frozen_run: 0,
             frozen: Ring::new(14),
             frozen_today: 0.0,
@@ -320,4 +323,4 @@ impl Memory {
 }
 
 /// First byte of a saved memory; another number where its shape has changed.
-const FORM: u8 = 7;
+const FORM: u8 = 8;

@@ -30,8 +30,8 @@ const LOCAL_SHARE: f64 = 0.8;
 const LOCAL_SECONDS: i64 = 4 * 3600;
 /// Hours before anything but a wake is judged.
 pub(super) const MIN_HOURS: i64 = 72;
-/// Calls of a week below which tokens per call are not compared.
-const MIN_WEEK_CALLS: f64 = 20.0;
+/// Calls of about a week below which tokens per call are not compared.
+const MIN_CALLS: f64 = 20.0;
 /// Days without calls after which calls are a wake, and how many calls.
 const DORMANT_DAYS: i64 = 14;
 const WAKE_CALLS: f64 = 3.0;
@@ -103,6 +103,8 @@ impl Memory {
         let per_hour = self.grid.per_hour();
         let place = self.age.rem_euclid(per_hour);
         let moved = Moved::on((self.born.unwrap_or(0) + self.age).div_euclid(self.grid.per_day()));
+        // Where calls are all that is known, an edge excuses nothing: the single slot is all there is to see by.
+        let edges = !self.is_bare();
         let mut frame = Frame::default();
         for (slot, seen) in (place..).zip(open) {
             let callers = seen.callers.unwrap_or(0.0);
@@ -111,7 +113,7 @@ impl Memory {
                 (&mut frame.calls, &self.calls, seen.calls),
                 (&mut frame.callers, &self.callers, callers),
             ] {
-                let (high, low) = signal.expected(slot, per_hour, moved);
+                let (high, low) = signal.expected(slot, per_hour, (moved, edges));
                 column.push([value, high, low]);
             }
             let expected = self.concentration.expected(seen.calls).unwrap_or(callers);
@@ -363,8 +365,8 @@ impl Memory {
         slots: i64,
         calibration: &Calibration,
     ) -> Option<Sight> {
-        let [tokens, calls] = self.week;
-        if calls <= MIN_WEEK_CALLS {
+        let [tokens, calls] = self.lately;
+        if calls <= MIN_CALLS {
             return None;
         }
         let per_call = tokens / calls;

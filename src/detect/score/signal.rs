@@ -22,6 +22,15 @@ const LEVEL_HOURS: i64 = 48;
 const WEEKLY_FROM_DAYS: i64 = 8;
 /// Weeks looked back.
 const WEEKS: i64 = 3;
+/// Two hours of the day are not alike where one brought on no day of two weeks as much as the other does on the
+/// mean, by this log ratio (a factor of 3.7), with this share of the usual amount added to both.
+const UNLIKE: f64 = 1.3;
+const UNLIKE_DAYS: i64 = 14;
+const UNLIKE_SHARE: f64 = 0.25;
+/// An hour beside brings far more, or far less, by this log ratio (a factor of 2), with this share of the usual
+/// amount added to both.
+const EDGE: f64 = 0.7;
+const EDGE_SHARE: f64 = 0.1;
 /// Share of the usual amount that keeps quiet hours out of the search for a shift.
 const SHIFT_SHARE: f64 = 0.25;
 /// Hours of each half of a shift of level: together less than the two days after which it must be accepted.
@@ -90,21 +99,23 @@ impl Signal {
     /// What is expected of slot `place` of the hour that has begun: where a rise and where a fall is looked
     /// for. A level or lift that has risen counts for rises alone and one that has fallen for falls alone, so
     /// that after a holiday ordinary traffic is not a rise, and after an attack not a fall. Where clocks have
-    /// changed, the hour beside counts on either side.
+    /// changed, or (with `edges`) the hour beside brings far more or far less, it counts on its side too: work may
+    /// begin early and end late.
     #[must_use]
-    pub fn expected(&self, place: i64, per_hour: i64, moved: Moved) -> (f64, f64) {
-        let offset = (as_float(place) + 0.5) / as_float(per_hour) - 0.5;
-        let hour = self.learnt.next();
-        let slot = |hour: i64| self.between(hour, offset) / as_float(per_hour);
-        let own = slot(hour);
-        let beside = [(moved.earlier, hour + 1), (moved.later, hour - 1)];
-        let beside =
-            beside.into_iter().filter(|(possible, _)| *possible).map(|(_, hour)| slot(hour));
-        let (most, least) =
-            beside.fold((own, own), |(most, least), other| (most.max(other), least.min(other)));
+    pub fn expected(&self, place: i64, per_hour: i64, (moved, edges): (Moved, bool)) -> (f64, f64) {
+        let own = self.slot(0, (place, per_hour));
+        let floor = self.floor(1, EDGE_SHARE);
+        let (mut most, mut least) = (own, own);
+        for (moved, by) in [(moved.earlier, 1), (moved.later, -1)] {
+            let beside = self.slot(by, (place, per_hour));
+            if moved || edges && log_ratio(beside, own, floor).abs() > EDGE {
+                most = most.max(beside);
+                least = least.min(beside);
+            }
+        }
         // The profile holds half of the lift of the last day, being the mean of two.
         let (level, lift) = (LEVEL_SHARE * self.level, 0.5 * self.seasons.lift());
-        let moved = self.accepted_by(hour);
+        let moved = self.accepted_by(self.learnt.next());
         let high = most * (level.max(0.0) - lift.min(0.0) - moved.min(0.0)).exp();
         (high, least * (level.min(0.0) - lift.max(0.0) - moved.max(0.0)).exp())
     }
@@ -112,6 +123,12 @@ impl Signal {
     /// Logarithm of how far levels that may still end moved what is expected.
     fn accepted_by(&self, hour: i64) -> f64 {
         if hour - self.accepted_at < RETURN_HOURS { self.accepted } else { 0.0 }
+    }
+
+    /// The profile of slot `place` of the hour that has begun, or of one `by` hours beside it.
+    fn slot(&self, by: i64, (place, per_hour): (i64, i64)) -> f64 {
+        let offset = (as_float(place) + 0.5) / as_float(per_hour) - 0.5;
+        self.between(self.learnt.next() + by, offset) / as_float(per_hour)
     }
 
     /// The profile `offset` of an hour beside the centre of `hour`: straight lines between centres, as far as
@@ -167,15 +184,18 @@ impl Signal {
         self.seasons = Seasons::of(&self.learnt, grid);
     }
 
-    /// Usual value of an hour: 0.7 median + 0.3 min(mean, 2 median) of the same hour and its two neighbours in
-    /// the three weeks before; with little history of the same hour of the days before. Where the seasons say
-    /// something and the hour is not one of rare calls, the geometric mean of both.
+    /// Usual value of an hour: 0.7 median + 0.3 min(mean, 2 median) of the same hour and its two neighbours, where
+    /// they are alike, in the three weeks before; with little history of the same hour of the days before. Where the
+    /// seasons say something and the hour is not one of rare calls, the geometric mean of both.
     fn profile_of(&self, hour: i64, grid: Grid) -> f64 {
         let (end, day) = (self.learnt.next(), grid.hours_per_day());
         let is_weekly = end >= WEEKLY_FROM_DAYS * day;
         let (period, back, around) = if is_weekly { (7 * day, WEEKS, 1) } else { (day, 8, 0) };
         let centres = (1..=back).map(|step| hour - step * period);
-        let near = centres.flat_map(|centre| centre - around..=centre + around);
+        let alike: Vec<i64> = (-around..=around)
+            .filter(|by| *by == 0 || self.are_alike([hour, hour + by], grid))
+            .collect();
+        let near = centres.flat_map(|centre| alike.iter().map(move |by| centre + by));
         let known = near.filter(|each| (self.learnt.oldest()..end).contains(each));
         let mut pool: Vec<f64> = known.map(|each| self.learnt.at(each)).collect();
         let limit = 2.0 * self.usual * as_float(grid.per_hour());
@@ -185,6 +205,22 @@ impl Signal {
         }
         let near = robust_centre(&mut pool);
         self.seasons.at(hour).map_or(near, |season| (near * season).sqrt())
+    }
+
+    /// Whether two hours of the day say anything of each other. Where work begins or ends at the same moment every
+    /// day they do not; where the moment varies, the quieter one has seen days as busy.
+    fn are_alike(&self, hours: [i64; 2], grid: Grid) -> bool {
+        let (end, day) = (self.learnt.next(), grid.hours_per_day());
+        let floor = self.floor(grid.per_hour(), UNLIKE_SHARE);
+        let [(one, most_of_one), (other, most_of_other)] = hours.map(|hour| {
+            let last = end - 1 - (end - 1 - hour).rem_euclid(day);
+            let days = (0..UNLIKE_DAYS).map(|back| last - back * day);
+            let known = days.filter(|each| *each >= self.learnt.oldest());
+            let seen: Vec<f64> = known.map(|each| self.learnt.at(each)).collect();
+            (mean(&seen), seen.iter().copied().fold(0.0, f64::max))
+        });
+        let never = |usual: f64, most: f64| log_ratio(usual, most, floor) >= UNLIKE;
+        !never(one, most_of_other) && !never(other, most_of_one)
     }
 
     /// Log ratios of the hours `from..to` to their profile, weighted by what was expected of them: those below
@@ -333,7 +369,7 @@ mod tests {
         let mut signal = Signal::new(GRID, 0.3, 8 * 3600);
         for hour in 0..days * 24 {
             for place in 0..12 {
-                let expected = signal.expected(place, 12, Moved::default());
+                let expected = signal.expected(place, 12, (Moved::default(), true));
                 signal.push(calls(hour.div_euclid(24), hour % 24), expected, false);
             }
             signal.end_hour();
@@ -357,7 +393,7 @@ mod tests {
             signal.end_hour();
             signal.begin_hour(GRID);
         }
-        signal.expected(6, 12, Moved::default())
+        signal.expected(6, 12, (Moved::default(), true))
     }
 
     #[test]
@@ -368,6 +404,57 @@ mod tests {
         assert!((usual - 20.0).abs() < 0.5, "{usual}");
         // 0.7 median + 0.3 mean of two weeks with and one without.
         assert!(high > 0.85 * usual && low > 0.85 * usual, "{high} {low}");
+    }
+
+    /// What is expected of every hour of the day that follows so many days of the same.
+    fn day_after(days: i64, calls: impl Fn(i64, i64) -> f64) -> Vec<f64> {
+        let mut signal = after(days, &calls);
+        let mut hours = Vec::new();
+        for hour in 0..24 {
+            hours.push(
+                (0..12).map(|place| signal.expected(place, 12, (Moved::default(), true)).0).sum(),
+            );
+            (0..12).for_each(|_| signal.push(calls(days, hour), (0.0, 0.0), false));
+            signal.end_hour();
+            signal.begin_hour(GRID);
+        }
+        hours
+    }
+
+    #[test]
+    fn an_hour_beside_one_without_work_is_expected_as_it_was() {
+        let one_in_four = |_: i64, hour: i64| if hour % 4 == 2 { 10.0 } else { 0.0 };
+        for days in [9, 12, 23] {
+            let hours = day_after(days, one_in_four);
+            let most: Vec<f64> = hours.iter().copied().skip(2).step_by(4).collect();
+            // A quarter of it lies in the lines that lead to the hours beside.
+            assert!(most.iter().all(|hour| (85.0..=121.0).contains(hour)), "{days}: {most:?}");
+        }
+    }
+
+    #[test]
+    fn where_the_beginning_varies_the_hours_beside_say_something() {
+        let opens = |varies: i64| {
+            let signal =
+                after(23, |day, hour| if hour >= 8 - varies * (day % 2) { 10.0 } else { 0.0 });
+            [5, 6, 7, 8].map(|hour| signal.are_alike([23 * 24 + hour, 23 * 24 + hour + 1], GRID))
+        };
+        assert_eq!(opens(0), [true, true, false, true]);
+        assert_eq!(opens(1), [true, false, true, true]);
+    }
+
+    #[test]
+    fn work_may_begin_an_hour_early_or_late_where_that_is_far_more_or_less() {
+        let at_midnight = |calls: f64, edges: bool| {
+            let signal = after(23, |_, hour| if hour == 0 { calls } else { 20.0 });
+            signal.expected(6, 12, (Moved::default(), edges))
+        };
+        let (high, low) = at_midnight(0.0, true);
+        assert!(high > 15.0 && low < 1.0, "{high} {low}");
+        for (calls, edges) in [(15.0, true), (15.0, false), (0.0, false)] {
+            let (high, low) = at_midnight(calls, edges);
+            assert!(high < 18.0 && (high - low).abs() < 0.1, "{high} {low}");
+        }
     }
 
     #[test]
@@ -391,7 +478,7 @@ mod tests {
             };
             signal.accept(factor, GRID);
             begin(&mut signal);
-            let at = |signal: &Signal| signal.expected(6, 12, Moved::default());
+            let at = |signal: &Signal| signal.expected(6, 12, (Moved::default(), true));
             let (high, low) = at(&signal);
             let (least, most) = (10.0_f64.min(10.0 * factor), 10.0_f64.max(10.0 * factor));
             assert!((high / most - 1.0).abs() < 0.2, "{factor}: {high} up to {most}");
@@ -407,17 +494,19 @@ mod tests {
 
     #[test]
     fn an_hour_early_or_late_is_expected_where_clocks_have_changed() {
-        // Seven hours into the last day, and the office opens at eight.
-        let mut signal = after(21, office);
+        // Seven hours into the last day; from hour to hour come a few more.
+        let rising = |_: i64, hour: i64| 10.0 + as_float(2 * hour);
+        let mut signal = after(21, rising);
         for hour in 0..7 {
-            (0..12).for_each(|_| signal.push(office(21, hour), (0.0, 0.0), false));
+            (0..12).for_each(|_| signal.push(rising(21, hour), (0.0, 0.0), false));
             signal.end_hour();
             signal.begin_hour(GRID);
         }
-        let at = |earlier: bool, later: bool| signal.expected(6, 12, Moved { earlier, later });
+        let at =
+            |earlier: bool, later: bool| signal.expected(6, 12, (Moved { earlier, later }, true));
         let [usual, early, late] = [at(false, false), at(true, false), at(false, true)];
-        assert!(early.0 > 2.0 * usual.0 && (early.1 - usual.1).abs() < 1e-9, "{early:?} {usual:?}");
-        assert!((late.0 - usual.0).abs() < 1e-9 && late.1 < usual.1, "{late:?} {usual:?}");
+        assert!(early.0 > usual.0 + 1.5 && (early.1 - usual.1).abs() < 1e-9, "{early:?} {usual:?}");
+        assert!((late.0 - usual.0).abs() < 1e-9 && late.1 < usual.1 - 1.5, "{late:?} {usual:?}");
     }
 
     #[test]
@@ -425,7 +514,7 @@ mod tests {
         let mut signal = after(21, office);
         let before = signal.learnt().at(21 * 24 - 1);
         for place in 0..12 {
-            let expected = signal.expected(place, 12, Moved::default());
+            let expected = signal.expected(place, 12, (Moved::default(), true));
             signal.push(900.0, expected, true);
         }
         signal.end_hour();

@@ -46,6 +46,15 @@ fn fired(memory: &mut Memory, days: std::ops::Range<i64>, factor: impl Fn(i64) -
         .collect()
 }
 
+/// After 21 usual days and one in which there is ten times as much of all for four hours, and told of.
+fn attacked() -> Memory {
+    let mut memory = after(21);
+    let attack = 21 * DAY + 9 * 12..21 * DAY + 13 * 12;
+    let factor = |slot: i64| if attack.contains(&slot) { 10.0 } else { 1.0 };
+    assert!(fired(&mut memory, 21..22, factor).len() > 40);
+    memory
+}
+
 /// Calls expected in the eight hours that end with a usual slot.
 fn expected(memory: &Memory, slot: i64) -> f64 {
     let verdict = close(&mut memory.clone(), slot, &usual(slot));
@@ -163,10 +172,7 @@ fn three_per_cent_a_day_are_told_before_they_double() {
 
 #[test]
 fn an_attack_is_left_out_of_the_rhythm() {
-    let mut memory = after(21);
-    let attack = 21 * DAY + 9 * 12..21 * DAY + 13 * 12;
-    let factor = |slot: i64| if attack.contains(&slot) { 10.0 } else { 1.0 };
-    assert!(fired(&mut memory, 21..22, factor).len() > 40);
+    let memory = attacked();
     let (is, was) = (memory.calls.learnt(), after(22).calls.learnt().clone());
     for hour in 21 * 24..22 * 24 {
         let ratio = (is.at(hour) / was.at(hour)).ln();
@@ -176,10 +182,7 @@ fn an_attack_is_left_out_of_the_rhythm() {
 
 #[test]
 fn an_attack_is_not_learnt() {
-    let mut memory = after(21);
-    let attack = 21 * DAY + 9 * 12..21 * DAY + 13 * 12;
-    let factor = |slot: i64| if attack.contains(&slot) { 10.0 } else { 1.0 };
-    assert!(fired(&mut memory, 21..22, factor).len() > 40);
+    let mut memory = attacked();
     let mut without = after(22);
     let mut worst = 1.0_f64;
     for slot in 22 * DAY..24 * DAY {
@@ -256,17 +259,70 @@ fn a_young_deployment_of_one_caller_or_that_erupts_may_be_one_client_alone() {
     assert_eq!(regimes(erupts), wild);
 }
 
-#[test]
-fn dead_nights_are_no_falls_in_the_first_weeks() {
+/// Slots that fire, of deployments that have forty calls a slot with a fifth of noise while they work.
+fn told_of_work(days: i64, works: impl Fn(i64) -> bool) -> Vec<(i64, Part)> {
     let mut memory = Memory::new(Grid::FIVE_MINUTES);
     let seen = |slot: i64| {
-        let is_night = slot.rem_euclid(DAY) < 6 * 12;
-        if is_night { Observed::default() } else { usual(slot) }
+        if works(slot) { times(&usual(slot % 12 + 10 * 12), 0.7) } else { calls_of(0.0, 0.0) }
     };
-    let slots = 6 * 12..16 * DAY;
-    let told: Vec<i64> =
-        slots.filter(|slot| close(&mut memory, *slot, &seen(*slot)).score() >= 1.0).collect();
-    assert!(told.is_empty(), "{told:?}");
+    let judged = (0..days * DAY).skip_while(|slot| !works(*slot));
+    let parts = judged.filter_map(|slot| {
+        let verdict = close(&mut memory, slot, &seen(slot));
+        verdict.parts.first().filter(|part| part.score >= 1.0).map(|part| (slot, part.part))
+    });
+    parts.collect()
+}
+
+#[test]
+fn work_that_begins_and_ends_at_once_is_neither_a_rise_nor_a_fall() {
+    // Hours begin with the first call, so work that starts late on one day begins within an hour on all others.
+    for late in [0, 5] {
+        let began = |slot: i64| slot >= DAY || slot.rem_euclid(DAY) >= 8 * 12 + late;
+        let by_day = |slot: i64| (8 * 12..18 * 12).contains(&slot.rem_euclid(DAY)) && began(slot);
+        let nightly = |slot: i64| (2 * 12..3 * 12).contains(&slot.rem_euclid(DAY)) && began(slot);
+        let one_in_four = |slot: i64| slot.rem_euclid(4 * 12) < 12 && began(slot);
+        assert_eq!(told_of_work(16, by_day), Vec::new(), "by day, {late}");
+        assert_eq!(told_of_work(16, nightly), Vec::new(), "an hour a night, {late}");
+        assert_eq!(told_of_work(24, one_in_four), Vec::new(), "an hour in four, {late}");
+    }
+}
+
+#[test]
+fn an_edge_excuses_nothing_where_calls_are_all_that_is_known() {
+    let half_past_seven = 21 * DAY + 7 * 12 + 6;
+    let high = |seen: fn(i64) -> Observed| {
+        let mut memory = Memory::new(Grid::FIVE_MINUTES);
+        (0..half_past_seven).for_each(|slot| drop(close(&mut memory, slot, &seen(slot))));
+        let frame = memory.frame(&[seen(half_past_seven)]);
+        frame.calls.first().map_or(0.0, |[_, high, _]| *high)
+    };
+    // Twelve at night, sixty from eight on.
+    let bare = |slot: i64| Observed { calls: usual(slot).calls, ..Observed::default() };
+    let [all, alone] = [high(usual), high(bare)];
+    assert!(all > 50.0 && alone < 30.0, "{all} {alone}");
+}
+
+#[test]
+fn an_outage_is_told_from_the_second_week_on() {
+    let mut memory = Memory::new(Grid::FIVE_MINUTES);
+    let outage = 10 * DAY + 10 * 12..10 * DAY + 14 * 12;
+    let told: Vec<i64> = (0..11 * DAY)
+        .filter(|slot| {
+            let seen = if outage.contains(slot) { calls_of(0.0, 0.0) } else { usual(*slot) };
+            close(&mut memory, *slot, &seen).score() >= 1.0
+        })
+        .collect();
+    assert!(told.first().is_some_and(|first| outage.contains(first)), "{told:?}");
+}
+
+#[test]
+fn tokens_of_a_call_do_not_change_with_what_is_left_out() {
+    let mut memory = attacked();
+    let per_call = |memory: &Memory| memory.lately[0] / memory.lately[1];
+    assert!((per_call(&memory) - 900.0).abs() < 1e-6, "{}", per_call(&memory));
+    // But with what people say is the new normal.
+    memory.heed(Heed::Level { from: 21 * DAY, factors: [3.0, 2.0, 1.0] });
+    assert!((per_call(&memory) - 1_350.0).abs() < 1e-6, "{}", per_call(&memory));
 }
 
 #[test]
