@@ -121,6 +121,28 @@ def levels(fleet):
     return picture
 
 
+def edges(_):
+    """Two made deployments with forty calls a slot, one of which opens and closes when it will."""
+    picture = Picture("The edges of work, after three weeks of it", height=500)
+    for varies, top in ((0, 70), (9, 290)):
+        opens = lambda day: range(8 * HOUR + day * 7 % 19 * varies // 9 - varies, 18 * HOUR + day * 5 % 19 * varies // 9 - varies)
+        calls = lambda slot: 40 + slot * 7 % 9 - 4 if slot % DAY in opens(slot // DAY) else 0
+        series = Series("made", {slot: (calls(slot), 0, 0) for slot in range(8 * HOUR, 22 * DAY)}, {})
+        learn([series], 22 * DAY)
+        slots = range(21 * DAY + 5 * HOUR, 21 * DAY + 21 * HOUR)
+        of = lambda values: [(slot + 0.5, values[slot - series.start]) for slot in slots]
+        chart = Chart(picture, (slots.start, slots.stop), (0, 60), at=(70, top, 760, 150))
+        chart.axes(hours(slots.start, slots.stop + 1, 2), numbers(60), yname="calls")
+        chart.bars([(at - 0.5, at + 0.5, value) for at, value in of(series.calls)], BLUE, 0.35)
+        chart.line(of(series.high), ORANGE, 2)
+        chart.line(of(series.low), RED, 1.6, "5 3")
+        if varies == 0:
+            chart.legend(("seen", BLUE, "bar"), ("expected where a rise is looked for", ORANGE, "line"),
+                         ("where a fall is looked for", RED, "dash"))
+    picture.text(70, 278, "the same work, begun and ended up to 45 minutes earlier or later")
+    return picture
+
+
 def calibration(fleet):
     picture = Picture("Own calibration: log ratios of an hour's calls, 28 days", height=520)
     for name, kind, top in (("dep-013", "calm", 70), ("dep-005", "bursty", 310)):
@@ -424,7 +446,7 @@ def control(fleet):
     return picture
 
 
-PICTURES = (rhythm, levels, calibration, own, spike, concentration, odds, wallet, most, raised, silence, gate, tails, control)
+PICTURES = (rhythm, levels, edges, calibration, own, spike, concentration, odds, wallet, most, raised, silence, gate, tails, control)
 
 
 def main():

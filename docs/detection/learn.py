@@ -144,16 +144,25 @@ class Series:
         self.begin_hour()
 
     def expected(self, place):
-        offset = (place + 0.5) / HOUR - 0.5
         hour = len(self.learnt)
-        there = self.profile[max(hour - 1, 0) if offset < 0 else hour + 1]
-        slot = (self.profile[hour] * (1 - abs(offset)) + there * abs(offset)) / HOUR
+        slot = self.slot(hour, place)
         self.plain.append(slot)
+        floor = 0.1 * self.usual + 0.6
+        beside = [self.slot(other, place) for other in (hour + 1, hour - 1)]
+        edges = [slot] + [other for other in beside if abs(log_ratio(other, slot, floor)) > 0.7]
         ends = ((max, min), (min, max))
         moved = self.accepted if hour - self.accepted_at < 168 else 0.0
         return tuple(
-            slot * math.exp(0.8 * at(self.level, 0.0) - 0.5 * of(self.lift, 0.0) - of(moved, 0.0)) for at, of in ends
+            at(edges) * math.exp(0.8 * at(self.level, 0.0) - 0.5 * of(self.lift, 0.0) - of(moved, 0.0))
+            for at, of in ends
         )
+
+    def slot(self, hour, place):
+        offset = (place + 0.5) / HOUR - 0.5
+        last = len(self.profile) - 1
+        beside = hour - 1 if offset < 0 else hour + 1
+        here, there = (self.profile[min(max(at, 0), last)] for at in (hour, beside))
+        return (here * (1 - abs(offset)) + there * abs(offset)) / HOUR
 
     def begin_day(self):
         days = min(len(self.learnt) // 24, 14)
@@ -180,7 +189,8 @@ class Series:
         end = len(self.learnt)
         period, back, around = (168, 3, 1) if end >= 8 * 24 else (24, 8, 0)
         centres = [hour - step * period for step in range(1, back + 1)]
-        near = [h for c in centres for h in range(c - around, c + around + 1)]
+        alike = [by for by in range(-around, around + 1) if by == 0 or self.are_alike(hour, hour + by)]
+        near = [c + by for c in centres for by in alike]
         pool = [self.learnt[h] for h in near if max(end - 672, 0) <= h < end]
         middle = median(pool)
         if middle <= 0:
@@ -188,6 +198,14 @@ class Series:
         near = 0.7 * middle + 0.3 * min(mean(pool), 2 * middle)
         first, amounts = self.seasons
         return math.sqrt(near * amounts[hour - first]) if first <= hour < first + len(amounts) else near
+
+    def are_alike(self, one, other):
+        """Whether neither hour of the day always brings far less than the other does on the mean."""
+        end, floor = len(self.learnt), 0.25 * self.usual * HOUR + 0.6
+        last = lambda hour: end - 1 - (end - 1 - hour) % 24
+        days = lambda hour: [self.learnt[at] for at in range(last(hour), max(end - 672, 0) - 1, -24)][:14]
+        never = lambda usual, most: log_ratio(mean(days(usual)), max(days(most), default=0), floor) >= 1.3
+        return not (never(one, other) or never(other, one))
 
     def spread(self, start, stop):
         """Log ratios below which 30, 50 and 70 % of what was expected of the hours lie (signal.rs)."""
@@ -281,7 +299,7 @@ def odds(slots, keep=0.95, variance=0.09, scatter=0.05):
             around = before[1] + (before[0] - middle) ** 2, spread_ + (mean_ - middle) ** 2
             mixed = middle, around[0] * (1 - share) + around[1] * share
             attacked, (level, left) = hear(mixed, seen, expected, RISES[place] * usual, scatter)
-            gained = min(max(attacked - likely + by_callers(RISES[place]), -12), 6)
+            gained = min(max(attacked - likely + by_callers(RISES[place]), -12), 9)
             gained = gained if seen > expected * math.exp(before[0]) else min(gained, 0)
             sigma = math.sqrt(variance)
             watches[place] = (min(max(level, -sigma), sigma), left), min(max(all_ + gained, -20), 20)
