@@ -191,7 +191,7 @@ fn known_new_callers_fill_their_own_rows_alone() {
 /// Parts with a row, by kind of deployment, after a fit to deployments that are three to fourteen days old.
 fn fitted_to_young(callers: bool) -> (Ran, BTreeMap<String, Vec<f64>>) {
     let folder = Folder::new();
-    write(&folder, 1, "", Size { deployments: 60, days: (3, 14), fresh: false, callers });
+    write(&folder, 1, "", Size { deployments: 72, days: (3, 14), fresh: false, callers });
     let table = "drop-8h,wild,1,2,3,4,5\ncalls-1h,busy,1,2,3,4,5\ncallers-1h,young,1,2,3,4,5\n";
     let out = folder.write("out.csv", table.as_bytes());
     let ran = fit(&[&folder], &out, &["--rounds", "1"]);
@@ -205,11 +205,14 @@ fn fitted_to_young(callers: bool) -> (Ran, BTreeMap<String, Vec<f64>>) {
 fn deployments_of_two_weeks_with_many_callers_fill_the_rows_of_new_and_young() {
     let (ran, rows) = fitted_to_young(true);
     assert!(ran.err.contains("no row any more for callers-1h young: "), "{}", ran.err);
-    for row in ["calls-1h,new", "calls-1h,young", "odds-rise,new", "fused,new", "fused,young"] {
+    let falls = "odds-fall,young";
+    for row in
+        ["calls-1h,new", "calls-1h,young", "odds-rise,new", falls, "fused,new", "fused,young"]
+    {
         assert!(rows.contains_key(row), "{row} is not in {rows:?}");
     }
     assert_eq!(rows.get("drop-8h,wild").unwrap(), &[1.0, 2.0, 3.0, 4.0, 5.0]);
-    for row in ["calls-1h,wild", "drop-8h,young", "silence,new", "odds-fall,young"] {
+    for row in ["calls-1h,wild", "drop-8h,young", "silence,new", "odds-fall,new"] {
         assert!(!rows.contains_key(row), "{row} is in {rows:?}");
     }
 }
