@@ -302,11 +302,10 @@ fn measure_open_calls(input: &Input, size: Size, table: &mut Table) -> anyhow::R
 /// One slot of many deployments with 22 days behind them: each slot of an hour, the last of which ends the
 /// day too and is the worst there is.
 fn measure_detector(size: Size, table: &mut Table) -> anyhow::Result<()> {
-    let fleet = series::fleet(&Settings {
-        deployments: size.histories,
-        days: 22,
-        ..Settings::new(Preset::Dev, 1)
-    });
+    let fleet = series::draw(
+        &Settings { deployments: size.histories, days: 22, ..Settings::new(Preset::Dev, 1) },
+        &|| (),
+    );
     let settings = ScoreSettings::default();
     let close = |memory: &mut Memory, slots: &[Slot], at: usize| {
         let seen = slots.get(at).map(observed).unwrap_or_default();

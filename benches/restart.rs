@@ -146,12 +146,15 @@ async fn build(path: &Path, size: Size) -> anyhow::Result<usize> {
     .await?;
     run(connection_ref, "create temp table deployment (series, history, state)").await?;
     run(connection_ref, "begin").await?;
-    let fleet = series::fleet(&Settings {
-        deployments: 10 * size.histories as usize,
-        days: usize::try_from(size.days)?,
-        warmup_days: usize::try_from(size.days - 6)?,
-        ..Settings::new(Preset::Dev, 1)
-    });
+    let fleet = series::draw(
+        &Settings {
+            deployments: 10 * size.histories as usize,
+            days: usize::try_from(size.days)?,
+            warmup_days: usize::try_from(size.days - 6)?,
+            ..Settings::new(Preset::Dev, 1)
+        },
+        &|| (),
+    );
     // The busiest kinds: all rows that there can be.
     let lively = fleet.series.iter().filter(|series| {
         matches!(series.profile, Profile::Business | Profile::Consumer | Profile::Flat)

@@ -95,7 +95,7 @@ struct SeriesArgs {
     /// Which series.
     #[arg(long, value_enum, default_value = "all", conflicts_with = "out")]
     track: TrackChoice,
-    /// How many deployments a track has; 200 in `fleet` and `young`, 60 in `callers` unless given.
+    /// How many deployments a track has; 60 in `callers`, 200 in others unless given.
     #[arg(long, value_name = "N", conflicts_with = "out", value_parser = deployments)]
     deployments: Option<usize>,
     /// How restless the traffic is.
@@ -115,6 +115,8 @@ enum TrackChoice {
     Fleet,
     /// The same in their first two weeks.
     Young,
+    /// The same with work that begins and ends at once.
+    Abrupt,
     /// Deployments whose callers are known, and attacks that only these show.
     Callers,
     /// All of them.
@@ -127,7 +129,8 @@ impl TrackChoice {
             Self::Fleet => &[Kind::Fleet],
             Self::Callers => &[Kind::Callers],
             Self::Young => &[Kind::Young],
-            Self::All => &[Kind::Fleet, Kind::Young, Kind::Callers],
+            Self::Abrupt => &[Kind::Abrupt],
+            Self::All => &[Kind::Fleet, Kind::Young, Kind::Abrupt, Kind::Callers],
         }
     }
 }
@@ -163,16 +166,12 @@ fn write_series(folder: &Path, seed: u64, args: &SeriesArgs) -> anyhow::Result<E
     );
     std::fs::create_dir_all(folder).with_context(failed)?;
     for kind in kinds {
-        let usual = match kind {
-            Kind::Fleet => Settings::new(args.preset, seed),
-            Kind::Young => Settings::young(args.preset, seed),
-            Kind::Callers => Settings::callers(args.preset, seed),
-        };
+        let usual = Settings::of(*kind, args.preset, seed);
         let deployments = args.deployments.unwrap_or(usual.deployments);
         let settings = Settings { deployments, ..usual };
         // Half the work is drawing, half is writing.
         let bar = ProgressBar::new(u64::try_from(2 * deployments)?);
-        let track = series::draw(*kind, &settings, &|| bar.inc(1));
+        let track = series::draw(&settings, &|| bar.inc(1));
         series::write(&track, folder, &|| bar.inc(1)).with_context(failed)?;
         if oracle && *kind == Kind::Fleet {
             series::write_oracle(&settings, folder).with_context(failed)?;

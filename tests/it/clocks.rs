@@ -3,7 +3,7 @@
 
 use tokenwatch::backtest::{Run, Track};
 use tokenwatch::detect::score::ScoreSettings;
-use tokenwatch::simulate::series::{self, DAY, HOUR, Preset, Profile, Settings, Slot, fleet};
+use tokenwatch::simulate::series::{self, DAY, HOUR, Preset, Profile, Settings, Slot};
 
 use crate::harness::Folder;
 
@@ -43,7 +43,8 @@ fn largest(seed: u64, place: &Place, change: Change) -> Vec<f64> {
     let (before, from) = (place.day * DAY - SUNDAY, SUNDAY + place.hour * HOUR);
     let settings =
         Settings { deployments: 12, holidays_per_region: 0, ..Settings::new(Preset::Dev, seed) };
-    let mut track = fleet(&Settings { mix: [0.7, 0.3, 0.0, 0.0, 0.0, 0.0], ..settings });
+    let mix = [0.7, 0.3, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
+    let mut track = series::draw(&Settings { mix, ..settings }, &|| ());
     assert!(
         track
             .series

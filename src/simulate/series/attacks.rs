@@ -122,11 +122,11 @@ impl Plot for Attack {
     fn fits(self, profile: Profile, there: &[Planned<Self>]) -> bool {
         let profile_fits = match profile {
             Profile::Dormant => return self == Self::DormantWake && there.is_empty(),
-            Profile::Business => self != Self::DormantWake,
-            Profile::Consumer | Profile::Flat => {
+            Profile::Business | Profile::Shift => self != Self::DormantWake,
+            Profile::Consumer | Profile::Flat | Profile::Hourly => {
                 !matches!(self, Self::DormantWake | Self::NightAbuse)
             }
-            Profile::Batch => {
+            Profile::Batch | Profile::Nightly => {
                 matches!(self, Self::Spike10 | Self::Spike50 | Self::AgentLoop | Self::Wallet)
             }
             Profile::Sparse => matches!(self, Self::Spike10 | Self::Spike50 | Self::AgentLoop),
@@ -138,18 +138,26 @@ impl Plot for Attack {
 }
 
 impl Planned<Attack> {
-    /// At its place: a night's abuse moves into the quietest hours of its day.
+    /// At its place: a night's abuse moves into the quietest hours of its day, and what takes from work or makes it
+    /// dearer into the busiest, if nobody works between: there it would do nothing. Who rests that day had it on
+    /// one of the two before.
     pub(super) fn settled(self, load: &Load) -> Self {
-        if self.what != Attack::NightAbuse {
-            return self;
-        }
         let length = self.until - self.from;
         let day = self.from / DAY * DAY;
-        let around = load.expected.get(day..).unwrap_or_default();
-        let around = around.get(..2 * DAY).unwrap_or(around);
-        let sums = around.windows(length).take(DAY).map(|hours| hours.iter().sum::<f64>());
-        let quietest = sums.enumerate().min_by(|(_, a), (_, b)| a.total_cmp(b));
-        let from = day + quietest.map_or(self.from - day, |(late, _)| late);
+        let takes = matches!(self.what, Attack::Outage | Attack::UsageDrop | Attack::Wallet);
+        let place = if self.what == Attack::NightAbuse {
+            spans(load, day, length).min_by(|a, b| a.1.total_cmp(&b.1))
+        } else if takes && load.rests {
+            let busiest = |back| {
+                let spans = spans(load, day.saturating_sub(back * DAY), length);
+                spans.max_by(|a, b| a.1.total_cmp(&b.1))
+            };
+            let least = load.mean * real(length) / 2.0;
+            (0..3).filter_map(busiest).find(|(_, calls)| *calls > least)
+        } else {
+            None
+        };
+        let from = place.map_or(self.from, |(from, _)| from);
         Self { from, until: (from + length).min(load.expected.len()), ..self }
     }
 
@@ -243,6 +251,14 @@ impl Planned<Attack> {
             });
         }
     }
+}
+
+/// Every span of this length that begins on a day, with the calls expected in it.
+fn spans(load: &Load, day: usize, length: usize) -> impl Iterator<Item = (usize, f64)> {
+    let around = load.expected.get(day..).unwrap_or_default();
+    let around = around.get(..2 * DAY).unwrap_or(around);
+    let sums = around.windows(length).take(DAY).map(|hours| hours.iter().sum::<f64>());
+    sums.enumerate().map(move |(late, calls)| (day + late, calls))
 }
 
 /// A few callers who were not there before.

@@ -5,7 +5,7 @@ use super::load::{Load, Sizes, distinct};
 use super::number::real;
 use super::plan::{Draft, Planned};
 use super::random::Draws;
-use super::{Kind, Profile, Raw, Series, Settings, model, rounded};
+use super::{Profile, Raw, Series, Settings, model, rounded};
 
 /// The track's series.
 #[derive(Debug)]
@@ -25,14 +25,13 @@ pub(super) fn name(number: usize) -> String {
     format!("dep-{number:03}")
 }
 
-/// Name of the numbers that something is drawn from, so that the young fleet of a seed is another than its fleet.
+/// Name of the numbers that something is drawn from, so that tracks of one seed have nothing in common.
 fn stream(settings: &Settings, of: &str) -> String {
-    let kind = if settings.all_new { Kind::Young } else { Kind::Fleet };
-    format!("{} {of}", kind.word())
+    format!("{} {of}", settings.kind.word())
 }
 
 impl<'a> Fleet<'a> {
-    /// Of the fleet, or of the young one.
+    /// Of the fleet, the young one or the abrupt one.
     pub(super) fn plan(settings: &'a Settings) -> Self {
         Self(Draft::new(settings, &stream(settings, "plan"), &COUNTS))
     }
@@ -46,10 +45,13 @@ impl<'a> Fleet<'a> {
         let load = Load::draw(settings, (profile, late), holidays, &mut draws);
         let sizes = Sizes::draw(settings.slots(), &mut draws);
         let pool = match profile {
-            Profile::Batch | Profile::Sparse => real(draws.within(1..6)),
-            Profile::Business | Profile::Consumer | Profile::Flat | Profile::Dormant => {
-                draws.log_between((1.0, 3_000.0))
-            }
+            Profile::Batch | Profile::Sparse | Profile::Nightly => real(draws.within(1..6)),
+            Profile::Business
+            | Profile::Consumer
+            | Profile::Flat
+            | Profile::Dormant
+            | Profile::Shift
+            | Profile::Hourly => draws.log_between((1.0, 3_000.0)),
         };
         (Ordinary { load, sizes, pool }, draws)
     }

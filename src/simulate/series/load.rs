@@ -4,7 +4,7 @@ use super::noise::{Modulation, ar1, modulation};
 use super::number::real;
 use super::random::Draws;
 use super::shapes::rhythm;
-use super::{DAY, HOUR, Profile, Settings};
+use super::{DAY, HOUR, Kind, Profile, Settings};
 
 /// Hours east of UTC in the middle of each region.
 const REGIONS: [i32; 3] = [-6, 1, 9];
@@ -41,6 +41,8 @@ pub(super) struct Load {
     /// Mean calls expected in a slot of the warm-up, as if traffic had begun before it; at least 0.02, so that
     /// an attack on a silent deployment has a size.
     pub(super) mean: f64,
+    /// Whether nothing, or next to nothing, is done between the hours of work.
+    pub(super) rests: bool,
 }
 
 impl Load {
@@ -57,17 +59,20 @@ impl Load {
         let zone = middle - 1 + i32::try_from(draws.within(0..3)).unwrap_or(1);
         let level = 10_f64.powf(match profile {
             Profile::Sparse => draws.between((-1.7, -0.4)),
-            Profile::Batch => draws.between((0.0, 2.0)),
-            Profile::Business | Profile::Consumer | Profile::Flat | Profile::Dormant => {
-                draws.between(settings.log10_level)
-            }
+            Profile::Batch | Profile::Hourly => draws.between((0.0, 2.0)),
+            Profile::Nightly => draws.between((-1.0, 1.0)),
+            Profile::Business
+            | Profile::Consumer
+            | Profile::Flat
+            | Profile::Dormant
+            | Profile::Shift => draws.between(settings.log10_level),
         });
-        let mut expected = rhythm(profile, slots, zone, draws);
+        let (mut expected, has_holidays) = rhythm(profile, slots, zone, draws);
         let trend = settings.trend_sigma * draws.normal() / (30.0 * real(DAY));
         for (slot, value) in expected.iter_mut().enumerate() {
             *value *= level * (trend * real(slot)).exp();
         }
-        if matches!(profile, Profile::Business | Profile::Sparse) {
+        if has_holidays {
             for (_, day) in holidays.0.iter().filter(|(there, _)| *there == region) {
                 let hours = i64::try_from(day * 24).unwrap_or(0) - i64::from(zone);
                 let from = usize::try_from(hours).unwrap_or(0) * HOUR;
@@ -77,7 +82,7 @@ impl Load {
             }
         }
         let mean = expected.iter().take(warmup).sum::<f64>() / real(warmup.max(1));
-        let begins = if settings.all_new {
+        let begins = if settings.kind == Kind::Young {
             Some(draws.within(warmup.saturating_sub(7 * DAY)..warmup))
         } else if late && draws.chance(settings.new_share) {
             let first = warmup.saturating_sub(10 * DAY)..warmup.saturating_sub(3 * DAY);
@@ -88,7 +93,8 @@ impl Load {
         expected.iter_mut().take(begins.unwrap_or(0)).for_each(|value| *value = 0.0);
         let modulation = modulation(settings, draws);
         let shape = draws.log_between(settings.shape);
-        Self { expected, modulation, shape, mean: mean.max(0.02) }
+        let rests = matches!(profile, Profile::Shift | Profile::Nightly | Profile::Hourly);
+        Self { expected, modulation, shape, mean: mean.max(0.02), rests }
     }
 
     /// Calls expected in a slot, with all that no calendar knows.

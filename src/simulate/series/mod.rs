@@ -1,11 +1,12 @@
 //! Labelled series to measure a detector on: a fleet's traffic slot by slot, attacks in it, and the
 //! truth about both.
 //!
-//! Three tracks are drawn, each from its settings alone:
+//! Four tracks are drawn, each from its settings alone:
 //!
-//! - [`fleet`]: what every deployment did in every slot, with twelve kinds of attack and lawful growth;
-//! - [`young`]: the same of deployments in their first two weeks;
-//! - [`callers`]: the fleet with every caller by name, so that it is known which part of a slot came
+//! - [`Kind::Fleet`]: what every deployment did in every slot, with twelve kinds of attack and lawful growth;
+//! - [`Kind::Young`]: the same of deployments in their first two weeks;
+//! - [`Kind::Abrupt`]: the same of deployments whose work begins and ends at once, as nobody's does in the fleet;
+//! - [`Kind::Callers`]: the fleet with every caller by name, so that it is known which part of a slot came
 //!   from callers that were new, and attacks that only this part shows.
 //!
 //! The kinds, strengths and places of attacks are those of the benchmark's description; the code that
@@ -49,6 +50,8 @@ pub enum Kind {
     Fleet,
     /// The same in their first two weeks.
     Young,
+    /// The same with work that begins and ends at once.
+    Abrupt,
     /// Deployments whose callers are known by name.
     Callers,
 }
@@ -60,6 +63,7 @@ impl Kind {
         match self {
             Self::Fleet => "fleet",
             Self::Young => "young",
+            Self::Abrupt => "abrupt",
             Self::Callers => "callers",
         }
     }
@@ -80,12 +84,27 @@ pub enum Profile {
     Sparse,
     /// None.
     Dormant,
+    /// Hours of work that begin and end at once.
+    Shift,
+    /// A job a night.
+    Nightly,
+    /// Some minutes every few hours.
+    Hourly,
 }
 
 impl Profile {
     /// Every profile.
-    pub const ALL: [Self; 6] =
-        [Self::Business, Self::Consumer, Self::Flat, Self::Batch, Self::Sparse, Self::Dormant];
+    pub const ALL: [Self; 9] = [
+        Self::Business,
+        Self::Consumer,
+        Self::Flat,
+        Self::Batch,
+        Self::Sparse,
+        Self::Dormant,
+        Self::Shift,
+        Self::Nightly,
+        Self::Hourly,
+    ];
 
     /// The word in the meta file.
     #[must_use]
@@ -97,6 +116,9 @@ impl Profile {
             Self::Batch => "batch",
             Self::Sparse => "sparse",
             Self::Dormant => "dormant",
+            Self::Shift => "shift",
+            Self::Nightly => "nightly",
+            Self::Hourly => "hourly",
         }
     }
 }
@@ -175,8 +197,6 @@ pub struct Series {
 /// All series of a track.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Track {
-    /// Which.
-    pub kind: Kind,
     /// What it was drawn from.
     pub settings: Settings,
     /// In the order of their names.
@@ -192,32 +212,14 @@ const MODELS: [(&str, f64, f64); 5] = [
     ("text-embedding-3-large", 0.13, 0.0),
 ];
 
-/// Draws the fleet.
-#[must_use]
-pub fn fleet(settings: &Settings) -> Track {
-    draw(Kind::Fleet, settings, &|| ())
-}
-
-/// Draws the fleet in its first two weeks, from [`Settings::young`].
-#[must_use]
-pub fn young(settings: &Settings) -> Track {
-    draw(Kind::Young, settings, &|| ())
-}
-
-/// Draws the callers' track.
-#[must_use]
-pub fn callers(settings: &Settings) -> Track {
-    draw(Kind::Callers, settings, &|| ())
-}
-
 /// Draws a track on all processors, and says each time a series is done. The result does not depend
 /// on how many processors there are.
 #[must_use]
-pub fn draw(kind: Kind, settings: &Settings, done: &(dyn Fn() + Sync)) -> Track {
+pub fn draw(settings: &Settings, done: &(dyn Fn() + Sync)) -> Track {
     let deployments = settings.deployments.min(MAX_DEPLOYMENTS);
     let settings = Settings { deployments, ..settings.clone() };
-    let series = match kind {
-        Kind::Fleet | Kind::Young => {
+    let series = match settings.kind {
+        Kind::Fleet | Kind::Young | Kind::Abrupt => {
             let fleet = fleet::Fleet::plan(&settings);
             in_parallel(deployments, &|number| fleet.series(number), done)
         }
@@ -226,7 +228,7 @@ pub fn draw(kind: Kind, settings: &Settings, done: &(dyn Fn() + Sync)) -> Track 
             in_parallel(deployments, &|number| callers.series(number), done)
         }
     };
-    Track { kind, settings, series }
+    Track { settings, series }
 }
 
 fn in_parallel(

@@ -1,6 +1,6 @@
 //! What series are drawn from: size, mix of deployments, and how restless their traffic is.
 
-use super::{DAY, Profile};
+use super::{DAY, Kind, Profile};
 
 /// Most deployments of a track: 2,000 of 35 days are 650 MB in memory.
 pub const MAX_DEPLOYMENTS: usize = 2_000;
@@ -20,6 +20,8 @@ pub enum Preset {
 /// of its logarithm.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
+    /// Which track.
+    pub kind: Kind,
     /// Chooses everything else.
     pub seed: u64,
     /// How many, at most [`MAX_DEPLOYMENTS`].
@@ -29,15 +31,13 @@ pub struct Settings {
     /// Days of it that are not scored and hold no attack.
     pub warmup_days: usize,
     /// Share of every profile, in the order of [`Profile::ALL`].
-    pub mix: [f64; 6],
+    pub mix: [f64; 9],
     /// Decimal logarithm of the mean calls in a slot (business, consumer, flat).
     pub log10_level: (f64, f64),
     /// Standard deviation between deployments of the trend's factor in 30 days.
     pub trend_sigma: f64,
     /// Share of the deployments whose traffic begins late in the warm-up.
     pub new_share: f64,
-    /// Whether that of every deployment begins within the last week of the warm-up.
-    pub all_new: bool,
     /// Lawful holidays of a day in every region, in the scored part.
     pub holidays_per_region: usize,
     /// Standard deviation of the slow factor (AR(1)) within a deployment.
@@ -57,15 +57,15 @@ impl Settings {
     #[must_use]
     pub const fn new(preset: Preset, seed: u64) -> Self {
         let dev = Self {
+            kind: Kind::Fleet,
             seed,
             deployments: 200,
             days: 35,
             warmup_days: 21,
-            mix: [0.45, 0.2, 0.1, 0.08, 0.1, 0.07],
+            mix: [0.45, 0.2, 0.1, 0.08, 0.1, 0.07, 0.0, 0.0, 0.0],
             log10_level: (0.3, 2.8),
             trend_sigma: 0.15,
             new_share: 0.06,
-            all_new: false,
             holidays_per_region: 1,
             ar_sigma: (0.08, 0.35),
             day_sigma: (0.03, 0.12),
@@ -76,7 +76,7 @@ impl Settings {
         match preset {
             Preset::Dev => dev,
             Preset::Bursty => Self {
-                mix: [0.35, 0.25, 0.12, 0.1, 0.11, 0.07],
+                mix: [0.35, 0.25, 0.12, 0.1, 0.11, 0.07, 0.0, 0.0, 0.0],
                 log10_level: (0.2, 2.6),
                 trend_sigma: 0.2,
                 ar_sigma: (0.1, 0.4),
@@ -84,7 +84,7 @@ impl Settings {
                 ..dev
             },
             Preset::Restless => Self {
-                mix: [0.4, 0.2, 0.15, 0.06, 0.12, 0.07],
+                mix: [0.4, 0.2, 0.15, 0.06, 0.12, 0.07, 0.0, 0.0, 0.0],
                 log10_level: (0.1, 2.5),
                 trend_sigma: 0.2,
                 holidays_per_region: 2,
@@ -102,8 +102,8 @@ impl Settings {
     pub const fn callers(preset: Preset, seed: u64) -> Self {
         let fleet = Self::new(preset, seed);
         let [business, consumer, flat, ..] = fleet.mix;
-        let mix = [business, consumer, flat, 0.0, 0.0, 0.0];
-        Self { deployments: 60, mix, log10_level: (0.3, 1.8), ..fleet }
+        let mix = [business, consumer, flat, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
+        Self { kind: Kind::Callers, deployments: 60, mix, log10_level: (0.3, 1.8), ..fleet }
     }
 
     /// 200 deployments that are between a few hours and fifteen days old while they are scored: each begins at a
@@ -111,9 +111,27 @@ impl Settings {
     #[must_use]
     pub const fn young(preset: Preset, seed: u64) -> Self {
         let fleet = Self::new(preset, seed);
-        let [business, consumer, flat, batch, sparse, _] = fleet.mix;
-        let mix = [business, consumer, flat, batch, sparse, 0.0];
-        Self { days: 15, warmup_days: 7, mix, new_share: 0.0, all_new: true, ..fleet }
+        let [business, consumer, flat, batch, sparse, ..] = fleet.mix;
+        let mix = [business, consumer, flat, batch, sparse, 0.0, 0.0, 0.0, 0.0];
+        Self { kind: Kind::Young, days: 15, warmup_days: 7, mix, new_share: 0.0, ..fleet }
+    }
+
+    /// 200 deployments whose work begins and ends at once.
+    #[must_use]
+    pub const fn abrupt(preset: Preset, seed: u64) -> Self {
+        let mix = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.5, 0.25, 0.25];
+        Self { kind: Kind::Abrupt, mix, ..Self::new(preset, seed) }
+    }
+
+    /// What is usual for a track.
+    #[must_use]
+    pub const fn of(kind: Kind, preset: Preset, seed: u64) -> Self {
+        match kind {
+            Kind::Fleet => Self::new(preset, seed),
+            Kind::Young => Self::young(preset, seed),
+            Kind::Abrupt => Self::abrupt(preset, seed),
+            Kind::Callers => Self::callers(preset, seed),
+        }
     }
 
     /// Slots in all.

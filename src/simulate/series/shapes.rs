@@ -69,7 +69,11 @@ impl Rhythm {
             Profile::Flat => {
                 Self::Wave { height: draws.between((0.0, 0.25)), peak: draws.between((0.0, 24.0)) }
             }
-            Profile::Batch | Profile::Dormant => Self::Silence,
+            Profile::Batch
+            | Profile::Dormant
+            | Profile::Shift
+            | Profile::Nightly
+            | Profile::Hourly => Self::Silence,
         }
     }
 
@@ -87,11 +91,20 @@ impl Rhythm {
     }
 }
 
-/// Expected load of every slot with a mean of 1, or 0 throughout. Slot 0 is a Monday's midnight in
-/// UTC; `zone` is in hours east of it.
-pub(super) fn rhythm(profile: Profile, slots: usize, zone: i32, draws: &mut Draws) -> Vec<f64> {
+/// Expected load of every slot with a mean of 1, or 0 throughout, and whether it keeps holidays. Slot 0 is a Monday's
+/// midnight in UTC; `zone` is in hours east of it.
+pub(super) fn rhythm(
+    profile: Profile,
+    slots: usize,
+    zone: i32,
+    draws: &mut Draws,
+) -> (Vec<f64>, bool) {
+    let mut has_holidays = matches!(profile, Profile::Business | Profile::Sparse);
     let mut load = if profile == Profile::Batch {
         jobs(slots, draws)
+    } else if let Some(work) = Work::draw(profile, draws) {
+        has_holidays = !work.weekends;
+        work.load(slots, zone, draws)
     } else {
         let rhythm = Rhythm::draw(profile, draws);
         let week: Vec<f64> = (0..WEEK)
@@ -106,7 +119,7 @@ pub(super) fn rhythm(profile: Profile, slots: usize, zone: i32, draws: &mut Draw
     if mean > 0.0 {
         load.iter_mut().for_each(|value| *value /= mean);
     }
-    load
+    (load, has_holidays)
 }
 
 /// One to three jobs that run for 15 minutes to 2 hours, daily or on some days of the week, and
@@ -131,12 +144,79 @@ fn jobs(slots: usize, draws: &mut Draws) -> Vec<f64> {
     load
 }
 
+/// Work that begins and ends at once. Spans in slots.
+#[derive(Debug)]
+struct Work {
+    /// Between two beginnings.
+    every: usize,
+    /// Beginning after local midnight and length of each run.
+    runs: Vec<(usize, usize)>,
+    /// Whether it goes on at weekends.
+    weekends: bool,
+    /// Each run begins and ends at most so much earlier or later, and lasts at least half as long as usual.
+    wobble: usize,
+    /// Load outside the runs, which have 1.
+    floor: f64,
+}
+
+impl Work {
+    fn draw(profile: Profile, draws: &mut Draws) -> Option<Self> {
+        let wobble = |most, draws: &mut Draws| if draws.chance(0.5) { most } else { 0 };
+        let (every, runs, weekends, wobble) = match profile {
+            Profile::Shift => {
+                let (begin, length) = (draws.within(6..11) * HOUR, draws.within(8..12) * HOUR);
+                let runs = if draws.chance(0.3) {
+                    vec![(begin, 4 * HOUR), (begin + 5 * HOUR, length - 5 * HOUR)]
+                } else {
+                    vec![(begin, length)]
+                };
+                (DAY, runs, draws.chance(0.5), wobble(HOUR * 3 / 4, draws))
+            }
+            Profile::Nightly => {
+                let run = (draws.within(0..6 * HOUR), draws.within(HOUR / 2..2 * HOUR));
+                (DAY, vec![run], true, wobble(HOUR, draws))
+            }
+            Profile::Hourly => {
+                let every = [1, 2, 3, 4, 6].get(draws.within(0..5)).copied().unwrap_or(1) * HOUR;
+                (every, vec![(draws.within(0..HOUR), draws.within(2..8))], true, 0)
+            }
+            Profile::Business
+            | Profile::Consumer
+            | Profile::Flat
+            | Profile::Batch
+            | Profile::Sparse
+            | Profile::Dormant => return None,
+        };
+        let floor = if draws.chance(0.5) { 0.0 } else { draws.between((0.002, 0.02)) };
+        Some(Self { every, runs, weekends, wobble, floor })
+    }
+
+    /// Slot 0 is a Monday's midnight in UTC.
+    fn load(&self, slots: usize, zone: i32, draws: &mut Draws) -> Vec<f64> {
+        let mut load = vec![self.floor; slots];
+        let behind = usize::try_from(24 - zone).unwrap_or(24) * HOUR;
+        for beginning in (0..slots + 2 * DAY).step_by(self.every) {
+            for (begin, length) in &self.runs {
+                let [early, late] = [(); 2].map(|()| draws.within(0..2 * self.wobble + 1));
+                let local = beginning + begin + early;
+                let Some(from) = (local + behind).checked_sub(DAY + self.wobble) else { continue };
+                if self.weekends || beginning / DAY % 7 < 5 {
+                    let until = from + (length + late).saturating_sub(early).max(length / 2);
+                    let run = load.get_mut(from.min(slots)..until.min(slots)).unwrap_or_default();
+                    run.fill(1.0);
+                }
+            }
+        }
+        load
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn drawn(profile: Profile, zone: i32) -> Vec<f64> {
-        rhythm(profile, 2 * WEEK, zone, &mut Draws::new(3, "rhythm", 0))
+        rhythm(profile, 2 * WEEK, zone, &mut Draws::new(3, "rhythm", 0)).0
     }
 
     #[test]
@@ -158,6 +238,41 @@ mod tests {
             // The Saturday of the second week.
             assert!(local(11) > 2.0 * local(24 * 11 + 11), "{zone}");
         }
+    }
+
+    #[test]
+    fn work_begins_and_ends_at_once_in_its_own_zone() {
+        for zone in [-6, 0, 9] {
+            let work = Work {
+                every: DAY,
+                runs: vec![(8 * HOUR, 10 * HOUR)],
+                weekends: false,
+                wobble: 0,
+                floor: 0.0,
+            };
+            let load = work.load(2 * WEEK, zone, &mut Draws::new(3, "work", 0));
+            let local = |hour: i32| load[usize::try_from((hour - zone + 24) * 12).unwrap()];
+            // Tuesday, and the Saturday of the second week.
+            for (hour, expected) in [(7, 0.0), (8, 1.0), (17, 1.0), (18, 0.0), (24 * 11 + 10, 0.0)]
+            {
+                assert!((local(hour) - expected).abs() < 1e-9, "{zone}: {hour}");
+            }
+        }
+    }
+
+    #[test]
+    fn edges_wobble_within_their_bounds() {
+        let runs = vec![(2 * HOUR, HOUR)];
+        let work = Work { every: DAY, runs, weekends: true, wobble: 6, floor: 0.0 };
+        let load = work.load(20 * DAY, 0, &mut Draws::new(3, "work", 0));
+        let begins: Vec<usize> = load
+            .windows(2)
+            .enumerate()
+            .filter(|(_, pair)| pair[0] < pair[1])
+            .map(|(slot, _)| (slot + 1) % DAY)
+            .collect();
+        assert!(begins.iter().all(|begin| (18..=30).contains(begin)), "{begins:?}");
+        assert!(begins.iter().any(|begin| *begin < 22) && begins.iter().any(|begin| *begin > 26));
     }
 
     #[test]

@@ -9,8 +9,12 @@ use super::number::real;
 use super::*;
 
 /// A fleet that the tests share: drawing it is most of their time.
-static FLEET: LazyLock<Track> = LazyLock::new(|| fleet(&Settings::new(Preset::Dev, 7)));
-static CALLERS: LazyLock<Track> = LazyLock::new(|| callers(&Settings::callers(Preset::Dev, 7)));
+static FLEET: LazyLock<Track> = LazyLock::new(|| drawn(&Settings::new(Preset::Dev, 7)));
+static CALLERS: LazyLock<Track> = LazyLock::new(|| drawn(&Settings::callers(Preset::Dev, 7)));
+
+fn drawn(settings: &Settings) -> Track {
+    draw(settings, &|| ())
+}
 
 fn small(seed: u64) -> Settings {
     Settings { deployments: 12, ..Settings::new(Preset::Dev, seed) }
@@ -79,20 +83,20 @@ fn check_times(what: &str, of: impl Fn(&Slot) -> u64 + Copy, tolerance: f64) {
 
 #[test]
 fn the_same_seed_is_the_same_series_and_another_is_another() {
-    let track = fleet(&small(1));
-    assert_eq!(track, fleet(&small(1)));
-    assert_ne!(track.series, fleet(&small(2)).series);
+    let track = drawn(&small(1));
+    assert_eq!(track, drawn(&small(1)));
+    assert_ne!(track.series, drawn(&small(2)).series);
     let few = |seed| Settings { deployments: 3, ..Settings::callers(Preset::Dev, seed) };
-    let track = callers(&few(1));
-    assert_eq!(track, callers(&few(1)));
-    assert_ne!(track.series, callers(&few(2)).series);
+    let track = drawn(&few(1));
+    assert_eq!(track, drawn(&few(1)));
+    assert_ne!(track.series, drawn(&few(2)).series);
 }
 
 #[test]
 fn young_deployments_begin_within_the_week_before_they_are_scored() {
     let settings = Settings { deployments: 40, ..Settings::young(Preset::Dev, 3) };
-    let track = young(&settings);
-    assert_eq!(track, young(&settings));
+    let track = drawn(&settings);
+    assert_eq!(track, drawn(&settings));
     let mut first_days = std::collections::BTreeSet::new();
     for series in &track.series {
         assert_ne!(series.profile, Profile::Dormant);
@@ -105,6 +109,28 @@ fn young_deployments_begin_within_the_week_before_they_are_scored() {
     }
     assert!(first_days.len() > 5, "{first_days:?}");
     assert!(track.series.iter().filter(|series| !series.events.is_empty()).count() > 20);
+}
+
+#[test]
+fn abrupt_work_rests_and_what_is_done_to_it_is_done_at_work() {
+    let settings = Settings { deployments: 60, ..Settings::abrupt(Preset::Dev, 3) };
+    let track = drawn(&settings);
+    for series in &track.series {
+        let warmup = &series.slots[..21 * DAY];
+        let mut calls: Vec<u64> = warmup.iter().map(|slot| slot.calls).collect();
+        calls.sort_unstable();
+        let [rest, all] =
+            [&calls[..calls.len() / 4], &calls[..]].map(|slots| slots.iter().sum::<u64>());
+        assert!(float(rest) < 0.05 * float(all), "{} {rest} of {all}", series.name);
+    }
+    let falls = [events(&track, "outage"), events(&track, "usage_drop"), events(&track, "wallet")];
+    let mut all = Vec::new();
+    for (series, event) in falls.concat() {
+        let usual =
+            mean(&series.slots[event.from - 7 * DAY..event.until - 7 * DAY], |slot| slot.calls);
+        all.push(usual / level(series));
+    }
+    assert!(median(all) > 1.0);
 }
 
 #[test]
@@ -284,9 +310,9 @@ fn unpacked(path: &Path) -> String {
 fn files_are_the_series_and_a_missing_row_is_silence() {
     let folder = tempfile::tempdir().unwrap();
     let other = tempfile::tempdir().unwrap();
-    let track = fleet(&small(3));
+    let track = drawn(&small(3));
     write(&track, folder.path(), &|| ()).unwrap();
-    write(&fleet(&small(3)), other.path(), &|| ()).unwrap();
+    write(&drawn(&small(3)), other.path(), &|| ()).unwrap();
     for file in files(Kind::Fleet) {
         let bytes = |root: &Path| std::fs::read(root.join(&file)).unwrap();
         assert_eq!(bytes(folder.path()), bytes(other.path()), "{file}");
@@ -316,7 +342,7 @@ fn files_are_the_series_and_a_missing_row_is_silence() {
 #[test]
 fn an_oracle_reads_what_the_series_were_drawn_from() {
     let folder = tempfile::tempdir().unwrap();
-    let track = fleet(&small(3));
+    let track = drawn(&small(3));
     write_oracle(&small(3), folder.path()).unwrap();
     let text = std::fs::read_to_string(folder.path().join(ORACLE_FILE)).unwrap();
     assert_eq!(text.lines().count(), track.series.len());

@@ -14,7 +14,7 @@ use super::{Kind, SLOT_SECONDS, Series, Slot, Track, Truth};
 pub fn files(kind: Kind) -> Vec<String> {
     let common = [".csv.gz", "_meta.csv", "_info.json", "_labels.csv"];
     let own: &[&str] = match kind {
-        Kind::Fleet | Kind::Young => &[],
+        Kind::Fleet | Kind::Young | Kind::Abrupt => &[],
         Kind::Callers => &["_fresh.csv.gz", "_top.csv.gz", "_lawful.csv"],
     };
     common.iter().chain(own).map(|end| format!("{}{end}", kind.word())).collect()
@@ -40,15 +40,15 @@ pub fn files(kind: Kind) -> Vec<String> {
 /// # Errors
 /// What the file system says.
 pub fn write(track: &Track, folder: &Path, done: &dyn Fn()) -> io::Result<()> {
-    let word = track.kind.word();
+    let word = track.settings.kind.word();
     let path = |end: &str| folder.join(format!("{word}{end}"));
     let head = "series,slot,requests,tokens_in,tokens_out,callers";
     write_slots(&path(".csv.gz"), head, track, &|series| &series.slots, done)?;
     std::fs::write(path("_meta.csv"), meta(track))?;
     std::fs::write(path("_info.json"), info(track)?)?;
     std::fs::write(path("_labels.csv"), labels(track, &[Truth::Attack, Truth::Neutral]))?;
-    match track.kind {
-        Kind::Fleet | Kind::Young => Ok(()),
+    match track.settings.kind {
+        Kind::Fleet | Kind::Young | Kind::Abrupt => Ok(()),
         Kind::Callers => {
             let head = "series,slot,calls,tokens_in,tokens_out,callers";
             write_slots(&path("_fresh.csv.gz"), head, track, &|series| &series.fresh, &|| ())?;
@@ -103,7 +103,7 @@ fn labels(track: &Track, wanted: &[Truth]) -> String {
         for event in series.events.iter().filter(|event| wanted.contains(&event.truth)) {
             let row = format!(
                 "{},{},{},{},{},{},{:?}\n",
-                track.kind.word(),
+                track.settings.kind.word(),
                 series.name,
                 event.from * SLOT_SECONDS,
                 event.until * SLOT_SECONDS,
@@ -132,7 +132,7 @@ struct Info {
 fn info(track: &Track) -> io::Result<String> {
     let settings = &track.settings;
     let info = Info {
-        track: track.kind.word(),
+        track: track.settings.kind.word(),
         slot_seconds: SLOT_SECONDS,
         slots: settings.slots(),
         series: track.series.len(),
