@@ -55,7 +55,7 @@ impl Draw {
     }
 }
 
-/// Draws of one track.
+/// Draws of one track, or of several of a kind.
 #[derive(Debug, Clone, Copy)]
 pub struct Draws<'a> {
     /// At least one.

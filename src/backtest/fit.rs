@@ -34,7 +34,7 @@ const POINTS: usize = Tails::RATES.len();
 const REGIMES: usize = Regime::ALL.len();
 const PARTS: usize = COMPONENTS.len();
 
-/// Fits tails to draws of one track.
+/// Fits tails to draws.
 #[derive(Debug, Clone, Copy)]
 pub struct Fit<'a> {
     /// What is judged.

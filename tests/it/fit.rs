@@ -297,6 +297,7 @@ fn what_cannot_be_fitted_is_told_with_its_place() {
     check("nab", "", 1, "nab.csv.gz:1:1: no scored span");
     check("none", "[detect]\nalerts_per_week = 1\n", 1, "out.csv:1:1: this is no row of the tails");
     write(&folder, 1, &label(), GROWN);
+    check("hours,none", "", 1, "none.csv.gz:1:1: cannot be read");
     folder.write("hours_info.json", info(GROWN, GROWN.days.1 - 7).as_bytes());
     check("hours", "", 1, "8.0 scored weeks of busy deployments are too few");
     check("hours", "", 1, &format!("hours of {}", folder.path("")));

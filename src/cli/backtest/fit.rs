@@ -21,7 +21,7 @@ use crate::detect::score::measure::Regime;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     tokenwatch simulate --series draws/1 --seed 1 --preset bursty\n  \
-    tokenwatch backtest fit --data draws/1,draws/2 --track fleet --out models/detection.csv\n  \
+    tokenwatch backtest fit --data draws/1,draws/2 --track fleet,abrupt --out models/detection.csv\n  \
     tokenwatch backtest fit --data draws/1,draws/2 --track callers --out models/detection.csv")]
 pub(super) struct Args {
     #[command(flatten)]
@@ -68,7 +68,7 @@ fn write_whole(path: &Path, table: &str) -> std::io::Result<()> {
 fn what(args: &Args) -> String {
     let Drawn { data, track, .. } = &args.draws;
     let folders: Vec<String> = data.iter().map(|folder| folder.display().to_string()).collect();
-    format!("cannot fit the tails to {track} of {}", folders.join(", "))
+    format!("cannot fit the tails to {} of {}", track.join(" and "), folders.join(", "))
 }
 
 fn summary(args: &Args, before: &Tails, fitted: &Fitted) -> String {
@@ -77,7 +77,8 @@ fn summary(args: &Args, before: &Tails, fitted: &Fitted) -> String {
         format!("{weeks:.1} weeks of {} deployments", name.map_or("", |(_, name)| name))
     });
     let weeks = weeks.collect::<Vec<_>>().join(" and ");
-    let (out, draws) = (args.out.display(), args.draws.data.len());
+    let Drawn { data, track, .. } = &args.draws;
+    let (out, draws) = (args.out.display(), data.len() * track.len());
     let mut text = format!("{out}: counted {weeks} in {draws} draws");
     let lost = lost(before, &fitted.tails);
     if !lost.is_empty() {

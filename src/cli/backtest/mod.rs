@@ -98,12 +98,12 @@ struct Threads {
 /// Draws with labels.
 #[derive(Debug, clap::Args)]
 struct Drawn {
-    /// Folders with a draw of the track each, with labels.
+    /// Folders with a draw of each track, with labels.
     #[arg(long, value_name = "DIR", required = true, value_delimiter = ',')]
     data: Vec<PathBuf>,
-    /// What the files of the track are called.
-    #[arg(long)]
-    track: String,
+    /// What the files of the tracks are called.
+    #[arg(long, value_name = "TRACK", required = true, value_delimiter = ',')]
+    track: Vec<String>,
     #[command(flatten)]
     threads: Threads,
 }
@@ -195,9 +195,11 @@ impl Drawn {
     fn open(&self) -> anyhow::Result<Vec<Draw>> {
         let (mut draws, mut problems) = (Vec::new(), Vec::new());
         for folder in &self.data {
-            match Draw::open(folder, &self.track) {
-                Ok(draw) => draws.push(draw),
-                Err(found) => problems.extend(found.0),
+            for track in &self.track {
+                match Draw::open(folder, track) {
+                    Ok(draw) => draws.push(draw),
+                    Err(found) => problems.extend(found.0),
+                }
             }
         }
         if problems.is_empty() { Ok(draws) } else { Err(refusal(&Problems(problems))) }
