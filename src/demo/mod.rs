@@ -210,15 +210,16 @@ async fn show(
             None => "; nothing should happen".to_owned(),
         }
     ));
+    let announced = || {
+        seen.lock().map_or(0, |seen| {
+            seen.announcements.iter().filter(|a| a.incident.severity >= Severity::Medium).count()
+        })
+    };
+    // What the history told of is too old for a letter.
+    let of_history = announced();
     let live = feed::live(parts, options.speed, stop).await?;
     until(stop, SETTLE_WITHIN, || applied(seen) >= history + live).await?;
-    let letters = || {
-        let delivered = parts.listener.deliveries().len();
-        let announced = seen.lock().map_or(0, |seen| {
-            seen.announcements.iter().filter(|a| a.incident.severity >= Severity::Medium).count()
-        });
-        delivered >= announced
-    };
+    let letters = || parts.listener.deliveries().len() >= announced() - of_history;
     until(stop, SETTLE_WITHIN, letters).await?;
     if !options.once {
         stage.say("the live part is over; Ctrl-C ends the demo");
