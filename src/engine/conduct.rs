@@ -53,10 +53,12 @@ pub(super) fn close(account: &mut Account, slot: Slot, moment: Moment, env: &Env
 /// that one takes over its severity and its first fact.
 fn tell(account: &mut Account, cause: &Cause, sighting: Sighting) -> Changes {
     let tracker = &mut account.tracker;
-    let Incident { deployment, callers, .. } = &sighting.incident;
+    let Incident { deployment, callers, first_window, .. } = &sighting.incident;
+    // A story that is told early may begin after what is judged here: another order would not know it yet.
     let is_same = |story: &Incident| {
         let mut theirs = story.callers.iter().map(|caller| caller.network.as_str());
-        (deployment.is_none() || *deployment == story.deployment)
+        story.first_window <= *first_window
+            && (deployment.is_none() || *deployment == story.deployment)
             && theirs.any(|network| callers.iter().any(|caller| caller.network == network))
     };
     let story = tracker.all_open().find(|(other, tracked)| {
@@ -197,6 +199,7 @@ mod tests {
     use crate::incident::Kind;
     use crate::price::PriceBook;
     use crate::severity::Severity;
+    use crate::time::{EventTime, MINUTE_MS};
 
     fn sighting(severity: Severity, deployment: Option<&str>, network: &str) -> Sighting {
         let caller = CallerShare {
@@ -219,14 +222,20 @@ mod tests {
         Sighting { incident, score: 1.0, verdict, hearing }
     }
 
-    /// What is told of a probe from `network` beside a spike of `chat` by 203.0.113.0/24.
-    #[track_caller]
-    fn check(deployment: Option<&str>, network: &str, expected: &[(Kind, &str)], is_part: bool) {
+    /// An account with a usage spike of `chat`.
+    fn spiked(seen: Sighting) -> (Account, Cause) {
         let env = Env::new(EngineSettings::default(), PriceBook::built_in().unwrap());
         let mut account = Account::new(1, "/subscriptions/s/accounts/aif", "l", &env);
         let spike = Cause { rule: "TW-C01", scope: "aif/chat".to_owned() };
-        let seen = sighting(Severity::Medium, Some("chat"), "203.0.113.0/24");
         drop(account.tracker.found(&spike, seen));
+        (account, spike)
+    }
+
+    /// What is told of a probe from `network` beside a spike of `chat` by 203.0.113.0/24.
+    #[track_caller]
+    fn check(deployment: Option<&str>, network: &str, expected: &[(Kind, &str)], is_part: bool) {
+        let seen = sighting(Severity::Medium, Some("chat"), "203.0.113.0/24");
+        let (mut account, _) = spiked(seen);
         let probe = Cause { rule: "TW-A02", scope: "aif".to_owned() };
         let told = tell(&mut account, &probe, sighting(Severity::High, deployment, network));
         let told: Vec<(Kind, &str)> = told
@@ -246,5 +255,23 @@ mod tests {
         check(Some("chat"), "203.0.113.0/24", &part, true);
         check(Some("other"), "203.0.113.0/24", &[(Kind::Open, "TW-A02")], false);
         check(None, "198.51.100.0/24", &[(Kind::Open, "TW-A02")], false);
+    }
+
+    #[test]
+    fn what_comes_before_a_spike_that_was_told_early_is_told_of_itself() {
+        let mut seen = sighting(Severity::Medium, Some("chat"), "203.0.113.0/24");
+        seen.incident.first_window = EventTime(5 * MINUTE_MS);
+        seen.verdict = Verdict::Early;
+        let (mut account, spike) = spiked(seen);
+        let probe = |minute: i64| {
+            let mut probe = sighting(Severity::High, None, "203.0.113.0/24");
+            probe.incident.first_window = EventTime(minute * MINUTE_MS);
+            probe
+        };
+        let cause = Cause { rule: "TW-A02", scope: "aif".to_owned() };
+        drop(tell(&mut account, &cause, probe(0)));
+        assert_eq!(account.tracker.open(&spike).unwrap().incident.severity, Severity::Medium);
+        drop(tell(&mut account, &cause, probe(5)));
+        assert_eq!(account.tracker.open(&spike).unwrap().incident.severity, Severity::High);
     }
 }

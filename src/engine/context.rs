@@ -1,6 +1,7 @@
 //! What people want to see beside a finding: its chart, who called before and since, the first call.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use super::Env;
 use super::account::{Account, closed_before};
@@ -9,7 +10,9 @@ use crate::aggregate::names::{KEY_TEXT, NONE, OTHER};
 use crate::aggregate::rollup::{Amount, Caller};
 use crate::detect::baseline::as_float;
 use crate::detect::network;
-use crate::detect::series::{SLOT_MIN, SLOTS_PER_HOUR, Series, Signal, Slot, Values, values};
+use crate::detect::series::{
+    KEEP_SLOTS, SLOT_MIN, SLOTS_PER_HOUR, Series, Signal, Slot, Values, values,
+};
 use crate::incident::{CallerShare, Chart};
 use crate::money::NanoUsd;
 use crate::time::{ArrivalTime, EventTime, MINUTE_MS};
@@ -36,7 +39,7 @@ pub(super) struct Span {
 }
 
 impl Span {
-    fn slots(self) -> i64 {
+    pub(super) fn slots(self) -> i64 {
         self.newest.0 - self.first.0 + 1
     }
 }
@@ -136,21 +139,20 @@ pub(super) struct People<'a> {
 impl People<'_> {
     /// Whom the deployment knew in the three hours before the incident, largest first.
     pub(super) fn before(&self) -> Vec<CallerShare> {
-        let first = Slot(self.span.first.0 - BEFORE_SLOTS);
-        let sums = self.usual();
-        let mut ranked: Vec<(Person, Amount)> = sums.into_iter().collect();
+        let [before, _] = self.spans();
+        let mut ranked: Vec<(Person, Amount)> = self.sums(&before).into_iter().collect();
         ranked.retain(|(_, amount)| amount.tokens() > 0);
         ranked.sort_by_key(|(person, amount)| (std::cmp::Reverse(amount.tokens()), *person));
-        let keyed = self.with_keys(first);
+        let keyed = self.with_keys(Slot(before.start));
         let shares = ranked.into_iter().take(MAX_CALLERS);
         shares.map(|(person, amount)| self.share(person, amount, &keyed)).collect()
     }
 
     /// The callers that bring the excess: tokens now against the three hours before the incident.
     pub(super) fn culprits(&self) -> Vec<CallerShare> {
-        let before = self.usual();
-        let now = by_person(&self.series.callers(self.span.first, self.span.newest));
-        let [now_slots, before_slots] = [self.span.slots(), BEFORE_SLOTS].map(as_float);
+        let spans = self.spans();
+        let [before, now] = spans.each_ref().map(|span| self.sums(span));
+        let [before_slots, now_slots] = spans.map(|span| as_float((span.end - span.start).max(1)));
         let tokens = |amount: &Amount| values(*amount)[0];
         let mut ranked: Vec<(f64, Person, Amount)> = now
             .iter()
@@ -168,9 +170,16 @@ impl People<'_> {
         shares.map(|(_, person, amount)| self.share(person, amount, &keyed)).collect()
     }
 
-    fn usual(&self) -> BTreeMap<Person, Amount> {
-        let first = self.span.first.0;
-        by_person(&self.series.callers(Slot(first - BEFORE_SLOTS), Slot(first - 1)))
+    /// Slots before the incident, and since; of both, what is kept of every series when the newest slot closes,
+    /// however far a step goes.
+    fn spans(&self) -> [Range<i64>; 2] {
+        let Span { first: Slot(first), newest: Slot(newest) } = self.span;
+        let kept = newest + 1 - KEEP_SLOTS;
+        [(first - BEFORE_SLOTS).max(kept)..first, first.max(kept)..newest + 1]
+    }
+
+    fn sums(&self, span: &Range<i64>) -> BTreeMap<Person, Amount> {
+        by_person(&self.series.callers(Slot(span.start), Slot(span.end - 1)))
     }
 
     /// Who has made successful calls with a key since `first`, as far as attribution windows have

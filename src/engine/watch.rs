@@ -11,7 +11,7 @@ use super::fleet::Group;
 use super::newcomers::{self, Newcomers};
 use crate::detect::newcomer::Newcomer;
 use crate::detect::score::{self, Fleet, Part};
-use crate::detect::series::{SLOTS_PER_DAY, Series, Signal, Slot, values};
+use crate::detect::series::{KEEP_SLOTS, SLOTS_PER_DAY, Series, Signal, Slot, values};
 use crate::detect::{DETECTORS, Detector, Finding, Judge, Phase, STORIES, seasonal, statistic};
 use crate::incident::tracker::{self, Cause, Changes, Hearing, Sighting, Tracked, Verdict, Weight};
 use crate::incident::{Chart, Incident, State, respond};
@@ -226,7 +226,7 @@ fn report(
     let Some(mut seen) = describe(account, detector, finding, scene) else {
         return Changes::default();
     };
-    let first = known_first(account, &cause).unwrap_or(scene.slot);
+    let first = first_slot(account, &cause, scene.slot);
     let span = Span { first, newest: scene.slot };
     seen.chart = chart(account, finding.signal, scene, span);
     let verdict = match scene.phase {
@@ -269,9 +269,11 @@ fn describe(
     let series = account.series.get(&scene.deployment)?;
     let cause = cause_of(account, detector, scene.deployment);
     let tracked = account.tracker.open(&cause);
-    let first = known_first(account, &cause).unwrap_or(scene.slot);
+    let first = first_slot(account, &cause, scene.slot);
+    // As of the slot that is judged, so that severity and who tells whose story do not depend on how far was read.
+    let span = Span { first, newest: scene.slot };
+    let priced = series.trailing(scene.slot, span.slots().min(KEEP_SLOTS)).unpriced == 0;
     let newest = series.newest_slot().unwrap_or(scene.slot).max(scene.slot);
-    let priced = series.trailing(newest, newest.0 - first.0 + 1).unpriced == 0;
     let so_far = tracked.map_or(0.0, |t| t.banked_usd) + excess(series, scene.slot, newest);
     let per_day = per_day(series, scene.slot);
     let per_day = (priced && profile.about_cost).then(|| NanoUsd::from_usd(per_day));
@@ -283,7 +285,6 @@ fn describe(
         per_day,
         confidence: finding.confidence,
     };
-    let span = Span { first, newest };
     let people = People { account, series, span, env: scene.env };
     let callers = people.culprits();
     let network = callers.first().map(|caller| caller.network.as_str()).filter(|n| !n.is_empty());
@@ -332,10 +333,11 @@ fn describe(
     })
 }
 
-/// First anomalous slot of the open incident of `cause`.
-fn known_first(account: &Account, cause: &Cause) -> Option<Slot> {
-    let tracked = account.tracker.open(cause)?;
-    Some(Slot::of(tracked.incident.first_window.minute()))
+/// First anomalous slot of the incident of `cause` of which `slot` is one; one that was told early may have begun
+/// after it.
+fn first_slot(account: &Account, cause: &Cause, slot: Slot) -> Slot {
+    let known = account.tracker.open(cause).map(|open| open.incident.first_window.minute());
+    known.map_or(slot, Slot::of).min(slot)
 }
 
 /// What an incident's chart shows of `span` at this moment.
