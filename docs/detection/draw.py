@@ -143,6 +143,22 @@ def edges(_):
     return picture
 
 
+def shape(_):
+    """A made job that runs for ten minutes of each hour, with a little between."""
+    picture = Picture("Ten minutes of every hour, after three weeks of it")
+    calls = lambda slot: 40 + slot * 7 % 9 - 4 if slot % HOUR in (4, 5) else slot * 5 % 3
+    series = Series("made", {slot: (calls(slot), 0, 0) for slot in range(22 * DAY)}, {})
+    learn([series], 22 * DAY)
+    slots = range(21 * DAY + 8 * HOUR, 21 * DAY + 13 * HOUR)
+    chart = Chart(picture, (slots.start, slots.stop), (0, 60))
+    chart.axes(hours(slots.start, slots.stop + 1, 1), numbers(60), yname="calls")
+    chart.bars([(slot, slot + 1, series.calls[slot]) for slot in slots], BLUE, 0.35)
+    chart.line([(slot + 0.5, series.plain[slot]) for slot in slots], GREY, dash="4 3")
+    chart.line([(slot + 0.5, series.high[slot]) for slot in slots], ORANGE, 2)
+    chart.legend(("seen", BLUE, "bar"), ("by the profile of hours alone", GREY, "dash"), ("expected", ORANGE, "line"))
+    return picture
+
+
 def calibration(fleet):
     picture = Picture("Own calibration: log ratios of an hour's calls, 28 days", height=520)
     for name, kind, top in (("dep-013", "calm", 70), ("dep-005", "bursty", 310)):
@@ -446,7 +462,7 @@ def control(fleet):
     return picture
 
 
-PICTURES = (rhythm, levels, edges, calibration, own, spike, concentration, odds, wallet, most, raised, silence, gate, tails, control)
+PICTURES = (rhythm, levels, edges, shape, calibration, own, spike, concentration, odds, wallet, most, raised, silence, gate, tails, control)
 
 
 def main():

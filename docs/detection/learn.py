@@ -104,6 +104,7 @@ class Series:
         self.high, self.low, self.plain, self.usual_of, self.fallen = [], [], [], [], []
         self.level = self.usual = self.hour_learnt = self.hour_seen = 0.0
         self.accepted, self.accepted_at = 0.0, -168
+        self.shape = [(0.0, 0.0)] * DAY
 
     def step(self, together):
         """Learns the next slot, when its peers had fallen so far together at the slot before."""
@@ -112,7 +113,7 @@ class Series:
             self.fallen.append(None)
             return
         value = self.calls[slot]
-        high, low = self.expected(slot % HOUR)
+        high, low = self.expected(slot)
         self.high.append(high)
         self.low.append(low)
         self.usual_of.append(self.usual)
@@ -123,6 +124,10 @@ class Series:
         recent = sum(slot - 14 * DAY <= other for other in self.frozen) / DAY if odd else 0
         if odd and slot >= 14 * DAY and self.run < 2 * DAY and recent < 3.5:
             self.frozen.add(slot)
+        else:
+            seen, expected = self.shape[slot % DAY]
+            plain = self.plain[-1] * math.exp(0.8 * self.level)
+            self.shape[slot % DAY] = seen + value, expected + plain
         self.hour_seen += value
         self.hour_learnt += (high + low) / 2 if slot in self.frozen else value
         if slot % HOUR == HOUR - 1:
@@ -143,12 +148,18 @@ class Series:
         self.accept_shift()
         self.begin_hour()
 
-    def expected(self, place):
-        hour = len(self.learnt)
-        slot = self.slot(hour, place)
-        self.plain.append(slot)
+    def within(self, slot):
+        """What the profile of a slot is multiplied by (shape.rs)."""
+        seen, expected = self.shape[slot % DAY]
+        factor = (seen + 10 + self.usual) / (expected + 10 + self.usual)
+        return 1.0 if 1 / 1.5 <= factor < 1.5 else factor
+
+    def expected(self, at):
+        hour, place = len(self.learnt), at % HOUR
+        self.plain.append(self.slot(hour, place))
+        slot = self.plain[-1] * self.within(at)
         floor = 0.1 * self.usual + 0.6
-        beside = [self.slot(other, place) for other in (hour + 1, hour - 1)]
+        beside = [self.slot(hour + by, place) * self.within(at + by * HOUR) for by in (1, -1)]
         edges = [slot] + [other for other in beside if abs(log_ratio(other, slot, floor)) > 0.7]
         ends = ((max, min), (min, max))
         moved = self.accepted if hour - self.accepted_at < 168 else 0.0
@@ -165,6 +176,7 @@ class Series:
         return (here * (1 - abs(offset)) + there * abs(offset)) / HOUR
 
     def begin_day(self):
+        self.shape = [(0.93 * seen, 0.93 * expected) for seen, expected in self.shape]
         days = min(len(self.learnt) // 24, 14)
         end = len(self.learnt)
         daily = [sum(self.learnt[end - 24 * (d + 1) : end - 24 * d]) / DAY for d in range(days)]
@@ -346,8 +358,14 @@ class Histogram:
         self.bins = [[0.985 * bin for bin in bins] for bins in self.bins]
 
     def spread(self, load):
-        """Count and quantiles, or None before most of a day was seen."""
-        return next((s for s in (self.spreads[load], self.spreads[4]) if s[0] >= 0.7 * DAY), None)
+        """Count and quantiles, the outer ones no nearer than those of the next loads; None before most of a day was seen."""
+        known = lambda found: found[0] >= 0.7 * DAY
+        own = next((s for s in (self.spreads[load], self.spreads[4]) if known(s)), None)
+        if own is None:
+            return None
+        beside = [self.spreads[by] for by in (load - 1, load + 1) if 0 <= by < 4 and known(self.spreads[by])]
+        count, low, middle, high = own
+        return count, min([low, *(s[1] for s in beside)]), middle, max([high, *(s[3] for s in beside)])
 
 
 def spread(bins):

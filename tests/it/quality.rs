@@ -100,12 +100,12 @@ fn recall_at_the_set_rate_is_what_the_record_says() {
     check(("servegen, dev", "servegen"), &[data()]);
     // Whole fleets take minutes without optimisation.
     if std::env::var_os("TOKENWATCH_RELEASE").is_some() {
-        for track in ["fleet", "young"] {
+        for track in ["fleet", "young", "abrupt"] {
             let draws = [1, 2, 3].map(|seed| simulated(&folder, track, seed, 200));
             check((&format!("{track}, seeds 1 to 3"), track), &draws);
         }
     } else {
-        for track in ["fleet", "young"] {
+        for track in ["fleet", "young", "abrupt"] {
             let draw = simulated(&folder, track, 4, 20);
             check((&format!("{track} of 20, seed 4"), track), &[draw]);
         }

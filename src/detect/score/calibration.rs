@@ -120,13 +120,21 @@ impl Calibration {
         }
     }
 
-    /// The quantiles for this load, or of all loads together where it was seldom seen; `None` before most of
-    /// a day was seen.
+    /// The quantiles for this load, or of all loads together where it was seldom seen, with the further of the extreme
+    /// ones of this load and the next to it: of a job that runs for some minutes of its hour, one load has all the runs, and
+    /// the load that is a little higher hardly any, until one day. `None` before most of a day was seen.
     #[must_use]
     pub fn spread(&self, load: Load, slots_per_day: i64) -> Option<Spread> {
         let enough = single(ENOUGH_DAYS * as_float(slots_per_day));
         let own = self.spreads.get(load.0).copied();
-        own.into_iter().chain([self.whole]).find(|spread| spread.count >= enough)
+        let spread = own.into_iter().chain([self.whole]).find(|spread| spread.count >= enough)?;
+        let beside = [load.0.checked_sub(1), Some(load.0 + 1)].into_iter().flatten();
+        let beside = beside.filter_map(|load| self.spreads.get(load));
+        Some(beside.filter(|beside| beside.count >= enough).fold(spread, |spread, beside| Spread {
+            low: spread.low.min(beside.low),
+            high: spread.high.max(beside.high),
+            ..spread
+        }))
     }
 
     /// How far the largest ratios of all loads lie above the middle.
@@ -203,6 +211,22 @@ mod tests {
             let there = bursty.ratio_below(score, 0.1);
             assert!((bursty.below(there, 0.1) - score).abs() < 1e-6);
         }
+    }
+
+    #[test]
+    fn what_the_next_load_does_is_not_odd() {
+        let mut calibration = Calibration::default();
+        let [calm, below, far] = [3.0, 1.5, 0.1].map(|expected| Load::of(expected, 1.0));
+        for n in 0..2000 {
+            let ratio = f64::from(n % 101 - 50) / 50.0;
+            calibration.add(calm, 0.2 * ratio);
+            calibration.add(below, ratio);
+            calibration.add(far, 3.0 * ratio);
+        }
+        calibration.refit();
+        let spread = calibration.spread(calm, 288).unwrap();
+        assert!((spread.above(1.0, 0.1) - 1.0).abs() < 0.1, "{}", spread.above(1.0, 0.1));
+        assert!((spread.below(-1.0, 0.1) - 1.0).abs() < 0.1, "{}", spread.below(-1.0, 0.1));
     }
 
     #[test]

@@ -102,6 +102,9 @@ impl Memory {
                 self.odds.learn(&frame.slot(self.calls.usual(), seen, &self.concentration));
             }
         }
+        if !frozen {
+            self.shape.add(self.age, seen.calls, frame.plain);
+        }
         let level = self.level_for_falls(frame);
         let [_, expected_for_falls] = self.push(frame, frozen);
         self.silence.add(seen.calls, (expected_for_falls, level), frozen);
@@ -204,6 +207,7 @@ impl Memory {
             self.calibrations.callers_hour.forget();
         }
         self.concentration.age();
+        self.shape.end_day();
         self.odds.end_day();
         for most in [&mut self.most_tokens, &mut self.most_calls, &mut self.most_fresh] {
             most.end_day();

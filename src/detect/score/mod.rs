@@ -1,7 +1,7 @@
 //! The statistical detector: the slots of one deployment in, scores out.
 //!
 //! ```text
-//! observed → signal (profile × level) → measure (windows, by own calibration; odds) → tails (how rare) → control → verdict
+//! observed → signal (profile × shape × level) → measure (windows, by own calibration; odds) → tails (how rare) → control → verdict
 //! ```
 //!
 //! [`Memory`] is everything remembered of one deployment. A slot that closes is first judged, by what was known
@@ -27,6 +27,7 @@ pub mod raised;
 pub mod rhythm;
 pub mod ring;
 pub mod seasons;
+pub mod shape;
 mod sight;
 pub mod signal;
 pub mod silence;
@@ -56,6 +57,7 @@ use odds::Odds;
 use own::Own;
 use raised::Raised;
 use ring::Ring;
+use shape::Shape;
 use signal::Signal;
 use silence::Silence;
 
@@ -107,6 +109,7 @@ pub struct Memory {
     /// Callers expected for the calls of each slot.
     callers_for_calls: Ring,
     concentration: Concentration,
+    shape: Shape,
     calibrations: Calibrations,
     most_tokens: Extreme,
     most_calls: Extreme,
@@ -179,6 +182,7 @@ impl Memory {
             knows_tokens: false,
             callers_for_calls: Ring::new(grid.slots(3600) + 1),
             concentration: Concentration::default(),
+            shape: Shape::new(grid),
             calibrations: Calibrations::default(),
             most_tokens: Extreme::default(),
             most_calls: Extreme::default(),
@@ -323,4 +327,4 @@ impl Memory {
 }
 
 /// First byte of a saved memory; another number where its shape has changed.
-const FORM: u8 = 8;
+const FORM: u8 = 9;

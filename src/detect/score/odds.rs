@@ -33,6 +33,10 @@ const HOLD_SECONDS: i64 = 3600;
 /// looks like a fall. A rise may be told by its first slot.
 const RISE_SLOT: (f64, f64) = (-12.0, 9.0);
 const FALL_SLOT: (f64, f64) = (-12.0, 6.0);
+/// Where less than this share of the usual calls is expected, a slot speaks against a fall, by this log likelihood
+/// ratio: between hours of work hardly anything is done, on a holiday even less, and nobody misses it.
+const LEAST_FALL: f64 = 0.05;
+const AT_REST: f64 = -3.0;
 const MOST_BY_CALLERS: f64 = 3.0;
 const ODDS: (f64, f64) = (-20.0, 20.0);
 /// Callers of a thief: one to five.
@@ -146,7 +150,9 @@ impl Odds {
         let mix = f64::from(self.mix).max(LEAST_MIX);
         for (watch, times) in self.rises.iter_mut().zip(RISES) {
             let calls = (slot.high, times * slot.usual);
-            watch.hear(&rise, calls, f64::from(self.rise_slots), |own| slot.by_callers(own, mix));
+            watch.hear(&rise, calls, (f64::from(self.rise_slots), RISE_SLOT), |own| {
+                slot.by_callers(own, mix)
+            });
         }
         // What was not read to its end is no fall, then or in the hour after.
         if !complete {
@@ -154,9 +160,11 @@ impl Odds {
         }
         let (fall, after) = Heard::of(slot.seen, slot.low, self.low, laws);
         self.low = after.within(laws, (false, true));
+        let (least, most) = FALL_SLOT;
+        let fall_slot = (least, if slot.low > LEAST_FALL * slot.usual { most } else { AT_REST });
         for (watch, share) in self.falls.iter_mut().zip(FALLS) {
             let calls = (slot.low * share, 0.0);
-            watch.hear(&fall, calls, f64::from(self.fall_slots), |_| 0.0);
+            watch.hear(&fall, calls, (f64::from(self.fall_slots), fall_slot), |_| 0.0);
         }
         let fall = Watch::all(&self.falls);
         self.lately.push(fall.odds);
@@ -224,12 +232,13 @@ impl Heard {
 }
 
 impl Watch {
-    /// Takes a slot of which, if attacked, so many calls are expected of the deployment and of others.
+    /// Takes a slot of which, if attacked, so many calls are expected of the deployment and of others; with the mean
+    /// length of an attack in slots, and bounds of what the slot may say.
     fn hear(
         &mut self,
         heard: &Heard,
         (own, others): (f64, f64),
-        length: f64,
+        (length, (least, most)): (f64, (f64, f64)),
         by_callers: impl Fn(f64) -> f64,
     ) {
         let &Heard { seen, expected, laws, belief, likelihood } = heard;
@@ -239,7 +248,6 @@ impl Watch {
         let (attacked, after) = before.hear(seen, (own, others), laws);
         self.belief = after.within(laws, (true, true));
         let share = own * self.belief.factor() / (own * self.belief.factor() + others).max(1e-6);
-        let (least, most) = if others > 0.0 { RISE_SLOT } else { FALL_SLOT };
         let gained = (attacked - likelihood + by_callers(share)).clamp(least, most);
         // What lies on the other side of the usual speaks for nothing, however widely an attack may stray.
         let is_beyond = (seen > expected * belief.factor()) == (others > 0.0);
@@ -331,6 +339,21 @@ mod tests {
         assert!(rise.odds < 1.0 && short.odds < 1.0, "{rise:?} {short:?}");
         let [_, long] = fallen(20);
         assert!(long.odds > 10.0 && long.seen < 0.5 * long.expected, "{long:?}");
+    }
+
+    #[test]
+    fn nobody_is_missed_at_rest() {
+        let fallen = |low: f64| {
+            let mut odds = Odds::new(GRID);
+            let mut last = 0.0;
+            for seen in [vec![low; 288], vec![0.1 * low; 36]].concat() {
+                let slot = Slot { seen, high: low, low, usual: 600.0, callers: None };
+                let [_, fall] = odds.hear(&slot, true);
+                last = fall.odds;
+            }
+            last
+        };
+        assert!(fallen(60.0) > 10.0 && fallen(24.0) <= 0.0, "{} {}", fallen(60.0), fallen(24.0));
     }
 
     #[test]

@@ -96,18 +96,23 @@ impl Signal {
         }
     }
 
-    /// What is expected of slot `place` of the hour that has begun: where a rise and where a fall is looked
-    /// for. A level or lift that has risen counts for rises alone and one that has fallen for falls alone, so
-    /// that after a holiday ordinary traffic is not a rise, and after an attack not a fall. Where clocks have
-    /// changed, or (with `edges`) the hour beside brings far more or far less, it counts on its side too: work may
-    /// begin early and end late.
+    /// What is expected of slot `place` of the hour that has begun, of so many slots, where a rise and where a fall is
+    /// looked for, with the shapes of the same slot of the hour before, of this one and of the one after. A level or
+    /// lift that has risen counts for rises alone and one that has fallen for falls alone, so that after a holiday
+    /// ordinary traffic is not a rise, and after an attack not a fall. Where clocks have changed, or (with `edges`)
+    /// the hour beside brings far more or far less, it counts on its side too: work may begin early and end late.
     #[must_use]
-    pub fn expected(&self, place: i64, per_hour: i64, (moved, edges): (Moved, bool)) -> (f64, f64) {
-        let own = self.slot(0, (place, per_hour));
+    pub fn expected(
+        &self,
+        at: (i64, i64),
+        [before, own, after]: [f64; 3],
+        (moved, edges): (Moved, bool),
+    ) -> (f64, f64) {
+        let own = self.slot(0, at) * own;
         let floor = self.floor(1, EDGE_SHARE);
         let (mut most, mut least) = (own, own);
-        for (moved, by) in [(moved.earlier, 1), (moved.later, -1)] {
-            let beside = self.slot(by, (place, per_hour));
+        for (moved, by, shape) in [(moved.earlier, 1, after), (moved.later, -1, before)] {
+            let beside = self.slot(by, at) * shape;
             if moved || edges && log_ratio(beside, own, floor).abs() > EDGE {
                 most = most.max(beside);
                 least = least.min(beside);
@@ -118,6 +123,12 @@ impl Signal {
         let moved = self.accepted_by(self.learnt.next());
         let high = most * (level.max(0.0) - lift.min(0.0) - moved.min(0.0)).exp();
         (high, least * (level.min(0.0) - lift.max(0.0) - moved.max(0.0)).exp())
+    }
+
+    /// What is expected of slot `place` of the hour that has begun by its profile and the level alone.
+    #[must_use]
+    pub fn plain(&self, at: (i64, i64)) -> f64 {
+        self.slot(0, at) * (LEVEL_SHARE * self.level).exp()
     }
 
     /// Logarithm of how far levels that may still end moved what is expected.
@@ -369,7 +380,7 @@ mod tests {
         let mut signal = Signal::new(GRID, 0.3, 8 * 3600);
         for hour in 0..days * 24 {
             for place in 0..12 {
-                let expected = signal.expected(place, 12, (Moved::default(), true));
+                let expected = signal.expected((place, 12), [1.0; 3], (Moved::default(), true));
                 signal.push(calls(hour.div_euclid(24), hour % 24), expected, false);
             }
             signal.end_hour();
@@ -393,7 +404,7 @@ mod tests {
             signal.end_hour();
             signal.begin_hour(GRID);
         }
-        signal.expected(6, 12, (Moved::default(), true))
+        signal.expected((6, 12), [1.0; 3], (Moved::default(), true))
     }
 
     #[test]
@@ -412,7 +423,9 @@ mod tests {
         let mut hours = Vec::new();
         for hour in 0..24 {
             hours.push(
-                (0..12).map(|place| signal.expected(place, 12, (Moved::default(), true)).0).sum(),
+                (0..12)
+                    .map(|place| signal.expected((place, 12), [1.0; 3], (Moved::default(), true)).0)
+                    .sum(),
             );
             (0..12).for_each(|_| signal.push(calls(days, hour), (0.0, 0.0), false));
             signal.end_hour();
@@ -447,7 +460,7 @@ mod tests {
     fn work_may_begin_an_hour_early_or_late_where_that_is_far_more_or_less() {
         let at_midnight = |calls: f64, edges: bool| {
             let signal = after(23, |_, hour| if hour == 0 { calls } else { 20.0 });
-            signal.expected(6, 12, (Moved::default(), edges))
+            signal.expected((6, 12), [1.0; 3], (Moved::default(), edges))
         };
         let (high, low) = at_midnight(0.0, true);
         assert!(high > 15.0 && low < 1.0, "{high} {low}");
@@ -478,7 +491,7 @@ mod tests {
             };
             signal.accept(factor, GRID);
             begin(&mut signal);
-            let at = |signal: &Signal| signal.expected(6, 12, (Moved::default(), true));
+            let at = |signal: &Signal| signal.expected((6, 12), [1.0; 3], (Moved::default(), true));
             let (high, low) = at(&signal);
             let (least, most) = (10.0_f64.min(10.0 * factor), 10.0_f64.max(10.0 * factor));
             assert!((high / most - 1.0).abs() < 0.2, "{factor}: {high} up to {most}");
@@ -502,8 +515,9 @@ mod tests {
             signal.end_hour();
             signal.begin_hour(GRID);
         }
-        let at =
-            |earlier: bool, later: bool| signal.expected(6, 12, (Moved { earlier, later }, true));
+        let at = |earlier: bool, later: bool| {
+            signal.expected((6, 12), [1.0; 3], (Moved { earlier, later }, true))
+        };
         let [usual, early, late] = [at(false, false), at(true, false), at(false, true)];
         assert!(early.0 > usual.0 + 1.5 && (early.1 - usual.1).abs() < 1e-9, "{early:?} {usual:?}");
         assert!((late.0 - usual.0).abs() < 1e-9 && late.1 < usual.1 - 1.5, "{late:?} {usual:?}");
@@ -514,7 +528,7 @@ mod tests {
         let mut signal = after(21, office);
         let before = signal.learnt().at(21 * 24 - 1);
         for place in 0..12 {
-            let expected = signal.expected(place, 12, (Moved::default(), true));
+            let expected = signal.expected((place, 12), [1.0; 3], (Moved::default(), true));
             signal.push(900.0, expected, true);
         }
         signal.end_hour();

@@ -288,6 +288,23 @@ fn work_that_begins_and_ends_at_once_is_neither_a_rise_nor_a_fall() {
 }
 
 #[test]
+fn minutes_of_an_hour_are_expected_where_they_come_every_day() {
+    // Hours begin with the first call; the job runs from its twentieth minute for ten.
+    let job = |slot: i64| slot == 0 || (4..6).contains(&slot.rem_euclid(12));
+    assert_eq!(told_of_work(28, job), Vec::new());
+    let mut memory = Memory::new(Grid::FIVE_MINUTES);
+    let forty = |slot: i64| if job(slot) { calls_of(40.0, 20.0) } else { calls_of(0.0, 0.0) };
+    (0..21 * DAY).for_each(|slot| drop(close(&mut memory, slot, &forty(slot))));
+    let expected = |place: i64| {
+        let mut memory = memory.clone();
+        (21 * DAY..21 * DAY + place).for_each(|slot| drop(close(&mut memory, slot, &forty(slot))));
+        memory.frame(&[forty(21 * DAY + place)]).calls.first().map_or(0.0, |[_, high, _]| *high)
+    };
+    let [idle, run, over] = [3, 4, 7].map(expected);
+    assert!((30.0..45.0).contains(&run) && idle < 2.0 && over < 2.0, "{idle} {run} {over}");
+}
+
+#[test]
 fn an_edge_excuses_nothing_where_calls_are_all_that_is_known() {
     let half_past_seven = 21 * DAY + 7 * 12 + 6;
     let high = |seen: fn(i64) -> Observed| {
