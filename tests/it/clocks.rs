@@ -41,10 +41,13 @@ fn moved(slots: &[Slot], (before, from): (usize, usize), change: Change) -> Vec<
 /// The largest score of each deployment that keeps hours, from the change on.
 fn largest(seed: u64, place: &Place, change: Change) -> Vec<f64> {
     let (before, from) = (place.day * DAY - SUNDAY, SUNDAY + place.hour * HOUR);
-    let settings =
-        Settings { deployments: 12, holidays_per_region: 0, ..Settings::new(Preset::Dev, seed) };
-    let mix = [0.7, 0.3, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
-    let mut track = series::draw(&Settings { mix, ..settings }, &|| ());
+    let settings = Settings {
+        deployments: 12,
+        holidays_per_region: 0,
+        mix: &[(Profile::Business, 0.7), (Profile::Consumer, 0.3)],
+        ..Settings::new(Preset::Dev, seed)
+    };
+    let mut track = series::draw(&settings, &|| ());
     assert!(
         track
             .series

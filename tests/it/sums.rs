@@ -1,9 +1,12 @@
 //! Rules about sums, through the real pipeline: any cut, any interleaving, and a new start at any moment.
 
-use tokenwatch::simulate::play::Showing;
+use tokenwatch::simulate::play::{self, Showing, Version};
 
 use crate::harness::{numbered, same};
 use crate::interleaving::{Handing, Order, PLAIN, outcome};
+
+const ROUGH: Handing =
+    Handing { order: Order::Runs(300), batch: 499, cut: 3, tail_batch: 11, seed: 5, ..PLAIN };
 
 /// What is found of a play, however it is read: a line of the rule among all that is saved.
 async fn check(name: &str, rule: &str) {
@@ -12,11 +15,49 @@ async fn check(name: &str, rule: &str) {
     let expected = outcome(&arrivals, PLAIN).await;
     let is_told = |line: &String| line.starts_with("incident ") && line.contains(rule);
     assert!(expected.iter().any(is_told), "{name}: {expected:#?}");
-    for (order, batch, cut) in [(Order::Arrival, 97, 9), (Order::Runs(300), 499, 3)] {
-        let handing = Handing { order, batch, cut, tail_batch: 11, seed: 5, ..PLAIN };
+    for handing in [Handing { order: Order::Arrival, batch: 97, cut: 9, ..ROUGH }, ROUGH] {
         let found = outcome(&arrivals, handing).await;
         same(&format!("{name} {handing:?}"), &expected, &found);
     }
+}
+
+/// Plays with more events are left to `./test --long`, which sets `TOKENWATCH_PLAYS` and plays lawful versions too.
+const FEW_EVENTS: usize = 1_000;
+
+/// Plays each in two ways, on two threads: one in two of them here.
+async fn compare(part: usize) {
+    let all = std::env::var_os("TOKENWATCH_PLAYS").is_some();
+    let mut compared = 0;
+    for play in play::all().skip(part).step_by(2) {
+        let mut versions = play.versions();
+        if !all {
+            versions.truncate(1);
+        }
+        for version in versions {
+            let showing = Showing::of(play, version, 4);
+            let (simulation, _) = showing.enact();
+            let arrivals = numbered(&simulation);
+            if !all && arrivals.len() > FEW_EVENTS {
+                continue;
+            }
+            let expected = outcome(&arrivals, PLAIN).await;
+            let found = outcome(&arrivals, ROUGH).await;
+            same(&showing.name(), &expected, &found);
+            let is_told = expected.iter().any(|line| line.starts_with("incident "));
+            compared += usize::from(is_told || version == Version::Lawful);
+        }
+    }
+    assert!(compared > 15, "{compared}");
+}
+
+#[tokio::test]
+async fn every_other_play_is_the_same_in_any_order() {
+    compare(0).await;
+}
+
+#[tokio::test]
+async fn the_other_plays_are_the_same_in_any_order() {
+    compare(1).await;
 }
 
 #[tokio::test]

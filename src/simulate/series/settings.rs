@@ -5,6 +5,29 @@ use super::{DAY, Kind, Profile};
 /// Most deployments of a track: 2,000 of 35 days are 650 MB in memory.
 pub const MAX_DEPLOYMENTS: usize = 2_000;
 
+/// Mixes of a fleet: of each the first [`REGULAR`] profiles have regular callers, and the first [`AWAKE`] call from
+/// their first day on.
+const DEV: [(Profile, f64); 6] = mix([0.45, 0.2, 0.1, 0.08, 0.1, 0.07]);
+const BURSTY: [(Profile, f64); 6] = mix([0.35, 0.25, 0.12, 0.1, 0.11, 0.07]);
+const RESTLESS: [(Profile, f64); 6] = mix([0.4, 0.2, 0.15, 0.06, 0.12, 0.07]);
+const REGULAR: usize = 3;
+const AWAKE: usize = 5;
+/// The mix of the fleets whose work begins and ends at once.
+const ABRUPT: [(Profile, f64); 3] =
+    [(Profile::Shift, 0.5), (Profile::Nightly, 0.25), (Profile::Hourly, 0.25)];
+
+const fn mix(shares: [f64; 6]) -> [(Profile, f64); 6] {
+    let [business, consumer, flat, batch, sparse, dormant] = shares;
+    [
+        (Profile::Business, business),
+        (Profile::Consumer, consumer),
+        (Profile::Flat, flat),
+        (Profile::Batch, batch),
+        (Profile::Sparse, sparse),
+        (Profile::Dormant, dormant),
+    ]
+}
+
 /// Named sets of parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Preset {
@@ -30,8 +53,8 @@ pub struct Settings {
     pub days: usize,
     /// Days of it that are not scored and hold no attack.
     pub warmup_days: usize,
-    /// Share of every profile, in the order of [`Profile::ALL`].
-    pub mix: [f64; 9],
+    /// Share of each profile, by which a deployment's own is drawn.
+    pub mix: &'static [(Profile, f64)],
     /// Decimal logarithm of the mean calls in a slot (business, consumer, flat).
     pub log10_level: (f64, f64),
     /// Standard deviation between deployments of the trend's factor in 30 days.
@@ -62,7 +85,7 @@ impl Settings {
             deployments: 200,
             days: 35,
             warmup_days: 21,
-            mix: [0.45, 0.2, 0.1, 0.08, 0.1, 0.07, 0.0, 0.0, 0.0],
+            mix: &DEV,
             log10_level: (0.3, 2.8),
             trend_sigma: 0.15,
             new_share: 0.06,
@@ -76,7 +99,7 @@ impl Settings {
         match preset {
             Preset::Dev => dev,
             Preset::Bursty => Self {
-                mix: [0.35, 0.25, 0.12, 0.1, 0.11, 0.07, 0.0, 0.0, 0.0],
+                mix: &BURSTY,
                 log10_level: (0.2, 2.6),
                 trend_sigma: 0.2,
                 ar_sigma: (0.1, 0.4),
@@ -84,7 +107,7 @@ impl Settings {
                 ..dev
             },
             Preset::Restless => Self {
-                mix: [0.4, 0.2, 0.15, 0.06, 0.12, 0.07, 0.0, 0.0, 0.0],
+                mix: &RESTLESS,
                 log10_level: (0.1, 2.5),
                 trend_sigma: 0.2,
                 holidays_per_region: 2,
@@ -101,8 +124,7 @@ impl Settings {
     #[must_use]
     pub const fn callers(preset: Preset, seed: u64) -> Self {
         let fleet = Self::new(preset, seed);
-        let [business, consumer, flat, ..] = fleet.mix;
-        let mix = [business, consumer, flat, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
+        let (mix, _) = fleet.mix.split_at(REGULAR);
         Self { kind: Kind::Callers, deployments: 60, mix, log10_level: (0.3, 1.8), ..fleet }
     }
 
@@ -111,16 +133,14 @@ impl Settings {
     #[must_use]
     pub const fn young(preset: Preset, seed: u64) -> Self {
         let fleet = Self::new(preset, seed);
-        let [business, consumer, flat, batch, sparse, ..] = fleet.mix;
-        let mix = [business, consumer, flat, batch, sparse, 0.0, 0.0, 0.0, 0.0];
+        let (mix, _) = fleet.mix.split_at(AWAKE);
         Self { kind: Kind::Young, days: 15, warmup_days: 7, mix, new_share: 0.0, ..fleet }
     }
 
     /// 200 deployments whose work begins and ends at once.
     #[must_use]
     pub const fn abrupt(preset: Preset, seed: u64) -> Self {
-        let mix = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.5, 0.25, 0.25];
-        Self { kind: Kind::Abrupt, mix, ..Self::new(preset, seed) }
+        Self { kind: Kind::Abrupt, mix: &ABRUPT, ..Self::new(preset, seed) }
     }
 
     /// What is usual for a track.
@@ -148,11 +168,11 @@ impl Settings {
 
     /// The profile at this place of the mix, 0 to 1.
     pub(super) fn profile_at(&self, place: f64) -> Profile {
-        let mut left = place * self.mix.iter().sum::<f64>();
-        for (profile, share) in Profile::ALL.into_iter().zip(self.mix) {
+        let mut left = place * self.mix.iter().map(|(_, share)| share).sum::<f64>();
+        for (profile, share) in self.mix {
             left -= share;
             if left < 0.0 {
-                return profile;
+                return *profile;
             }
         }
         Profile::Business
