@@ -10,7 +10,7 @@ use super::names::Names;
 use super::rollup::Class;
 use crate::event::operation::Operation;
 use crate::event::{RowKind, Tokens};
-use crate::time::{ArrivalTime, EventTime, HOUR_MS, MINUTE_MS};
+use crate::time::{ArrivalTime, EventTime, HOUR_MS, MINUTE_MS, Minute};
 
 /// Limits and spans of the join.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +34,21 @@ impl Default for JoinSettings {
             max_open: 500_000,
             max_known: 2_000_000,
         }
+    }
+}
+
+impl JoinSettings {
+    /// Minute after which no row of a call can come any more whose latest row so far ended at `end`: others end within
+    /// the time of attribution after it, and each comes within the horizon of its own end.
+    #[must_use]
+    pub const fn needed_until(&self, end: EventTime) -> Minute {
+        let last = end.0.saturating_add(self.attribution_ms);
+        self.counted_until(EventTime(last))
+    }
+
+    /// Minute after which a row that ended at `end` comes too late to be counted.
+    const fn counted_until(&self, end: EventTime) -> Minute {
+        Minute(end.0.saturating_add(self.horizon_ms).div_euclid(MINUTE_MS) + 1)
     }
 }
 
@@ -95,7 +110,8 @@ impl Calls {
         out: &mut Vec<Booking>,
     ) -> Taken {
         if row.enqueued.0 > row.end.0.saturating_add(self.settings.horizon_ms)
-            || (self.forget_at(row.end) <= self.forgotten_to && !self.known.contains_key(&call))
+            || (self.settings.counted_until(row.end).0 <= self.forgotten_to
+                && !self.known.contains_key(&call))
         {
             return Taken::BeyondHorizon;
         }
@@ -241,7 +257,7 @@ impl Calls {
         self.forgotten_to = self.forgotten_to.max(at);
         for call in calls {
             let Some(Call::Settled(merged)) = self.known.get(call) else { continue };
-            let due = self.forget_at(merged.last_end);
+            let due = self.settings.needed_until(merged.last_end).0;
             if due <= at {
                 self.known.remove(call);
             } else {
@@ -255,12 +271,9 @@ impl Calls {
         let merged = rows.iter().map(Merged::of).reduce(|a, b| a.with(b, terms.names()));
         self.open -= 1;
         let Some(merged) = merged else { return };
-        self.forgetting.entry(self.forget_at(merged.last_end)).or_default().push(call);
+        let due = self.settings.needed_until(merged.last_end).0;
+        self.forgetting.entry(due).or_default().push(call);
         self.known.insert(call, Call::Settled(merged));
-    }
-
-    fn forget_at(&self, last_end: EventTime) -> i64 {
-        last_end.0.saturating_add(self.settings.horizon_ms).div_euclid(MINUTE_MS) + 1
     }
 
     /// Calls that ended within `span` (both ends in it), as the rows enqueued up to `until` tell

@@ -273,8 +273,7 @@ impl Account {
             let fresh = self.take(row, env, &mut bookings, &mut outcome.effects);
             if let Some(facts) = fresh {
                 join::write_row(row.row.call, &facts, &mut blob.0);
-                let needed = facts.end.0 + env.settings.join.horizon_ms;
-                blob.1 = blob.1.max(Minute(needed.div_euclid(MINUTE_MS) + 1));
+                blob.1 = blob.1.max(env.settings.join.needed_until(facts.end));
             }
             let tokens = bookings.iter().map(|booking| booking.amount.tokens()).sum();
             outcome.row_tokens.push(tokens);

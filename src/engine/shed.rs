@@ -24,9 +24,9 @@ pub struct Shed {
 /// Minutes of each kind that stay while nearly full: callers of a quarter of a day by minute, what
 /// an investigation of yesterday needs by five minutes, and the month that keeps them anyway.
 const NEARLY: [i64; 3] = [6 * 60, 48 * 60, 30 * 24 * 60];
-/// The same when full: what a late record may still correct (see `JoinSettings::horizon_ms`), the
+/// The same when full: what a late record may still correct (see `JoinSettings::needed_until`), the
 /// slots that detectors compare after a restart, and the day in which the cap counts.
-const AT_LEAST: [i64; 3] = [4 * 60, 6 * 60, 28 * 60];
+const AT_LEAST: [i64; 3] = [4 * 60 + 10, 6 * 60, 28 * 60];
 
 impl Shed {
     /// What may go at this fill; `None` while there is room. `now` is the newest arrival.
