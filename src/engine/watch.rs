@@ -223,11 +223,11 @@ fn report(
     {
         series.prepare(newest);
     }
-    let Some(mut seen) = describe(account, detector, finding, scene) else {
+    // As of the slot that is judged, so that severity and who tells whose story do not depend on how far was read.
+    let span = Span { first: first_slot(account, &cause, scene.slot), newest: scene.slot };
+    let Some(mut seen) = describe(account, (detector, &cause), finding, span, scene) else {
         return Changes::default();
     };
-    let first = first_slot(account, &cause, scene.slot);
-    let span = Span { first, newest: scene.slot };
     seen.chart = chart(account, finding.signal, scene, span);
     let verdict = match scene.phase {
         Phase::Open => Verdict::Early,
@@ -261,17 +261,14 @@ pub(super) fn teller(account: &Account, cause: &Cause, deployment: u32) -> Optio
 
 fn describe(
     account: &Account,
-    detector: &dyn Detector,
+    (detector, cause): (&dyn Detector, &Cause),
     finding: &Finding,
+    span: Span,
     scene: &Scene<'_>,
 ) -> Option<Incident> {
     let profile = scene.env.settings.tuning.of(&detector.profile().id, &account.resource)?;
     let series = account.series.get(&scene.deployment)?;
-    let cause = cause_of(account, detector, scene.deployment);
-    let tracked = account.tracker.open(&cause);
-    let first = first_slot(account, &cause, scene.slot);
-    // As of the slot that is judged, so that severity and who tells whose story do not depend on how far was read.
-    let span = Span { first, newest: scene.slot };
+    let tracked = account.tracker.open(cause);
     let priced = series.trailing(scene.slot, span.slots().min(KEEP_SLOTS)).unpriced == 0;
     let newest = series.newest_slot().unwrap_or(scene.slot).max(scene.slot);
     let so_far = tracked.map_or(0.0, |t| t.banked_usd) + excess(series, scene.slot, newest);
@@ -288,8 +285,8 @@ fn describe(
     let people = People { account, series, span, env: scene.env };
     let callers = people.culprits();
     let network = callers.first().map(|caller| caller.network.as_str()).filter(|n| !n.is_empty());
-    let (first_call, first_arrival) = match first == scene.slot {
-        true => context::first_call(account, scene.deployment, first, network),
+    let (first_call, first_arrival) = match span.first == scene.slot {
+        true => context::first_call(account, scene.deployment, span.first, network),
         false => (None, None),
     };
     let mut evidence = finding.evidence.clone();

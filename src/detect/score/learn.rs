@@ -101,9 +101,9 @@ impl Memory {
             if self.age >= MIN_HOURS * self.grid.per_hour() {
                 self.odds.learn(&frame.slot(self.calls.usual(), seen, &self.concentration));
             }
-        }
-        if !frozen {
-            self.shape.add(self.age, seen.calls, frame.plain);
+            let per_hour = self.grid.per_hour();
+            let plain = self.calls.plain((self.age.rem_euclid(per_hour), per_hour));
+            self.shape.add(self.age, seen.calls, plain);
         }
         let level = self.level_for_falls(frame);
         let [_, expected_for_falls] = self.push(frame, frozen);

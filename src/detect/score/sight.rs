@@ -61,8 +61,6 @@ pub(super) struct Frame {
     pub tokens: Vec<[f64; 3]>,
     pub calls: Vec<[f64; 3]>,
     pub callers: Vec<[f64; 3]>,
-    /// Calls expected of the last slot by the profile of its hour alone.
-    pub plain: f64,
     /// Callers, and those expected for the calls, by slot.
     pub mix: Vec<[f64; 3]>,
     /// Tokens of callers first seen within a day.
@@ -113,7 +111,6 @@ impl Memory {
             let of_day = self.age - place + slot;
             let shape =
                 [-1, 0, 1].map(|by| self.shape.factor(of_day + by * per_hour, self.calls.usual()));
-            frame.plain = self.calls.plain((slot, per_hour));
             for (column, signal, value) in [
                 (&mut frame.tokens, &self.tokens, seen.tokens()),
                 (&mut frame.calls, &self.calls, seen.calls),
