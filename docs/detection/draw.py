@@ -6,12 +6,14 @@ are computed anew by the documented formulae (`learn.py`). Running it again chan
 
 import csv
 import gzip
+import json
 import math
 import shlex
 import subprocess
 import sys
 import tempfile
 from collections import defaultdict
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from learn import DAY, HOUR, Running, Series, calls_of_an_hour, raised_of, learn, log_ratio, mean, median
@@ -30,6 +32,7 @@ def table(path):
 
 class Fleet:
     def __init__(self, program, folder):
+        self.program = program
         subprocess.run([*program, "simulate", "--series", folder, "--track", "fleet", "--seed", "1",
                         "--deployments", "24"], cwd=ROOT, check=True)
         subprocess.run([*program, "backtest", "--data", folder, "--track", "fleet", "--min-score", "0.2",
@@ -52,6 +55,14 @@ class Fleet:
 
     def attack(self, name, kind):
         return next((start, end) for start, end, known in self.attacks[name] if known == kind)
+
+    def explained(self, series, moments):
+        """What the program says of single values at each of these moments."""
+        asked = ["explain", "--data", "tests/data/detection", "--track", "msft", "--series", series, "--alerts-per-week", "0.5",
+                 "--format", "json", "--at"]
+        for moment in moments:
+            told = subprocess.run([*self.program, *asked, moment], cwd=ROOT, check=True, capture_output=True).stdout
+            yield json.loads(told)
 
     def span(self, name, first, last):
         """A deployment whose lists begin with slot 0, and the slots that a picture shows."""
@@ -229,6 +240,28 @@ def spike(fleet):
         chart.mark(fired[0], RED, "alert")
     chart.legend(("seen", BLUE, "line"), ("rhythm", GREY, "dash"), ("at the level of the last hours", ORANGE, "line"),
                  ("one spread above", ORANGE, "bar"))
+    return picture
+
+
+def distance(fleet):
+    """A series of Microsoft's: crashes of an application an hour, on nine days."""
+    name, first, count = "application-crash-rate-1/app1-05.csv", datetime(2018, 6, 30), 9 * 24
+    labels = {row["timestamp"]: row["label"] == "1" for row in table(ROOT / "tests/data/detection/msft.csv.gz") if row["series"] == name}
+    moments = [str(first + timedelta(hours=hour)) for hour in range(count)]
+    told = [(hour, says, says["parts"]) for hour, says in enumerate(fleet.explained(name, moments))]
+    # The first part is the highest: of a slot that is not odd any, so it is looked for by its finite upper end.
+    risen = lambda parts: next(part for part in parts if part["part"] == "calls" and part["high"] is not None)
+    picture = Picture("Crashes of an application, hour by hour, and what an alert takes at 0.5 a week")
+    chart = Chart(picture, (0, count), (0, 400))
+    chart.axes([(hour, (first + timedelta(hours=hour)).strftime("%-d %b")) for hour in range(0, count, 24)], numbers(400), yname="crashes an hour")
+    for hour, moment in enumerate(moments):
+        if labels[moment]:
+            chart.span(hour, hour + 1)
+    chart.bars([(hour, hour + 1, risen(parts)["observed"]) for hour, _, parts in told], BLUE, 0.6)
+    chart.line([(hour + 0.5, risen(parts)["expected"]) for hour, _, parts in told], ORANGE, 1.6)
+    chart.line([(hour + 0.5, min(risen(parts)["high"], 400)) for hour, _, parts in told], GREY, 1.6, "4 3")
+    chart.dots([(hour + 0.5, 392) for hour, says, _ in told if says["fires"]], RED, 3, 1)
+    chart.legend(("seen", BLUE, "bar"), ("expected", ORANGE, "line"), ("what an alert takes", GREY, "dash"), ("alert", RED, "dot"))
     return picture
 
 
@@ -462,7 +495,7 @@ def control(fleet):
     return picture
 
 
-PICTURES = (rhythm, levels, edges, shape, calibration, own, spike, concentration, odds, wallet, most, raised, silence, gate, tails, control)
+PICTURES = (rhythm, levels, edges, shape, calibration, own, spike, distance, concentration, odds, wallet, most, raised, silence, gate, tails, control)
 
 
 def main():

@@ -24,12 +24,12 @@ const MAY_MISS: usize = 3;
 const LEVELS: (f64, f64) = (-8.0, 0.5);
 const HALVINGS: u32 = 26;
 /// How often the draws are judged for the level: once for each of [`SETTINGS`].
-const LEVEL_ROUNDS: u32 = 2;
+const LEVEL_ROUNDS: u32 = 3;
 /// Blocks of six hours in a week.
 const WEEK_BLOCKS: i64 = 28;
 /// Settings at which all parts together are counted one after the other, with how many of [`Tails::RATES`] each
 /// gives: the more alerts, the more is spent.
-const SETTINGS: [(f64, usize); 2] = [(0.1, POINTS), (0.316_227_766, 2)];
+const SETTINGS: [(f64, usize); 3] = [(0.1, POINTS), (0.316_227_766, 2), (1.0, 1)];
 const POINTS: usize = Tails::RATES.len();
 const REGIMES: usize = Regime::ALL.len();
 const PARTS: usize = COMPONENTS.len();
@@ -283,15 +283,21 @@ const fn has_tail(kind: &Kind, regime: Regime) -> bool {
             Component::CallersHour | Component::Drop | Component::OddsFall | Component::Silence
         ),
         Regime::Young => !matches!(kind.id, Component::CallersHour | Component::Drop),
-        // Where one client may be all there is, no falls, for real ones go dark for days in their second week; and no
-        // odds, for how its level wanders is not known so early.
+        // Where one client may be all there is, no falls, for real ones go dark for days in their second week; no odds,
+        // for how its level wanders is not known so early; and of calls one window, for with others fewer were found.
         Regime::Wild => !matches!(
             kind.id,
-            Component::Drop | Component::OddsFall | Component::OddsRise | Component::Silence
+            Component::CallsSlot
+                | Component::CallsHour
+                | Component::MostCalls
+                | Component::Drop
+                | Component::OddsFall
+                | Component::OddsRise
+                | Component::Silence
         ),
         // One number says one thing. With the other windows as well, fewer of the labelled values were found.
         Regime::Bare => {
-            matches!(kind.id, Component::Season | Component::MostCalls | Component::Drop)
+            matches!(kind.id, Component::Season | Component::MostCalls | Component::Fall)
         }
     };
     is_judged && !kind.is_certain()

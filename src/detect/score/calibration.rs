@@ -23,8 +23,6 @@ const KEPT_PER_DAY: f32 = 0.985;
 const FORGOTTEN: f32 = 0.05;
 /// Share of a day that must have been seen before quantiles are believed.
 const ENOUGH_DAYS: f64 = 0.7;
-/// The upper quartile of the standard normal distribution.
-const QUARTILE: f64 = 0.674_489_750_2;
 
 /// How busy a window was expected to be, against the usual.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,8 +46,6 @@ pub struct Spread {
     low: f32,
     /// 50 %.
     middle: f32,
-    /// 75 %.
-    quartile: f32,
     /// 99.5 %.
     high: f32,
 }
@@ -65,23 +61,6 @@ impl Spread {
     #[must_use]
     pub fn below(&self, ratio: f64, floor: f64) -> f64 {
         (f64::from(self.middle) - ratio) / f64::from(self.middle - self.low).max(floor)
-    }
-
-    /// How far above the middle `ratio` lies, in standard deviations as the upper quartile tells them (of a
-    /// normal distribution it is 0.6745 of them), at least `floor`.
-    #[must_use]
-    pub fn sigmas(&self, ratio: f64, floor: f64) -> f64 {
-        (ratio - f64::from(self.middle)) / self.sigma(floor)
-    }
-
-    /// The ratio that lies so many standard deviations above.
-    #[must_use]
-    pub fn ratio_sigmas(&self, sigmas: f64, floor: f64) -> f64 {
-        f64::from(self.middle) + sigmas * self.sigma(floor)
-    }
-
-    fn sigma(&self, floor: f64) -> f64 {
-        (f64::from(self.quartile - self.middle) / QUARTILE).max(floor)
     }
 
     /// The ratio that lies `score` upper spreads above.
@@ -162,9 +141,8 @@ impl Calibration {
 
 fn spread_of(bins: &[f32]) -> Spread {
     let count: f32 = bins.iter().sum();
-    let [low, middle, quartile, high] =
-        [0.005, 0.5, 0.75, 0.995].map(|share| quantile(bins, share * count));
-    Spread { count, low, middle, quartile, high }
+    let [low, middle, high] = [0.005, 0.5, 0.995].map(|share| quantile(bins, share * count));
+    Spread { count, low, middle, high }
 }
 
 /// The ratio below which `weight` lies, straight lines within a bin.

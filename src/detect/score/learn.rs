@@ -80,6 +80,7 @@ impl Memory {
                 lately.for_each(|(sum, factor)| *sum *= factor);
                 self.most_tokens.rescale(tokens);
                 self.most_calls.rescale(calls);
+                self.distance.rescale(calls);
                 self.raised.accept(calls, self.calls.learnt().next() - since, self.grid);
             }
         }
@@ -100,6 +101,8 @@ impl Memory {
             // Before three days are known, what strays is what is expected.
             if self.age >= MIN_HOURS * self.grid.per_hour() {
                 self.odds.learn(&frame.slot(self.calls.usual(), seen, &self.concentration));
+                let [_, _, expected] = frame.calls.first().copied().unwrap_or_default();
+                self.distance.add(seen.calls, expected, self.grid.per_day());
             }
             let per_hour = self.grid.per_hour();
             let plain = self.calls.plain((self.age.rem_euclid(per_hour), per_hour));
@@ -160,10 +163,11 @@ impl Memory {
                 Component::Size if sight.measured.slots == 1 => &mut self.calibrations.size_slot,
                 Component::Size => &mut self.calibrations.size,
                 Component::Drop => &mut self.calibrations.drop,
-                Component::Season => self.calibrations.season.get_or_insert_default(),
                 Component::MostTokens
                 | Component::MostCalls
                 | Component::Raised
+                | Component::Season
+                | Component::Fall
                 | Component::OddsRise
                 | Component::OddsFall
                 | Component::Silence

@@ -58,13 +58,16 @@ pub enum Component {
     Raised,
     /// Fewer calls in eight hours than the rhythm has.
     Drop,
+    /// Fewer calls in an hour than the rhythm has, where calls are all that is known.
+    Fall,
     /// Nothing, for longer than ever.
     Silence,
     /// Calls after two weeks of none.
     Wake,
     /// Tokens in an hour from callers first seen within a day.
     Fresh,
-    /// Calls of a slot against the rhythm, where calls are all that is known.
+    /// Calls of a slot against the rhythm by how far they usually lie from it, where calls are all that is known, and
+    /// of one client alone.
     Season,
     /// More calls, from few callers where they are known, than the level that is followed slot by slot explains.
     OddsRise,
@@ -89,6 +92,7 @@ impl Component {
             | Self::Size
             | Self::Raised
             | Self::Drop
+            | Self::Fall
             | Self::OddsRise
             | Self::OddsFall
             | Self::Silence => false,
@@ -122,13 +126,13 @@ impl Kind {
     }
 
     /// Logarithm to base ten of its share of the false alerts, against parts that have 0. Of deployments younger than
-    /// two weeks, and bare ones, too little is known to tell parts apart.
+    /// two weeks, and of rises of bare ones, too little is known to tell parts apart.
     #[must_use]
     pub const fn share(&self, regime: Regime) -> f64 {
-        if !matches!(regime, Regime::Busy | Regime::Idle) {
-            return 0.0;
-        }
+        let is_grown = matches!(regime, Regime::Busy | Regime::Idle);
         match self.id {
+            Component::Fall => LESS,
+            _ if !is_grown => 0.0,
             Component::Raised => MORE,
             Component::FanOut | Component::Size | Component::MostTokens | Component::Silence => {
                 LESS
@@ -158,7 +162,7 @@ const fn kind(id: Component, name: &'static str, part: Part, seconds: i64) -> Ki
 }
 
 /// Every component; `models/README.md` has the table of what is lost without it.
-pub static COMPONENTS: [Kind; 15] = [
+pub static COMPONENTS: [Kind; 16] = [
     kind(Component::CallsSlot, "calls-5m", Part::Calls, 300),
     kind(Component::CallsHour, "calls-1h", Part::Calls, 3600),
     kind(Component::CallersHour, "callers-1h", Part::Callers, 3600),
@@ -168,6 +172,7 @@ pub static COMPONENTS: [Kind; 15] = [
     kind(Component::MostCalls, "most-calls-1h", Part::MostCalls, 3600),
     kind(Component::Raised, "raised", Part::Raised, 3 * 86_400),
     kind(Component::Drop, "drop-8h", Part::Drop, 8 * 3600),
+    kind(Component::Fall, "drop-1h", Part::Drop, 3600),
     kind(Component::Silence, "silence", Part::Silence, 300),
     kind(Component::Wake, "wake-1h", Part::Wake, 3600),
     kind(Component::Fresh, "fresh-1h", Part::Fresh, 3600),
@@ -186,8 +191,8 @@ pub(super) enum Yardstick {
     Above(Spread),
     /// Own lower spreads below the middle.
     Below(Spread),
-    /// Own ordinary spread above the middle, whatever the tail.
-    Bulk(Spread),
+    /// Multiples of a distance; of one below zero where little is what is looked for.
+    Distance(f64),
     /// Half as much again as the most there was.
     Most,
     /// Multiples of a log ratio.
@@ -230,7 +235,7 @@ impl Measured {
         match self.by {
             Yardstick::Above(spread) => spread.above(self.ratio(), self.least),
             Yardstick::Below(spread) => spread.below(self.ratio(), self.least),
-            Yardstick::Bulk(spread) => spread.sigmas(self.ratio(), self.least),
+            Yardstick::Distance(unit) => (self.seen - self.expected) / unit,
             Yardstick::Most => (1.0 + self.ratio() / Extreme::ratio(2.0)).max(0.0),
             Yardstick::Log(unit) => self.ratio() / unit,
             Yardstick::Times => self.seen / self.expected,
@@ -245,7 +250,7 @@ impl Measured {
         match self.by {
             Yardstick::Above(spread) => at(spread.ratio_above(raw, self.least)),
             Yardstick::Below(spread) => at(spread.ratio_below(raw, self.least)),
-            Yardstick::Bulk(spread) => at(spread.ratio_sigmas(raw, self.least)),
+            Yardstick::Distance(unit) => (self.expected + raw * unit).max(0.0),
             Yardstick::Most => at(Extreme::ratio(raw)),
             Yardstick::Log(unit) => at(raw * unit),
             Yardstick::Times => raw * self.expected,
@@ -259,9 +264,8 @@ impl Measured {
     pub(super) const fn is_lower(&self) -> bool {
         match self.by {
             Yardstick::Below(_) => true,
-            Yardstick::Odds(each) => each < 0.0,
+            Yardstick::Odds(sign) | Yardstick::Distance(sign) => sign < 0.0,
             Yardstick::Above(_)
-            | Yardstick::Bulk(_)
             | Yardstick::Most
             | Yardstick::Log(_)
             | Yardstick::Times
@@ -308,7 +312,8 @@ mod tests {
             Yardstick::Below(spread()),
             Yardstick::Odds(0.02),
             Yardstick::Odds(-0.06),
-            Yardstick::Bulk(spread()),
+            Yardstick::Distance(15.0),
+            Yardstick::Distance(-15.0),
             Yardstick::Most,
             Yardstick::Log(0.2),
             Yardstick::Times,

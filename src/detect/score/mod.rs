@@ -17,6 +17,7 @@ pub mod calibration;
 pub mod clocks;
 pub mod concentration;
 pub mod control;
+pub mod distance;
 pub mod extreme;
 mod learn;
 pub mod measure;
@@ -50,6 +51,7 @@ pub use verdict::{Part, Scored, Verdict};
 use calibration::Calibration;
 use concentration::Concentration;
 use control::Control;
+use distance::Distance;
 use extreme::Extreme;
 use learn::Odd;
 use measure::Component;
@@ -111,6 +113,8 @@ pub struct Memory {
     concentration: Concentration,
     shape: Shape,
     calibrations: Calibrations,
+    /// How far calls usually lie from the rhythm.
+    distance: Distance,
     most_tokens: Extreme,
     most_calls: Extreme,
     most_fresh: Extreme,
@@ -152,15 +156,12 @@ struct Calibrations {
     size_slot: Calibration,
     size: Calibration,
     drop: Calibration,
-    /// Where calls are all that is known.
-    season: Option<Calibration>,
 }
 
 impl Calibrations {
     fn all(&mut self) -> impl Iterator<Item = &mut Calibration> {
-        let Self { calls_slot, calls_hour, callers_hour, mix, size_slot, size, drop, season } =
-            self;
-        [calls_slot, calls_hour, callers_hour, mix, size_slot, size, drop].into_iter().chain(season)
+        let Self { calls_slot, calls_hour, callers_hour, mix, size_slot, size, drop } = self;
+        [calls_slot, calls_hour, callers_hour, mix, size_slot, size, drop].into_iter()
     }
 }
 
@@ -184,6 +185,7 @@ impl Memory {
             concentration: Concentration::default(),
             shape: Shape::new(grid),
             calibrations: Calibrations::default(),
+            distance: Distance::default(),
             most_tokens: Extreme::default(),
             most_calls: Extreme::default(),
             most_fresh: Extreme::default(),
@@ -327,4 +329,4 @@ impl Memory {
 }
 
 /// First byte of a saved memory; another number where its shape has changed.
-const FORM: u8 = 9;
+const FORM: u8 = 10;

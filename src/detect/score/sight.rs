@@ -23,7 +23,6 @@ const LEAST_RISE: f64 = 0.4;
 const LEAST_RISE_OF_SLOT: f64 = 0.7;
 const LEAST_FALL: f64 = 0.3;
 const LEAST_MIX: f64 = 0.1;
-const LEAST_BARE: f64 = 0.4;
 /// Share of its own deviation that the last hours hand on to the next.
 const LOCAL_SHARE: f64 = 0.8;
 /// Seconds of the last hours that a local window is compared with.
@@ -169,7 +168,8 @@ impl Memory {
                 Component::Drop => self.drop(kind, frame, around),
                 Component::Silence => self.silent(kind, frame, around),
                 Component::Fresh => self.fresh(kind, frame),
-                Component::Season => self.bare(kind, frame).filter(|_| self.is_bare()),
+                Component::Season => self.far(kind, frame),
+                Component::Fall => self.far_below(kind, frame).filter(|_| around.complete),
                 Component::OddsRise => Self::risen(kind, frame),
                 Component::OddsFall => self.fallen_by_odds(kind, frame, around),
                 Component::Wake => None,
@@ -313,24 +313,30 @@ impl Memory {
         log_ratio(seen, expected, self.calls.floor(before, USUAL_SHARE))
     }
 
-    /// Calls of a slot against the rhythm, by how far they usually stray from it, however often they stray
-    /// further: without tokens and callers the single slot is all there is to see a theft by. A raised level
-    /// excuses nothing.
-    fn bare(&self, kind: &Kind, frame: &Frame) -> Option<Sight> {
-        let (signal, slots) = (&self.calls, self.grid.slots(kind.seconds));
+    /// The newest calls against the rhythm; a raised level excuses nothing.
+    fn beside_rhythm(&self, kind: &Kind, frame: &Frame) -> Window {
+        let slots = self.grid.slots(kind.seconds);
         let open = open_sums(&frame.calls, slots);
-        let (_, expected) = signal.expected_trailing(slots, &open);
-        let window = Window {
-            slots,
-            seen: signal.trailing(slots, &open),
-            expected,
-            floor: signal.floor(slots, 1.0),
-        };
-        let load = load(expected, signal.usual(), slots);
-        let calibration = self.calibrations.season.as_ref();
-        let spread = calibration.and_then(|season| season.spread(load, self.grid.per_day()));
-        let Some(spread) = spread else { return Some(window.learning(kind, load)) };
-        Some(Sight { learns: Some(load), ..window.by(kind, Yardstick::Bulk(spread), LEAST_BARE) })
+        let (_, expected) = self.calls.expected_trailing(slots, &open);
+        Window { slots, seen: self.calls.trailing(slots, &open), expected, floor: 0.0 }
+    }
+
+    /// Calls of a slot above the rhythm, by how far they usually lie from it: without tokens and callers the single
+    /// slot is all there is to see a theft by, and of one client alone it says the most.
+    fn far(&self, kind: &Kind, frame: &Frame) -> Option<Sight> {
+        if !matches!(self.regime(), Regime::Bare | Regime::Wild) {
+            return None;
+        }
+        let window = self.beside_rhythm(kind, frame);
+        let unit = self.distance.usual(self.grid.per_day())? * as_float(window.slots);
+        Some(window.by(kind, Yardstick::Distance(unit), 0.0))
+    }
+
+    /// Calls of an hour below the rhythm, in the same unit, where calls are all that is known.
+    fn far_below(&self, kind: &Kind, frame: &Frame) -> Option<Sight> {
+        let window = self.beside_rhythm(kind, frame);
+        let each = self.distance.usual(self.grid.per_day()).filter(|_| self.is_bare())?;
+        Some(window.by(kind, Yardstick::Distance(-each * as_float(window.slots)), 0.0))
     }
 
     /// Callers against the rhythm.
