@@ -460,7 +460,7 @@ def tails(_):
     chart.axes([(v, f"{v:,}") for v in (1, 3, 10, 30, 100, 300, 1_000)], [(v, f"{v:g}") for v in (0.1, 0.3, 1, 3, 10, 30)],
                "weeks between, per deployment", "upper spreads")
     weeks = [10 ** (n / 2) for n in range(5)]
-    for regime, colour in (("busy", BLUE), ("idle", ORANGE), ("new", INK), ("young", GREY), ("wild", RED)):
+    for regime, colour in (("busy", BLUE), ("idle", ORANGE), ("new", INK), ("young", GREY)):
         points = table["calls-5m", regime]
         slope = max((points[4] - points[2]) / 2, 0.02)
         chart.line(list(zip(weeks, points)), colour, 2)

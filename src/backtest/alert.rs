@@ -89,8 +89,8 @@ impl Alert {
 
 /// The alerts that open an incident, and the rows between incidents.
 ///
-/// A row of single values is held against the labels by itself, so that an incident of many rows would be as
-/// many alerts. Rows of a series lie together and in order.
+/// For tracks of which [every row counts](super::Track::counts_rows): an incident of many rows would be as many alerts.
+/// Rows of a series lie together and in order.
 #[must_use]
 pub fn openings(alerts: Vec<Alert>) -> Vec<Alert> {
     let mut told: Option<(String, i64)> = None;

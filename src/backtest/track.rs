@@ -88,6 +88,17 @@ impl Track {
         self.series.iter().map(|series| series.slots.end - series.slots.start).sum()
     }
 
+    /// Whether alerts are held against windows of rows and each row of an incident counts, as in the Numenta Anomaly
+    /// Benchmark: so it is with single values that have no labels of their own.
+    #[must_use]
+    pub fn counts_rows(&self) -> bool {
+        let has_labels = |series: &Series| match &series.rows {
+            Rows::Traffic(_) => true,
+            Rows::Values(values) => values.rows().first().is_some_and(|row| row.label.is_some()),
+        };
+        !self.series.iter().all(has_labels)
+    }
+
     /// Whether it is known which part of the traffic came from new callers.
     #[must_use]
     pub fn knows_fresh(&self) -> bool {

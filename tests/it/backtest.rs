@@ -462,6 +462,7 @@ fn every_row_of_the_data_is_read() {
     for (name, series) in [("servegen", 74), ("nab", 31), ("msft", 30)] {
         let track = Track::open(&data(), name).unwrap();
         assert_eq!(track.series.len(), series, "{name}");
+        assert_eq!(track.counts_rows(), name == "nab", "{name}");
         let mut text = String::new();
         let file = std::fs::File::open(data().join(format!("{name}.csv.gz"))).unwrap();
         GzDecoder::new(file).read_to_string(&mut text).unwrap();

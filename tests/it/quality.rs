@@ -97,7 +97,9 @@ fn check((row, track): (&str, &str), draws: &[PathBuf]) {
 #[test]
 fn recall_at_the_set_rate_is_what_the_record_says() {
     let folder = Folder::new();
-    check(("servegen, dev", "servegen"), &[data()]);
+    for track in ["servegen", "msft"] {
+        check((&format!("{track}, dev"), track), &[data()]);
+    }
     // Whole fleets take minutes without optimisation.
     if std::env::var_os("TOKENWATCH_RELEASE").is_some() {
         for track in ["fleet", "young", "abrupt"] {

@@ -142,10 +142,7 @@ fn judge(args: &Args) -> anyhow::Result<Exit> {
     let bar = progress(track.slots());
     let mut told = |judged| bar.set_position(u64::try_from(judged).unwrap_or(0));
     let alerts = args.tuning.run(&track).keep(|judged| Alert::of(judged, min_score), &mut told);
-    let alerts = match track.layout {
-        Layout::Attacks(_) => alerts,
-        Layout::Values => openings(alerts),
-    };
+    let alerts = if track.counts_rows() { openings(alerts) } else { alerts };
     bar.finish_and_clear();
     if let Some((path, file)) = &mut out {
         write(&alerts, args.format, file)
