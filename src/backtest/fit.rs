@@ -23,12 +23,10 @@ const MAY_MISS: usize = 3;
 /// Logarithms of rates between which the level is looked for, and how often the span is halved.
 const LEVELS: (f64, f64) = (-8.0, 0.5);
 const HALVINGS: u32 = 26;
-/// How often the draws are judged for the level: once for each of [`SETTINGS`].
-const LEVEL_ROUNDS: u32 = 3;
 /// Blocks of six hours in a week.
 const WEEK_BLOCKS: i64 = 28;
 /// Settings at which all parts together are counted one after the other, with how many of [`Tails::RATES`] each
-/// gives: the more alerts, the more is spent.
+/// gives: the more alerts, the more is spent. The draws are judged once for each.
 const SETTINGS: [(f64, usize); 3] = [(0.1, POINTS), (0.316_227_766, 2), (1.0, 1)];
 const POINTS: usize = Tails::RATES.len();
 const REGIMES: usize = Regime::ALL.len();
@@ -124,7 +122,8 @@ impl Fit<'_> {
     /// Slots that [`Fit::run`] judges.
     #[must_use]
     pub fn slots(&self) -> i64 {
-        self.before(self.rounds.max(1) + if self.knows_fresh() { 0 } else { LEVEL_ROUNDS })
+        let levels = if self.knows_fresh() { 0 } else { SETTINGS.len() };
+        self.before(self.rounds.max(1).saturating_add(u32::try_from(levels).unwrap_or(u32::MAX)))
     }
 
     /// Slots that so many rounds judge.

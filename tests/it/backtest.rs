@@ -159,6 +159,24 @@ fn what_comes_later_changes_no_score_of_values_before() {
 }
 
 #[test]
+fn an_incident_is_one_row_of_values_without_labels_and_all_of_those_with() {
+    let folder = Folder::new();
+    let fired = |label: &str| {
+        let mut text = format!("timestamp,value{}\n", if label.is_empty() { "" } else { ",label" });
+        for row in 0..400 {
+            let seen = 100 + row * 37 % 23 + if (396..400).contains(&row) { 4_000 } else { 0 };
+            let (day, hour) = (1 + row / 24, row % 24);
+            text.push_str(&format!("2026-09-{day:02} {hour:02}:00:00,{seen}{label}\n"));
+        }
+        let ran = run(&["backtest", "--file", &folder.write("one.csv", text.as_bytes())]);
+        assert_eq!(ran.code, Some(0), "{}", ran.err);
+        let score = |row: &&str| row.split(',').nth(2).unwrap().parse::<f64>().unwrap() >= 1.0;
+        rows(&ran.out).into_iter().filter(score).count()
+    };
+    assert_eq!((fired(""), fired(",0")), (1, 4));
+}
+
+#[test]
 fn compressed_files_json_and_a_file_of_alerts_say_the_same() {
     let folder = Folder::new();
     fleet(&folder, SLOTS, |value| value);

@@ -43,7 +43,7 @@ pub(super) struct Args {
     input: Input,
     #[command(flatten)]
     tuning: Tuning,
-    /// Where to write the alerts; standard output by default.
+    /// Where to write the alerts; standard output by default. Of values without labels, one row an incident.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Form of the alerts (JSON: an object a line), and of the table of `--score`.

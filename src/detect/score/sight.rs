@@ -135,6 +135,7 @@ impl Memory {
         if hours < MIN_HOURS {
             return sights;
         }
+        let erupts = matches!(self.regime(), Regime::Bare | Regime::Wild);
         for kind in &COMPONENTS {
             let sight = match kind.id {
                 Component::CallsSlot => self.local(
@@ -168,11 +169,11 @@ impl Memory {
                 Component::Drop => self.drop(kind, frame, around),
                 Component::Silence => self.silent(kind, frame, around),
                 Component::Fresh => self.fresh(kind, frame),
-                Component::Season => self.far(kind, frame),
-                Component::Fall => self.far_below(kind, frame).filter(|_| around.complete),
+                Component::Season if erupts => self.far(kind, frame, 1.0),
+                Component::Fall if self.is_bare() && around.complete => self.far(kind, frame, -1.0),
                 Component::OddsRise => Self::risen(kind, frame),
                 Component::OddsFall => self.fallen_by_odds(kind, frame, around),
-                Component::Wake => None,
+                Component::Season | Component::Fall | Component::Wake => None,
             };
             sights.extend(sight);
         }
@@ -313,30 +314,17 @@ impl Memory {
         log_ratio(seen, expected, self.calls.floor(before, USUAL_SHARE))
     }
 
-    /// The newest calls against the rhythm; a raised level excuses nothing.
-    fn beside_rhythm(&self, kind: &Kind, frame: &Frame) -> Window {
+    /// The newest calls above the rhythm, or (`side` −1) below it, by how far they usually lie from it: without tokens
+    /// and callers the single slot is all there is to see a theft by, and of one client alone it says the most. A
+    /// raised level excuses nothing.
+    fn far(&self, kind: &Kind, frame: &Frame, side: f64) -> Option<Sight> {
         let slots = self.grid.slots(kind.seconds);
+        let unit = side * self.distance.usual(self.grid.per_day())? * as_float(slots);
         let open = open_sums(&frame.calls, slots);
         let (_, expected) = self.calls.expected_trailing(slots, &open);
-        Window { slots, seen: self.calls.trailing(slots, &open), expected, floor: 0.0 }
-    }
-
-    /// Calls of a slot above the rhythm, by how far they usually lie from it: without tokens and callers the single
-    /// slot is all there is to see a theft by, and of one client alone it says the most.
-    fn far(&self, kind: &Kind, frame: &Frame) -> Option<Sight> {
-        if !matches!(self.regime(), Regime::Bare | Regime::Wild) {
-            return None;
-        }
-        let window = self.beside_rhythm(kind, frame);
-        let unit = self.distance.usual(self.grid.per_day())? * as_float(window.slots);
+        let window =
+            Window { slots, seen: self.calls.trailing(slots, &open), expected, floor: 0.0 };
         Some(window.by(kind, Yardstick::Distance(unit), 0.0))
-    }
-
-    /// Calls of an hour below the rhythm, in the same unit, where calls are all that is known.
-    fn far_below(&self, kind: &Kind, frame: &Frame) -> Option<Sight> {
-        let window = self.beside_rhythm(kind, frame);
-        let each = self.distance.usual(self.grid.per_day()).filter(|_| self.is_bare())?;
-        Some(window.by(kind, Yardstick::Distance(-each * as_float(window.slots)), 0.0))
     }
 
     /// Callers against the rhythm.
