@@ -427,20 +427,26 @@ def gate(fleet):
     name = "dep-013"
     series, slots = fleet.span(name, 22 * DAY + 12 * HOUR, 24 * DAY + 18 * HOUR)
     together = fleet.together[name]
-    raw = lambda seen, expected, floor, spread: (spread[2] - log_ratio(seen, expected, floor)) / max(spread[2] - spread[1], 0.3)
-    plain, gated = ([(slot, raw(*rest)) for slot, *rest, _ in calls_of_an_hour(series, peers)[0] if slot in slots]
-                    for peers in ([0.0] * len(together), together))
+    seen, low, kept = (Running(values) for values in (
+        series.calls, series.low, [low * math.exp(min(together[max(at - 24, 0) : at], default=0)) for at, low in enumerate(series.low)]))
+    ratio = lambda slot, expected: (slot, log_ratio(seen(slot - 95, slot + 1), expected, 0.03 * series.usual_of[slot] * 96 + 2))
+    now = lambda slot: low(slot - 95, slot + 1) * math.exp(min(together[max(slot - 24, 0) : slot], default=0))
+    plain = [ratio(slot, low(slot - 95, slot + 1)) for slot in slots]
+    after = [ratio(slot, now(slot)) for slot in slots]
+    gated = [ratio(slot, min(now(slot), kept(slot - 95, slot + 1))) for slot in slots]
     picture = Picture("A holiday: how far peers have fallen, and the fall of one of them", height=460)
     upper = Chart(picture, (slots.start, slots.stop), (-3, 0), at=(70, 60, 760, 110))
     upper.axes([], [(math.log(x), f"×{x:g}") for x in (0.05, 0.2, 0.5, 1)])
     upper.area([(s, together[s - 1]) for s in slots], [(slots.start, 0), (slots.stop, 0)], GREEN, 0.4)
     upper.line([(slots.start, -0.3), (slots.stop, -0.3)], INK, 1, "3 3")
     upper.legend(("what peers keep", GREEN, "bar"), ("the odds of a fall count above", INK, "dash"), up=12)
-    lower = Chart(picture, (slots.start, slots.stop), (-1, max(y for _, y in plain) * 1.1), at=(70, 230, 760, 170))
-    lower.axes(hours(slots.start, slots.stop, 6), numbers(max(y for _, y in plain)), yname="")
+    lower = Chart(picture, (slots.start, slots.stop), (-2, 1), at=(70, 230, 760, 170))
+    lower.axes(hours(slots.start, slots.stop, 6), [(math.log(x), f"×{x:g}") for x in (0.2, 0.5, 1, 2)], yname="")
     lower.line(plain[::2], GREY, 1.6, "4 3")
+    lower.line(after[::2], ORANGE, 1.6)
     lower.line(gated[::2], RED, 2)
-    lower.legend(("an hour's fall in spreads", GREY, "dash"), ("against what peers kept", RED, "line"), up=14)
+    lower.legend(("eight hours against the rhythm", GREY, "dash"), ("against what peers keep now", ORANGE, "line"),
+                 ("against what they kept slot by slot", RED, "line"), up=14)
     return picture
 
 

@@ -106,8 +106,8 @@ class Series:
         self.accepted, self.accepted_at = 0.0, -168
         self.shape = [(0.0, 0.0)] * DAY
 
-    def step(self, together):
-        """Learns the next slot, when its peers had fallen so far together at the slot before."""
+    def step(self, falls):
+        """Learns the next slot, when its peers had fallen so far together at each of the slots before."""
         slot = len(self.high)
         if slot >= len(self.calls):
             self.fallen.append(None)
@@ -118,8 +118,8 @@ class Series:
         self.low.append(low)
         self.usual_of.append(self.usual)
         self.fallen.append(self.fall(slot + 1))
-        falls = self.fallen[-1] is not None and self.fallen[-1] < -0.5
-        odd = slot + self.start in self.fired or (falls and together < -0.3)
+        has_fallen = self.fallen[-1] is not None and self.fallen[-1] < -0.5
+        odd = slot + self.start in self.fired or (has_fallen and falls[-1] < -0.3)
         self.run = self.run + 1 if odd else 0
         recent = sum(slot - 14 * DAY <= other for other in self.frozen) / DAY if odd else 0
         if odd and slot >= 14 * DAY and self.run < 2 * DAY and recent < 3.5:
@@ -128,7 +128,8 @@ class Series:
             seen, expected = self.shape[slot % DAY]
             plain = self.plain[-1] * math.exp(0.8 * self.level)
             self.shape[slot % DAY] = seen + value, expected + plain
-        self.hour_seen += value
+        kept = math.exp(min(falls[-24:]))
+        self.hour_seen += min(value / kept, low) if value < low else value
         self.hour_learnt += (high + low) / 2 if slot in self.frozen else value
         if slot % HOUR == HOUR - 1:
             self.end_hour(slot + 1)
@@ -240,7 +241,8 @@ class Series:
             return
         halves = [(hour - 44, hour - 22), (hour - 22, hour)]
         (low_then, older, high_then), (low_now, newer, high_now) = (self.spread(*half) for half in halves)
-        moved = min(low_then, low_now) > 0.2 or max(high_then, high_now) < -0.25
+        at_work = min(sum(self.profile[start:stop]) for start, stop in halves) / max(22 * HOUR * self.usual, 1e-9)
+        moved = min(low_then, low_now) > 0.2 or (max(high_then, high_now) < -0.25 and at_work >= 0.75)
         if not moved or not -0.4 <= newer - older < 0.3:
             return
         factor = math.exp((older + newer) / 2)
@@ -285,8 +287,7 @@ def learn(fleet, slots):
     together = {series.name: [] for series in fleet}
     for slot in range(slots):
         for series in (s for s in fleet if slot >= s.start):
-            before = together[series.name]
-            series.step(before[-1] if before else 0.0)
+            series.step(together[series.name] or [0.0])
         for series in fleet:
             falls = []
             if series.rhythm is not None:

@@ -22,6 +22,9 @@ const FROZEN_OF_TWO_WEEKS: f64 = 3.5;
 const SHIFT: (f64, f64) = (0.2, -0.25);
 /// … and the newer one is not much above the older, as on a ramp, nor much below.
 const SHIFT_APART: (f64, f64) = (-0.4, 0.3);
+/// What must be expected of both halves of a fall, as a share of the usual amount: a holiday and the weekend after it
+/// are no new level.
+const AT_WORK: f64 = 0.75;
 /// Days before a shift is looked for.
 const SHIFT_FROM_DAYS: i64 = 9;
 
@@ -110,7 +113,8 @@ impl Memory {
         }
         let level = self.level_for_falls(frame);
         let [_, expected_for_falls] = self.push(frame, frozen);
-        self.silence.add(seen.calls, (expected_for_falls, level), frozen);
+        self.kept.push(expected_for_falls * frame.kept());
+        self.silence.add(seen.calls, (expected_for_falls, level, frame.kept()), frozen);
         self.active_today += if seen.calls > 0.0 { 1.0 / day } else { 0.0 };
         if let Some(callers) = seen.callers.filter(|callers| *callers > 0.0) {
             self.knows_callers = true;
@@ -121,7 +125,7 @@ impl Memory {
         self.knows_tokens |= seen.tokens() > 0.0;
         self.knows_fresh |= seen.fresh.is_some();
         self.fresh.push(frame.fresh);
-        self.raised.add(seen.calls, self.age, self.grid, odd.raised);
+        self.raised.add(frame.level(), self.age, self.grid, odd.raised);
         let hour = self.grid.per_hour();
         if !frozen {
             let [[tokens, calls], _] = &mut self.hours;
@@ -141,7 +145,7 @@ impl Memory {
             (&mut self.calls, &frame.calls),
         ] {
             for [seen, high, low] in slots {
-                signal.push(*seen, (*high, *low), frozen);
+                signal.push(*seen, (*high, *low), (frame.kept(), frozen));
                 of_calls = [*high, *low];
             }
         }
@@ -242,7 +246,9 @@ impl Memory {
         let (rise, fall) = SHIFT;
         let (falling, climbing) = SHIFT_APART;
         let is_level = (falling..climbing).contains(&(newer - older));
-        let has_moved = older_low.min(newer_low) > rise || older_high.max(newer_high) < fall;
+        let has_fallen =
+            older_high.max(newer_high) < fall && self.calls.at_work(self.grid) >= AT_WORK;
+        let has_moved = older_low.min(newer_low) > rise || has_fallen;
         if !is_level || !has_moved {
             return;
         }

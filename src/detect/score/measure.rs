@@ -133,10 +133,12 @@ impl Kind {
         match self.id {
             Component::Fall => LESS,
             _ if !is_grown => 0.0,
-            Component::Raised => MORE,
-            Component::FanOut | Component::Size | Component::MostTokens | Component::Silence => {
-                LESS
-            }
+            Component::Raised if matches!(regime, Regime::Busy) => MORE,
+            Component::Raised
+            | Component::FanOut
+            | Component::Size
+            | Component::MostTokens
+            | Component::Silence => LESS,
             Component::CallsSlot
             | Component::CallsHour
             | Component::CallersHour

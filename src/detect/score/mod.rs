@@ -121,8 +121,10 @@ pub struct Memory {
     raised: Raised,
     /// How far its peers fell in the last two hours; [`ALONE`] where too few could tell.
     falls: Ring,
-    /// Age at which some of them last could.
-    accompanied: Option<i64>,
+    /// Calls expected of falls, as far as peers kept theirs, by slot.
+    kept: Ring,
+    /// Age at which some of them last could, and how far they fell then.
+    last_fall: Option<(i64, f64)>,
     fresh: Ring,
     knows_fresh: bool,
     silence: Silence,
@@ -191,7 +193,8 @@ impl Memory {
             most_fresh: Extreme::default(),
             raised: Raised::default(),
             falls: Ring::new(grid.slots(FALLING_SECONDS)),
-            accompanied: None,
+            kept: Ring::new(grid.slots(UNITS[1].1)),
+            last_fall: None,
             fresh: Ring::new(grid.slots(3600) + 1),
             knows_fresh: false,
             silence: Silence::default(),
@@ -286,7 +289,7 @@ impl Memory {
     fn step(&mut self, seen: &Observed, around: &Around, settings: &ScoreSettings) -> Verdict {
         let together = around.fall.unwrap_or(ALONE);
         self.falls.push(together);
-        self.accompanied = around.fall.map(|_| self.age).or(self.accompanied);
+        self.last_fall = around.fall.map(|fall| (self.age, fall)).or(self.last_fall);
         let regime = self.regime();
         let mut frame = self.frame(&[*seen]);
         frame.together = self.together();
@@ -329,4 +332,4 @@ impl Memory {
 }
 
 /// First byte of a saved memory; another number where its shape has changed.
-const FORM: u8 = 10;
+const FORM: u8 = 11;

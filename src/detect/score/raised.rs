@@ -69,7 +69,9 @@ const ACCEPTED: f64 = 0.33;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Raised {
     blocks: Ring,
+    /// Of the block that has begun: calls, and calls without a holiday.
     block: f64,
+    level: f64,
     /// Log ratio to the usual, by block.
     ratios: Ring,
     /// Where in the week the days of the other kind begin, in blocks; none where all days are alike.
@@ -82,7 +84,7 @@ impl Default for Raised {
     fn default() -> Self {
         let blocks = Ring::new((7 * WEEKS + APART_DAYS) * DAY_BLOCKS);
         let ratios = Ring::new((PAST_DAYS + LEFT_OUT_DAYS + LONGEST) * DAY_BLOCKS);
-        Self { blocks, block: 0.0, ratios, rest: None, alerted: None }
+        Self { blocks, block: 0.0, level: 0.0, ratios, rest: None, alerted: None }
     }
 }
 
@@ -107,16 +109,16 @@ impl Raise {
 }
 
 impl Raised {
-    /// Judges the days that end with a slot of so many calls; `None` unless it ends a block, with too little
-    /// history, or where about as much was alerted lately.
+    /// Judges the days that end with a slot of so many calls, and so many [without a holiday](without_holiday);
+    /// `None` unless it ends a block, with too little history, or where about as much was alerted lately.
     #[must_use]
-    pub fn judge(&self, calls: f64, age: i64, grid: Grid) -> Option<Raise> {
+    pub fn judge(&self, (calls, level): (f64, f64), age: i64, grid: Grid) -> Option<Raise> {
         let blocks = Blocks::of(grid);
         if (age + 1) % blocks.slots != 0 {
             return None;
         }
         let newest = self.block + calls;
-        let ratio = self.ratio(newest, blocks)?;
+        let ratio = self.ratio(self.level + level, blocks)?;
         let raises = SPANS.into_iter().filter_map(|days| self.raise(days, (newest, ratio), blocks));
         let raise = raises.max_by(|one, other| one.score().total_cmp(&other.score()))?;
         let score = raise.score();
@@ -128,18 +130,20 @@ impl Raised {
     }
 
     /// Takes a slot that has closed, the one with this age, and whether it was alerted because the level is raised.
-    pub fn add(&mut self, calls: f64, age: i64, grid: Grid, alerted: bool) {
+    pub fn add(&mut self, (calls, level): (f64, f64), age: i64, grid: Grid, alerted: bool) {
         let blocks = Blocks::of(grid);
-        if let Some(raise) = self.judge(calls, age, grid).filter(|_| alerted) {
+        if let Some(raise) = self.judge((calls, level), age, grid).filter(|_| alerted) {
             self.alerted = Some((single(raise.score()), self.blocks.next()));
         }
         self.block += calls;
+        self.level += level;
         if (age + 1) % blocks.slots != 0 {
             return;
         }
         let block = std::mem::take(&mut self.block);
+        let level = std::mem::take(&mut self.level);
         // Ratios are numbered from the first block that had a usual.
-        if let Some(ratio) = self.ratio(block, blocks) {
+        if let Some(ratio) = self.ratio(level, blocks) {
             self.ratios.push(ratio);
         }
         self.blocks.push(block);
@@ -273,9 +277,9 @@ mod tests {
         let mut told = Vec::new();
         for age in 0..days * 288 {
             let seen = calls(age / 288);
-            let raise = raised.judge(seen, age, GRID).filter(|raise| raise.score() >= 2.5);
+            let raise = raised.judge((seen, seen), age, GRID).filter(|raise| raise.score() >= 2.5);
             told.extend(raise.map(|raise| (age / 288, raise.score())));
-            raised.add(seen, age, GRID, raise.is_some());
+            raised.add((seen, seen), age, GRID, raise.is_some());
         }
         told
     }
@@ -304,7 +308,7 @@ mod tests {
             for age in 0..35 * 288 {
                 let day = as_float(age) / 288.0 - start;
                 let seen = if day.rem_euclid(7.0) < 2.0 { rest } else { 10.0 };
-                raised.add(seen, age, GRID, false);
+                raised.add((seen, seen), age, GRID, false);
             }
             let blocks = as_float(raised.rest.unwrap()) / as_float(DAY_BLOCKS);
             assert!((blocks - start).abs() < 0.2, "{blocks} for {start}");
@@ -313,7 +317,7 @@ mod tests {
             assert!(most < 0.05, "{rest} {start}: {most}");
         }
         let mut flat = Raised::default();
-        (0..35 * 288).for_each(|age| flat.add(10.0, age, GRID, false));
+        (0..35 * 288).for_each(|age| flat.add((10.0, 10.0), age, GRID, false));
         assert_eq!(flat.rest, None);
     }
 
@@ -325,9 +329,9 @@ mod tests {
                 raised.accept(2.0, 48, GRID);
             }
             let seen = if age >= 26 * 288 { 20.0 } else { 10.0 };
-            let raise = raised.judge(seen, age, GRID).filter(|_| age >= 28 * 288);
+            let raise = raised.judge((seen, seen), age, GRID).filter(|_| age >= 28 * 288);
             assert!(raise.is_none_or(|raise| raise.score() < 1.0), "{age} {raise:?}");
-            raised.add(seen, age, GRID, false);
+            raised.add((seen, seen), age, GRID, false);
         }
     }
 }

@@ -8,7 +8,7 @@ use super::extreme::Extreme;
 use super::measure::{COMPONENTS, Component, Kind, Measured, Regime, Yardstick, load, open_sums};
 use super::odds::{Evidence, Slot};
 use super::rhythm::Rhythm;
-use super::signal::{Open, Signal};
+use super::signal::{Open, Signal, without_holiday};
 use super::statistics::log_ratio;
 use super::{ALONE, Around, Memory, Observed, ScoreSettings, Scored, TOGETHER};
 use crate::detect::baseline::as_float;
@@ -64,8 +64,8 @@ pub(super) struct Frame {
     pub mix: Vec<[f64; 3]>,
     /// Tokens of callers first seen within a day.
     pub fresh: f64,
-    /// How far peers fell together within two hours, as a log ratio of at most 0; `None` where too few could tell all
-    /// the time.
+    /// How far peers fell together within two hours, as a log ratio of at most 0, or when last they could tell; `None`
+    /// where for a day too few could.
     pub together: Option<f64>,
     /// What speaks for a rise and for a fall.
     pub odds: Option<[Evidence; 2]>,
@@ -79,8 +79,14 @@ pub(super) struct Sight {
 
 impl Frame {
     /// Share of their calls that peers kept.
-    fn kept(&self) -> f64 {
+    pub(super) fn kept(&self) -> f64 {
         self.together.map_or(1.0, f64::exp)
+    }
+
+    /// Calls of the slot that closes, and what they would have been without a holiday.
+    pub(super) fn level(&self) -> (f64, f64) {
+        let [seen, _, low] = self.calls.first().copied().unwrap_or_default();
+        (seen, without_holiday(seen, low, self.kept()))
     }
 
     /// The slot that closes, by the usual calls of a slot.
@@ -195,16 +201,15 @@ impl Memory {
     /// Fewer calls than the level that is followed explains, unless peers fell too.
     fn fallen_by_odds(&self, kind: &Kind, frame: &Frame, around: &Around) -> Option<Sight> {
         let [_, fall] = frame.odds.filter(|_| around.complete)?;
-        // Who works on weekdays and has no peers to tell a holiday by falls on every one.
-        let last_day = self.age - self.grid.per_day();
-        let is_own = match frame.together {
-            Some(together) => together > TOGETHER,
-            None => {
-                let rests = matches!(self.rhythm, Rhythm::Weekdays(_));
-                !rests || self.accompanied.is_some_and(|at| at > last_day)
-            }
-        };
-        is_own.then(|| Window::odds(kind, fall))
+        let is_own = frame.together.is_none_or(|together| together > TOGETHER);
+        (is_own && !self.may_rest(frame)).then(|| Window::odds(kind, fall))
+    }
+
+    /// Whether it may be a holiday: no peers can tell, it rests at weekends, and its work has not begun.
+    fn may_rest(&self, frame: &Frame) -> bool {
+        frame.together.is_none()
+            && matches!(self.rhythm, Rhythm::Weekdays(_))
+            && !self.calls.had_begun(self.grid)
     }
 
     /// Scores of the windows, the highest first.
@@ -391,8 +396,7 @@ impl Memory {
 
     /// The last days against what the weeks before had, when three hours end.
     fn raise(&self, kind: &Kind, frame: &Frame) -> Option<Sight> {
-        let Open { seen, .. } = open_sums(&frame.calls, 1);
-        let raise = self.raised.judge(seen, self.age, self.grid)?;
+        let raise = self.raised.judge(frame.level(), self.age, self.grid)?;
         let (slots, floor) = (raise.days * self.grid.per_day(), 0.0);
         let window = Window { slots, seen: raise.seen, expected: raise.expected, floor };
         Some(window.by(kind, Yardstick::Log(raise.spread), 0.0))
@@ -409,24 +413,21 @@ impl Memory {
         self.promise(frame, (0, &open_sums(&frame.calls, 0)))
     }
 
-    /// Calls of eight hours below the rhythm, or what peers kept of it.
+    /// Calls of eight hours below the rhythm, or what peers kept of it: as they keep now, or as they kept slot by slot,
+    /// for eight hours that end at two in the morning still hold the evening of a holiday.
     fn drop(&self, kind: &Kind, frame: &Frame, around: &Around) -> Option<Sight> {
         let slots = self.grid.slots(kind.seconds);
         let (signal, calibration) = (&self.calls, &self.calibrations.drop);
         let open = open_sums(&frame.calls, slots);
         let (high, low) = signal.expected_trailing(slots, &open);
-        let together = frame.together;
-        // Where nobody can tell a holiday, only what falls from much is a fall.
-        let floor = match together {
-            Some(_) => self.fall_floor(slots),
-            None => signal.floor(slots, USUAL_SHARE),
-        };
-        let together = together.unwrap_or(0.0);
-        let expected = low * together.exp();
+        let floor = self.fall_floor(slots);
+        let together = frame.together.unwrap_or(0.0);
+        let kept = self.kept.newest(slots - open.count) + open.low * frame.kept();
+        let expected = (low * frame.kept()).min(kept);
         let window = Window { floor, ..Window::of(signal, slots, (&open, expected)) };
         let load = load(high, signal.usual(), slots);
         let spread = calibration.spread(load, self.grid.per_day());
-        let sight = match spread.filter(|_| around.complete) {
+        let sight = match spread.filter(|_| around.complete && !self.may_rest(frame)) {
             Some(spread) => window.by(kind, Yardstick::Below(spread), LEAST_FALL),
             None => return Some(window.learning(kind, load)),
         };
@@ -435,16 +436,18 @@ impl Memory {
 
     fn silent(&self, kind: &Kind, frame: &Frame, around: &Around) -> Option<Sight> {
         let Open { seen, low, .. } = open_sums(&frame.calls, 1);
-        let (missed, least) = self.silence.judge(seen, low).filter(|_| around.complete)?;
-        let missed = missed * frame.kept();
+        let judged = self.silence.judge(seen, low, frame.kept());
+        let (missed, least) = judged.filter(|_| around.complete)?;
         let window = Window { slots: 1, seen: missed, expected: least, floor: 0.0 };
         Some(window.by(kind, Yardstick::Times, 0.0))
     }
 
-    /// How far its peers fell together within two hours; see [`Frame::together`].
+    /// How far its peers fell together within two hours, or when last they could tell; see [`Frame::together`].
     pub(super) fn together(&self) -> Option<f64> {
-        let mut falls = (self.falls.oldest()..self.falls.next()).map(|at| self.falls.at(at));
-        falls.try_fold(0.0, |deepest: f64, fall| (fall < ALONE).then(|| deepest.min(fall)))
+        let falls = (self.falls.oldest()..self.falls.next()).map(|at| self.falls.at(at));
+        let last_day = self.age - self.grid.per_day();
+        let last = self.last_fall.filter(|(at, _)| *at > last_day).map(|(_, fall)| fall);
+        falls.filter(|fall| *fall < ALONE).reduce(f64::min).or(last)
     }
 
     /// What keeps ratios of falls from being loud about little.

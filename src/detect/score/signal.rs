@@ -36,6 +36,12 @@ const SHIFT_SHARE: f64 = 0.25;
 /// Hours of each half of a shift of level: together less than the two days after which it must be accepted.
 pub(super) const HALF_SHIFT_HOURS: i64 = 22;
 
+/// Hours in which work must have begun as usual, the share of the usual amount from which they are hours of work, and
+/// the share of it that must have come.
+const BEGUN_HOURS: i64 = 6;
+const BUSY_SHARE: f64 = 0.5;
+const BEGUN_SHARE: f64 = 0.7;
+
 /// Hours for which a level that was accepted may end without a word: an attack that was taken for the new level
 /// ends, or work comes back.
 const RETURN_HOURS: i64 = 7 * 24;
@@ -52,7 +58,7 @@ pub struct Signal {
     low: Ring,
     /// By hour, with what was expected in place of what must not be learnt.
     learnt: Ring,
-    /// By hour, as it was.
+    /// By hour, as it was, or would have been without a holiday.
     seen: Ring,
     /// Expected by hour before the level, one hour ahead of what has begun.
     profile: Ring,
@@ -152,12 +158,13 @@ impl Signal {
         here * (1.0 - weight) + there * weight
     }
 
-    /// Takes a slot that has closed; `frozen` where it must not be learnt.
-    pub fn push(&mut self, seen: f64, (high, low): (f64, f64), frozen: bool) {
+    /// Takes a slot that has closed, with the share of theirs that peers kept; `frozen` where it must not be learnt.
+    /// A holiday is no new level: what fell with the peers counts for one as it would have been without it.
+    pub fn push(&mut self, seen: f64, (high, low): (f64, f64), (kept, frozen): (f64, bool)) {
         self.slots.push(seen);
         self.high.push(high);
         self.low.push(low);
-        self.hour_seen += seen;
+        self.hour_seen += without_holiday(seen, low, kept);
         self.hour_learnt += if frozen { f64::midpoint(high, low) } else { seen };
     }
 
@@ -265,8 +272,27 @@ impl Signal {
             .map(|half| self.hours_ratio(half, grid))
     }
 
+    /// What is expected of the less busy half of the last [`HALF_SHIFT_HOURS`] twice, as a share of the usual amount.
+    #[must_use]
+    pub fn at_work(&self, grid: Grid) -> f64 {
+        let hour = self.learnt.next();
+        let half = |until: i64| self.profile.sum(until - HALF_SHIFT_HOURS, until);
+        let usual = self.usual * as_float(HALF_SHIFT_HOURS * grid.per_hour());
+        half(hour).min(half(hour - HALF_SHIFT_HOURS)) / usual.max(f64::MIN_POSITIVE)
+    }
+
+    /// Whether work had begun: of some of the last full hours half the usual amount was expected, and most of that came.
+    #[must_use]
+    pub fn had_begun(&self, grid: Grid) -> bool {
+        let usual = self.usual * as_float(grid.per_hour());
+        (self.learnt.next() - BEGUN_HOURS..self.learnt.next()).any(|hour| {
+            let expected = self.profile.at(hour);
+            expected > BUSY_SHARE * usual && self.seen.at(hour) >= BEGUN_SHARE * expected
+        })
+    }
+
     /// Brings everything before the last [`HALF_SHIFT_HOURS`] twice to a level `factor` times as high, and
-    /// learns the hours since as they were.
+    /// learns the hours since as they were, but for holidays.
     pub fn accept(&mut self, factor: f64, grid: Grid) {
         let hour = self.learnt.next();
         let since = hour - 2 * HALF_SHIFT_HOURS;
@@ -356,6 +382,12 @@ impl Signal {
     }
 }
 
+/// What would have been seen if peers had not kept but this share of theirs.
+#[must_use]
+pub fn without_holiday(seen: f64, expected: f64, kept: f64) -> f64 {
+    if seen < expected { (seen / kept).min(expected) } else { seen }
+}
+
 /// Sums of slots that have not closed yet, or of the one that is being closed.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Open {
@@ -381,7 +413,7 @@ mod tests {
         for hour in 0..days * 24 {
             for place in 0..12 {
                 let expected = signal.expected((place, 12), [1.0; 3], (Moved::default(), true));
-                signal.push(calls(hour.div_euclid(24), hour % 24), expected, false);
+                signal.push(calls(hour.div_euclid(24), hour % 24), expected, (1.0, false));
             }
             signal.end_hour();
             if hour % 24 == 23 {
@@ -400,7 +432,7 @@ mod tests {
     fn at_noon(days: i64, calls: impl Fn(i64, i64) -> f64) -> (f64, f64) {
         let mut signal = after(days, &calls);
         for hour in 0..12 {
-            (0..12).for_each(|_| signal.push(calls(days, hour), (0.0, 0.0), false));
+            (0..12).for_each(|_| signal.push(calls(days, hour), (0.0, 0.0), (1.0, false)));
             signal.end_hour();
             signal.begin_hour(GRID);
         }
@@ -427,7 +459,7 @@ mod tests {
                     .map(|place| signal.expected((place, 12), [1.0; 3], (Moved::default(), true)).0)
                     .sum(),
             );
-            (0..12).for_each(|_| signal.push(calls(days, hour), (0.0, 0.0), false));
+            (0..12).for_each(|_| signal.push(calls(days, hour), (0.0, 0.0), (1.0, false)));
             signal.end_hour();
             signal.begin_hour(GRID);
         }
@@ -497,7 +529,7 @@ mod tests {
             assert!((high / most - 1.0).abs() < 0.2, "{factor}: {high} up to {most}");
             assert!((low / least - 1.0).abs() < 0.2, "{factor}: {low} down to {least}");
             for _ in 0..RETURN_HOURS {
-                (0..12).for_each(|_| signal.push(10.0 * factor, (0.0, 0.0), false));
+                (0..12).for_each(|_| signal.push(10.0 * factor, (0.0, 0.0), (1.0, false)));
                 begin(&mut signal);
             }
             let (high, low) = at(&signal);
@@ -511,7 +543,7 @@ mod tests {
         let rising = |_: i64, hour: i64| 10.0 + as_float(2 * hour);
         let mut signal = after(21, rising);
         for hour in 0..7 {
-            (0..12).for_each(|_| signal.push(rising(21, hour), (0.0, 0.0), false));
+            (0..12).for_each(|_| signal.push(rising(21, hour), (0.0, 0.0), (1.0, false)));
             signal.end_hour();
             signal.begin_hour(GRID);
         }
@@ -529,7 +561,7 @@ mod tests {
         let before = signal.learnt().at(21 * 24 - 1);
         for place in 0..12 {
             let expected = signal.expected((place, 12), [1.0; 3], (Moved::default(), true));
-            signal.push(900.0, expected, true);
+            signal.push(900.0, expected, (1.0, true));
         }
         signal.end_hour();
         let learnt = signal.learnt().at(21 * 24);

@@ -21,6 +21,8 @@ pub struct Silence {
     longest: f64,
     /// Share of the calls expected that came in the hours before the silence.
     level: f64,
+    /// The least share of their calls that peers kept since the last one.
+    kept: f64,
     /// Whether there were calls, by day; 1 or 0.
     days: Ring,
     today: bool,
@@ -28,33 +30,42 @@ pub struct Silence {
 
 impl Default for Silence {
     fn default() -> Self {
-        Self { run: 0.0, longest: 0.0, level: 1.0, days: Ring::new(DAYS), today: false }
+        Self { run: 0.0, longest: 0.0, level: 1.0, kept: 1.0, days: Ring::new(DAYS), today: false }
     }
 }
 
 impl Silence {
     /// Expected calls missed by the end of a slot without any, and the number that was missed before (at least
-    /// 4); `None` while calls come, or where fewer than three of four days have calls.
+    /// 4); `None` while calls come, where no call was missed before this slot (one empty slot may be chance), or where
+    /// fewer than three of four days have calls. A holiday that peers have too excuses the whole silence, even when
+    /// it has ended for them.
     #[must_use]
-    pub fn judge(&self, calls: f64, expected: f64) -> Option<(f64, f64)> {
+    pub fn judge(&self, calls: f64, expected: f64, kept: f64) -> Option<(f64, f64)> {
         let days = self.days.next() - self.days.oldest();
         let busy = 4.0 * self.days.newest(days);
         let in_use = days >= ENOUGH_DAYS && busy >= 3.0 * crate::detect::baseline::as_float(days);
-        (in_use && calls <= 0.0)
-            .then(|| (self.run + expected * self.level, self.longest.max(LEAST)))
+        (in_use && calls <= 0.0 && self.run > 0.0)
+            .then(|| (self.missed(expected, kept), self.longest.max(LEAST)))
     }
 
     /// Takes a closed slot; a silence that is alerted (`frozen`) excuses no later one.
-    pub fn add(&mut self, calls: f64, (expected, level): (f64, f64), frozen: bool) {
+    pub fn add(&mut self, calls: f64, (expected, level, kept): (f64, f64, f64), frozen: bool) {
         if calls > 0.0 {
             self.level = level;
-            let run = if frozen { 0.0 } else { self.run };
+            let run = if frozen { 0.0 } else { self.missed(0.0, 1.0) };
             self.longest = (self.longest * KEPT_PER_SLOT).max(run);
             self.run = 0.0;
+            self.kept = 1.0;
             self.today = true;
         } else {
             self.run += expected * self.level;
+            self.kept = self.kept.min(kept);
         }
+    }
+
+    /// Expected calls missed, with those of a slot of which peers kept this share.
+    fn missed(&self, expected: f64, kept: f64) -> f64 {
+        (self.run + expected * self.level) * self.kept.min(kept)
     }
 
     /// Ends the day.
@@ -86,7 +97,7 @@ mod tests {
         let mut silence = Silence::default();
         for slot in 0..4 * 288 {
             let is_quiet = slot % 2 == 1 || (500..503).contains(&slot);
-            silence.add(if is_quiet { 0.0 } else { 3.0 }, (2.0, 1.0), false);
+            silence.add(if is_quiet { 0.0 } else { 3.0 }, (2.0, 1.0, 1.0), false);
             if slot % 288 == 287 {
                 silence.end_day();
             }
@@ -97,29 +108,57 @@ mod tests {
     #[test]
     fn a_silence_is_held_against_the_longest_before() {
         let mut silence = in_use();
-        assert_eq!(silence.judge(1.0, 2.0), None, "calls come");
-        let (missed, least) = silence.judge(0.0, 2.0).unwrap();
+        assert_eq!(silence.judge(1.0, 2.0, 1.0), None, "calls come");
+        let (missed, least) = silence.judge(0.0, 2.0, 1.0).unwrap();
         assert!((missed - 4.0).abs() < 1e-9, "the slot before was empty too: {missed}");
         assert!((9.0..=10.0).contains(&least), "three slots and the odd ones around them: {least}");
-        (0..10).for_each(|_| silence.add(0.0, (2.0, 1.0), true));
-        assert!(silence.judge(0.0, 2.0).unwrap().0 > 20.0);
-        silence.add(1.0, (2.0, 1.0), true);
-        silence.add(0.0, (2.0, 1.0), false);
+        (0..10).for_each(|_| silence.add(0.0, (2.0, 1.0, 1.0), true));
+        assert!(silence.judge(0.0, 2.0, 1.0).unwrap().0 > 20.0);
+        silence.add(1.0, (2.0, 1.0, 1.0), true);
+        silence.add(0.0, (2.0, 1.0, 1.0), false);
         assert!(
-            silence.judge(0.0, 2.0).unwrap().1 < 10.0,
+            silence.judge(0.0, 2.0, 1.0).unwrap().1 < 10.0,
             "an alerted silence excuses no later one"
         );
     }
 
     #[test]
+    fn one_empty_slot_is_no_silence() {
+        let mut silence = in_use();
+        silence.add(1.0, (2.0, 1.0, 1.0), false);
+        assert_eq!(silence.judge(0.0, 90.0, 1.0), None);
+        silence.add(0.0, (90.0, 1.0, 1.0), false);
+        assert!(silence.judge(0.0, 90.0, 1.0).is_some());
+    }
+
+    #[test]
+    fn a_holiday_excuses_the_silence_it_began_and_is_no_yardstick_of_others() {
+        let missed = |peers: [f64; 2]| {
+            let mut silence = in_use();
+            silence.add(1.0, (2.0, 1.0, 1.0), false);
+            for kept in peers {
+                (0..10).for_each(|_| silence.add(0.0, (2.0, 1.0, kept), false));
+            }
+            let missed = silence.judge(0.0, 2.0, 1.0).map_or(0.0, |(missed, _)| missed);
+            silence.add(1.0, (2.0, 1.0, 1.0), false);
+            silence.add(0.0, (2.0, 1.0, 1.0), false);
+            (missed, silence.judge(0.0, 2.0, 1.0).map_or(0.0, |(_, longest)| longest))
+        };
+        let (alone, longest) = missed([1.0, 1.0]);
+        assert!((alone - 42.0).abs() < 1e-9 && longest > 35.0, "{alone} {longest}");
+        let (holiday, longest) = missed([0.25, 1.0]);
+        assert!((holiday - 10.5).abs() < 1e-9 && longest < 11.0, "{holiday} {longest}");
+    }
+
+    #[test]
     fn who_is_seldom_in_use_is_never_silent() {
         let mut silence = Silence::default();
-        assert_eq!(silence.judge(0.0, 9.0), None, "too young");
+        assert_eq!(silence.judge(0.0, 9.0, 1.0), None, "too young");
         for day in 0..14 {
-            silence.add(if day % 2 == 0 { 1.0 } else { 0.0 }, (9.0, 1.0), false);
+            silence.add(if day % 2 == 0 { 1.0 } else { 0.0 }, (9.0, 1.0, 1.0), false);
             silence.end_day();
         }
-        assert_eq!(silence.judge(0.0, 9.0), None);
+        assert_eq!(silence.judge(0.0, 9.0, 1.0), None);
         assert_eq!(silence.quiet_days(), 1);
     }
 }

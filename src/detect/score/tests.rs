@@ -55,11 +55,9 @@ fn attacked() -> Memory {
     memory
 }
 
-/// Calls expected in the eight hours that end with a usual slot.
+/// Calls expected of a usual slot, where a fall is looked for.
 fn expected(memory: &Memory, slot: i64) -> f64 {
-    let verdict = close(&mut memory.clone(), slot, &usual(slot));
-    let part = verdict.parts.iter().find(|part| part.component == Component::Drop);
-    part.map_or(0.0, |part| part.expected)
+    memory.frame(&[usual(slot)]).calls.first().map_or(0.0, |[_, _, low]| *low)
 }
 
 #[test]
@@ -156,18 +154,23 @@ fn who_wakes_while_a_day_ends_is_seen_in_the_next() {
 
 #[test]
 fn three_per_cent_a_day_are_told_before_they_double() {
-    let mut memory = after(35);
-    let growth = |slot: i64| 1.03_f64.powf(as_float(slot - 35 * DAY) / as_float(DAY));
-    let mut told = Vec::new();
-    for slot in 35 * DAY..65 * DAY {
-        let verdict = close(&mut memory, slot, &times(&usual(slot), growth(slot)));
-        if verdict.score() >= 1.0 {
-            assert_eq!(verdict.parts.first().unwrap().part, Part::Raised);
-            told.push(growth(slot));
+    let growth = |slot: i64| 1.03_f64.powf(as_float(slot - 35 * DAY).max(0.0) / as_float(DAY));
+    let by_day = |slot: i64| (8 * 12..18 * 12).contains(&slot.rem_euclid(DAY));
+    for (at_night, regime) in [(1.0, measure::Regime::Busy), (0.0, measure::Regime::Idle)] {
+        let mut memory = Memory::new(Grid::FIVE_MINUTES);
+        let mut told = Vec::new();
+        for slot in 0..65 * DAY {
+            let factor = growth(slot) * if by_day(slot) { 1.0 } else { at_night };
+            let verdict = close(&mut memory, slot, &times(&usual(slot), factor));
+            if verdict.score() >= 1.0 {
+                assert_eq!(verdict.parts.first().unwrap().part, Part::Raised);
+                told.push(growth(slot));
+            }
         }
+        assert_eq!(memory.regime(), regime);
+        // And few times more.
+        assert!(*told.first().unwrap() < 2.0 && told.len() < 6, "{regime:?}: {told:?}");
     }
-    // And few times more.
-    assert!(*told.first().unwrap() < 2.0 && told.len() < 6, "{told:?}");
 }
 
 #[test]
@@ -203,22 +206,60 @@ fn a_year_without_slots_is_a_gap_and_not_a_year_of_work() {
     assert_eq!(memory.age, 1);
 }
 
-#[test]
-fn a_fall_is_told_where_peers_show_that_it_is_no_holiday() {
-    let fall = 22 * DAY + 10 * 12..22 * DAY + 15 * 12;
-    let told = |peers: Option<f64>| -> Vec<i64> {
-        let around = Around { fall: peers, ..Around::default() };
-        let mut memory = after(22);
-        let mut fires = |slot: i64| {
-            let factor = if fall.contains(&slot) { 0.3 } else { 1.0 };
-            let seen = times(&usual(slot), factor);
-            memory.close(slot, &seen, &around, &ScoreSettings::default()).score() >= 1.0
-        };
-        (22 * DAY..23 * DAY).filter(|slot| fires(*slot)).collect()
+/// Slots of so many days that fire, where so much of the usual comes and peers fall as far.
+fn told_beside(
+    memory: &mut Memory,
+    days: std::ops::Range<i64>,
+    of: impl Fn(i64) -> (f64, Option<f64>),
+) -> Vec<i64> {
+    let mut fires = |slot: &i64| {
+        let (factor, fall) = of(*slot);
+        let (seen, around) = (times(&usual(*slot), factor), Around { fall, ..Around::default() });
+        memory.close(*slot, &seen, &around, &ScoreSettings::default()).score() >= 1.0
     };
-    assert!(told(Some(0.0)).first().is_some_and(|first| fall.contains(first)));
-    // With peers that fell as far, or without any, it may be a holiday.
-    assert_eq!((told(Some(-1.2)), told(None)), (Vec::new(), Vec::new()));
+    (days.start * DAY..days.end * DAY).filter(|slot| fires(slot)).collect()
+}
+
+#[test]
+fn a_fall_is_told_where_it_is_no_holiday() {
+    let told = |first_hour: i64, peers: Option<f64>| {
+        let fall = 22 * DAY + first_hour * 12..22 * DAY + 16 * 12;
+        let of = |slot: i64| (if fall.contains(&slot) { 0.3 } else { 1.0 }, peers);
+        let told = told_beside(&mut after(22), 22..23, of);
+        assert!(told.iter().all(|slot| *slot > fall.start), "{first_hour} {peers:?}: {told:?}");
+        !told.is_empty()
+    };
+    for first_hour in [0, 10] {
+        assert!(told(first_hour, Some(0.0)), "peers show that it is none");
+        assert!(!told(first_hour, Some(-1.2)), "peers fell as far");
+    }
+    // Alone it may be one, unless work had begun that day.
+    assert!(told(10, None) && !told(0, None));
+}
+
+#[test]
+fn a_holiday_and_the_weekend_after_it_are_no_new_level() {
+    let friday = 25 * DAY..26 * DAY;
+    // In the evening, and on days of rest, too few are at work to tell.
+    let by_day = |slot: i64| friday.contains(&slot) && slot.rem_euclid(DAY) < 18 * 12;
+    for has_peers in [true, false] {
+        let of = |slot: i64| {
+            let fall = if by_day(slot) { -1.2 } else { 0.0 };
+            let factor = if slot < friday.end { 0.3 } else { 0.65 };
+            (factor, Some(fall).filter(|_| has_peers && slot % DAY < 18 * 12))
+        };
+        let mut memory = after(25);
+        let told = told_beside(&mut memory, 25..28, of);
+        assert!(told.is_empty(), "{has_peers}: {told:?}");
+        let told = fired(&mut memory, 28..33, |_| 1.0);
+        assert!(told.is_empty(), "{has_peers}: {told:?}");
+        let noon = 33 * DAY - 12 * 12;
+        let (is, was) =
+            (memory.calls.learnt().at(noon / 12), after(33).calls.learnt().at(noon / 12));
+        assert!((is / was).ln().abs() < 0.1, "{has_peers}: {is} instead of {was}");
+        let level = memory.calls.shift(memory.grid)[1][1];
+        assert!(level.abs() < 0.15, "{has_peers}: {level}");
+    }
 }
 
 #[test]
