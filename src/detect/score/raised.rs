@@ -109,7 +109,7 @@ impl Raise {
 }
 
 impl Raised {
-    /// Judges the days that end with a slot of so many calls, and so many [without a holiday](without_holiday);
+    /// Judges the days that end with a slot of so many calls, and so many [without a holiday](super::signal::without_holiday);
     /// `None` unless it ends a block, with too little history, or where about as much was alerted lately.
     #[must_use]
     pub fn judge(&self, (calls, level): (f64, f64), age: i64, grid: Grid) -> Option<Raise> {
