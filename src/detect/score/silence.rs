@@ -8,6 +8,8 @@ use super::ring::Ring;
 const KEPT_PER_SLOT: f64 = 0.9999;
 /// Expected calls whose absence means nothing.
 const LEAST: f64 = 4.0;
+/// Share at which the first slot counts: a holiday that has just begun may leave no more, and peers cannot show it yet.
+const FIRST: f64 = 0.1;
 /// Days looked at for whether a deployment is in use, and how many of four must have had calls.
 const DAYS: i64 = 14;
 const ENOUGH_DAYS: i64 = 3;
@@ -36,15 +38,14 @@ impl Default for Silence {
 
 impl Silence {
     /// Expected calls missed by the end of a slot without any, and the number that was missed before (at least
-    /// 4); `None` while calls come, where no call was missed before this slot (one empty slot may be chance), or where
-    /// fewer than three of four days have calls. A holiday that peers have too excuses the whole silence, even when
-    /// it has ended for them.
+    /// 4); `None` while calls come, or where fewer than three of four days have calls. Of one empty slot alone a tenth
+    /// counts, and a holiday that peers have too excuses the whole silence, even when it has ended for them.
     #[must_use]
     pub fn judge(&self, calls: f64, expected: f64, kept: f64) -> Option<(f64, f64)> {
         let days = self.days.next() - self.days.oldest();
         let busy = 4.0 * self.days.newest(days);
         let in_use = days >= ENOUGH_DAYS && busy >= 3.0 * crate::detect::baseline::as_float(days);
-        (in_use && calls <= 0.0 && self.run > 0.0)
+        (in_use && calls <= 0.0)
             .then(|| (self.missed(expected, kept), self.longest.max(LEAST)))
     }
 
@@ -65,6 +66,7 @@ impl Silence {
 
     /// Expected calls missed, with those of a slot of which peers kept this share.
     fn missed(&self, expected: f64, kept: f64) -> f64 {
+        let kept = if self.run > 0.0 { kept } else { kept.min(FIRST) };
         (self.run + expected * self.level) * self.kept.min(kept)
     }
 
@@ -123,12 +125,13 @@ mod tests {
     }
 
     #[test]
-    fn one_empty_slot_is_no_silence() {
+    fn of_one_empty_slot_a_tenth_counts() {
         let mut silence = in_use();
         silence.add(1.0, (2.0, 1.0, 1.0), false);
-        assert_eq!(silence.judge(0.0, 90.0, 1.0), None);
+        let missed = |silence: &Silence| silence.judge(0.0, 90.0, 1.0).map(|(missed, _)| missed);
+        assert_eq!(missed(&silence), Some(9.0));
         silence.add(0.0, (90.0, 1.0, 1.0), false);
-        assert!(silence.judge(0.0, 90.0, 1.0).is_some());
+        assert_eq!(missed(&silence), Some(180.0));
     }
 
     #[test]
