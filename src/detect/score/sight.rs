@@ -39,6 +39,8 @@ const WAKE_RATE: f64 = -4.0;
 /// A fall that counts for the fleet: the window, and the calls that must be expected.
 const FALLEN_SECONDS: i64 = 3600;
 const FALLEN_CALLS: f64 = 10.0;
+/// Hours in which work must have begun as usual where nobody can tell a holiday.
+const BEGUN_HOURS: i64 = 6;
 /// Share of the usual tokens that new callers may bring without being compared.
 const FRESH_SHARE: f64 = 0.1;
 /// How far the most that new callers ever brought follows the rhythm: 0 not at all, 1 in proportion.
@@ -207,9 +209,11 @@ impl Memory {
 
     /// Whether it may be a holiday: no peers can tell, it rests at weekends, and its work has not begun.
     fn may_rest(&self, frame: &Frame) -> bool {
-        frame.together.is_none()
-            && matches!(self.rhythm, Rhythm::Weekdays(_))
-            && !self.calls.had_begun(self.grid)
+        self.rests_alone(frame) && !self.calls.had_begun(BEGUN_HOURS, self.grid)
+    }
+
+    fn rests_alone(&self, frame: &Frame) -> bool {
+        frame.together.is_none() && matches!(self.rhythm, Rhythm::Weekdays(_))
     }
 
     /// Scores of the windows, the highest first.
@@ -427,7 +431,10 @@ impl Memory {
         let window = Window { floor, ..Window::of(signal, slots, (&open, expected)) };
         let load = load(high, signal.usual(), slots);
         let spread = calibration.spread(load, self.grid.per_day());
-        let sight = match spread.filter(|_| around.complete && !self.may_rest(frame)) {
+        // Work that began late is no fall either, once it has begun.
+        let is_late = self.rests_alone(frame) && self.calls.had_begun(1, self.grid);
+        let may_rest = is_late || self.may_rest(frame);
+        let sight = match spread.filter(|_| around.complete && !may_rest) {
             Some(spread) => window.by(kind, Yardstick::Below(spread), LEAST_FALL),
             None => return Some(window.learning(kind, load)),
         };

@@ -36,9 +36,8 @@ const SHIFT_SHARE: f64 = 0.25;
 /// Hours of each half of a shift of level: together less than the two days after which it must be accepted.
 pub(super) const HALF_SHIFT_HOURS: i64 = 22;
 
-/// Hours in which work must have begun as usual, the share of the usual amount from which they are hours of work, and
-/// the share of it that must have come.
-const BEGUN_HOURS: i64 = 6;
+/// Share of the usual amount from which an hour is one of work, and the share of it that must have come where work has
+/// begun.
 const BUSY_SHARE: f64 = 0.5;
 const BEGUN_SHARE: f64 = 0.7;
 
@@ -281,11 +280,12 @@ impl Signal {
         half(hour).min(half(hour - HALF_SHIFT_HOURS)) / usual.max(f64::MIN_POSITIVE)
     }
 
-    /// Whether work had begun: of some of the last full hours half the usual amount was expected, and most of that came.
+    /// Whether work had begun: of some of so many last full hours half the usual amount was expected, and most of that
+    /// came.
     #[must_use]
-    pub fn had_begun(&self, grid: Grid) -> bool {
+    pub fn had_begun(&self, hours: i64, grid: Grid) -> bool {
         let usual = self.usual * as_float(grid.per_hour());
-        (self.learnt.next() - BEGUN_HOURS..self.learnt.next()).any(|hour| {
+        (self.learnt.next() - hours..self.learnt.next()).any(|hour| {
             let expected = self.profile.at(hour);
             expected > BUSY_SHARE * usual && self.seen.at(hour) >= BEGUN_SHARE * expected
         })

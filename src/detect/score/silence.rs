@@ -45,8 +45,7 @@ impl Silence {
         let days = self.days.next() - self.days.oldest();
         let busy = 4.0 * self.days.newest(days);
         let in_use = days >= ENOUGH_DAYS && busy >= 3.0 * crate::detect::baseline::as_float(days);
-        (in_use && calls <= 0.0)
-            .then(|| (self.missed(expected, kept), self.longest.max(LEAST)))
+        (in_use && calls <= 0.0).then(|| (self.missed(expected, kept), self.longest.max(LEAST)))
     }
 
     /// Takes a closed slot; a silence that is alerted (`frozen`) excuses no later one.
