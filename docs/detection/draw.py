@@ -445,8 +445,8 @@ def gate(fleet):
     lower.line(plain[::2], GREY, 1.6, "4 3")
     lower.line(after[::2], ORANGE, 1.6)
     lower.line(gated[::2], RED, 2)
-    lower.legend(("eight hours against the rhythm", GREY, "dash"), ("against what peers keep now", ORANGE, "line"),
-                 ("against what they kept slot by slot", RED, "line"), up=14)
+    lower.legend(("eight hours against the rhythm", GREY, "dash"), ("what peers keep now", ORANGE, "line"),
+                 ("what they kept, by slot", RED, "line"), up=14)
     return picture
 
 
