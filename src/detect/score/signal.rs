@@ -538,6 +538,25 @@ mod tests {
     }
 
     #[test]
+    fn what_falls_with_the_peers_is_no_shift() {
+        let shift = |seen: f64, kept: f64| {
+            let mut signal = after(21, |_, _| 10.0);
+            for _ in 0..2 * HALF_SHIFT_HOURS {
+                (0..12).for_each(|_| signal.push(seen, (10.0, 10.0), (kept, false)));
+                signal.end_hour();
+                signal.begin_hour(GRID);
+            }
+            let [_, [_, newer, _]] = signal.shift(GRID);
+            newer
+        };
+        let [alone, with_peers, further] =
+            [(3.0, 1.0), (3.0, 0.2), (3.0, 0.6)].map(|(seen, kept)| shift(seen, kept));
+        assert!(alone < -0.5 && with_peers.abs() < 0.05, "{alone} {with_peers}");
+        assert!(further < -0.3 && further > alone, "{further}: it fell further than they did");
+        assert!(shift(20.0, 0.2) > 0.3, "a rise is one whatever the peers do");
+    }
+
+    #[test]
     fn an_hour_early_or_late_is_expected_where_clocks_have_changed() {
         // Seven hours into the last day; from hour to hour come a few more.
         let rising = |_: i64, hour: i64| 10.0 + as_float(2 * hour);
